@@ -1,0 +1,12 @@
+//! The aistack command as a library: pure parts first, the verbs on top.
+
+pub mod catalog;
+pub mod desired;
+pub mod engine;
+pub mod env_file;
+pub mod exit;
+pub mod helper;
+pub mod plan;
+pub mod run;
+pub mod ui;
+pub mod verbs;

@@ -1,0 +1,165 @@
+//! Plain requests to the Docker Engine's own socket: one connection each, one fixed API version.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+/// Every request goes upstream under this version, so that what was judged is what is executed.
+pub const API_VERSION: &str = "v1.41";
+
+/// The largest JSON answer that is read whole, bytes.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// A Docker Engine behind a Unix socket. Holding one of these is holding root.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    socket: PathBuf,
+}
+
+/// Why Docker did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    /// Docker's socket does not answer.
+    #[error("cannot reach Docker at {}", socket.display())]
+    Unreachable {
+        /// Docker's socket.
+        socket: PathBuf,
+        /// What connect(2) said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The connection broke or was not HTTP.
+    #[error("Docker's answer broke off")]
+    Http(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Docker answered with an error of its own.
+    #[error("Docker answered {status}: {message}")]
+    Refused {
+        /// HTTP status.
+        status: StatusCode,
+        /// Docker's `message`.
+        message: String,
+    },
+}
+
+impl DockerError {
+    /// True when Docker said 404.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+}
+
+impl Docker {
+    /// A Docker Engine at `socket`; nothing is opened yet.
+    #[must_use]
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// Sends one request on its own connection and returns the head of the answer; the body
+    /// streams. `path_and_query` starts with `/` and has no version.
+    ///
+    /// # Errors
+    /// When Docker cannot be reached or the connection breaks. Docker's own errors are answers here.
+    pub async fn send(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        headers: &[(header::HeaderName, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, DockerError> {
+        let stream =
+            UnixStream::connect(&self.socket)
+                .await
+                .map_err(|source| DockerError::Unreachable {
+                    socket: self.socket.clone(),
+                    source,
+                })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(broke)?;
+        tokio::spawn(connection.with_upgrades());
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/{API_VERSION}{path_and_query}"))
+            .header(header::HOST, "docker");
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(name, *value);
+        }
+        let request = request.body(Full::new(body)).map_err(broke)?;
+        sender.send_request(request).await.map_err(broke)
+    }
+
+    /// Sends one request and reads a JSON answer; a status of 300 or more is an error.
+    ///
+    /// # Errors
+    /// As [`Docker::send`], and when Docker refuses or answers with something unexpected.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<T, DockerError> {
+        let answer = self.read(method, path_and_query, body).await?;
+        serde_json::from_slice(&answer).map_err(broke)
+    }
+
+    /// Sends one request whose answer has no content that matters.
+    ///
+    /// # Errors
+    /// As [`Docker::json`].
+    pub async fn act(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<(), DockerError> {
+        self.read(method, path_and_query, body).await.map(drop)
+    }
+
+    async fn read(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<Bytes, DockerError> {
+        let answer = self.send(method, path_and_query, &[], body).await?;
+        let status = answer.status();
+        let bytes = Limited::new(answer.into_body(), MAX_ANSWER)
+            .collect()
+            .await
+            .map_err(broke)?
+            .to_bytes();
+        if status.as_u16() < 300 {
+            return Ok(bytes);
+        }
+        Err(DockerError::Refused {
+            status,
+            message: message_of(&bytes),
+        })
+    }
+}
+
+/// Docker's errors are `{"message": "…"}`.
+fn message_of(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Message {
+        message: String,
+    }
+    serde_json::from_slice::<Message>(body).map_or_else(|_| "no message".to_owned(), |m| m.message)
+}
+
+fn broke(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DockerError {
+    DockerError::Http(error.into())
+}

@@ -1,0 +1,19 @@
+//! The privileged side of aistack, shared by its three binaries.
+//!
+//! - `aistack-helper` ([`front`], [`ops`]): identify, decide, audit, act, for each gRPC call.
+//! - `aistack-mount` ([`mount`]): one typed request from the helper, one mount or unmount.
+//! - `aistack-engine` ([`engine`]): the vetted Docker Engine API.
+//!
+//! [`peer`], [`accept`], [`audit`], [`policy_store`] and [`docker`] are what they have in common.
+
+pub mod accept;
+pub mod audit;
+pub mod docker;
+pub mod engine;
+pub mod front;
+pub mod mount;
+pub mod ops;
+pub mod peer;
+pub mod policy_store;
+pub mod rate;
+pub mod safe_path;
