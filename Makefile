@@ -1,0 +1,24 @@
+# The front door. Every target is one line or a script with a name.
+
+.PHONY: help build demo demo-down test test-quick images install
+
+help: ## Lists the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+build: ## Builds the four commands, optimised, into target/release.
+	cargo build --locked --release --workspace --bins
+
+demo: ## Two tenants deploy a real stack side by side on this host; leaves it running.
+	@tests/demo/up
+
+demo-down: ## Removes every trace of the demo.
+	@tests/demo/down
+
+test: ## Everything: lints, unit, property and hostile-client tests, real engine, two tenants.
+	@tests/run
+
+test-quick: ## Only what needs neither root nor Docker.
+	@tests/run quick
+
+images: ## Gets the images of the catalog: pulls them, or builds the stand-alone ones of tests/images.
+	@tests/get-images

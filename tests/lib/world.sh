@@ -1,0 +1,206 @@
+# A world is one set of daemons with a policy of its own and two tenants. The demo is one world, the
+# journey test another; each has its own users, sockets, ports, networks and files, so that they can
+# stand side by side. Sourced after host.sh, with WORLD set.
+
+WORLD_DIR=/opt/aistack-$WORLD            # binaries, policy, state, audit, daemon logs
+WORLD_RUN=/run/aistack-$WORLD            # sockets
+USER_A=aistack-$WORLD-a
+USER_B=aistack-$WORLD-b
+USER_ENGINE=aistack-$WORLD-engine        # the unprivileged user of the gateway, in group docker
+BASE_TEMPLATE="/mnt/aistack-$WORLD-{uid}"
+
+HELPER_SOCKET=$WORLD_RUN/helper.sock
+ENGINE_SOCKET=$WORLD_RUN/engine/engine.sock
+MOUNT_SOCKET=$WORLD_RUN/mount.sock
+
+base_dir() { echo "${BASE_TEMPLATE/\{uid\}/$1}"; }
+uid_of() { id -u "$1"; }
+
+# --- making ------------------------------------------------------------------------------------
+
+world_install() {
+    local from=$1
+    as_root mkdir -p "$WORLD_DIR"/{bin,state,audit,engine-audit,log} "$WORLD_RUN"
+    as_root chmod 755 "$WORLD_DIR" "$WORLD_DIR/bin" "$WORLD_RUN"
+    as_root chmod 700 "$WORLD_DIR/state" "$WORLD_DIR/audit" "$WORLD_DIR/engine-audit"
+    as_root install -m 755 "$from"/{aistack,aistack-helper,aistack-mount,aistack-engine} "$WORLD_DIR/bin/"
+}
+
+# Two users next to each other whose UIDs, and the service UIDs 1000 above, nobody has.
+world_users() {
+    local uid
+    if ! id "$USER_A" >/dev/null 2>&1; then
+        for uid in $(seq 21001 2 21999); do
+            getent passwd $uid $((uid + 1)) $((uid + 1000)) $((uid + 1001)) >/dev/null ||
+                getent group $uid $((uid + 1)) >/dev/null || break
+        done
+        say "creating users $USER_A ($uid), $USER_B ($((uid + 1))) and $USER_ENGINE"
+        as_root groupadd -g "$uid" "$USER_A"
+        as_root useradd -m -s /bin/bash -u "$uid" -g "$uid" "$USER_A"
+        as_root groupadd -g $((uid + 1)) "$USER_B"
+        as_root useradd -m -s /bin/bash -u $((uid + 1)) -g $((uid + 1)) "$USER_B"
+    fi
+    id "$USER_ENGINE" >/dev/null 2>&1 ||
+        as_root useradd -r -M -s /usr/sbin/nologin -G docker "$USER_ENGINE"
+    as_root chown "$USER_ENGINE" "$WORLD_DIR/engine-audit"
+    local user
+    for user in "$USER_A" "$USER_B"; do tenant_profile | as_root tee "/home/$user/.profile" >/dev/null; done
+}
+
+# So that `su - USER` is ready for `aistack` and `docker`.
+tenant_profile() {
+    cat <<PROFILE
+export PATH="$WORLD_DIR/bin:/usr/local/bin:/usr/bin:/bin"
+export AISTACK_HELPER_SOCKET=$HELPER_SOCKET AISTACK_ENGINE_SOCKET=$ENGINE_SOCKET
+export DOCKER_HOST=unix://$ENGINE_SOCKET
+PROFILE
+}
+
+# The first run of 200 ports from $1 on where nothing listens.
+free_port_block() {
+    local first=$1 busy
+    busy=$(ss -Htln | awk '{sub(/.*:/, "", $4); print $4}')
+    while echo "$busy" | awk -v a="$first" '$1>=a && $1<a+200 {hit=1} END {exit !hit}'; do
+        first=$((first + 200))
+    done
+    echo "$first"
+}
+
+world_policy() {
+    local first_port=$1 pool=$2
+    [ -e "$WORLD_DIR/policy.toml" ] && return
+    say "writing $WORLD_DIR/policy.toml"
+    as_root tee "$WORLD_DIR/policy.toml" >/dev/null <<POLICY
+version = 1
+
+[tenants]
+uids         = ["$(uid_of "$USER_A")-$(uid_of "$USER_B")"]
+base_dir     = "$BASE_TEMPLATE"
+domain       = "tenant-{uid}.example.test"
+network      = { name = "aistack-$WORLD-{uid}", pool = "$pool", prefix = 26 }
+ports        = { first = $(free_port_block "$first_port"), per_tenant = 100 }
+service_uids = { offset = 1000, count = 1 }
+volume       = { kind = "loop", fs = "ext4", format = "if-blank", size = "8G" }
+apparmor     = "if-available"
+capabilities = ["NET_BIND_SERVICE"]
+images       = [
+    "docker.io/library/*", "docker.io/pgvector/*", "docker.io/n8nio/*", "docker.io/prom/*",
+    "ghcr.io/berriai/*",
+]
+limits       = { memory = "12G", cpus = 8, pids = 8192, containers = 40 }
+POLICY
+    as_root chmod 644 "$WORLD_DIR/policy.toml"
+}
+
+# --- daemons -----------------------------------------------------------------------------------
+
+# daemon NAME COMMAND…: runs it in the background as root, its PID in log/NAME.pid.
+daemon() {
+    local name=$1
+    shift
+    as_root sh -c 'name=$1; dir=$2; shift 2; setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null & echo $! >"$dir/log/$name.pid"' \
+        sh "$name" "$WORLD_DIR" "$@"
+}
+
+daemon_pid() { as_root cat "$WORLD_DIR/log/$1.pid" 2>/dev/null; }
+daemon_runs() {
+    local pid
+    pid=$(daemon_pid "$1") && [ -n "$pid" ] && as_root kill -0 "$pid" 2>/dev/null
+}
+
+start_mount() { daemon mount "$WORLD_DIR/bin/aistack-mount" serve --socket "$MOUNT_SOCKET"; }
+start_helper() {
+    daemon helper "$WORLD_DIR/bin/aistack-helper" serve --policy "$WORLD_DIR/policy.toml" \
+        --socket "$HELPER_SOCKET" --state-dir "$WORLD_DIR/state" --audit-dir "$WORLD_DIR/audit" \
+        --docker-socket "$DOCKER_SOCKET" --mount-socket "$MOUNT_SOCKET"
+}
+# The gateway is no root: it has the Docker socket through its group and no capability.
+# Its socket is made in a directory of its own user, which only root could have made.
+start_engine() {
+    as_root install -d -m 755 -o "$USER_ENGINE" "$WORLD_RUN/engine"
+    daemon engine setpriv --reuid "$USER_ENGINE" --regid "$(id -g "$USER_ENGINE")" --init-groups \
+        --bounding-set=-all --inh-caps=-all --no-new-privs \
+        "$WORLD_DIR/bin/aistack-engine" serve --policy "$WORLD_DIR/policy.toml" \
+        --socket "$ENGINE_SOCKET" --docker-socket "$DOCKER_SOCKET" --audit-dir "$WORLD_DIR/engine-audit"
+}
+start_daemon() { # NAME: unless it runs; waits until it listens
+    local name=$1 socket
+    case $name in helper) socket=$HELPER_SOCKET ;; engine) socket=$ENGINE_SOCKET ;; mount) socket=$MOUNT_SOCKET ;; esac
+    daemon_runs "$name" && return
+    "start_$name"
+    for _ in $(seq 100); do
+        as_root grep -qs " $socket\$" /proc/net/unix && daemon_runs "$name" && return
+        sleep 0.1
+    done
+    as_root tail -n 20 "$WORLD_DIR/log/$name.log" >&2
+    die "aistack-$name did not start; its log is $WORLD_DIR/log/$name.log"
+}
+
+world_daemons() {
+    local name
+    for name in mount helper engine; do start_daemon $name; done
+    say "daemons run: aistack-mount, aistack-helper (root), aistack-engine ($USER_ENGINE)"
+}
+
+# --- tenants -----------------------------------------------------------------------------------
+
+# as_tenant USER COMMAND…: as that user and nobody else: no groups, no new privileges, clean environment.
+as_tenant() {
+    local user=$1 uid
+    shift
+    uid=$(uid_of "$user")
+    as_root setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --inh-caps=-all \
+        env -i -C "/home/$user" HOME="/home/$user" USER="$user" LANG=C.UTF-8 TERM="${TERM:-dumb}" \
+        PATH="$WORLD_DIR/bin:/usr/local/bin:/usr/bin:/bin" DOCKER_HOST="unix://$ENGINE_SOCKET" \
+        AISTACK_HELPER_SOCKET="$HELPER_SOCKET" AISTACK_ENGINE_SOCKET="$ENGINE_SOCKET" "$@"
+}
+
+# init and deploy, each line marked with the tenant.
+tenant_up() {
+    local user=$1 mark=$2
+    { as_tenant "$user" aistack init --no-input && as_tenant "$user" aistack deploy --yes --no-input; } 2>&1 |
+        sed -u "s/^/[$mark] /"
+    return "${PIPESTATUS[0]}"
+}
+
+# --- taking away -------------------------------------------------------------------------------
+
+world_down() {
+    local user uid name pid
+    say "removing world '$WORLD': containers, networks, mounts, loop devices, users, files"
+    for user in "$USER_A" "$USER_B"; do
+        uid=$(uid_of "$user" 2>/dev/null) || continue
+        docker_answers && remove_docker_objects "$uid"
+    done
+    for name in engine helper mount; do
+        pid=$(daemon_pid "$name") && [ -n "$pid" ] && as_root kill "$pid" 2>/dev/null
+    done
+    for user in "$USER_A" "$USER_B"; do
+        uid=$(uid_of "$user" 2>/dev/null) || continue
+        as_root pkill -KILL -u "$uid" 2>/dev/null
+        remove_volume "$uid"
+        as_root userdel -r "$user" 2>/dev/null
+        as_root groupdel "$user" 2>/dev/null
+    done
+    as_root pkill -KILL -u "$USER_ENGINE" 2>/dev/null
+    as_root userdel "$USER_ENGINE" 2>/dev/null
+    as_root rm -rf "$WORLD_RUN" "$WORLD_DIR"
+}
+
+remove_volume() {
+    local base loop
+    base=$(base_dir "$1")
+    while mountpoint -q "$base"; do as_root umount "$base" || break; done
+    loop=$(as_root losetup -nO NAME -j "$WORLD_DIR/state/volumes/$1.img" 2>/dev/null)
+    [ -n "$loop" ] && as_root losetup -d $loop 2>/dev/null
+    [ -d "$base" ] && as_root rmdir "$base"
+}
+
+remove_docker_objects() {
+    local owner="label=io.aistack.owner=$1" ids
+    ids=$(host_docker ps -aq --filter "$owner")
+    [ -n "$ids" ] && host_docker rm -f -v $ids >/dev/null
+    ids=$(host_docker network ls -q --filter "$owner")
+    [ -n "$ids" ] && host_docker network rm $ids >/dev/null
+    return 0
+}
