@@ -1,1 +1,3 @@
-//! (to be written)
+//! The mount worker: one typed request from the helper, one mount or unmount.
+
+pub mod wire;
