@@ -1,1 +1,196 @@
-//! (to be written)
+//! The desired state: a pure function of the settings, the catalog and the grant.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aistack_proto::v1::{Grant, ServiceDirectory};
+use bollard::models::ContainerCreateBody;
+
+use crate::catalog::Catalog;
+use crate::env_file::Settings;
+
+/// Container label with the tenant's service name, e.g. `postgres`.
+pub const LABEL_SERVICE: &str = "aistack.service";
+/// Container label with the fingerprint as JSON: one hash for each part, so that a plan can say
+/// what changed.
+pub const LABEL_FINGERPRINT: &str = "aistack.fingerprint";
+
+/// The whole stack of one tenant as it should be.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    /// Absolute path of the tenant's volume.
+    pub base_dir: String,
+    /// Every directory the helper is to prepare.
+    pub directories: Vec<ServiceDirectory>,
+    /// Rendered configuration, to be written before the containers that read it.
+    pub files: Vec<ConfigFile>,
+    /// Services in catalog order; edges are in [`DesiredService::needs`].
+    pub services: Vec<DesiredService>,
+}
+
+/// One rendered file in `BASE_DIR/etc/<service>/`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// The service whose directory it is in.
+    pub service: String,
+    /// File name, one plain component.
+    pub name: String,
+    /// Content; may hold secrets.
+    pub content: String,
+}
+
+/// The content may hold secrets, so `Debug` leaves it out.
+impl std::fmt::Debug for ConfigFile {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "ConfigFile({}/{})", self.service, self.name)
+    }
+}
+
+/// One service as it should run.
+#[derive(Debug, Clone)]
+pub struct DesiredService {
+    /// Catalog name, e.g. `postgres`.
+    pub name: String,
+    /// Heading it is shown under.
+    pub phase: Phase,
+    /// Container name, `tenant-<uid>-<service>`.
+    pub container: String,
+    /// Image reference.
+    pub image: String,
+    /// Services that must be healthy first.
+    pub needs: Vec<String>,
+    /// The create body; its labels hold the fingerprint.
+    pub body: ContainerCreateBody,
+    /// What the fingerprint is made of.
+    pub fingerprint: Fingerprint,
+    /// How long it may take to become healthy after a start.
+    pub start_timeout: Duration,
+    /// What must exist in other services before it starts, e.g. its database.
+    pub provisions: Vec<Provision>,
+    /// Where its user opens it.
+    pub endpoints: Vec<Endpoint>,
+    /// What `validate` asks it.
+    pub checks: Vec<Check>,
+}
+
+/// Headings of a deploy; edges decide the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Stores and databases.
+    Infrastructure,
+    /// What the tenant came for.
+    Services,
+    /// The proxy in front; starts last.
+    Ingress,
+}
+
+/// A hash for each part of a service's desired state: `image`, `command`, `environment.<NAME>`,
+/// `config.<file>`, `ports`, `mounts`, `limits`, …
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(pub BTreeMap<String, String>);
+
+/// Something another service must hold before this one starts. Idempotent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Provision {
+    /// The service that holds it, e.g. `postgres`.
+    pub provider: String,
+    /// For people, e.g. `database n8n`.
+    pub title: String,
+    /// Command in the provider's container.
+    pub command: Vec<String>,
+    /// What the command gets on standard input; may hold secrets.
+    pub stdin: String,
+}
+
+/// Standard input may hold secrets, so `Debug` leaves it out.
+impl std::fmt::Debug for Provision {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Provision({}: {})", self.provider, self.title)
+    }
+}
+
+/// One address of a service.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Endpoint {
+    /// `http`, `https`, `postgresql`, `redis`.
+    pub scheme: String,
+    /// Host to open, e.g. `127.0.0.1` or `n8n.tenant-1001.example.com`.
+    pub host: String,
+    /// Published port.
+    pub port: u16,
+    /// True when it goes through the proxy.
+    pub proxied: bool,
+}
+
+/// One thing that `validate` asks a running service.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Check {
+    /// GET an endpoint; any listed status passes.
+    Http {
+        /// For people.
+        title: String,
+        /// Published port on loopback.
+        port: u16,
+        /// `Host` header, for sites behind the proxy.
+        host: Option<String>,
+        /// Path and query.
+        path: String,
+        /// Header that carries a secret, e.g. `Authorization`.
+        header: Option<(String, String)>,
+        /// Statuses that pass.
+        expect: Vec<u16>,
+    },
+    /// Run a command in the container; exit code 0 and, where given, this text in its output.
+    Exec {
+        /// For people.
+        title: String,
+        /// Command in the container.
+        command: Vec<String>,
+        /// Standard input; may hold secrets.
+        stdin: String,
+        /// What the output must hold.
+        expect: Option<String>,
+    },
+}
+
+impl Check {
+    /// For people.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        match self {
+            Self::Http { title, .. } | Self::Exec { title, .. } => title,
+        }
+    }
+}
+
+/// Checks may hold secrets, so `Debug` shows the title only.
+impl std::fmt::Debug for Check {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Check({})", self.title())
+    }
+}
+
+/// Why no stack can be made of these settings: every reason, each naming its key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct DesiredError {
+    /// Key of the manifest.
+    pub key: String,
+    /// One sentence; never holds a secret.
+    pub message: String,
+    /// The policy rule that refuses, when it is a matter of policy (exit code 7, else 5).
+    pub rule: Option<String>,
+}
+
+/// The stack that `settings` describe.
+///
+/// # Errors
+/// Missing and malformed values, and everything that `grant` does not give.
+pub fn stack(
+    _settings: &Settings,
+    _catalog: &Catalog,
+    _grant: &Grant,
+) -> Result<Stack, Vec<DesiredError>> {
+    Err(Vec::new())
+}

@@ -1,1 +1,92 @@
-//! (to be written)
+//! The plan: a pure difference between the desired and the observed state, with reasons.
+
+use std::collections::BTreeMap;
+
+use crate::desired::{Fingerprint, Stack};
+
+/// What one list call shows of the tenant's containers, by service name.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Containers that carry the service label.
+    pub services: BTreeMap<String, ObservedService>,
+}
+
+/// One container of the tenant's.
+#[derive(Debug, Clone)]
+pub struct ObservedService {
+    /// Full Docker id.
+    pub id: String,
+    /// Container name without the slash.
+    pub container: String,
+    /// Image reference it was made from.
+    pub image: String,
+    /// Parsed from its label; `None` when it is missing or broken.
+    pub fingerprint: Option<Fingerprint>,
+    /// What it is doing.
+    pub state: State,
+}
+
+/// State of a container as Docker lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Made, never started.
+    Created,
+    /// Runs and has no health check, or is healthy.
+    Healthy,
+    /// Runs, and its health check has not decided yet.
+    Starting,
+    /// Runs and fails its health check.
+    Unhealthy,
+    /// Restarting, paused, exited, dead.
+    Stopped,
+}
+
+/// What to do with each service, in catalog order, removals first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// One step a service, [`Action::Keep`] included.
+    pub steps: Vec<Step>,
+}
+
+/// What to do with one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Service name.
+    pub service: String,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What to do with one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// It runs as desired.
+    Keep,
+    /// It is as desired but not healthy yet: wait for it.
+    Wait,
+    /// It is as desired and stopped.
+    Start,
+    /// There is none.
+    Create,
+    /// It differs in these parts of the fingerprint.
+    Replace {
+        /// e.g. `image`, `environment.N8N_PORT`, `ports`.
+        because: Vec<String>,
+    },
+    /// It is no longer wanted.
+    Remove,
+}
+
+impl Plan {
+    /// True when every service runs as desired.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.iter().all(|step| step.action == Action::Keep)
+    }
+}
+
+/// The plan that leads from `observed` to `desired`.
+#[must_use]
+pub fn diff(_desired: &Stack, _observed: &Observed) -> Plan {
+    Plan { steps: Vec::new() }
+}

@@ -1,1 +1,9 @@
-//! (to be written)
+//! What the gateway takes from a caller: parsed into closed types, decided on, rendered anew.
+//!
+//! Pure: no I/O. Nothing that a caller sent is forwarded as bytes; what reaches Docker is rendered
+//! from the typed values of this module.
+
+pub mod create;
+pub mod exec;
+pub mod image;
+pub mod json;
