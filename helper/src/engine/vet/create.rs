@@ -1,9 +1,13 @@
 //! Container create: every field of the API's body, each with its rule.
 
-use aistack_policy::{Grant, Refusal};
+use aistack_policy::{Grant, Refusal, Rule};
 use serde_json::Value;
 
 use super::image::ImageRef;
+use super::json::shown;
+
+/// The longest container name, bytes.
+const MAX_NAME: usize = 128;
 
 /// A create body as the caller sent it, every field known. Nothing is decided yet.
 #[derive(Debug)]
@@ -133,7 +137,7 @@ pub fn decide(_world: &World<'_>, _request: CreateRequest) -> Result<Canonical, 
     Err(Refusal::new(
         "NOT_WRITTEN",
         "not written yet",
-        aistack_policy::Rule::builtin("default-deny"),
+        Rule::builtin("default-deny"),
     ))
 }
 
@@ -142,6 +146,30 @@ pub fn decide(_world: &World<'_>, _request: CreateRequest) -> Result<Canonical, 
 ///
 /// # Errors
 /// `CONTAINER_NAME_REFUSED`.
-pub fn container_name<'a>(_grant: &Grant, name: &'a str) -> Result<&'a str, Refusal> {
-    Ok(name)
+pub fn container_name<'a>(grant: &Grant, name: &'a str) -> Result<&'a str, Refusal> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    // The prefix starts with `tenant-`, so that no name can be taken for an id.
+    let own = name
+        .strip_prefix(grant.container_prefix.as_str())
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain));
+    if own && name.len() <= MAX_NAME {
+        return Ok(name);
+    }
+    let message = if name.is_empty() {
+        "the container has no name".to_owned()
+    } else {
+        format!(
+            "the container name \"{}\" is not this tenant's",
+            shown(name)
+        )
+    };
+    Err(Refusal::new(
+        "CONTAINER_NAME_REFUSED",
+        message,
+        Rule::builtin("container-name"),
+    )
+    .with_hint(format!(
+        "choose a name of at most {MAX_NAME} letters, digits and _.- that starts with {}",
+        grant.container_prefix
+    )))
 }

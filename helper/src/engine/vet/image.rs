@@ -1,15 +1,27 @@
 //! Image references, normalised as Docker does it: `redis` is `docker.io/library/redis:latest`.
+//!
+//! Grammar: distribution/reference, with Docker's rule that the first component is a registry only
+//! if it has a dot or a colon or is `localhost`.
 
 use std::fmt;
 
 use aistack_policy::{Refusal, Rule};
+
+use super::json::shown;
+
+/// The longest normalised repository, bytes (distribution/reference).
+const MAX_REPOSITORY: usize = 255;
+
+/// The longest tag, bytes (distribution/reference).
+const MAX_TAG: usize = 128;
 
 /// A normalised reference to an image by name; ids and id prefixes are no references here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRef {
     /// `docker.io/library/redis`: registry and path, without tag and digest.
     pub repository: String,
-    /// Exactly one of tag and digest; `latest` where the caller gave neither.
+    /// Exactly one of tag and digest; `latest` where the caller gave neither. A digest wins over a
+    /// tag, as it does in Docker.
     pub version: Version,
 }
 
@@ -27,12 +39,33 @@ impl ImageRef {
     ///
     /// # Errors
     /// `BAD_IMAGE_REFERENCE` for ids, id prefixes and anything that Docker's grammar does not have.
-    pub fn parse(_text: &str) -> Result<Self, Refusal> {
-        Err(Refusal::new(
-            "BAD_IMAGE_REFERENCE",
-            "not written yet",
-            Rule::builtin("image-reference"),
-        ))
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if is_id(text) {
+            return Err(bad(text, "an image is named, not given by its id"));
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => (rest, Some(digest)),
+            None => (text, None),
+        };
+        let (name, tag) = split_tag(rest);
+        if digest.is_some_and(|digest| !is_digest(digest)) {
+            return Err(bad(
+                text,
+                "its digest is not sha256: and 64 hexadecimal digits",
+            ));
+        }
+        if tag.is_some_and(|tag| !is_tag(tag)) {
+            return Err(bad(text, "its tag is malformed"));
+        }
+        let repository = normalised(name).ok_or_else(|| bad(text, "its name is malformed"))?;
+        let version = match (digest, tag) {
+            (Some(digest), _) => Version::Digest(digest.to_owned()),
+            (None, tag) => Version::Tag(tag.unwrap_or("latest").to_owned()),
+        };
+        Ok(Self {
+            repository,
+            version,
+        })
     }
 }
 
@@ -44,3 +77,99 @@ impl fmt::Display for ImageRef {
         }
     }
 }
+
+fn bad(text: &str, why: &str) -> Refusal {
+    Refusal::new(
+        "BAD_IMAGE_REFERENCE",
+        format!("\"{}\" is no image reference: {why}", shown(text)),
+        Rule::builtin("image-reference"),
+    )
+    .with_hint("name an image as registry/path:tag, e.g. docker.io/library/redis:8.10.1")
+}
+
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// Docker takes such a text for an id or the start of one when no image has that name.
+fn is_id(text: &str) -> bool {
+    let bare = text.strip_prefix("sha256:");
+    bare.is_some() || ((4..=64).contains(&text.len()) && is_lower_hex(text))
+}
+
+fn is_digest(digest: &str) -> bool {
+    digest
+        .strip_prefix("sha256:")
+        .is_some_and(|hex| hex.len() == 64 && is_lower_hex(hex))
+}
+
+/// A colon after the last slash starts the tag; one before it, a registry's port.
+fn split_tag(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (text, None),
+    }
+}
+
+fn is_tag(tag: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let mut bytes = tag.bytes();
+    tag.len() <= MAX_TAG
+        && bytes.next().is_some_and(word)
+        && bytes.all(|byte| word(byte) || byte == b'.' || byte == b'-')
+}
+
+fn normalised(name: &str) -> Option<String> {
+    let (registry, path) = match name.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
+        _ => ("docker.io", name),
+    };
+    let registry = match registry {
+        "index.docker.io" => "docker.io",
+        other => other,
+    };
+    let library = registry == "docker.io" && !path.contains('/');
+    let library = if library { "library/" } else { "" };
+    let repository = format!("{registry}/{library}{path}");
+    let legal = repository.len() <= MAX_REPOSITORY
+        && is_registry(registry)
+        && path.split('/').all(is_component);
+    legal.then_some(repository)
+}
+
+/// Dot-separated labels of letters, digits and inner dashes, and an optional port.
+fn is_registry(registry: &str) -> bool {
+    let (host, port) = match registry.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (registry, None),
+    };
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let port_legal = port.is_none_or(|port| {
+        (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    port_legal && host.split('.').all(label)
+}
+
+/// Runs of lower-case letters and digits, with one `.`, one or two `_` or any number of `-` between.
+fn is_component(component: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends_plain = component.bytes().next().is_some_and(plain)
+        && component.bytes().next_back().is_some_and(plain);
+    let separators_legal = component
+        .split(|character: char| character.is_ascii_lowercase() || character.is_ascii_digit())
+        .all(|between| {
+            matches!(between, "" | "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
+        });
+    ends_plain && separators_legal
+}
+
+#[cfg(test)]
+mod tests;
