@@ -6,6 +6,7 @@ pub mod engine;
 pub mod env_file;
 pub mod exit;
 pub mod helper;
+pub mod manifest;
 pub mod plan;
 pub mod run;
 pub mod ui;
