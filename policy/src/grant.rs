@@ -75,6 +75,8 @@ impl Grant {
 #[allow(missing_docs)] // one field for each part of the grant, by the same name
 pub struct GrantRules {
     pub uid: Rule,
+    pub gid: Rule,
+    pub name: Rule,
     pub base_dir: Rule,
     pub domain: Rule,
     pub network: Rule,
@@ -92,6 +94,8 @@ impl GrantRules {
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Rule)> {
         [
             ("uid", &self.uid),
+            ("gid", &self.gid),
+            ("name", &self.name),
             ("base_dir", &self.base_dir),
             ("domain", &self.domain),
             ("network", &self.network),
@@ -128,6 +132,16 @@ pub struct Ipv4Subnet {
     pub address: Ipv4Addr,
     /// Prefix length, 8 to 30.
     pub prefix: u8,
+}
+
+impl Ipv4Subnet {
+    pub(crate) const fn new(address: [u8; 4], prefix: u8) -> Self {
+        let [a, b, c, d] = address;
+        Self {
+            address: Ipv4Addr::new(a, b, c, d),
+            prefix,
+        }
+    }
 }
 
 impl fmt::Display for Ipv4Subnet {

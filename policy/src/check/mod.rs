@@ -1,0 +1,56 @@
+//! What must hold for the file as a whole: no two UIDs share anything. All of it is arithmetic on
+//! ranges; no check counts through the UIDs of a range, which may be billions.
+
+mod claim;
+mod names;
+mod numbers;
+mod warnings;
+
+use crate::file::Document;
+use crate::report::Report;
+use crate::text::Lines;
+
+/// Adds every clash in the document to the report.
+///
+/// A part is compared only when each value of it was read, so that one typing mistake gives one
+/// error.
+pub(crate) fn whole(document: &Document, lines: &Lines, report: &mut Report) {
+    let subject = Subject { document, lines };
+    if report.sound(&["uids", "uid"]) {
+        numbers::tenant_uids(subject, report);
+    }
+    if !report.sound(&["uids", "uid"]) {
+        return;
+    }
+    if report.sound(&["service_uids"]) {
+        numbers::service_uids(subject, report);
+    }
+    if report.sound(&["service_uids", "gid"]) {
+        numbers::gids(subject, report);
+    }
+    if report.sound(&["ports"]) {
+        numbers::ports(subject, report);
+    }
+    if report.sound(&["network"]) {
+        numbers::subnets(subject, report);
+    }
+    names::all(subject, report);
+    if report.is_clean() {
+        warnings::all(subject, report);
+    }
+}
+
+/// What is checked.
+#[derive(Clone, Copy)]
+struct Subject<'d> {
+    document: &'d Document,
+    lines: &'d Lines,
+}
+
+impl Subject<'_> {
+    /// Where to point for a value of `[tenants]` that may be a default: at the ranges that it is
+    /// the default for.
+    fn anchor(self, at: Option<usize>) -> usize {
+        at.or(self.document.tenants.uids.at).unwrap_or_default()
+    }
+}

@@ -1,0 +1,255 @@
+//! Directories, domains and names: no two tenants' are equal, and none lies inside another's.
+
+use std::collections::BTreeMap;
+
+use super::Subject;
+use crate::VolumeKind;
+use crate::file::{Document, Named, Run};
+use crate::report::{LISTED_CLASHES, Report};
+use crate::text::At;
+use crate::value::{Relation, Template};
+
+/// A kind of name.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// The part of the policy that a broken value is reported under.
+    part: &'static str,
+    /// The key below `tenants` and `tenant[…]`.
+    key: &'static str,
+    /// For messages.
+    noun: &'static str,
+    /// Cuts a name into the parts that are compared from the first on.
+    split: fn(&str) -> Vec<&str>,
+}
+
+const DIRECTORY: Kind = Kind {
+    part: "base_dir",
+    key: "base_dir",
+    noun: "directory",
+    split: |text| text.split('/').skip(1).collect(),
+};
+const DOMAIN: Kind = Kind {
+    part: "domain",
+    key: "domain",
+    noun: "domain",
+    split: |text| text.rsplit('.').collect(),
+};
+const NETWORK: Kind = Kind {
+    part: "network",
+    key: "network.name",
+    noun: "network name",
+    split: |text| vec![text],
+};
+const NAME: Kind = Kind {
+    part: "name",
+    key: "name",
+    noun: "name",
+    split: |text| vec![text],
+};
+
+/// Checks every kind of name, and that no EBS volume is pinned twice.
+pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
+    let tenants = &subject.document.tenants;
+    let base_dir = (&tenants.base_dir.value, tenants.base_dir.at);
+    check(
+        DIRECTORY,
+        base_dir,
+        |named| named.base_dir.clone(),
+        subject,
+        report,
+    );
+    let domain = (&tenants.domain.value, tenants.domain.at);
+    check(
+        DOMAIN,
+        domain,
+        |named| named.domain.clone(),
+        subject,
+        report,
+    );
+    let network = &tenants.network;
+    let template = (
+        &network.value.name.value,
+        network.value.name.at.or(network.at),
+    );
+    let own = |named: &Named| named.network.as_ref().and_then(|n| n.value.name.clone());
+    check(NETWORK, template, own, subject, report);
+    let template = Template::known("tenant-{uid}");
+    check(
+        NAME,
+        (&template, None),
+        |named| named.name.clone(),
+        subject,
+        report,
+    );
+    pinned_volumes(subject, report);
+}
+
+/// Who has the name that the template makes.
+struct Users {
+    runs: Vec<Run>,
+    outsiders: Vec<u32>,
+}
+
+impl Users {
+    fn of(document: &Document, overrides: impl Fn(&Named) -> bool) -> Self {
+        let outsiders = document.outsiders().filter(|named| !overrides(named));
+        Self {
+            outsiders: outsiders.map(|named| named.uid.value).collect(),
+            runs: document.runs(overrides),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        let in_runs = self.runs.iter().map(|run| run.uids.len());
+        let outside = u64::try_from(self.outsiders.len()).unwrap_or(u64::MAX);
+        in_runs.fold(outside, u64::saturating_add)
+    }
+
+    fn first(&self) -> Option<u32> {
+        let in_runs = self.runs.iter().map(|run| run.uids.first).min();
+        in_runs.or_else(|| self.outsiders.first().copied())
+    }
+
+    fn contains(&self, uid: u32) -> bool {
+        self.runs.iter().any(|run| run.uids.contains(uid)) || self.outsiders.contains(&uid)
+    }
+}
+
+/// A name that one UID has.
+struct Fixed {
+    uid: u32,
+    text: At<String>,
+}
+
+fn check(
+    kind: Kind,
+    (template, template_at): (&Template, Option<usize>),
+    own: impl Fn(&Named) -> Option<At<String>>,
+    subject: Subject<'_>,
+    report: &mut Report,
+) {
+    if !report.sound(&[kind.part]) {
+        return;
+    }
+    let users = Users::of(subject.document, |named| own(named).is_some());
+    let at = subject.anchor(template_at);
+    if !template.has_uid() && users.count() > 1 {
+        let message = format!(
+            "{:?} without {{uid}} gives the same {} to {} UIDs",
+            template.as_str(),
+            kind.noun,
+            users.count()
+        );
+        report.error(at, &format!("tenants.{}", kind.key), message);
+        return;
+    }
+    let named = subject.document.named.values();
+    let fixed: Vec<Fixed> = named
+        .filter_map(|named| {
+            let uid = named.uid.value;
+            own(named).map(|text| Fixed { uid, text })
+        })
+        .collect();
+    against_template(kind, template, &users, &fixed, report);
+    among_fixed(kind, &fixed, subject, report);
+}
+
+/// Each fixed name against the family that the template makes.
+fn against_template(
+    kind: Kind,
+    template: &Template,
+    users: &Users,
+    fixed: &[Fixed],
+    report: &mut Report,
+) {
+    let pattern = (kind.split)(template.as_str());
+    let mut found = 0_usize;
+    for own in fixed {
+        let parts = (kind.split)(&own.text.value);
+        let other = match Relation::of(pattern.iter().copied(), parts.iter().copied()) {
+            Relation::Apart => None,
+            Relation::One(uid) => users.contains(uid).then_some(uid),
+            Relation::All => users.first(),
+        };
+        let Some(other) = other else { continue };
+        found += 1;
+        if found > LISTED_CLASHES {
+            return;
+        }
+        let message = format!(
+            "{} {} of UID {} meets {} of UID {other} (tenants.{})",
+            kind.noun,
+            own.text.value,
+            own.uid,
+            template.fill(other),
+            kind.key
+        );
+        let key = format!("tenant[{}].{}", own.uid, kind.key);
+        report.error(own.text.at, &key, message);
+    }
+}
+
+/// The fixed names among themselves: sorted by parts, what lies inside a name follows it.
+fn among_fixed(kind: Kind, fixed: &[Fixed], subject: Subject<'_>, report: &mut Report) {
+    let mut sorted: Vec<(Vec<&str>, &Fixed)> = fixed
+        .iter()
+        .map(|own| ((kind.split)(&own.text.value), own))
+        .collect();
+    sorted.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut outer: Option<(Vec<&str>, &Fixed)> = None;
+    for (parts, own) in sorted {
+        let Some((_, around)) = outer.as_ref().filter(|(o, _)| parts.starts_with(o)) else {
+            outer = Some((parts, own));
+            continue;
+        };
+        let (earlier, later) = if around.text.at <= own.text.at {
+            (*around, own)
+        } else {
+            (own, *around)
+        };
+        let message = format!(
+            "{} {} of UID {} meets {} of UID {} (line {})",
+            kind.noun,
+            later.text.value,
+            later.uid,
+            earlier.text.value,
+            earlier.uid,
+            subject.lines.line(earlier.text.at)
+        );
+        report.error(
+            later.text.at,
+            &format!("tenant[{}].{}", later.uid, kind.key),
+            message,
+        );
+    }
+}
+
+fn pinned_volumes(subject: Subject<'_>, report: &mut Report) {
+    if !report.sound(&["volume"]) {
+        return;
+    }
+    let mut pinned: BTreeMap<&str, At<u32>> = BTreeMap::new();
+    for named in subject.document.named.values() {
+        let Some(volume) = &named.volume else {
+            continue;
+        };
+        let VolumeKind::Ebs { id: Some(id) } = &volume.value.kind else {
+            continue;
+        };
+        let (uid, at) = (named.uid.value, volume.at);
+        let Some(other) = pinned.insert(id, At { value: uid, at }) else {
+            continue;
+        };
+        let (one, two) = if other.at <= at {
+            (other, At { value: uid, at })
+        } else {
+            (At { value: uid, at }, other)
+        };
+        let message = format!(
+            "{id} is pinned for UID {} too (line {})",
+            one.value,
+            subject.lines.line(one.at)
+        );
+        report.error(two.at, &format!("tenant[{}].volume.id", two.value), message);
+    }
+}

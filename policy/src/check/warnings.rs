@@ -1,0 +1,193 @@
+//! What is legal and will probably hurt.
+
+use std::collections::BTreeSet;
+
+use super::Subject;
+use super::claim::Claim;
+use super::numbers::{port_claims, service_claims, tenant_claims};
+use crate::report::Report;
+use crate::value::{Block, powerful};
+use crate::{ImagePattern, Ipv4Subnet, Limits};
+
+/// Linux' default `net.ipv4.ip_local_port_range`.
+const EPHEMERAL: (u64, u64) = (32_768, 60_999);
+
+/// UIDs that other programs hand out by default.
+const HANDED_OUT: [(u64, u64, &str); 3] = [
+    (60_001, 60_577, "systemd-homed and systemd's greeter users"),
+    (61_184, 65_519, "systemd's DynamicUser="),
+    (
+        100_000,
+        600_100_000,
+        "useradd as subordinate UIDs (/etc/subuid), whose owner could act as the tenant",
+    ),
+];
+
+pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
+    handed_out(subject, report);
+    ephemeral(subject, report);
+    capabilities(subject, report);
+    images(subject, report);
+    networks(subject, report);
+}
+
+fn meeting(claims: &[Claim], low: u64, high: u64) -> impl Iterator<Item = &Claim> {
+    claims
+        .iter()
+        .filter(move |claim| claim.low <= high && low <= claim.high)
+}
+
+/// One warning for each part of the file and each range of others, with the first UID.
+fn handed_out(subject: Subject<'_>, report: &mut Report) {
+    let mut claims = tenant_claims(subject);
+    claims.extend(service_claims(subject));
+    for (low, high, by) in HANDED_OUT {
+        let mut told = BTreeSet::new();
+        for claim in meeting(&claims, low, high) {
+            if told.insert(claim.at) {
+                let message = format!(
+                    "{} lies in {low}-{high}, which is handed out by {by}",
+                    claim.describe(claim.low.max(low))
+                );
+                report.warn(claim.at, &claim.key(), message);
+            }
+        }
+    }
+}
+
+/// One warning for each part of the file, with the first UID and how many.
+fn ephemeral(subject: Subject<'_>, report: &mut Report) {
+    let (low, high) = EPHEMERAL;
+    let claims = port_claims(subject);
+    let mut told = BTreeSet::new();
+    for claim in meeting(&claims, low, high) {
+        if !told.insert(claim.at) {
+            continue;
+        }
+        let same_place = meeting(&claims, low, high).filter(|other| other.at == claim.at);
+        let uids: u64 = same_place
+            .map(|c| c.uid_at(c.high.min(high)) - c.uid_at(c.low.max(low)) + 1)
+            .sum();
+        let message = format!(
+            "{} meet the ephemeral ports {low}-{high}, {uids} UIDs in all: an outgoing connection may hold a port that a service wants",
+            claim.describe(claim.low.max(low))
+        );
+        report.warn(claim.at, &claim.key(), message);
+    }
+}
+
+fn capabilities(subject: Subject<'_>, report: &mut Report) {
+    let document = subject.document;
+    let tenants = &document.tenants.capabilities;
+    let everybody = tenants
+        .at
+        .map(|at| (at, "tenants".to_owned(), &tenants.value));
+    let named = document.named.values().filter_map(|named| {
+        let own = named.capabilities.as_ref()?;
+        Some((own.at, format!("tenant[{}]", named.uid.value), &own.value))
+    });
+    for (at, who, granted) in everybody.into_iter().chain(named) {
+        let strong: Vec<&str> = granted
+            .iter()
+            .map(String::as_str)
+            .filter(|name| powerful(name))
+            .collect();
+        if !strong.is_empty() {
+            let message = format!(
+                "{} reaches beyond a container: there is no user namespace around it",
+                strong.join(", ")
+            );
+            report.warn(at, &format!("{who}.capabilities"), message);
+        }
+    }
+}
+
+fn images(subject: Subject<'_>, report: &mut Report) {
+    let document = subject.document;
+    let tenants = &document.tenants.images;
+    let mut look = |at: usize, who: &str, images: &[ImagePattern]| {
+        let key = format!("{who}.images");
+        if images.is_empty() {
+            report.warn(
+                at,
+                &key,
+                "no image is allowed, so that no container can be made",
+            );
+        }
+        for pattern in images {
+            let text = pattern.to_string();
+            if text.strip_suffix("/*").is_some_and(|r| !r.contains('/')) {
+                report.warn(
+                    at,
+                    &key,
+                    format!("{text} allows everything of the registry"),
+                );
+            }
+        }
+    };
+    let in_use = !document.runs(|named| named.images.is_some()).is_empty()
+        || document.outsiders().any(|named| named.images.is_none());
+    if in_use {
+        look(subject.anchor(tenants.at), "tenants", &tenants.value);
+    }
+    for named in document.named.values() {
+        if let Some(own) = &named.images {
+            look(own.at, &format!("tenant[{}]", named.uid.value), &own.value);
+        }
+    }
+}
+
+/// Networks that are too small for the containers, or that Docker or Tailscale uses itself.
+fn networks(subject: Subject<'_>, report: &mut Report) {
+    let document = subject.document;
+    let (network, limits) = (&document.tenants.network, &document.tenants.limits);
+    if !document.runs(|_| false).is_empty() {
+        let at = subject.anchor(network.at.or(limits.at));
+        room(
+            at,
+            "tenants.network",
+            network.value.prefix,
+            limits.value,
+            report,
+        );
+    }
+    for named in document.named.values() {
+        let own = named.network.as_ref().and_then(|n| n.value.subnet);
+        let places = [own.map(|o| o.at), named.limits.as_ref().map(|l| l.at)];
+        let Some(at) = places.into_iter().flatten().next() else {
+            continue;
+        };
+        let prefix = own.map_or(network.value.prefix, |o| o.value.prefix);
+        let limits = named.limits.as_ref().map_or(limits.value, |l| l.value);
+        let key = format!("tenant[{}].network", named.uid.value);
+        room(at, &key, prefix, limits, report);
+    }
+    let Some(at) = network.at else { return };
+    for (taken, by) in [
+        (
+            Ipv4Subnet::new([172, 17, 0, 0], 16),
+            "Docker's own bridge docker0",
+        ),
+        (Ipv4Subnet::new([100, 64, 0, 0], 10), "Tailscale"),
+    ] {
+        if Block::from(network.value.pool).meets(taken.into()) {
+            let message = format!(
+                "the pool {} meets {taken}, which {by} uses by default",
+                network.value.pool
+            );
+            report.warn(at, "tenants.network.pool", message);
+        }
+    }
+}
+
+fn room(at: usize, key: &str, prefix: u8, limits: Limits, report: &mut Report) {
+    // The network's, the gateway's and the broadcast address are no container's.
+    let hosts = Block::size(prefix).saturating_sub(3);
+    if hosts < limits.containers {
+        let message = format!(
+            "a /{prefix} has addresses for {hosts} containers, limits.containers is {}",
+            limits.containers
+        );
+        report.warn(at, key, message);
+    }
+}

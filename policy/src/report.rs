@@ -1,0 +1,94 @@
+//! Collects mistakes and warnings while a file is read and checked.
+
+use std::collections::BTreeSet;
+
+use crate::text::{Cursor, Lines};
+use crate::{PolicyError, PolicyWarning};
+
+/// How many clashes of one kind are listed; a file with more is wrong in one place, not in many.
+pub(crate) const LISTED_CLASHES: usize = 100;
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Note {
+    at: usize,
+    key: String,
+    message: String,
+}
+
+/// Everything found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    errors: Vec<Note>,
+    warnings: Vec<Note>,
+    broken: BTreeSet<String>,
+}
+
+impl Report {
+    pub(crate) fn error(&mut self, at: usize, key: &str, message: impl Into<String>) {
+        self.broken.insert(subject(key).to_owned());
+        self.errors.push(Note {
+            at,
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    pub(crate) fn warn(&mut self, at: usize, key: &str, message: impl Into<String>) {
+        self.warnings.push(Note {
+            at,
+            key: key.to_owned(),
+            message: message.into(),
+        });
+    }
+
+    /// True when none of these parts (`ports`, `uids`, …) has an error, so that a check which
+    /// compares them would not complain about a value that stands for a broken one.
+    pub(crate) fn sound(&self, subjects: &[&str]) -> bool {
+        let whole_tables = ["tenants", "tenant"];
+        !subjects
+            .iter()
+            .chain(&whole_tables)
+            .any(|subject| self.broken.contains(*subject))
+    }
+
+    pub(crate) fn is_clean(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// The errors in the order of the text.
+    pub(crate) fn into_errors(mut self, text: &str) -> Vec<PolicyError> {
+        self.errors.sort();
+        self.errors.dedup();
+        let mut cursor = Cursor::new(text);
+        self.errors
+            .into_iter()
+            .map(|note| {
+                let (line, column) = cursor.advance(note.at);
+                PolicyError {
+                    line,
+                    column,
+                    key: note.key,
+                    message: note.message,
+                }
+            })
+            .collect()
+    }
+
+    /// The warnings in the order of the text.
+    pub(crate) fn into_warnings(mut self, lines: &Lines) -> Vec<PolicyWarning> {
+        self.warnings.sort();
+        self.warnings
+            .into_iter()
+            .map(|note| PolicyWarning {
+                line: lines.line(note.at),
+                key: note.key,
+                message: note.message,
+            })
+            .collect()
+    }
+}
+
+/// `ports` of `tenants.ports.first` and of `tenant[1001].ports`.
+fn subject(key: &str) -> &str {
+    key.split('.').nth(1).unwrap_or(key)
+}
