@@ -1,14 +1,38 @@
 //! The audit log: intent before the act, outcome after it, both durable, in a hash chain.
 //!
-//! (interface; the implementation follows)
+//! One thread of its own writes the file. Records that come while a batch is being synced become
+//! the next batch, so concurrent callers share one fdatasync(2). The format is told in
+//! `docs/audit.md`.
 
+mod chain;
+mod denials;
+mod file;
+pub mod read;
+mod record;
+mod writer;
+
+use std::io;
 use std::path::Path;
+use std::time::Instant;
 
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use self::file::LogFile;
+use self::record::{Decision, Ending, Event, Request, bounded, cut};
+use self::writer::{Message, Reply, Writer};
 use crate::peer::Caller;
+
+pub use chain::{Break, Head};
+
+/// Records that wait to be written; callers beyond it wait to wait.
+const QUEUE: usize = 256;
 
 /// Appends records to one daemon's log. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Audit {}
+pub struct Audit {
+    queue: mpsc::Sender<Message>,
+}
 
 /// What is about to happen, or what was refused.
 #[derive(Debug, Clone)]
@@ -39,36 +63,95 @@ pub enum Outcome {
 #[error("the audit log cannot be written")]
 pub struct AuditError(#[source] pub std::io::Error);
 
-/// An intent that is on disk and waits for its outcome. Dropping it without `finish` leaves an
-/// open intent, which the next start reconciles.
+/// An intent that is on disk and waits for its outcome. Dropping it without `finish` (the task
+/// panicked, or nobody waits for it any more) records the outcome `interrupted`; what a killed
+/// process leaves open is closed so by the next start.
 #[derive(Debug)]
 #[must_use = "an operation ends with its outcome"]
-pub struct OpenRecord {}
+pub struct OpenRecord {
+    queue: mpsc::Sender<Message>,
+    /// Number of the intent's record; `None` while it is not on disk, and after the outcome.
+    intent: Option<u64>,
+    uid: u32,
+    operation: &'static str,
+    started: Instant,
+}
 
 impl Audit {
-    /// Opens (or creates) `<dir>/<daemon>.jsonl`, verifies the tail of the chain and closes open
-    /// intents of an earlier run as `interrupted`.
+    /// Opens (or creates) `<dir>/<daemon>.jsonl`, reads the chain through, cuts off a torn last
+    /// line and closes open intents of an earlier run as `interrupted`. What it had to mend, and a
+    /// chain that was broken by someone, is recorded; only [`read::verify`] judges.
     ///
     /// # Errors
-    /// When the directory or file is not root's alone, or cannot be written.
-    pub fn open(_dir: &Path, _daemon: &str) -> Result<Self, AuditError> {
-        Ok(Self {})
+    /// When the directory or file is not the daemon's alone, another process has it, or it cannot
+    /// be written.
+    pub fn open(dir: &Path, daemon: &str) -> Result<Self, AuditError> {
+        let (mut log, found) = LogFile::open(dir, daemon).map_err(AuditError)?;
+        let events = writer::opening_events(daemon, &found);
+        log.append(events.iter()).map_err(AuditError)?;
+        let (queue, messages) = mpsc::channel(QUEUE);
+        Writer::new(log, messages)
+            .start(daemon)
+            .map_err(AuditError)?;
+        Ok(Self { queue })
     }
 
     /// Records what is about to happen; returns when it is on disk (fdatasync, group commit).
     ///
     /// # Errors
     /// When it is not on disk; the operation must not happen then.
-    pub async fn intent(&self, _intent: Intent) -> Result<OpenRecord, AuditError> {
-        Ok(OpenRecord {})
+    pub async fn intent(&self, intent: Intent) -> Result<OpenRecord, AuditError> {
+        let record = OpenRecord {
+            queue: self.queue.clone(),
+            intent: None,
+            uid: intent.caller.uid,
+            operation: intent.operation,
+            started: Instant::now(),
+        };
+        let event = Event::Intent(Request::new(intent, Decision::Allowed));
+        let (reply, answer) = oneshot::channel();
+        let message = Message {
+            event,
+            reply: Reply::Intent(record, reply),
+        };
+        send(&self.queue, message).await?;
+        answer.await.map_err(|_| ended())?
     }
 
     /// Records a refusal. Many refusals of one caller become counted summaries.
     ///
     /// # Errors
     /// When the log cannot be written.
-    pub async fn denied(&self, _intent: Intent, _reason: &str) -> Result<(), AuditError> {
-        Ok(())
+    pub async fn denied(&self, intent: Intent, reason: &str) -> Result<(), AuditError> {
+        self.write(Event::Refused {
+            request: Request::new(intent, Decision::Refused),
+            reason: cut(reason.to_owned()),
+        })
+        .await
+    }
+
+    /// Records something about the daemon itself, e.g. `policy-reloaded`.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub async fn note(&self, what: &str, detail: Value) -> Result<(), AuditError> {
+        self.write(Event::Daemon {
+            what: what.to_owned(),
+            detail: bounded(detail),
+        })
+        .await
+    }
+
+    /// Records that the daemon stops; returns when everything sent before is on disk.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub async fn stop(&self) -> Result<(), AuditError> {
+        self.note("stop", json!({})).await
+    }
+
+    async fn write(&self, event: Event) -> Result<(), AuditError> {
+        write(&self.queue, event).await
     }
 }
 
@@ -76,8 +159,67 @@ impl OpenRecord {
     /// Records how it ended; returns when it is on disk. Call before replying.
     ///
     /// # Errors
-    /// When the log cannot be written.
-    pub async fn finish(self, _outcome: Outcome) -> Result<(), AuditError> {
-        Ok(())
+    /// When the log cannot be written now. The outcome is kept and written as soon as it can be.
+    pub async fn finish(mut self, outcome: Outcome) -> Result<(), AuditError> {
+        let (ending, error) = match outcome {
+            Outcome::Done => (Ending::Done, None),
+            Outcome::Failed(error) => (Ending::Failed, Some(cut(error))),
+        };
+        let Some(event) = self.outcome(ending, error) else {
+            return Ok(());
+        };
+        let (reply, answer) = oneshot::channel();
+        let permit = self.queue.reserve().await.map_err(|_| ended())?;
+        permit.send(Message {
+            event,
+            reply: Reply::Plain(reply),
+        });
+        // From here on the writer has the outcome, whatever becomes of this future.
+        self.intent = None;
+        answer.await.map_err(|_| ended())?
+    }
+
+    fn outcome(&self, ending: Ending, error: Option<String>) -> Option<Event> {
+        Some(Event::Outcome {
+            intent: self.intent?,
+            uid: self.uid,
+            operation: self.operation.to_owned(),
+            outcome: ending,
+            error,
+            duration_us: u64::try_from(self.started.elapsed().as_micros()).ok(),
+        })
     }
 }
+
+impl Drop for OpenRecord {
+    fn drop(&mut self) {
+        if let Some(event) = self.outcome(Ending::Interrupted, None) {
+            // When the queue is full it stays open until the next start; waiting is impossible here.
+            let _ = self.queue.try_send(Message {
+                event,
+                reply: Reply::None,
+            });
+        }
+    }
+}
+
+async fn write(queue: &mpsc::Sender<Message>, event: Event) -> Result<(), AuditError> {
+    let (reply, answer) = oneshot::channel();
+    let message = Message {
+        event,
+        reply: Reply::Plain(reply),
+    };
+    send(queue, message).await?;
+    answer.await.map_err(|_| ended())?
+}
+
+async fn send(queue: &mpsc::Sender<Message>, message: Message) -> Result<(), AuditError> {
+    queue.send(message).await.map_err(|_| ended())
+}
+
+fn ended() -> AuditError {
+    AuditError(io::Error::other("the audit writer has ended"))
+}
+
+#[cfg(test)]
+mod tests;

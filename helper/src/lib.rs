@@ -4,16 +4,22 @@
 //! - `aistack-mount` ([`mount`]): one typed request from the helper, one mount or unmount.
 //! - `aistack-engine` ([`engine`]): the vetted Docker Engine API.
 //!
-//! [`peer`], [`accept`], [`audit`], [`policy_store`] and [`docker`] are what they have in common.
+//! [`peer`], [`accept`], [`audit`], [`policy_store`], [`daemon`], [`sandbox`] and [`docker`] are
+//! what they have in common.
 
 pub mod accept;
+pub mod admin;
 pub mod audit;
+pub mod daemon;
 pub mod docker;
 pub mod engine;
 pub mod front;
+mod hex;
 pub mod mount;
 pub mod ops;
+pub mod own_dir;
 pub mod peer;
 pub mod policy_store;
 pub mod rate;
 pub mod safe_path;
+pub mod sandbox;

@@ -1,0 +1,3 @@
+//! The commands for the admin: reading the audit log.
+
+pub mod audit;

@@ -1,0 +1,1 @@
+//! `aistack-helper audit show|verify|follow`.

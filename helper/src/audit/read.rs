@@ -1,0 +1,172 @@
+//! Reading a log: judging its chain, and going through its records with bounded memory.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+
+use super::chain::{Break, Head, Line, next_line};
+use crate::own_dir;
+
+/// Why a log is not what its daemon wrote, or cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// A line does not follow from the one before.
+    #[error("{}:{line}: {problem}", path.display())]
+    Broken {
+        /// The log.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What is wrong.
+        problem: Break,
+    },
+    /// The last line is not whole and no daemon is writing it.
+    #[error("{}:{line}: is not whole; the daemon's next start cuts it off", path.display())]
+    Torn {
+        /// The log.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+    },
+    /// The log cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The log or its directory.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Every `*.jsonl` of the directory, in the order of their names.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn logs(dir: &Path) -> Result<Vec<PathBuf>, VerifyError> {
+    let failed = |source| VerifyError::Read {
+        path: dir.to_owned(),
+        source,
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "jsonl")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Opens one log for reading; never a link, never anything but a regular file.
+///
+/// # Errors
+/// When it is not that, or may not be read.
+pub fn open(path: &Path) -> Result<File, VerifyError> {
+    let failed = |source| VerifyError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    open_regular(path).map_err(failed)
+}
+
+fn open_regular(path: &Path) -> io::Result<File> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let dir = own_dir::open(&std::path::absolute(parent)?)?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(&dir, name, flags, Mode::empty())?;
+    if FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("is not a regular file"));
+    }
+    Ok(File::from(fd))
+}
+
+/// Checks every line of one log; returns the head of its chain.
+///
+/// # Errors
+/// The first line that is not as its daemon wrote it.
+pub fn verify(path: &Path) -> Result<Head, VerifyError> {
+    let file = open(path)?;
+    // A daemon that is writing has the lock; its last line may be half there.
+    let written_now = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err();
+    let mut reader = BufReader::new(file);
+    let (mut head, mut buffer, mut line) = (Head::default(), Vec::new(), 1);
+    loop {
+        let next = next_line(&mut reader, &mut buffer).map_err(|source| VerifyError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        match next {
+            Line::End => return Ok(head),
+            Line::Torn if written_now => return Ok(head),
+            Line::Torn => {
+                return Err(VerifyError::Torn {
+                    path: path.to_owned(),
+                    line,
+                });
+            }
+            Line::Whole => head
+                .advance(&buffer)
+                .map_err(|problem| VerifyError::Broken {
+                    path: path.to_owned(),
+                    line,
+                    problem,
+                })?,
+        }
+        line += 1;
+    }
+}
+
+/// Goes through the whole lines of one log. A torn last line is left out; calling again with the
+/// same reader goes on with what came since, when the torn bytes are read anew.
+#[derive(Debug)]
+pub struct Records {
+    reader: BufReader<File>,
+    buffer: Vec<u8>,
+    torn: Vec<u8>,
+}
+
+impl Records {
+    /// The records of an open log, from its beginning.
+    #[must_use]
+    pub fn new(file: File) -> Self {
+        Self {
+            reader: BufReader::new(file),
+            buffer: Vec::new(),
+            torn: Vec::new(),
+        }
+    }
+
+    /// The next whole line, `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When the log cannot be read or a line is too long to be a record.
+    pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
+        match next_line(&mut self.reader, &mut self.buffer)? {
+            Line::End => Ok(None),
+            Line::Torn => {
+                self.torn.append(&mut self.buffer);
+                if self.torn.len() as u64 > super::chain::MAX_LINE {
+                    return Err(io::Error::other("a line is too long"));
+                }
+                Ok(None)
+            }
+            Line::Whole => {
+                if !self.torn.is_empty() {
+                    let rest = std::mem::take(&mut self.buffer);
+                    self.buffer = std::mem::take(&mut self.torn);
+                    self.buffer.extend_from_slice(&rest);
+                }
+                Ok(Some(&self.buffer))
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! What the three daemons do alike: get their socket, listen to signals, tell systemd, end well.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use rustix::fs::{AtFlags, FileType, Mode};
+use sd_notify::NotifyState;
+use serde_json::json;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::audit::{Audit, AuditError};
+use crate::own_dir::{OwnDirError, open_own_parent};
+use crate::policy_store::PolicyStore;
+
+/// Time that a stopping daemon gives to what still runs.
+pub const DRAIN: Duration = Duration::from_mins(1);
+
+/// Why there is no socket to listen on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// systemd passed something other than one listening Unix socket.
+    #[error("systemd must pass exactly one listening Unix socket, it passed {0} descriptor(s)")]
+    Activation(usize),
+    /// The socket's directory is not the daemon's alone.
+    #[error(transparent)]
+    Directory(#[from] OwnDirError),
+    /// A daemon answers there.
+    #[error("another process listens on {} already", .0.display())]
+    InUse(PathBuf),
+    /// Something that is no socket has the name.
+    #[error("{} exists and is not a socket", .0.display())]
+    NotASocket(PathBuf),
+    /// The kernel refused.
+    #[error("cannot listen on {}", path.display())]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Starts logging to standard error; `RUST_LOG` chooses, `info` is the default.
+pub fn start_tracing() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
+/// The listening socket: systemd's (`LISTEN_FDS`), or a new one at `socket` with permission bits
+/// `mode`. A socket that a killed daemon left behind is replaced, a live one is not. Call it before
+/// the first thread starts, since it sets the umask for a moment; then [`attach`] it.
+///
+/// # Errors
+/// When there is no such socket to be had.
+pub fn listen(socket: &Path, mode: u32) -> Result<StdListener, ListenError> {
+    let mut passed = ListenFd::from_env();
+    let listener = match passed.len() {
+        0 => bind(socket, mode)?,
+        1 => passed
+            .take_unix_listener(0)
+            .ok()
+            .flatten()
+            .ok_or(ListenError::Activation(1))?,
+        several => return Err(ListenError::Activation(several)),
+    };
+    listener
+        .set_nonblocking(true)
+        .map_err(|source| failed(socket, source))?;
+    Ok(listener)
+}
+
+/// Gives the socket to the running tokio runtime.
+///
+/// # Errors
+/// When epoll refuses it.
+pub fn attach(listener: StdListener) -> io::Result<UnixListener> {
+    UnixListener::from_std(listener)
+}
+
+fn bind(socket: &Path, mode: u32) -> Result<StdListener, ListenError> {
+    let (dir, name) = open_own_parent(socket)?;
+    match rustix::fs::statat(&dir, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(rustix::io::Errno::NOENT) => {}
+        Err(errno) => return Err(failed(socket, errno.into())),
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_socket() => {
+            remove_stale(socket)?;
+        }
+        Ok(_) => return Err(ListenError::NotASocket(socket.to_owned())),
+    }
+    // The mode is right from the first moment: bind(2) makes the socket 0777 less the umask.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o777 & !mode));
+    let listener = StdListener::bind(socket);
+    rustix::process::umask(before);
+    listener.map_err(|source| failed(socket, source))
+}
+
+/// Removes a socket that nobody listens on any more.
+fn remove_stale(socket: &Path) -> Result<(), ListenError> {
+    match StdStream::connect(socket) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(socket).map_err(|source| failed(socket, source))
+        }
+        Err(error) => Err(failed(socket, error)),
+        Ok(_) => Err(ListenError::InUse(socket.to_owned())),
+    }
+}
+
+fn failed(socket: &Path, source: io::Error) -> ListenError {
+    ListenError::Io {
+        path: socket.to_owned(),
+        source,
+    }
+}
+
+/// The signals that a daemon obeys; registered from `new` on, so none is lost.
+#[derive(Debug)]
+pub struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Registers SIGHUP, SIGTERM and SIGINT.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or outside of a tokio runtime.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Calls `reload` for each SIGHUP; returns at SIGTERM or SIGINT.
+    pub async fn until_stopped(&mut self, mut reload: impl AsyncFnMut()) {
+        loop {
+            tokio::select! {
+                Some(()) = self.hangup.recv() => reload().await,
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
+        }
+    }
+}
+
+/// Reads the policy again and says so, in the log and in the audit. A bad file changes nothing.
+pub async fn reload_policy(policy: &PolicyStore, audit: &Audit) {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        notify(&[NotifyState::Reloading, now]);
+    }
+    let before = policy.current().digest.clone();
+    let noted = match policy.reload() {
+        Ok(()) => {
+            let after = policy.current().digest.clone();
+            tracing::info!(%before, %after, "policy reloaded");
+            let detail = json!({"before": before, "after": after});
+            audit.note("policy-reloaded", detail).await
+        }
+        Err(error) => {
+            tracing::error!(%error, "policy not reloaded; the one in force stays");
+            let detail = json!({"error": error.to_string(), "in_force": before});
+            audit.note("policy-refused", detail).await
+        }
+    };
+    report(noted);
+    notify(&[NotifyState::Ready]);
+}
+
+/// Tells systemd that requests are answered now. Without systemd it does nothing.
+pub fn ready() {
+    notify(&[NotifyState::Ready]);
+}
+
+/// Lets `work` end within [`DRAIN`], then records the stop.
+pub async fn drain(work: impl Future<Output = ()>, audit: &Audit) {
+    notify(&[NotifyState::Stopping]);
+    tracing::info!("stopping; what runs may finish");
+    if tokio::time::timeout(DRAIN, work).await.is_err() {
+        tracing::warn!("stopping although something still runs");
+    }
+    report(audit.stop().await);
+}
+
+fn report(result: Result<(), AuditError>) {
+    if let Err(AuditError(error)) = result {
+        tracing::error!(%error, "the audit log cannot be written");
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "cannot tell systemd");
+    }
+}
