@@ -1,0 +1,3 @@
+//! What the admin runs by hand: `aistack-helper policy …` and `aistack-helper audit …`.
+
+pub mod policy;
