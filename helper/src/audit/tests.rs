@@ -116,16 +116,18 @@ async fn a_dropped_record_closes_itself() {
     // Nobody waits for the answer of this one.
     let given_up = audit.intent(intent(1002)).now_or_never();
     assert!(given_up.is_none(), "it is not on disk at the first poll");
-    audit.stop().await.unwrap();
-    let interrupted: Vec<Value> = records(dir.path())
-        .into_iter()
-        .filter(|record| record["outcome"] == "interrupted")
-        .collect();
-    let uids: Vec<u64> = interrupted
-        .iter()
-        .map(|record| record["uid"].as_u64().unwrap())
-        .collect();
-    assert_eq!(uids, [1001, 1002]);
+    let interrupted = || -> Vec<u64> {
+        let records = records(dir.path());
+        let ended = records.iter().filter(|r| r["outcome"] == "interrupted");
+        ended.map(|r| r["uid"].as_u64().unwrap()).collect()
+    };
+    for _ in 0..500 {
+        if interrupted().len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(interrupted(), [1001, 1002]);
     verify(&log_of(dir.path())).unwrap();
 }
 

@@ -1,2 +1,157 @@
-//! (to be written)
-fn main() {}
+//! `aistack-helper`: the gRPC daemon between tenants and the host, and the admin's commands.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aistack_helper::accept::Bounds;
+use aistack_helper::admin::audit::{self, AuditCommand};
+use aistack_helper::audit::Audit;
+use aistack_helper::daemon::{self, Signals};
+use aistack_helper::docker::Docker;
+use aistack_helper::front::{self, Front, Times};
+use aistack_helper::ops::Ops;
+use aistack_helper::policy_store::PolicyStore;
+use aistack_helper::sandbox::{self, Capability};
+use clap::{Args, Parser, Subcommand};
+
+/// What the operations need: give directories to their owners (CHOWN, FOWNER for their modes) and
+/// walk through directories of others (DAC_READ_SEARCH). Root's own files need none.
+const CAPABILITIES: [Capability; 3] = [
+    Capability::CAP_CHOWN,
+    Capability::CAP_FOWNER,
+    Capability::CAP_DAC_READ_SEARCH,
+];
+/// Connections, the descriptors of running operations, and a reserve.
+const MAX_FILES: u64 = 1024;
+/// Everybody may connect; the policy says who is answered.
+const SOCKET_MODE: u32 = 0o666;
+/// Time for open connections to close when no operation runs any more.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// The privileged side of aistack: lets the tenants that a policy names have their own volume,
+/// directories and network, and nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "aistack-helper", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve(Serve),
+    /// Read the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The policy file; it and every directory above it must be root's alone.
+    #[arg(long, value_name = "FILE", default_value = "/etc/aistack/policy.toml")]
+    policy: PathBuf,
+    /// The socket to listen on, unless systemd passes one.
+    #[arg(long, value_name = "SOCKET", default_value = aistack_proto::HELPER_SOCKET)]
+    socket: PathBuf,
+    /// Where the daemon keeps the images of loop volumes.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/aistack")]
+    state_dir: PathBuf,
+    /// Where the audit log is written.
+    #[arg(long, value_name = "DIR", default_value = "/var/log/aistack")]
+    audit_dir: PathBuf,
+    /// Docker's own socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
+    docker_socket: PathBuf,
+    /// The mount worker's socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/run/aistack/mount.sock")]
+    mount_socket: PathBuf,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Serve(options) => serve(&options),
+        Command::Audit(command) => read_audit(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(error: &dyn std::error::Error) {
+    let mut text = format!("aistack-helper: {error}");
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    // Nothing is left to be done when standard error is gone.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn read_audit(command: AuditCommand) -> Result<(), Failure> {
+    let stdout = io::stdout();
+    let result = if stdout.is_terminal() {
+        audit::run(command, &mut stdout.lock())
+    } else {
+        audit::run(command, &mut io::BufWriter::new(stdout.lock()))
+    };
+    match result {
+        // `audit show | head` is no failure.
+        Err(audit::AuditCommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(())
+        }
+        other => other.map_err(Failure::from),
+    }
+}
+
+fn serve(options: &Serve) -> Result<(), Failure> {
+    daemon::start_tracing();
+    sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
+    let policy = PolicyStore::load(&options.policy)?;
+    // First the log: its lock keeps a second daemon from taking the socket of the first.
+    let audit = Audit::open(&options.audit_dir, "helper")?;
+    let listener = daemon::listen(&options.socket, SOCKET_MODE)?;
+    let docker = Docker::new(&options.docker_socket);
+    let ops = Ops::new(docker, options.mount_socket.clone(), &options.state_dir)?;
+    let front = Front::new(policy.clone(), audit.clone(), ops, Times::DEFAULT);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = daemon::attach(listener)?;
+        run(listener, front, &policy, &audit).await
+    })
+}
+
+async fn run(
+    listener: tokio::net::UnixListener,
+    front: Front,
+    policy: &PolicyStore,
+    audit: &Audit,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async move { drop(stopped.await) };
+    let server = tokio::spawn(front::serve(listener, Bounds::GRPC, front.clone(), stopped));
+    daemon::ready();
+    tracing::info!(policy = %policy.current().digest, "aistack-helper answers");
+    let reload = async || daemon::reload_policy(policy, audit).await;
+    signals.until_stopped(reload).await;
+    drop(stop);
+    let work = async {
+        front.idle().await;
+        // Idle clients are told to go away; hostile ones are not waited for.
+        let _ = tokio::time::timeout(CLOSING, server).await;
+    };
+    daemon::drain(work, audit).await;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Which method is which operation.
+
+use std::future::Future;
+
+use aistack_proto::v1;
+use prost::Message;
+use tonic::body::Body;
+use tonic::server::Grpc;
+
+use super::choke::Permission;
+use super::codec::{Decoded, StrictCodec};
+use super::method::Method;
+use super::perform::Acting;
+use super::vet::{self, Vetted};
+use super::{Front, status, whoami};
+use crate::ops::OpsError;
+use crate::peer::Caller;
+
+/// The largest request message, bytes.
+const MAX_MESSAGE: usize = 64 << 10;
+
+type HttpRequest = http::Request<Body>;
+type HttpResponse = http::Response<Body>;
+
+impl Front {
+    /// Answers one HTTP/2 request.
+    pub(super) async fn answer(self, request: HttpRequest) -> HttpResponse {
+        let caller = request.extensions().get::<Caller>().copied();
+        let permission = match self.enter(caller, request.uri().path()).await {
+            Ok(permission) => permission,
+            Err(status) => return status.into_http(),
+        };
+        let answer = self.dispatch(permission, request);
+        tokio::time::timeout(self.shared.times.answer, answer)
+            .await
+            .unwrap_or_else(|_| status::still_running().into_http())
+    }
+
+    async fn dispatch(&self, permission: Permission, request: HttpRequest) -> HttpResponse {
+        match permission.method {
+            Method::WhoAmI => {
+                let vet = vet::nothing::<v1::WhoAmIRequest>;
+                self.unary(permission, request, vet, whoami::answer).await
+            }
+            Method::MountVolume => {
+                let vet = vet::nothing::<v1::MountVolumeRequest>;
+                let act = async |a: Acting<()>| a.ops.mount_volume(&a.permission.grant).await;
+                self.unary(permission, request, vet, act).await
+            }
+            Method::UnmountVolume => {
+                let vet = vet::nothing::<v1::UnmountVolumeRequest>;
+                let act = async |a: Acting<()>| a.ops.unmount_volume(&a.permission.grant).await;
+                self.unary(permission, request, vet, act).await
+            }
+            Method::GrowVolume => {
+                let vet = vet::nothing::<v1::GrowVolumeRequest>;
+                let act = missing::<v1::GrowVolumeResponse>("growing a volume");
+                self.unary(permission, request, vet, act).await
+            }
+            Method::PrepareDirectories => {
+                let act = async |a: Acting<Vec<_>>| {
+                    let ops = a.ops;
+                    ops.prepare_directories(&a.permission.grant, &a.value).await
+                };
+                self.unary(permission, request, vet::directories, act).await
+            }
+            Method::Chown => self.chown_stream(permission, request).await,
+            Method::LoadAppArmor => {
+                let vet = vet::nothing::<v1::LoadAppArmorRequest>;
+                let act = missing::<v1::LoadAppArmorResponse>("loading AppArmor profiles");
+                self.unary(permission, request, vet, act).await
+            }
+            Method::UnloadAppArmor => {
+                let vet = vet::nothing::<v1::UnloadAppArmorRequest>;
+                let act = missing::<v1::UnloadAppArmorResponse>("unloading AppArmor profiles");
+                self.unary(permission, request, vet, act).await
+            }
+            Method::CreateNetwork => {
+                let vet = vet::nothing::<v1::CreateNetworkRequest>;
+                let act = async |a: Acting<()>| a.ops.create_network(&a.permission.grant).await;
+                self.unary(permission, request, vet, act).await
+            }
+            Method::RemoveNetwork => {
+                let vet = vet::nothing::<v1::RemoveNetworkRequest>;
+                let act = async |a: Acting<()>| a.ops.remove_network(&a.permission.grant).await;
+                self.unary(permission, request, vet, act).await
+            }
+        }
+    }
+
+    /// One message in, one out.
+    async fn unary<Req, Res, V, Act>(
+        &self,
+        permission: Permission,
+        request: HttpRequest,
+        vet: fn(Req) -> Result<Vetted<V>, aistack_policy::Refusal>,
+        act: impl Fn(Acting<V>) -> Act + Copy + Send + 'static,
+    ) -> HttpResponse
+    where
+        Req: Message + Default + 'static,
+        Res: Message + 'static,
+        V: Send + 'static,
+        Act: Future<Output = Result<Res, OpsError>> + Send + 'static,
+    {
+        let service = tower::service_fn(move |request: tonic::Request<Decoded<Req>>| {
+            let (front, permission) = (self.clone(), permission.clone());
+            async move {
+                match request.into_inner().and_then(vet) {
+                    Ok(vetted) => front
+                        .perform(permission, vetted, act)
+                        .await
+                        .map(tonic::Response::new),
+                    Err(refusal) => Err(front.refuse_message(&permission, refusal).await),
+                }
+            }
+        });
+        Grpc::new(StrictCodec::<Res, Req>::default())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .unary(service, request)
+            .await
+    }
+
+    async fn chown_stream(&self, permission: Permission, request: HttpRequest) -> HttpResponse {
+        let service = tower::service_fn(move |request: tonic::Request<Decoded<_>>| {
+            let (front, permission) = (self.clone(), permission.clone());
+            async move {
+                match request.into_inner().and_then(vet::directory) {
+                    Ok(vetted) => front
+                        .chown(permission, vetted)
+                        .await
+                        .map(tonic::Response::new),
+                    Err(refusal) => Err(front.refuse_message(&permission, refusal).await),
+                }
+            }
+        });
+        Grpc::new(StrictCodec::<v1::ChownProgress, v1::ChownRequest>::default())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .server_streaming(service, request)
+            .await
+    }
+}
+
+/// A method of the contract that this version has not.
+fn missing<Res>(
+    what: &'static str,
+) -> impl Fn(Acting<()>) -> std::future::Ready<Result<Res, OpsError>> + Copy + Send + 'static {
+    move |_| std::future::ready(Err(OpsError::NotInThisVersion { what }))
+}

@@ -1,0 +1,185 @@
+//! Doing what was permitted. A change runs alone for its UID, in a task of its own, so that a caller
+//! who goes away does not stop it half way; a panic in it becomes an answer.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aistack_proto::v1::ChownProgress;
+use futures_util::FutureExt;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::choke::Permission;
+use super::vet::Vetted;
+use super::{Front, status};
+use crate::audit::{OpenRecord, Outcome};
+use crate::ops::{Ops, OpsError, ServiceDir};
+
+/// Progress messages that wait for a slow reader; later ones are left out.
+const PROGRESS: usize = 16;
+/// How long the last message waits for a slow reader.
+const LAST_WORD: Duration = Duration::from_secs(30);
+
+/// What an operation is given.
+#[derive(Debug)]
+pub(super) struct Acting<V> {
+    pub(super) ops: Arc<Ops>,
+    pub(super) permission: Permission,
+    pub(super) value: V,
+}
+
+/// The right to run now: alone for the UID, and one of a bounded number.
+#[derive(Debug)]
+struct Turn {
+    _alone: OwnedMutexGuard<()>,
+    _slot: OwnedSemaphorePermit,
+}
+
+/// Why an operation gave no result.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{}: {}", .0.reason(), status::told(.0))]
+    Operation(OpsError),
+    #[error("PANICKED: the operation panicked")]
+    Panicked,
+    #[error("GIVEN_UP: the operation did not end within {} s", .0.as_secs())]
+    GivenUp(Duration),
+}
+
+impl Failure {
+    fn status(&self) -> Status {
+        match self {
+            Self::Operation(error) => status::failed(error),
+            Self::Panicked => status::internal(),
+            Self::GivenUp(_) => status::failed(&OpsError::Interrupted),
+        }
+    }
+}
+
+impl Front {
+    /// Does it: a read at once, a change in its turn and between two audit records.
+    pub(super) async fn perform<V, R, Act>(
+        &self,
+        permission: Permission,
+        vetted: Vetted<V>,
+        act: impl FnOnce(Acting<V>) -> Act + Send + 'static,
+    ) -> Result<R, Status>
+    where
+        V: Send + 'static,
+        R: Send + 'static,
+        Act: Future<Output = Result<R, OpsError>> + Send + 'static,
+    {
+        let intent = permission.intent(vetted.arguments);
+        let changes = permission.method.changes();
+        let limit = self.shared.times.operation;
+        let acting = Acting {
+            ops: Arc::clone(&self.shared.ops),
+            permission,
+            value: vetted.value,
+        };
+        if !changes {
+            let result = guarded(act(acting), limit).await;
+            return result.map_err(|failure| failure.status());
+        }
+        let turn = self.turn(intent.caller.uid).await?;
+        let audit = self.shared.audit.clone();
+        let task = tokio::spawn(async move {
+            let record = audit.intent(intent).await.map_err(not_audited)?;
+            let result = guarded(act(acting), limit).await;
+            finish(record, outcome_of(&result)).await?;
+            drop(turn);
+            result.map_err(|failure| failure.status())
+        });
+        task.await.unwrap_or_else(|_| Err(status::internal()))
+    }
+
+    /// As [`Front::perform`], with progress while it runs.
+    pub(super) async fn chown(
+        &self,
+        permission: Permission,
+        vetted: Vetted<ServiceDir>,
+    ) -> Result<ReceiverStream<Result<ChownProgress, Status>>, Status> {
+        let turn = self.turn(permission.caller.uid).await?;
+        let intent = permission.intent(vetted.arguments);
+        let intent = self.shared.audit.intent(intent);
+        let record = intent.await.map_err(not_audited)?;
+        let ops = Arc::clone(&self.shared.ops);
+        let limit = self.shared.times.operation;
+        let (sender, receiver) = mpsc::channel(PROGRESS);
+        tokio::spawn(async move {
+            let walk = walk(ops, permission, vetted.value, sender.clone());
+            let result = guarded(walk, limit).await;
+            let last = match finish(record, outcome_of(&result)).await {
+                Ok(()) => result.map_err(|failure| failure.status()),
+                Err(status) => Err(status),
+            };
+            drop(turn);
+            let _ = tokio::time::timeout(LAST_WORD, sender.send(last)).await;
+        });
+        Ok(ReceiverStream::new(receiver))
+    }
+
+    async fn turn(&self, uid: u32) -> Result<Turn, Status> {
+        let turn = self.shared.locks.turn_of(uid, self.shared.times.turn);
+        let alone = turn.await.ok_or_else(status::busy)?;
+        let slot = Arc::clone(&self.shared.running).acquire_owned();
+        Ok(Turn {
+            _alone: alone,
+            _slot: slot.await.map_err(|_| status::stopping())?,
+        })
+    }
+}
+
+/// Passes progress on, as far as the reader keeps up; returns the last message.
+async fn walk(
+    ops: Arc<Ops>,
+    permission: Permission,
+    dir: ServiceDir,
+    sender: mpsc::Sender<Result<ChownProgress, Status>>,
+) -> Result<ChownProgress, OpsError> {
+    let mut messages = ops.chown(&permission.grant, &dir);
+    while let Some(message) = messages.recv().await {
+        let progress = message?;
+        if progress.done {
+            return Ok(progress);
+        }
+        let _ = sender.try_send(Ok(progress));
+    }
+    Err(OpsError::Interrupted)
+}
+
+async fn guarded<R>(
+    act: impl Future<Output = Result<R, OpsError>>,
+    limit: Duration,
+) -> Result<R, Failure> {
+    let caught = AssertUnwindSafe(act).catch_unwind();
+    match tokio::time::timeout(limit, caught).await {
+        Ok(Ok(result)) => result.map_err(Failure::Operation),
+        Ok(Err(_)) => Err(Failure::Panicked),
+        Err(_) => Err(Failure::GivenUp(limit)),
+    }
+}
+
+fn outcome_of<R>(result: &Result<R, Failure>) -> Outcome {
+    match result {
+        Ok(_) => Outcome::Done,
+        Err(failure) => Outcome::Failed(failure.to_string()),
+    }
+}
+
+async fn finish(record: OpenRecord, outcome: Outcome) -> Result<(), Status> {
+    record.finish(outcome).await.map_err(|error| {
+        tracing::error!(error = %status::told(&error), "an outcome is not in the audit log yet");
+        status::outcome_not_audited()
+    })
+}
+
+// By value, as map_err passes it.
+#[expect(clippy::needless_pass_by_value)]
+fn not_audited(error: crate::audit::AuditError) -> Status {
+    tracing::error!(error = %status::told(&error), "refused an operation");
+    status::not_audited()
+}

@@ -1,0 +1,176 @@
+//! How refusals and failures are told to the caller: a gRPC code, a sentence, and
+//! google.rpc.ErrorInfo for programs.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use aistack_policy::{Refusal, Rule};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::ops::OpsError;
+
+/// The longest message, bytes: it travels in a header.
+const MAX_MESSAGE: usize = 1024;
+
+/// The kernel did not say who is calling.
+pub(super) fn nobody() -> Status {
+    plain(
+        Code::Unauthenticated,
+        "NO_CREDENTIALS",
+        "the kernel did not say who is calling",
+    )
+}
+
+/// The caller is no tenant.
+pub(super) fn no_grant(uid: u32) -> Refusal {
+    let rule = Rule {
+        key: "tenants.uids".to_owned(),
+        line: None,
+    };
+    Refusal::new(
+        "NO_GRANT",
+        format!("UID {uid} is no tenant of this host"),
+        rule,
+    )
+    .with_hint("ask the administrator to name your UID in the policy file")
+}
+
+/// The path is none of this service's methods.
+pub(super) fn unknown_method() -> Refusal {
+    Refusal::new(
+        "UNKNOWN_METHOD",
+        "aistack-helper has no such method",
+        Rule::builtin("closed-methods"),
+    )
+}
+
+/// The caller asks too often, as the audit log has it.
+pub(super) fn rate() -> Refusal {
+    let rule = Rule::builtin("rate");
+    Refusal::new("TOO_MANY_REQUESTS", "too many requests", rule)
+}
+
+/// The caller asks too often.
+pub(super) fn too_often(wait: Duration) -> Status {
+    let refusal = rate();
+    let rule = refusal.rule.to_string();
+    let mut details = info(refusal.reason, Some(&rule), None);
+    details.set_retry_info(Some(wait));
+    let wait = wait.as_millis().max(1);
+    let message = format!("{}, try again in {wait} ms", refusal.message);
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// Another operation of the same UID runs.
+pub(super) fn busy() -> Status {
+    let details = info(
+        "BUSY",
+        Some("builtin.one-operation-at-a-time"),
+        Some("wait for it to end, then run the command again"),
+    );
+    let message = "another operation of yours is still running";
+    Status::with_error_details(Code::Aborted, message, details)
+}
+
+/// The answer is due and the operation goes on.
+pub(super) fn still_running() -> Status {
+    let details = info(
+        "STILL_RUNNING",
+        None,
+        Some("the operation goes on; run the command again to see how it ended"),
+    );
+    let message = "the operation takes longer than a call may";
+    Status::with_error_details(Code::DeadlineExceeded, message, details)
+}
+
+/// The daemon is going down.
+pub(super) fn stopping() -> Status {
+    plain(Code::Unavailable, "STOPPING", "aistack-helper is stopping")
+}
+
+/// The audit log cannot be written, and so nothing may be done.
+pub(super) fn not_audited() -> Status {
+    let details = info(
+        "AUDIT_UNAVAILABLE",
+        Some("builtin.audit"),
+        Some("ask the administrator to look at the audit log's disk"),
+    );
+    let message = "the audit log cannot be written, so nothing was done";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// It was done, and that cannot be recorded.
+pub(super) fn outcome_not_audited() -> Status {
+    let details = info(
+        "AUDIT_UNAVAILABLE",
+        Some("builtin.audit"),
+        Some("ask the administrator to look at the audit log's disk, then run the command again"),
+    );
+    let message = "the operation ended, but the audit log cannot be written";
+    Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// A fault of the helper's own.
+pub(super) fn internal() -> Status {
+    plain(
+        Code::Internal,
+        "INTERNAL",
+        "aistack-helper made a mistake; its log says more",
+    )
+}
+
+/// A refusal before anything was done.
+pub(super) fn refused(code: Code, refusal: &Refusal) -> Status {
+    let rule = refusal.rule.to_string();
+    let details = info(refusal.reason, Some(&rule), refusal.hint.as_deref());
+    Status::with_error_details(code, bounded(refusal.message.clone()), details)
+}
+
+/// An operation that was not done.
+pub(super) fn failed(error: &OpsError) -> Status {
+    if let OpsError::Refused(refusal) = error {
+        return refused(error.code(), refusal);
+    }
+    let details = info(error.reason(), None, error.hint().as_deref());
+    Status::with_error_details(error.code(), bounded(told(error)), details)
+}
+
+/// The error and what caused it, in one line.
+pub(super) fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {next}");
+        cause = next.source();
+    }
+    text
+}
+
+fn plain(code: Code, reason: &str, message: &str) -> Status {
+    Status::with_error_details(code, message, info(reason, None, None))
+}
+
+fn info(reason: &str, rule: Option<&str>, hint: Option<&str>) -> ErrorDetails {
+    let metadata = [("rule", rule), ("hint", hint)]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), bounded(value?.to_owned()))));
+    ErrorDetails::with_error_info(
+        reason,
+        aistack_proto::ERROR_DOMAIN,
+        metadata.collect::<std::collections::HashMap<_, _>>(),
+    )
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE {
+        let end = (0..=MAX_MESSAGE)
+            .rev()
+            .find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+        text.push('…');
+    }
+    text
+}

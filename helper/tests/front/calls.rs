@@ -1,0 +1,209 @@
+//! What a well-behaved caller gets.
+
+use aistack_proto::v1;
+use rustix::process::Signal;
+use tonic::Code;
+
+use super::world::{A, B, STRANGER, World, policy, told};
+
+#[tokio::test]
+async fn a_tenant_sees_its_own_grant_with_rules() {
+    let Some(world) = World::start() else { return };
+    let answer = world.client(A).await.who_am_i(v1::WhoAmIRequest {}).await;
+    let me = answer.unwrap().into_inner();
+    let grant = me.grant.unwrap();
+    assert_eq!(grant.uid, A);
+    assert_eq!(grant.base_dir, format!("/mnt/aistack-dev-core-{A}"));
+    assert_eq!(grant.ports.unwrap().first, 20100);
+    assert_eq!(grant.service_uids, [A + 1000]);
+    assert_eq!(grant.volume.unwrap().size_bytes, 1 << 30);
+    assert!(grant.rules["ports"].starts_with("tenants.ports (policy.toml:"));
+    assert_eq!(me.helper_version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(me.policy_digest.len(), 64);
+    assert!(!me.network.unwrap().exists);
+    let other = world.client(B).await.who_am_i(v1::WhoAmIRequest {}).await;
+    assert_eq!(other.unwrap().into_inner().grant.unwrap().uid, B);
+}
+
+#[tokio::test]
+async fn a_uid_without_a_grant_gets_one_typed_refusal_that_is_recorded() {
+    let Some(world) = World::start() else { return };
+    for uid in [STRANGER, 0] {
+        let mut client = world.client(uid).await;
+        let status = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied);
+        let (reason, rule, hint) = told(&status);
+        assert_eq!(
+            (reason.as_str(), rule.as_str()),
+            ("NO_GRANT", "tenants.uids")
+        );
+        assert!(hint.contains("administrator"));
+    }
+    let refused = world.records_of("refused");
+    assert_eq!(refused.len(), 2);
+    assert_eq!(refused[0]["uid"], STRANGER);
+    assert_eq!(refused[0]["operation"], "whoami");
+    assert_eq!(refused[1]["uid"], 0);
+}
+
+#[tokio::test]
+async fn what_this_version_has_not_says_so_and_is_recorded() {
+    let Some(world) = World::start() else { return };
+    let mut client = world.client(A).await;
+    let grow = client.grow_volume(v1::GrowVolumeRequest {}).await;
+    let load = client.load_app_armor(v1::LoadAppArmorRequest {}).await;
+    let unload = client.unload_app_armor(v1::UnloadAppArmorRequest {}).await;
+    let answers = [grow.unwrap_err(), load.unwrap_err(), unload.unwrap_err()];
+    for status in answers {
+        assert_eq!(status.code(), Code::Unimplemented);
+        assert_eq!(told(&status).0, "NOT_IN_THIS_VERSION");
+    }
+    let intents = world.records_of("intent");
+    let operations: Vec<_> = intents
+        .iter()
+        .map(|r| r["operation"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        operations,
+        ["volume.grow", "apparmor.load", "apparmor.unload"]
+    );
+    assert!(
+        intents[0]["rule"]
+            .as_str()
+            .unwrap()
+            .starts_with("tenants.volume (policy.toml:")
+    );
+    assert_eq!(intents[0]["decision"], "allowed");
+    assert_eq!(intents[0]["uid"], A);
+    let outcomes = world.records_of("outcome");
+    assert_eq!(outcomes.len(), 3);
+    assert_eq!(outcomes[0]["intent"], intents[0]["seq"]);
+    assert!(
+        outcomes[0]["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("NOT_IN_THIS_VERSION")
+    );
+}
+
+#[tokio::test]
+async fn a_bad_name_is_refused_before_anything_happens() {
+    let Some(world) = World::start() else { return };
+    let mut client = world.client(A).await;
+    let directory = |service: &str| v1::ServiceDirectory {
+        service: service.to_owned(),
+        kind: v1::DirectoryKind::Data.into(),
+        owner: v1::DirectoryOwner::Tenant.into(),
+    };
+    let request = |directories| v1::PrepareDirectoriesRequest { directories };
+    let escape = client
+        .prepare_directories(request(vec![directory("../../etc")]))
+        .await
+        .unwrap_err();
+    assert_eq!(escape.code(), Code::InvalidArgument);
+    assert_eq!(told(&escape).0, "BAD_SERVICE_NAME");
+    let many = client
+        .prepare_directories(request(vec![directory("n8n"); 129]))
+        .await
+        .unwrap_err();
+    assert_eq!(told(&many).0, "TOO_MANY_DIRECTORIES");
+    let nothing = v1::ChownRequest { directory: None };
+    let unnamed = client.chown(nothing).await.unwrap_err();
+    assert_eq!(told(&unnamed).0, "DIRECTORY_NOT_NAMED");
+    assert_eq!(world.records_of("intent").len(), 0);
+    assert_eq!(world.records_of("refused").len(), 3);
+}
+
+#[tokio::test]
+async fn a_reload_takes_a_good_policy_and_keeps_it_over_a_bad_one() {
+    let Some(mut world) = World::start() else {
+        return;
+    };
+    let granted = async |world: &World, uid| {
+        let mut client = world.client(uid).await;
+        client.who_am_i(v1::WhoAmIRequest {}).await.is_ok()
+    };
+    let daemon_said = |world: &World, what: &str| {
+        world
+            .records_of("daemon")
+            .iter()
+            .filter(|record| record["what"] == what)
+            .count()
+    };
+    // One connection that outlives the reload: the policy is asked for every call.
+    let mut b = world.client(B).await;
+    assert!(b.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
+    world.write_policy(&policy("61001-61001"));
+    world.signal(Signal::HUP);
+    world.wait_for("the reload", || daemon_said(&world, "policy-reloaded") == 1);
+    assert!(granted(&world, A).await);
+    let gone = b.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
+    assert_eq!(told(&gone).0, "NO_GRANT");
+    world.write_policy("version = 1\nnonsense = true\n");
+    world.signal(Signal::HUP);
+    world.wait_for("the refusal", || daemon_said(&world, "policy-refused") == 1);
+    assert!(granted(&world, A).await, "the last good policy stays");
+    assert!(world.said().contains("policy not reloaded"));
+    assert_eq!(world.end(Signal::TERM), Some(0));
+    assert_eq!(daemon_said(&world, "stop"), 1);
+}
+
+#[tokio::test]
+async fn a_second_daemon_does_not_take_the_socket_and_a_stale_one_is_replaced() {
+    let Some(mut world) = World::start() else {
+        return;
+    };
+    let first = world.daemon.take();
+    let again = std::process::Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
+        .arg("serve")
+        .arg("--policy")
+        .arg(world.path("policy.toml"))
+        .arg("--socket")
+        .arg(world.socket())
+        .arg("--audit-dir")
+        .arg(world.path("other-audit"))
+        .arg("--state-dir")
+        .arg(world.path("state"))
+        .output()
+        .unwrap();
+    assert!(!again.status.success());
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(said.contains("another process listens"), "{said}");
+    world.daemon = first;
+    world.end(Signal::KILL);
+    assert!(world.socket().exists());
+    world.start_daemon();
+    assert!(
+        world
+            .client(A)
+            .await
+            .who_am_i(v1::WhoAmIRequest {})
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn the_daemon_keeps_few_privileges_and_its_files_are_its_own() {
+    use std::os::unix::fs::MetadataExt;
+    let Some(world) = World::start() else { return };
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", world.pid().as_raw_nonzero())).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    // CHOWN (0), DAC_READ_SEARCH (2) and FOWNER (3), capabilities(7).
+    let kept = "000000000000000d";
+    assert_eq!(field("CapEff:"), kept);
+    assert_eq!(field("CapPrm:"), kept);
+    assert_eq!(field("CapBnd:"), kept);
+    assert_eq!(field("CapInh:"), "0000000000000000");
+    assert_eq!(field("CapAmb:"), "0000000000000000");
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Umask:"), "0077");
+    let log = std::fs::metadata(world.audit_dir().join("helper.jsonl")).unwrap();
+    assert_eq!(log.mode() & 0o7777, 0o600);
+    let socket = std::fs::metadata(world.socket()).unwrap();
+    assert_eq!(socket.mode() & 0o7777, 0o666);
+}

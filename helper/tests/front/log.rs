@@ -1,0 +1,1 @@
+//! The audit log under a real daemon.
