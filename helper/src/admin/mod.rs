@@ -1,3 +1,4 @@
 //! What the admin runs by hand: `aistack-helper policy …` and `aistack-helper audit …`.
 
+pub mod audit;
 pub mod policy;

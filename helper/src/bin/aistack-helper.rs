@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
+use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::Audit;
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
@@ -43,6 +44,9 @@ struct Cli {
 enum Command {
     /// Run the daemon.
     Serve(Serve),
+    /// Check a policy file, or show what it gives to a UID.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -74,16 +78,14 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Serve(options) => serve(&options),
+        Command::Serve(options) => serve(&options).map(|()| ExitCode::SUCCESS),
+        Command::Policy(command) => read_policy(&command),
         Command::Audit(command) => read_audit(command),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(error.as_ref());
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        report(error.as_ref());
+        ExitCode::FAILURE
+    })
 }
 
 fn report(error: &dyn std::error::Error) {
@@ -97,7 +99,12 @@ fn report(error: &dyn std::error::Error) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn read_audit(command: AuditCommand) -> Result<(), Failure> {
+fn read_policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    Ok(ExitCode::from(policy::run(command, &mut out)?))
+}
+
+fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
     let stdout = io::stdout();
     let result = if stdout.is_terminal() {
         audit::run(command, &mut stdout.lock())
@@ -106,11 +113,10 @@ fn read_audit(command: AuditCommand) -> Result<(), Failure> {
     };
     match result {
         // `audit show | head` is no failure.
-        Err(audit::AuditCommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-            Ok(())
-        }
-        other => other.map_err(Failure::from),
+        Err(audit::AuditCommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        other => other?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn serve(options: &Serve) -> Result<(), Failure> {

@@ -1,3 +1,0 @@
-//! The commands for the admin: reading the audit log.
-
-pub mod audit;
