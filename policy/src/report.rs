@@ -20,12 +20,26 @@ struct Note {
 pub(crate) struct Report {
     errors: Vec<Note>,
     warnings: Vec<Note>,
-    broken: BTreeSet<String>,
+    broken: Broken,
+}
+
+/// Parts of the file that have an error. A check that compares their values would complain about
+/// what stands in for a broken one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Broken(BTreeSet<String>);
+
+impl Broken {
+    /// True when these parts can be compared.
+    pub(crate) fn holds_none(&self, parts: &[&str]) -> bool {
+        let whole_tables = ["tenants", "tenant"];
+        let mut all = parts.iter().chain(&whole_tables);
+        !all.any(|part| self.0.contains(*part))
+    }
 }
 
 impl Report {
     pub(crate) fn error(&mut self, at: usize, key: &str, message: impl Into<String>) {
-        self.broken.insert(subject(key).to_owned());
+        self.broken.0.insert(subject(key).to_owned());
         self.errors.push(Note {
             at,
             key: key.to_owned(),
@@ -41,14 +55,14 @@ impl Report {
         });
     }
 
-    /// True when none of these parts (`ports`, `uids`, …) has an error, so that a check which
-    /// compares them would not complain about a value that stands for a broken one.
-    pub(crate) fn sound(&self, subjects: &[&str]) -> bool {
-        let whole_tables = ["tenants", "tenant"];
-        !subjects
-            .iter()
-            .chain(&whole_tables)
-            .any(|subject| self.broken.contains(*subject))
+    /// True when none of these parts (`ports`, `uids`, …) has an error so far.
+    pub(crate) fn sound(&self, parts: &[&str]) -> bool {
+        self.broken.holds_none(parts)
+    }
+
+    /// The parts that have an error so far.
+    pub(crate) fn broken(&self) -> Broken {
+        self.broken.clone()
     }
 
     pub(crate) fn is_clean(&self) -> bool {

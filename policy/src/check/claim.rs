@@ -31,6 +31,8 @@ pub(super) enum What {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
     Tenants,
+    /// A value of `[tenants]` that the file leaves out.
+    Default,
     Named(u64),
 }
 
@@ -50,14 +52,14 @@ impl Claim {
 
     pub(super) fn key(&self) -> String {
         let part = match (self.what, self.source) {
-            (What::TenantUid, Source::Tenants) => "uids",
             (What::TenantUid, Source::Named(_)) => "uid",
+            (What::TenantUid, _) => "uids",
             (What::ServiceUid, _) => "service_uids",
             (What::Ports, _) => "ports",
             (What::Addresses, _) => "network",
         };
         match self.source {
-            Source::Tenants => format!("tenants.{part}"),
+            Source::Tenants | Source::Default => format!("tenants.{part}"),
             Source::Named(uid) => format!("tenant[{uid}].{part}"),
         }
     }
@@ -110,12 +112,20 @@ fn report_clash(one: &Claim, other: &Claim, subject: Subject<'_>, report: &mut R
     };
     // The claims are sorted, so that the overlap starts where the second one does.
     let number = other.low;
+    let verb = match (later.what, earlier.what) {
+        (What::TenantUid, What::TenantUid) => "is the same as",
+        (What::Ports, _) => "clash with",
+        _ => "clashes with",
+    };
+    let place = match earlier.source {
+        Source::Default => "default".to_owned(),
+        _ => format!("line {}", subject.lines.line(earlier.at)),
+    };
     let message = format!(
-        "{} clashes with {} ({}, line {})",
+        "{} {verb} {} ({}, {place})",
         later.describe(number),
         earlier.describe(number),
         earlier.key(),
-        subject.lines.line(earlier.at)
     );
     report.error(later.at, &later.key(), message);
 }

@@ -7,7 +7,7 @@ mod numbers;
 mod warnings;
 
 use crate::file::Document;
-use crate::report::Report;
+use crate::report::{Broken, Report};
 use crate::text::Lines;
 
 /// Adds every clash in the document to the report.
@@ -15,23 +15,30 @@ use crate::text::Lines;
 /// A part is compared only when each value of it was read, so that one typing mistake gives one
 /// error.
 pub(crate) fn whole(document: &Document, lines: &Lines, report: &mut Report) {
-    let subject = Subject { document, lines };
-    if report.sound(&["uids", "uid"]) {
-        numbers::tenant_uids(subject, report);
-    }
-    if !report.sound(&["uids", "uid"]) {
+    let broken = report.broken();
+    let subject = Subject {
+        document,
+        lines,
+        broken: &broken,
+    };
+    let uids = ["uids", "uid"];
+    if !broken.holds_none(&uids) {
         return;
     }
-    if report.sound(&["service_uids"]) {
+    numbers::tenant_uids(subject, report);
+    if !report.sound(&uids) {
+        return;
+    }
+    if broken.holds_none(&["service_uids"]) {
         numbers::service_uids(subject, report);
     }
-    if report.sound(&["service_uids", "gid"]) {
+    if broken.holds_none(&["gid"]) && report.sound(&["service_uids", "uids", "uid"]) {
         numbers::gids(subject, report);
     }
-    if report.sound(&["ports"]) {
+    if broken.holds_none(&["ports"]) {
         numbers::ports(subject, report);
     }
-    if report.sound(&["network"]) {
+    if broken.holds_none(&["network"]) {
         numbers::subnets(subject, report);
     }
     names::all(subject, report);
@@ -45,6 +52,8 @@ pub(crate) fn whole(document: &Document, lines: &Lines, report: &mut Report) {
 struct Subject<'d> {
     document: &'d Document,
     lines: &'d Lines,
+    /// Parts that could not be read as they stand in the file.
+    broken: &'d Broken,
 }
 
 impl Subject<'_> {

@@ -128,7 +128,7 @@ fn check(
     subject: Subject<'_>,
     report: &mut Report,
 ) {
-    if !report.sound(&[kind.part]) {
+    if !subject.broken.holds_none(&[kind.part]) {
         return;
     }
     let users = Users::of(subject.document, |named| own(named).is_some());
@@ -225,7 +225,7 @@ fn among_fixed(kind: Kind, fixed: &[Fixed], subject: Subject<'_>, report: &mut R
 }
 
 fn pinned_volumes(subject: Subject<'_>, report: &mut Report) {
-    if !report.sound(&["volume"]) {
+    if !subject.broken.holds_none(&["volume"]) {
         return;
     }
     let mut pinned: BTreeMap<&str, At<u32>> = BTreeMap::new();

@@ -12,7 +12,13 @@ const LAST_PORT: u64 = 65_535;
 
 impl Run {
     /// The claim of the whole run where each UID has `step` numbers from `base` on.
-    fn claim(&self, base: u64, step: u64, what: What, at: usize) -> Claim {
+    fn claim(
+        &self,
+        (base, step): (u64, u64),
+        what: What,
+        at: Option<usize>,
+        subject: Subject<'_>,
+    ) -> Claim {
         let low = base.saturating_add(self.place.saturating_mul(step));
         Claim {
             low,
@@ -20,8 +26,8 @@ impl Run {
             first_uid: self.uids.first.into(),
             step,
             what,
-            source: Source::Tenants,
-            at,
+            source: at.map_or(Source::Default, |_| Source::Tenants),
+            at: subject.anchor(at),
         }
     }
 }
@@ -101,7 +107,7 @@ pub(super) fn service_claims(subject: Subject<'_>) -> Vec<Claim> {
         let uids = Claim {
             low: run.uids.first.into(),
             high: run.uids.last.into(),
-            ..run.claim(0, 1, What::ServiceUid, subject.anchor(default.at))
+            ..run.claim((0, 1), What::ServiceUid, default.at, subject)
         };
         claim(uids, default.value);
     }
@@ -187,7 +193,7 @@ pub(super) fn port_claims(subject: Subject<'_>) -> Vec<Claim> {
     let mut claims: Vec<Claim> = document
         .runs(|named| named.ports.is_some())
         .iter()
-        .map(|run| run.claim(first, each, What::Ports, subject.anchor(rule.at)))
+        .map(|run| run.claim((first, each), What::Ports, rule.at, subject))
         .collect();
     for named in document.named.values() {
         let Some(own) = named.ports else { continue };
@@ -217,7 +223,7 @@ pub(super) fn subnets(subject: Subject<'_>, report: &mut Report) {
     let mut claims = Vec::new();
     let own_subnet = |named: &Named| named.network.as_ref().and_then(|n| n.value.subnet);
     for run in document.runs(|named| own_subnet(named).is_some()) {
-        let claim = run.claim(pool.first, each, What::Addresses, subject.anchor(rule.at));
+        let claim = run.claim((pool.first, each), What::Addresses, rule.at, subject);
         if claim.high <= pool.last {
             claims.push(claim);
             continue;

@@ -12,15 +12,17 @@ use crate::{ImagePattern, Ipv4Subnet, Limits};
 /// Linux' default `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: (u64, u64) = (32_768, 60_999);
 
-/// UIDs that other programs hand out by default.
-const HANDED_OUT: [(u64, u64, &str); 3] = [
-    (60_001, 60_577, "systemd-homed and systemd's greeter users"),
+/// UIDs that other programs hand out by default
+/// (systemd.io/UIDS-GIDS, login.defs(5)).
+const HANDED_OUT: [(u64, u64, &str); 4] = [
+    (60_001, 60_513, "systemd-homed"),
     (61_184, 65_519, "systemd's DynamicUser="),
     (
         100_000,
         600_100_000,
         "useradd as subordinate UIDs (/etc/subuid), whose owner could act as the tenant",
     ),
+    (524_288, 1_879_048_191, "systemd-nspawn to containers"),
 ];
 
 pub(super) fn all(subject: Subject<'_>, report: &mut Report) {

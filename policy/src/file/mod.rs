@@ -131,7 +131,7 @@ fn insert(named: &mut BTreeMap<u32, Named>, new: Named, lines: &Lines, report: &
     let (uid, at) = (new.uid.value, new.uid.at);
     if let Some(old) = named.get(&uid) {
         let message = format!("named already in line {}", lines.line(old.uid.at));
-        report.error(at, &format!("tenant[{uid}].uid"), message);
+        report.error(at, &format!("tenant[{uid}]"), message);
         return;
     }
     named.insert(uid, new);

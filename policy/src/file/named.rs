@@ -67,9 +67,12 @@ impl Named {
         tenants: &Tenants,
         report: &mut Report,
     ) -> Option<Self> {
+        let section = section.renamed("tenant[?]".to_owned());
         let uid = read_uid(&section, report);
-        let shown = uid.map_or_else(|| "?".to_owned(), |uid| uid.value.to_string());
-        let section = section.renamed(format!("tenant[{shown}]"));
+        let section = match uid {
+            Some(uid) => section.renamed(format!("tenant[{}]", uid.value)),
+            None => section,
+        };
         section.only(&KEYS, report);
         let entry = |name: &str| section.get(name);
         let fill = |found: At<Template>| At {
