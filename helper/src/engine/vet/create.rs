@@ -1,10 +1,37 @@
 //! Container create: every field of the API's body, each with its rule.
+//!
+//! [`body`] is the table of fields; one file for each subject decides; [`render`] writes what was
+//! decided. Nothing of the caller's body reaches Docker in another way.
+
+mod body;
+mod lifetime;
+mod limits;
+mod mounts;
+mod network;
+mod paths;
+mod ports;
+pub(super) mod process;
+mod render;
+mod security;
+mod tmpfs;
+pub(super) mod user;
 
 use aistack_policy::{Grant, Refusal, Rule};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::image::ImageRef;
-use super::json::shown;
+use super::json::fields::Field;
+use super::json::{shown, value};
+
+use body::Body;
+use lifetime::Lifetime;
+use limits::Limits;
+use mounts::Mounts;
+use network::Network;
+use ports::Ports;
+use process::Process;
+use security::Security;
+use user::User;
 
 /// The longest container name, bytes.
 const MAX_NAME: usize = 128;
@@ -13,18 +40,19 @@ const MAX_NAME: usize = 128;
 #[derive(Debug)]
 pub struct CreateRequest {
     image: ImageRef,
+    body: Body,
 }
 
 impl CreateRequest {
     /// Reads a create body strictly.
     ///
     /// # Errors
-    /// `BAD_JSON`, or the name of a field that API 1.41 does not have.
+    /// `BAD_JSON`, `BAD_IMAGE_REFERENCE`, `UNKNOWN_FIELD` with the name of a field that API 1.41
+    /// does not have, or the refusal of a field that nobody may set.
     pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        super::json::strict::<serde::de::IgnoredAny>(body)?;
-        Ok(Self {
-            image: ImageRef::parse("")?,
-        })
+        let body = Body::read("", value(body)?)?;
+        let image = ImageRef::parse(&body.image)?;
+        Ok(Self { image, body })
     }
 
     /// The image that the container is made from, for looking it up before the decision.
@@ -37,7 +65,7 @@ impl CreateRequest {
     /// server resolves it among the caller's own containers before the decision.
     #[must_use]
     pub fn joins_network_of(&self) -> Option<&str> {
-        None
+        self.body.host.network_mode.strip_prefix("container:")
     }
 }
 
@@ -97,35 +125,80 @@ pub struct Bind {
 }
 
 /// A container that may be made: the decision's result, and the only thing that is rendered.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Canonical {
-    binds: Vec<Bind>,
-    usage: Usage,
+    name: String,
+    base_dir: String,
+    image: ImageRef,
+    image_id: String,
+    user: User,
+    process: Process,
+    own_labels: [(&'static str, String); 2],
+    security: Security,
+    network: Network,
+    ports: Ports,
+    mounts: Mounts,
+    read_only: bool,
+    limits: Limits,
+    lifetime: Lifetime,
 }
 
 impl Canonical {
     /// Bind mounts to be verified.
     #[must_use]
     pub fn binds(&self) -> &[Bind] {
-        &self.binds
+        &self.mounts.binds
     }
 
     /// What this container takes of the tenant's limits.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.usage
+        self.limits.usage()
     }
 
     /// The body for Docker, keys in fixed order, HostConfig always there, owner label last.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
-        Vec::new()
+        render::body(self)
     }
 
-    /// What the audit log keeps: names of environment variables, never their values.
+    /// What the audit log keeps: names of environment variables, never their values; the program,
+    /// never its arguments.
     #[must_use]
     pub fn audit(&self) -> Value {
-        Value::Null
+        let bind = |bind: &Bind| {
+            let access = if bind.read_only { "ro" } else { "rw" };
+            format!("{}:{}:{access}", self.source(bind), bind.target)
+        };
+        let network = match &self.network {
+            Network::Own { id, .. } => id.clone(),
+            Network::Nothing => "none".to_owned(),
+            Network::Joined(id) => format!("container:{id}"),
+        };
+        let published = self.ports.published.iter();
+        let ports = published.map(|(port, hosts)| (port.to_string(), json!(hosts)));
+        let usage = self.usage();
+        json!({
+            "name": self.name,
+            "image": self.image.to_string(),
+            "image_id": self.image_id,
+            "user": self.user.to_string(),
+            "program": self.process.program().map(shown),
+            "env": process::env_names(&self.process.env),
+            "binds": self.binds().iter().map(bind).collect::<Vec<_>>(),
+            "tmpfs": self.mounts.tmpfs.keys().collect::<Vec<_>>(),
+            "network": network,
+            "ports": ports.collect::<serde_json::Map<_, _>>(),
+            "capabilities": self.security.capabilities,
+            "apparmor": self.security.apparmor,
+            "memory": usage.memory,
+            "cpu_millis": usage.cpu_millis,
+            "pids": usage.pids,
+        })
+    }
+
+    fn source(&self, bind: &Bind) -> String {
+        format!("{}/{}", self.base_dir, bind.components.join("/"))
     }
 }
 
@@ -133,11 +206,62 @@ impl Canonical {
 ///
 /// # Errors
 /// The first field that may not be so, with the rule that refuses it.
-pub fn decide(_world: &World<'_>, _request: CreateRequest) -> Result<Canonical, Refusal> {
+pub fn decide(world: &World<'_>, request: CreateRequest) -> Result<Canonical, Refusal> {
+    let CreateRequest { image, body } = request;
+    let (grant, host) = (world.grant, &body.host);
+    check_image(grant, &image)?;
+    check_console_size(&host.console_size)?;
+    let user = User::parse(grant, &body.user)?;
+    let canonical = Canonical {
+        name: world.name.to_owned(),
+        base_dir: grant.base_dir.clone(),
+        image_id: world.image_id.to_owned(),
+        user,
+        process: Process::decide(&body)?,
+        own_labels: process::own_labels(grant, &image.to_string()),
+        security: Security::decide(world, user, host)?,
+        network: Network::decide(world, host, &body.networking)?,
+        ports: Ports::decide(grant, &body)?,
+        mounts: Mounts::decide(world, user, &body)?,
+        read_only: host.read_only,
+        limits: Limits::decide(grant, host)?,
+        lifetime: Lifetime::decide(&body)?,
+        image,
+    };
+    limits::check_fits(grant, world.in_use, canonical.usage())?;
+    Ok(canonical)
+}
+
+fn check_image(grant: &Grant, image: &ImageRef) -> Result<(), Refusal> {
+    if grant
+        .images
+        .iter()
+        .any(|pattern| pattern.matches(&image.repository))
+    {
+        return Ok(());
+    }
+    let allowed: Vec<String> = grant.images.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "the image {} is none that the policy allows",
+        shown(&image.repository)
+    );
+    Err(
+        Refusal::new("IMAGE_REFUSED", message, grant.rules.images.clone())
+            .with_hint(format!("allowed are {}", allowed.join(", "))),
+    )
+}
+
+/// The size of the caller's terminal, which Docker on Linux does not use.
+pub(super) fn check_console_size(size: &[i64]) -> Result<(), Refusal> {
+    let side = |side: &i64| (0..=65_535).contains(side);
+    if matches!(size.len(), 0 | 2) && size.iter().all(side) {
+        return Ok(());
+    }
+    let message = "ConsoleSize is not a height and a width";
     Err(Refusal::new(
-        "NOT_WRITTEN",
-        "not written yet",
-        Rule::builtin("default-deny"),
+        "CONSOLE_SIZE_REFUSED",
+        message,
+        Rule::builtin("console-size"),
     ))
 }
 
@@ -163,13 +287,11 @@ pub fn container_name<'a>(grant: &Grant, name: &'a str) -> Result<&'a str, Refus
             shown(name)
         )
     };
-    Err(Refusal::new(
-        "CONTAINER_NAME_REFUSED",
-        message,
-        Rule::builtin("container-name"),
+    let rule = Rule::builtin("container-name");
+    Err(
+        Refusal::new("CONTAINER_NAME_REFUSED", message, rule).with_hint(format!(
+            "choose a name of at most {MAX_NAME} letters, digits and _.- that starts with {}",
+            grant.container_prefix
+        )),
     )
-    .with_hint(format!(
-        "choose a name of at most {MAX_NAME} letters, digits and _.- that starts with {}",
-        grant.container_prefix
-    )))
 }

@@ -1,12 +1,82 @@
 //! Exec create and exec start: a create in small, as the container's own user and without
 //! privileges.
 
-use aistack_policy::{Grant, Refusal};
-use serde_json::Value;
+use aistack_policy::{Grant, Refusal, Rule};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::create::check_console_size;
+use super::create::process::{check_env, check_words, check_working_dir, env_names};
+use super::create::user::User;
+use super::json::fields::{Field, Words, object};
+use super::json::{shown, value};
+
+/// The longest text that is read and dropped, bytes.
+const MAX_DROPPED: usize = 256;
+
+object! {
+    /// The exec create body. `Container`, `Detach`, `DetachKeys` and `ConsoleSize` are sent by
+    /// clients and change nothing in Docker's answer: they are read, and dropped.
+    Body {
+        "User" => user: String,
+        "Tty" => tty: bool,
+        "AttachStdin" => attach_stdin: bool,
+        "AttachStdout" => attach_stdout: bool,
+        "AttachStderr" => attach_stderr: bool,
+        "Env" => env: Vec<String>,
+        "WorkingDir" => working_dir: String,
+        "Cmd" => cmd: Words,
+        "Container" => container: String,
+        "Detach" => detach: bool,
+        "DetachKeys" => detach_keys: String,
+        "ConsoleSize" => console_size: Vec<i64>,
+    }
+    unset {
+        "Privileged" => "PRIVILEGED_REFUSED", "no-privileged",
+            "a privileged process is root on the host";
+    }
+}
+
+object! {
+    /// The exec start body. `ConsoleSize` and bollard's `OutputCapacity` are read, and dropped.
+    Start {
+        "Detach" => detach: bool,
+        "Tty" => tty: bool,
+        "ConsoleSize" => console_size: Vec<i64>,
+        "OutputCapacity" => output_capacity: Option<i64>,
+    }
+    unset {}
+}
 
 /// An exec that may be made.
-#[derive(Debug)]
-pub struct CanonicalExec {}
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the API has them one by one")]
+pub struct CanonicalExec {
+    user: User,
+    tty: bool,
+    attach_stdin: bool,
+    attach_stdout: bool,
+    attach_stderr: bool,
+    env: Vec<String>,
+    working_dir: String,
+    cmd: Vec<String>,
+}
+
+/// What Docker gets.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the API has them one by one")]
+struct Rendered<'a> {
+    user: String,
+    privileged: bool,
+    tty: bool,
+    attach_stdin: bool,
+    attach_stdout: bool,
+    attach_stderr: bool,
+    env: &'a [String],
+    working_dir: &'a str,
+    cmd: &'a [String],
+}
 
 impl CanonicalExec {
     /// Reads and decides an exec create body. `container_user` is the `User` of the container's
@@ -14,21 +84,68 @@ impl CanonicalExec {
     ///
     /// # Errors
     /// `BAD_JSON`, or the field that may not be so.
-    pub fn decide(_grant: &Grant, _container_user: &str, _body: &[u8]) -> Result<Self, Refusal> {
-        Ok(Self {})
+    pub fn decide(grant: &Grant, container_user: &str, body: &[u8]) -> Result<Self, Refusal> {
+        let container_user = User::of_container(grant, container_user)?;
+        let body = Body::read("", value(body)?)?;
+        let user = match body.user.as_str() {
+            "" => container_user,
+            text => User::parse(grant, text)?,
+        };
+        check_console_size(&body.console_size)?;
+        if body.container.len() > MAX_DROPPED || body.detach_keys.len() > MAX_DROPPED {
+            return Err(refused(
+                "Container and DetachKeys are longer than 256 bytes",
+            ));
+        }
+        check_env(&body.env)?;
+        check_working_dir(&body.working_dir)?;
+        let cmd = body.cmd.0.unwrap_or_default();
+        check_words("Cmd", &cmd)?;
+        if cmd.first().is_none_or(String::is_empty) {
+            return Err(refused("Cmd names no program"));
+        }
+        Ok(Self {
+            user,
+            tty: body.tty,
+            attach_stdin: body.attach_stdin,
+            attach_stdout: body.attach_stdout,
+            attach_stderr: body.attach_stderr,
+            env: body.env,
+            working_dir: body.working_dir,
+            cmd,
+        })
     }
 
     /// The body for Docker.
     #[must_use]
     pub fn render(&self) -> Vec<u8> {
-        Vec::new()
+        let body = Rendered {
+            user: self.user.to_string(),
+            privileged: false,
+            tty: self.tty,
+            attach_stdin: self.attach_stdin,
+            attach_stdout: self.attach_stdout,
+            attach_stderr: self.attach_stderr,
+            env: &self.env,
+            working_dir: &self.working_dir,
+            cmd: &self.cmd,
+        };
+        let mut bytes = Vec::new();
+        let written = body.serialize(&mut serde_json::Serializer::new(&mut bytes));
+        debug_assert!(written.is_ok(), "the body has no maps");
+        bytes
     }
 
     /// What the audit log keeps: the user, the program and the number of its arguments, never the
     /// arguments or environment values.
     #[must_use]
     pub fn audit(&self) -> Value {
-        Value::Null
+        json!({
+            "user": self.user.to_string(),
+            "program": self.cmd.first().map(|program| shown(program)),
+            "arguments": self.cmd.len().saturating_sub(1),
+            "env": env_names(&self.env),
+        })
     }
 }
 
@@ -46,16 +163,22 @@ impl ExecStart {
     ///
     /// # Errors
     /// `BAD_JSON`.
-    pub fn parse(_body: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        let start = Start::read("", value(body)?)?;
+        check_console_size(&start.console_size)?;
         Ok(Self {
-            detach: false,
-            tty: false,
+            detach: start.detach,
+            tty: start.tty,
         })
     }
 
     /// The body for Docker.
     #[must_use]
     pub fn render(self) -> Vec<u8> {
-        Vec::new()
+        format!("{{\"Detach\":{},\"Tty\":{}}}", self.detach, self.tty).into_bytes()
     }
+}
+
+fn refused(message: &str) -> Refusal {
+    Refusal::new("EXEC_REFUSED", message, Rule::builtin("exec"))
 }

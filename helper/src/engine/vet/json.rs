@@ -4,6 +4,8 @@
 //! as `k`), merges duplicates and stops after the first value. What it could read in another way
 //! than we do is refused here, before any typing.
 
+pub(super) mod fields;
+
 use std::collections::BTreeSet;
 use std::fmt;
 

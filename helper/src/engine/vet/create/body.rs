@@ -1,0 +1,247 @@
+//! The create body of API 1.41, and the keys that newer clients send: every field with its type,
+//! or with the reason why it must stay unset. Nothing is ignored.
+//!
+//! Source of the field list: Docker Engine API 1.41, moby 20.10 `api/types/container`, and bodies
+//! recorded from docker 20.10 and 28.2, bollard 0.21 and docker-py 7.1.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::json::fields::{Words, object};
+
+object! {
+    /// The whole body. Docker reads HostConfig's fields from here when HostConfig is absent, which
+    /// is why an unknown key at this level must never be let through.
+    Body {
+        "Hostname" => hostname: String,
+        "User" => user: String,
+        "AttachStdin" => attach_stdin: bool,
+        "AttachStdout" => attach_stdout: bool,
+        "AttachStderr" => attach_stderr: bool,
+        "ExposedPorts" => exposed_ports: BTreeSet<String>,
+        "Tty" => tty: bool,
+        "OpenStdin" => open_stdin: bool,
+        "StdinOnce" => stdin_once: bool,
+        "Env" => env: Vec<String>,
+        "Cmd" => cmd: Words,
+        "Healthcheck" => healthcheck: Option<Healthcheck>,
+        "Image" => image: String,
+        "Volumes" => volumes: BTreeSet<String>,
+        "WorkingDir" => working_dir: String,
+        "Entrypoint" => entrypoint: Words,
+        "Labels" => labels: BTreeMap<String, String>,
+        "StopSignal" => stop_signal: String,
+        "StopTimeout" => stop_timeout: Option<i64>,
+        "HostConfig" => host: HostConfig,
+        "NetworkingConfig" => networking: Networking,
+    }
+    unset {
+        "Domainname" => "DOMAINNAME_REFUSED", "no-domainname",
+            "a container has a host name only";
+        "MacAddress" => "MAC_ADDRESS_REFUSED", "no-addresses",
+            "Docker chooses the addresses on the tenant's network";
+        "NetworkDisabled" => "NETWORK_DISABLED_REFUSED", "no-network-disabled",
+            "it is outdated, and HostConfig.NetworkMode \"none\" does the same";
+        "ArgsEscaped" | "OnBuild" | "Shell" => "IMAGE_FIELD_REFUSED", "no-image-fields",
+            "it belongs into an image";
+    }
+}
+
+object! {
+    /// What the container may do to the host. Resources are in the second half.
+    HostConfig {
+        "Binds" => binds: Vec<String>,
+        "Mounts" => mounts: Vec<Mount>,
+        "Tmpfs" => tmpfs: BTreeMap<String, String>,
+        "NetworkMode" => network_mode: String,
+        "PortBindings" => port_bindings: BTreeMap<String, Vec<PortBinding>>,
+        "RestartPolicy" => restart: RestartPolicy,
+        "AutoRemove" => auto_remove: bool,
+        "LogConfig" => log: LogConfig,
+        "CapAdd" => cap_add: Words,
+        "CapDrop" => cap_drop: Words,
+        "SecurityOpt" => security_opt: Vec<String>,
+        "IpcMode" => ipc_mode: String,
+        "ReadonlyRootfs" => read_only: bool,
+        "Init" => init: Option<bool>,
+        "ConsoleSize" => console_size: Vec<i64>,
+
+        "Memory" => memory: i64,
+        "MemorySwap" => memory_swap: i64,
+        "MemorySwappiness" => memory_swappiness: Option<i64>,
+        "MemoryReservation" => memory_reservation: i64,
+        "NanoCpus" => nano_cpus: i64,
+        "CpuPeriod" => cpu_period: i64,
+        "CpuQuota" => cpu_quota: i64,
+        "PidsLimit" => pids_limit: i64,
+        "ShmSize" => shm_size: i64,
+        "Ulimits" => ulimits: Vec<Ulimit>,
+    }
+    unset {
+        "Privileged" => "PRIVILEGED_REFUSED", "no-privileged",
+            "a privileged container is root on the host";
+        "PidMode" => "PID_MODE_REFUSED", "no-host-namespaces",
+            "a container has its own processes only";
+        "UTSMode" => "UTS_MODE_REFUSED", "no-host-namespaces",
+            "a container has its own host name", or "private";
+        "UsernsMode" => "USERNS_MODE_REFUSED", "no-host-namespaces",
+            "the user namespace is not the caller's to choose", or "private";
+        "CgroupnsMode" => "CGROUPNS_MODE_REFUSED", "no-host-namespaces",
+            "a container sees its own control group only", or "private";
+        "Cgroup" | "CgroupParent" => "CGROUP_REFUSED", "no-cgroup",
+            "a control group elsewhere would leave the tenant's limits";
+        "Devices" | "DeviceRequests" | "DeviceCgroupRules" => "DEVICES_REFUSED", "no-devices",
+            "a device is the host's";
+        "GroupAdd" => "GROUP_ADD_REFUSED", "no-groups",
+            "a container runs in its own group only";
+        "MaskedPaths" | "ReadonlyPaths" => "KERNEL_PATHS_REFUSED", "no-kernel-paths",
+            "it replaces the list of kernel files that a container must not touch";
+        "Runtime" => "RUNTIME_REFUSED", "no-runtime",
+            "the runtime is the admin's choice", or "runc";
+        "Isolation" => "ISOLATION_REFUSED", "no-isolation",
+            "it is for Windows", or "default";
+        "Sysctls" => "SYSCTLS_REFUSED", "no-sysctls",
+            "kernel settings are the admin's";
+        "Links" => "LINKS_REFUSED", "no-links",
+            "containers of one network find each other by name";
+        "VolumesFrom" | "VolumeDriver" => "VOLUMES_REFUSED", "no-volumes",
+            "only the tenant's own directories are mounted";
+        "StorageOpt" => "STORAGE_OPT_REFUSED", "no-storage-options",
+            "storage is the admin's";
+        "Dns" | "DnsOptions" | "DnsSearch" | "ExtraHosts" => "DNS_REFUSED", "no-name-resolution",
+            "names are resolved by the tenant's network";
+        "PublishAllPorts" => "PUBLISH_ALL_REFUSED", "no-publish-all",
+            "every published port is named, in the tenant's range";
+        "ContainerIDFile" => "ID_FILE_REFUSED", "no-id-file",
+            "it is for the client";
+        "Annotations" => "ANNOTATIONS_REFUSED", "no-annotations",
+            "annotations steer the runtime";
+        "OomScoreAdj" | "OomKillDisable" => "OOM_REFUSED", "no-oom-settings",
+            "under memory pressure no container is spared at others' cost";
+        "KernelMemory" | "KernelMemoryTCP" | "CpuShares" | "CpuRealtimePeriod"
+        | "CpuRealtimeRuntime" | "CpusetCpus" | "CpusetMems" | "BlkioWeight" | "BlkioWeightDevice"
+        | "BlkioDeviceReadBps" | "BlkioDeviceWriteBps" | "BlkioDeviceReadIOps"
+        | "BlkioDeviceWriteIOps" => "RESOURCE_REFUSED", "no-other-resources",
+            "only Memory, NanoCpus (or CpuQuota), PidsLimit, ShmSize and Ulimits can be set";
+        "CpuCount" | "CpuPercent" | "IOMaximumIOps" | "IOMaximumBandwidth" =>
+            "RESOURCE_REFUSED", "no-other-resources", "it is for Windows";
+    }
+}
+
+object! {
+    /// One entry of `Mounts`.
+    Mount {
+        "Type" => kind: String,
+        "Source" => source: String,
+        "Target" => target: String,
+        "ReadOnly" => read_only: bool,
+        "BindOptions" => bind: BindOptions,
+        "TmpfsOptions" => tmpfs: TmpfsOptions,
+    }
+    unset {
+        "VolumeOptions" | "ImageOptions" | "ClusterOptions" =>
+            "MOUNTS_REFUSED", "no-volumes", "only binds and tmpfs are mounted";
+        "Consistency" => "MOUNTS_REFUSED", "no-volumes",
+            "it is for macOS", or "default" | "consistent" | "cached" | "delegated";
+    }
+}
+
+object! {
+    /// Options of a bind.
+    BindOptions {
+        "Propagation" => propagation: String,
+    }
+    unset {
+        "NonRecursive" | "CreateMountpoint" | "ReadOnlyNonRecursive" | "ReadOnlyForceRecursive" =>
+            "MOUNTS_REFUSED", "bind-options", "a bind has no options but Propagation \"rprivate\"";
+    }
+}
+
+object! {
+    /// Options of a tmpfs mount.
+    TmpfsOptions {
+        "SizeBytes" => size: i64,
+        "Mode" => mode: i64,
+    }
+    unset {
+        "Options" => "MOUNTS_REFUSED", "tmpfs-options",
+            "options of a tmpfs are given in HostConfig.Tmpfs";
+    }
+}
+
+object! {
+    /// Where a port is published.
+    PortBinding {
+        "HostIp" => host_ip: String,
+        "HostPort" => host_port: String,
+    }
+    unset {}
+}
+
+object! {
+    /// What happens when the container ends.
+    RestartPolicy {
+        "Name" => name: String,
+        "MaximumRetryCount" => retries: i64,
+    }
+    unset {}
+}
+
+object! {
+    /// Where its output goes.
+    LogConfig {
+        "Type" => kind: String,
+        "Config" => config: BTreeMap<String, String>,
+    }
+    unset {}
+}
+
+object! {
+    /// One process limit.
+    Ulimit {
+        "Name" => name: String,
+        "Soft" => soft: i64,
+        "Hard" => hard: i64,
+    }
+    unset {}
+}
+
+object! {
+    /// How Docker asks whether the service is well; times in nanoseconds.
+    Healthcheck {
+        "Test" => test: Vec<String>,
+        "Interval" => interval: i64,
+        "Timeout" => timeout: i64,
+        "StartPeriod" => start_period: i64,
+        "Retries" => retries: i64,
+    }
+    unset {
+        "StartInterval" => "HEALTHCHECK_REFUSED", "healthcheck",
+            "API 1.41 does not have it";
+    }
+}
+
+object! {
+    /// The networks that the container is attached to, which is not what NetworkMode says.
+    Networking {
+        "EndpointsConfig" => endpoints: BTreeMap<String, Endpoint>,
+    }
+    unset {}
+}
+
+object! {
+    /// How it is attached to one network.
+    Endpoint {
+        "Aliases" => aliases: Vec<String>,
+    }
+    unset {
+        "NetworkID" | "EndpointID" => "ENDPOINT_REFUSED", "no-endpoint-settings",
+            "it would attach the container to a further network";
+        "IPAMConfig" | "MacAddress" | "Gateway" | "IPAddress" | "IPPrefixLen" | "IPv6Gateway"
+        | "GlobalIPv6Address" | "GlobalIPv6PrefixLen" => "ENDPOINT_REFUSED", "no-addresses",
+            "Docker chooses the addresses on the tenant's network";
+        "Links" | "DNSNames" => "ENDPOINT_REFUSED", "no-links",
+            "names on the network are given in Aliases";
+        "DriverOpts" | "GwPriority" => "ENDPOINT_REFUSED", "no-endpoint-settings",
+            "the tenant's network has no options";
+    }
+}

@@ -1,0 +1,141 @@
+//! Which network a container is on: the tenant's own, none, or that of a container of the tenant.
+
+use aistack_policy::{Refusal, Rule};
+
+use super::super::json::shown;
+use super::World;
+use super::body::{HostConfig, Networking};
+
+/// Names of a container on the network, at most.
+const MAX_ALIASES: usize = 16;
+
+/// The longest label of a host name, bytes (RFC 1035).
+const MAX_LABEL: usize = 63;
+
+/// The one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Network {
+    /// The tenant's own, by Docker's full id, with further names there.
+    Own { id: String, aliases: Vec<String> },
+    /// No network.
+    Nothing,
+    /// That of another container of the tenant, by its full id.
+    Joined(String),
+}
+
+impl Network {
+    pub(super) fn decide(
+        world: &World<'_>,
+        host: &HostConfig,
+        networking: &Networking,
+    ) -> Result<Self, Refusal> {
+        let mode = host.network_mode.as_str();
+        if is_own(world, mode) {
+            return own(world, mode, networking);
+        }
+        if let Some(name) = networking.endpoints.keys().next() {
+            return Err(endpoint_refused(world, name));
+        }
+        match (mode, world.joined_container) {
+            ("none", _) => Ok(Self::Nothing),
+            (mode, Some(id)) if mode.starts_with("container:") => Ok(Self::Joined(id.to_owned())),
+            _ => {
+                let message = format!(
+                    "HostConfig.NetworkMode is \"{}\", and a container is on the network {}, on \
+                     none, or on that of a container of this tenant",
+                    shown(mode),
+                    world.grant.network.name
+                );
+                let rule = world.grant.rules.network.clone();
+                Err(Refusal::new("NETWORK_MODE_REFUSED", message, rule))
+            }
+        }
+    }
+}
+
+/// An absent mode means the tenant's network: Docker's default bridge is everybody's.
+fn is_own(world: &World<'_>, mode: &str) -> bool {
+    matches!(mode, "" | "default") || names_own(world, mode)
+}
+
+fn names_own(world: &World<'_>, name: &str) -> bool {
+    name == world.grant.network.name || Some(name) == world.network_id
+}
+
+fn own(world: &World<'_>, mode: &str, networking: &Networking) -> Result<Network, Refusal> {
+    let known = |name: &str| names_own(world, name) || name == "default" && is_default(mode);
+    let mut endpoints = networking.endpoints.iter();
+    let aliases = match (endpoints.next(), endpoints.next()) {
+        (None, _) => Vec::new(),
+        (Some((name, endpoint)), None) if known(name) => {
+            check_aliases(&endpoint.aliases)?;
+            endpoint.aliases.clone()
+        }
+        (Some((first, _)), other) => {
+            let foreign = other.map(|(name, _)| name).filter(|name| !known(name));
+            return Err(endpoint_refused(world, foreign.unwrap_or(first)));
+        }
+    };
+    let id = world.network_id.ok_or_else(|| {
+        let message = format!("the network {} does not exist", world.grant.network.name);
+        Refusal::new(
+            "NETWORK_MISSING",
+            message,
+            world.grant.rules.network.clone(),
+        )
+        .with_hint("run aistack init, which makes it")
+    })?;
+    Ok(Network::Own {
+        id: id.to_owned(),
+        aliases,
+    })
+}
+
+fn is_default(mode: &str) -> bool {
+    matches!(mode, "" | "default")
+}
+
+fn endpoint_refused(world: &World<'_>, name: &str) -> Refusal {
+    let message = format!(
+        "NetworkingConfig.EndpointsConfig has the network \"{}\", and a container is on one \
+         network at most, {}",
+        shown(name),
+        world.grant.network.name
+    );
+    Refusal::new(
+        "NETWORK_REFUSED",
+        message,
+        world.grant.rules.network.clone(),
+    )
+}
+
+fn check_aliases(aliases: &[String]) -> Result<(), Refusal> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let legal = |alias: &String| {
+        (1..=MAX_LABEL).contains(&alias.len())
+            && alias.bytes().all(plain)
+            && alias.starts_with(|first: char| first.is_ascii_alphanumeric())
+    };
+    if aliases.len() <= MAX_ALIASES && aliases.iter().all(legal) {
+        return Ok(());
+    }
+    let message = format!(
+        "NetworkingConfig.EndpointsConfig: Aliases are at most {MAX_ALIASES} plain names of up to \
+         {MAX_LABEL} characters"
+    );
+    Err(Refusal::new(
+        "ALIASES_REFUSED",
+        message,
+        Rule::builtin("aliases"),
+    ))
+}
+
+/// True for one label of a host name: letters, digits and inner dashes.
+pub(super) fn is_host_label(text: &str) -> bool {
+    (1..=MAX_LABEL).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}

@@ -1,0 +1,120 @@
+//! What keeps a container in: no capabilities, no new privileges, the tenant's AppArmor profile.
+
+use std::collections::BTreeSet;
+
+use aistack_policy::{AppArmorMode, Refusal, Rule};
+
+use super::super::json::shown;
+use super::World;
+use super::body::HostConfig;
+use super::user::User;
+
+/// Security settings; everything else is Docker's default, said outright when rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Security {
+    /// Without `CAP_`; all others are dropped.
+    pub(super) capabilities: BTreeSet<String>,
+    /// `None`: Docker's own profile, where the kernel has AppArmor at all.
+    pub(super) apparmor: Option<String>,
+    /// `IpcMode` is `none` instead of `private`.
+    pub(super) no_ipc: bool,
+}
+
+impl Security {
+    pub(super) fn decide(
+        world: &World<'_>,
+        user: User,
+        host: &HostConfig,
+    ) -> Result<Self, Refusal> {
+        let capabilities = capabilities(world, host.cap_add.0.as_deref().unwrap_or_default())?;
+        let apparmor = apparmor(world, user)?;
+        for (index, option) in host.security_opt.iter().enumerate() {
+            check_option(index, option, apparmor.as_deref())?;
+        }
+        let no_ipc = match host.ipc_mode.as_str() {
+            "" | "private" => false,
+            "none" => true,
+            other => {
+                let message = format!(
+                    "HostConfig.IpcMode is \"{}\", and a container shares no memory with another",
+                    shown(other)
+                );
+                let rule = Rule::builtin("no-host-namespaces");
+                return Err(Refusal::new("IPC_MODE_REFUSED", message, rule));
+            }
+        };
+        Ok(Self {
+            capabilities,
+            apparmor,
+            no_ipc,
+        })
+    }
+}
+
+fn capabilities(world: &World<'_>, asked: &[String]) -> Result<BTreeSet<String>, Refusal> {
+    let one = |name: &String| {
+        let upper = name.to_ascii_uppercase();
+        let plain = upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned();
+        if world.grant.capabilities.contains(&plain) {
+            return Ok(plain);
+        }
+        let rule = world.grant.rules.capabilities.clone();
+        let message = format!(
+            "HostConfig.CapAdd asks for \"{}\", a capability that the policy does not give",
+            shown(name)
+        );
+        Err(Refusal::new("CAPABILITY_REFUSED", message, rule))
+    };
+    asked.iter().map(one).collect()
+}
+
+/// The profile that the container gets: OpenClaw's for a service UID, else the platform's.
+fn apparmor(world: &World<'_>, user: User) -> Result<Option<String>, Refusal> {
+    let grant = world.grant;
+    let profile = if user.uid == grant.uid {
+        &grant.platform_profile
+    } else {
+        &grant.openclaw_profile
+    };
+    if world.apparmor.enabled && world.apparmor.loaded.contains(profile) {
+        return Ok(Some(profile.clone()));
+    }
+    if grant.apparmor == AppArmorMode::IfAvailable {
+        return Ok(None);
+    }
+    let why = if world.apparmor.enabled {
+        format!("the AppArmor profile {profile} is not loaded")
+    } else {
+        "this kernel does not enforce AppArmor".to_owned()
+    };
+    let message = format!("{why}, and the policy requires it");
+    let refusal = Refusal::new("APPARMOR_MISSING", message, grant.rules.apparmor.clone());
+    Err(if world.apparmor.enabled {
+        refusal.with_hint("run aistack init, which loads the profiles")
+    } else {
+        refusal.with_hint("ask the admin to enable AppArmor, or to set apparmor = \"if-available\"")
+    })
+}
+
+/// Only what holds anyway may be said.
+fn check_option(index: usize, option: &str, profile: Option<&str>) -> Result<(), Refusal> {
+    let (key, value) = match option.split_once(['=', ':']) {
+        Some((key, value)) => (key, Some(value)),
+        None => (option, None),
+    };
+    let holds = match (key, value) {
+        ("no-new-privileges", None | Some("true")) => true,
+        ("apparmor", Some(name)) => profile == Some(name),
+        _ => false,
+    };
+    if holds {
+        return Ok(());
+    }
+    let message = format!(
+        "HostConfig.SecurityOpt[{index}] is \"{}\", and a container's confinement is not the \
+         caller's to choose",
+        shown(option)
+    );
+    let rule = Rule::builtin("no-security-options");
+    Err(Refusal::new("SECURITY_OPT_REFUSED", message, rule))
+}
