@@ -1,19 +1,153 @@
 //! The catalog: one TOML file a service in `client/catalog/`, embedded, strictly typed.
+//!
+//! Adding a service is adding a file; `docs/catalog.md` tells how. Everything that can be wrong in
+//! an entry is found when the catalog is loaded, with file, line and column.
 
-/// Every service that this version knows.
+mod check;
+mod entry;
+mod template;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use entry::{
+    CheckEntry, Database, Each, Entry, Filesystem, Health, LimitsEntry, Mounts, Owner, Port,
+    Rotation, Scrape, Secret, SecretFormat, SettingEntry, Site, Stop, Upgrade, When,
+};
+pub use template::{Item, List, Name, Template};
+pub use units::{Bytes, Cpus, Span};
+
+use crate::desired::Phase;
+use crate::manifest::keys;
+
+/// File name without `.toml`, and content, of every embedded entry.
+const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));
+
+/// Every service that this version knows, by phase and then by name.
 #[derive(Debug, Clone)]
-pub struct Catalog {}
+pub struct Catalog {
+    entries: Vec<Entry>,
+}
+
+/// What is wrong with an entry, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct CatalogError {
+    /// File name, e.g. `redis.toml`.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// One sentence.
+    pub message: String,
+}
 
 impl Catalog {
     /// The embedded catalog. A broken entry cannot be shipped: a test loads every one.
+    ///
+    /// # Panics
+    /// When an embedded entry is broken.
     #[must_use]
+    #[expect(
+        clippy::expect_used,
+        reason = "the text is part of the program, and a test loads it"
+    )]
     pub fn embedded() -> Self {
-        Self {}
+        Self::load(EMBEDDED).expect("the embedded catalog is sound")
+    }
+
+    /// Loads entries from pairs of service name and TOML text.
+    ///
+    /// # Errors
+    /// Every mistake in every entry.
+    pub fn load(sources: &[(&str, &str)]) -> Result<Self, Vec<CatalogError>> {
+        let mut errors = Vec::new();
+        let mut entries = Vec::new();
+        for (name, text) in sources {
+            match toml::from_str::<Entry>(text) {
+                Ok(entry) => entries.push(Entry {
+                    name: (*name).to_owned(),
+                    ..entry
+                }),
+                Err(error) => errors.push(check::syntax_error(name, text, &error)),
+            }
+        }
+        entries.sort_by(|a, b| (a.phase, &a.name).cmp(&(b.phase, &b.name)));
+        let catalog = Self { entries };
+        if errors.is_empty() {
+            errors = check::mistakes(&catalog, sources);
+        }
+        if errors.is_empty() {
+            Ok(catalog)
+        } else {
+            Err(errors)
+        }
     }
 
     /// Names of all services, in catalog order.
     #[must_use]
     pub fn names(&self) -> Vec<&str> {
-        Vec::new()
+        self.entries
+            .iter()
+            .map(|entry| entry.name.as_str())
+            .collect()
+    }
+
+    /// All entries, in catalog order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of a service.
+    #[must_use]
+    pub fn get(&self, service: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == service)
+    }
+
+    /// True when `key` is a key of the stack's manifest; only these are taken from the process
+    /// environment.
+    #[must_use]
+    pub fn is_key(&self, key: &str) -> bool {
+        keys::BASE.iter().any(|base| base.key == key)
+            || keys::PORTS.iter().any(|(port, _)| *port == key)
+            || self.entries.iter().any(|entry| entry.declares(key))
+    }
+
+    /// True when `key` holds a secret, so that its value is never shown.
+    #[must_use]
+    pub fn is_secret(&self, key: &str) -> bool {
+        keys::is_secret_name(key)
+            || self
+                .entries
+                .iter()
+                .any(|entry| entry.secrets.iter().any(|secret| secret.key == key))
+    }
+
+    /// Keys of all ports with their offsets in the tenant's range, by offset: those of the manifest
+    /// that have no service yet, and those of the entries.
+    #[must_use]
+    pub fn port_keys(&self) -> Vec<(&str, u16)> {
+        let mut ports: Vec<(&str, u16)> = keys::PORTS.to_vec();
+        for port in self.entries.iter().flat_map(|entry| &entry.ports) {
+            if !ports.iter().any(|(key, _)| *key == port.key) {
+                ports.push((&port.key, port.offset));
+            }
+        }
+        ports.sort_by_key(|(_, offset)| *offset);
+        ports
+    }
+
+    /// The key of the proxy's port for a scheme, `http` or `https`.
+    #[must_use]
+    pub fn proxy_port(&self, scheme: &str) -> Option<&str> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.phase == Phase::Ingress)
+            .flat_map(|entry| &entry.ports)
+            .find(|port| port.scheme == scheme)
+            .map(|port| port.key.as_str())
     }
 }

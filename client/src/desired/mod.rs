@@ -1,12 +1,22 @@
 //! The desired state: a pure function of the settings, the catalog and the grant.
 
+mod body;
+mod fingerprint;
+mod granted;
+pub mod image;
+mod names;
+mod service;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aistack_proto::v1::{Grant, ServiceDirectory};
 use bollard::models::ContainerCreateBody;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Entry};
 use crate::env_file::Settings;
 
 /// Container label with the tenant's service name, e.g. `postgres`.
@@ -74,7 +84,8 @@ pub struct DesiredService {
 }
 
 /// Headings of a deploy; edges decide the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Stores and databases.
     Infrastructure,
@@ -188,9 +199,98 @@ pub struct DesiredError {
 /// # Errors
 /// Missing and malformed values, and everything that `grant` does not give.
 pub fn stack(
-    _settings: &Settings,
-    _catalog: &Catalog,
-    _grant: &Grant,
+    settings: &Settings,
+    catalog: &Catalog,
+    grant: &Grant,
 ) -> Result<Stack, Vec<DesiredError>> {
-    Err(Vec::new())
+    let world = World {
+        settings,
+        catalog,
+        grant,
+        entries: catalog
+            .entries()
+            .iter()
+            .filter(|entry| is_part_of(entry, settings))
+            .collect(),
+    };
+    let mut errors = granted::refusals(&world);
+    let mut stack = Stack {
+        base_dir: grant.base_dir.clone(),
+        directories: Vec::new(),
+        files: Vec::new(),
+        services: Vec::new(),
+    };
+    for entry in &world.entries {
+        match service::render(&world, entry) {
+            Ok(rendered) => {
+                stack.directories.extend(rendered.directories);
+                stack.files.extend(rendered.files);
+                stack.services.push(rendered.service);
+            }
+            Err(more) => errors.extend(more),
+        }
+    }
+    let mut unique: Vec<DesiredError> = Vec::new();
+    for error in errors {
+        if !unique.contains(&error) {
+            unique.push(error);
+        }
+    }
+    if unique.is_empty() {
+        Ok(stack)
+    } else {
+        Err(unique)
+    }
+}
+
+/// What everything is rendered from.
+struct World<'a> {
+    settings: &'a Settings,
+    catalog: &'a Catalog,
+    grant: &'a Grant,
+    /// Services of this stack, in catalog order.
+    entries: Vec<&'a Entry>,
+}
+
+fn is_part_of(entry: &Entry, settings: &Settings) -> bool {
+    entry
+        .when
+        .as_ref()
+        .is_none_or(|when| settings.get(&when.key) == Some(when.is.as_str()))
+}
+
+impl World<'_> {
+    /// A value of the manifest; empty is a value.
+    fn setting(&self, key: &str) -> Result<&str, DesiredError> {
+        self.settings
+            .get(key)
+            .ok_or_else(|| mistake(key, "is not set; run `aistack init` to add it"))
+    }
+
+    /// A published port, from the manifest.
+    fn port(&self, key: &str) -> Result<u16, DesiredError> {
+        self.setting(key)?
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(|| mistake(key, "is no port number"))
+    }
+
+    /// A refusal by one part of the grant.
+    fn refusal(&self, key: &str, part: &str, message: impl Into<String>) -> DesiredError {
+        let rule = self.grant.rules.get(part).map_or(part, String::as_str);
+        DesiredError {
+            key: key.to_owned(),
+            message: message.into(),
+            rule: Some(rule.to_owned()),
+        }
+    }
+}
+
+fn mistake(key: &str, message: impl Into<String>) -> DesiredError {
+    DesiredError {
+        key: key.to_owned(),
+        message: message.into(),
+        rule: None,
+    }
 }

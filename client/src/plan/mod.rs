@@ -1,5 +1,10 @@
 //! The plan: a pure difference between the desired and the observed state, with reasons.
 
+mod diff;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use crate::desired::{Fingerprint, Stack};
@@ -87,6 +92,6 @@ impl Plan {
 
 /// The plan that leads from `observed` to `desired`.
 #[must_use]
-pub fn diff(_desired: &Stack, _observed: &Observed) -> Plan {
-    Plan { steps: Vec::new() }
+pub fn diff(desired: &Stack, observed: &Observed) -> Plan {
+    diff::diff(desired, observed)
 }

@@ -1,0 +1,182 @@
+//! Templates in entries: text with `${…}`.
+//!
+//! `${KEY}` is a value of the manifest, `${json:KEY}` the same as a quoted string of JSON, YAML,
+//! redis.conf or a Caddyfile. Lower-case names are worked out: `${uid}`, `${gid}`,
+//! `${host:SERVICE}` and `${port:SERVICE}` (where other containers find it), `${url}` (where users
+//! find this service, through the proxy), `${each:site}` and `${each:scrape}` (the entry's `[each]`
+//! template for every service with that table), and in those `${item.service}`, `${item.host}`,
+//! `${item.upstream}`, `${item.path}`. `$${` writes `${`; any other `$` is itself.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::env_file::is_key;
+
+/// A parsed template.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Template {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Name { name: Name, json: bool },
+}
+
+/// What a template may name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Name {
+    /// A key of the manifest.
+    Key(String),
+    /// The UID that the service runs as.
+    Uid,
+    /// The GID that the service runs as.
+    Gid,
+    /// The name that other containers find a service by.
+    Host(String),
+    /// The first port of a service in its container.
+    Port(String),
+    /// Public address of this service, without a final slash.
+    Url,
+    /// One rendering for every service that has this table.
+    Each(List),
+    /// A property of the service that an `[each]` template is rendered for.
+    Item(Item),
+}
+
+/// Tables that make lists over services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum List {
+    /// `[site]`: host names of the proxy.
+    Site,
+    /// `[scrape]`: where metrics are read.
+    Scrape,
+}
+
+/// Properties of one service in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Item {
+    /// Its name.
+    Service,
+    /// Its public host name.
+    Host,
+    /// `service:port` on the tenant's network.
+    Upstream,
+    /// Its metrics path.
+    Path,
+}
+
+impl Template {
+    /// The text, each name replaced by what `value` gives for it.
+    ///
+    /// # Errors
+    /// The first name that has no value.
+    pub fn render<E>(
+        &self,
+        mut value: impl FnMut(&Name) -> Result<String, E>,
+    ) -> Result<String, E> {
+        let mut text = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(plain) => text.push_str(plain),
+                Piece::Name { name, json: false } => text.push_str(&value(name)?),
+                Piece::Name { name, json: true } => {
+                    text.push_str(&serde_json::Value::String(value(name)?).to_string());
+                }
+            }
+        }
+        Ok(text)
+    }
+
+    /// Every name in it.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Name { name, .. } => Some(name),
+            Piece::Text(_) => None,
+        })
+    }
+}
+
+impl TryFrom<String> for Template {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once("${") {
+            if let Some(before) = before.strip_suffix('$') {
+                plain.push_str(before);
+                plain.push_str("${");
+                rest = after;
+                continue;
+            }
+            plain.push_str(before);
+            let Some((inside, after)) = after.split_once('}') else {
+                return Err("a `${` is never closed".to_owned());
+            };
+            if !plain.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            }
+            let (json, inside) = match inside.strip_prefix("json:") {
+                Some(inside) => (true, inside),
+                None => (false, inside),
+            };
+            let name = Name::parse(inside)
+                .ok_or_else(|| format!("`${{{inside}}}` is no name that a template can use"))?;
+            pieces.push(Piece::Name { name, json });
+            rest = after;
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            pieces.push(Piece::Text(plain));
+        }
+        Ok(Self { pieces })
+    }
+}
+
+impl Name {
+    fn parse(text: &str) -> Option<Self> {
+        let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        Some(match text {
+            "uid" => Self::Uid,
+            "gid" => Self::Gid,
+            "url" => Self::Url,
+            "each:site" => Self::Each(List::Site),
+            "each:scrape" => Self::Each(List::Scrape),
+            "item.service" => Self::Item(Item::Service),
+            "item.host" => Self::Item(Item::Host),
+            "item.upstream" => Self::Item(Item::Upstream),
+            "item.path" => Self::Item(Item::Path),
+            key if is_key(key) && key.chars().all(upper) => Self::Key(key.to_owned()),
+            other => match other.split_once(':')? {
+                ("host", service) => Self::Host(service.to_owned()),
+                ("port", service) => Self::Port(service.to_owned()),
+                _ => return None,
+            },
+        })
+    }
+}
+
+/// As a template writes it, without `${` and `}`.
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => out.write_str(key),
+            Self::Uid => out.write_str("uid"),
+            Self::Gid => out.write_str("gid"),
+            Self::Url => out.write_str("url"),
+            Self::Host(service) => write!(out, "host:{service}"),
+            Self::Port(service) => write!(out, "port:{service}"),
+            Self::Each(List::Site) => out.write_str("each:site"),
+            Self::Each(List::Scrape) => out.write_str("each:scrape"),
+            Self::Item(Item::Service) => out.write_str("item.service"),
+            Self::Item(Item::Host) => out.write_str("item.host"),
+            Self::Item(Item::Upstream) => out.write_str("item.upstream"),
+            Self::Item(Item::Path) => out.write_str("item.path"),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+use super::{Catalog, EMBEDDED};
+
+/// A complete entry; `REDIS_PASSWORD` and the rest are its own.
+const ENTRY: &str = r#"title = "A service"
+image = "docker.io/library/thing:1"
+phase = "services"
+user = "tenant"
+start_timeout = "60s"
+
+[environment]
+WORD = "${THING_PASSWORD} ${uid} ${host:thing}:${port:thing}"
+
+[config]
+"thing.conf" = "password ${json:THING_PASSWORD}"
+
+[mounts]
+etc = "/etc/thing"
+
+[filesystem]
+read_only = true
+tmpfs = { "/tmp" = "16M" }
+
+[limits]
+memory = "64M"
+pids = 16
+cpus = 0.1
+
+[[port]]
+container = 80
+key = "THING_PORT"
+offset = 20
+scheme = "http"
+
+[health]
+command = ["true"]
+interval = "5s"
+timeout = "5s"
+retries = 3
+start_period = "5s"
+
+[stop]
+grace = "10s"
+
+[[secret]]
+key = "THING_PASSWORD"
+format = "alnum32"
+change = "deploy"
+"#;
+
+fn errors(text: &str) -> Vec<String> {
+    match Catalog::load(&[("thing", text)]) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn every_embedded_entry_is_sound() {
+    let catalog = Catalog::load(EMBEDDED).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    assert_eq!(
+        catalog.names(),
+        [
+            "pgvector",
+            "postgres",
+            "redis",
+            "litellm",
+            "n8n",
+            "prometheus",
+            "caddy"
+        ]
+    );
+    for key in [
+        "BASE_DIR",
+        "FLOWISE_PORT",
+        "N8N_IMAGE",
+        "CADDY_TLS",
+        "REDIS_PASSWORD",
+    ] {
+        assert!(catalog.is_key(key), "{key}");
+    }
+    for key in ["PATH", "HOME", "NOTHING_IMAGE"] {
+        assert!(!catalog.is_key(key), "{key}");
+    }
+    assert!(catalog.is_secret("TAILSCALE_AUTH_KEY") && !catalog.is_secret("N8N_PORT"));
+}
+
+#[test]
+fn images_are_the_ones_that_the_tests_build() {
+    let catalog = Catalog::embedded();
+    let images: Vec<&str> = catalog
+        .entries()
+        .iter()
+        .map(|entry| entry.image.as_str())
+        .collect();
+    assert_eq!(
+        images,
+        [
+            "docker.io/pgvector/pgvector:0.8.6-pg17-trixie",
+            "docker.io/library/postgres:17.11-trixie",
+            "docker.io/library/redis:8.10.1",
+            "ghcr.io/berriai/litellm-non_root:v1.98.0",
+            "docker.io/n8nio/n8n:2.41.3",
+            "docker.io/prom/prometheus:v3.5.5",
+            "docker.io/library/caddy:2.11.4-alpine",
+        ]
+    );
+}
+
+#[test]
+fn a_sound_entry_loads() {
+    assert_eq!(errors(ENTRY), Vec::<String>::new());
+}
+
+/// What is changed in the entry, to what, and how the error starts.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "title =",
+        "titel =",
+        "thing.toml:1:1: unknown field `titel`",
+    ),
+    (
+        "read_only = true",
+        "read_only = true\nx = 1",
+        "thing.toml:18:1: unknown field `x`",
+    ),
+    ("\"16M\"", "\"16\"", "thing.toml:18:20: \"16\" is no size"),
+    ("\"60s\"", "\"1m\"", "thing.toml:5:17: \"1m\" is no time"),
+    (
+        "cpus = 0.1",
+        "cpus = 0.0",
+        "thing.toml:23:8: 0 CPUs are not",
+    ),
+    (
+        "phase = \"services\"",
+        "phase = \"later\"",
+        "thing.toml:3:9: unknown variant `later`",
+    ),
+    (
+        "thing:1",
+        "thing:latest",
+        "thing.toml:2:10: \"docker.io/library/thing:latest\" is no full image",
+    ),
+    (
+        "docker.io/library/thing:1",
+        "thing:1",
+        "thing.toml:2:10: \"thing:1\" is no full image",
+    ),
+    ("${uid}", "${UID}", "thing.toml:8:29: `${UID}`: no such key"),
+    (
+        "${uid}",
+        "${uid",
+        "thing.toml:8:8: `${uid ${host:thing}` is no name",
+    ),
+    (
+        "${uid}",
+        "${item.host}",
+        "thing.toml:8:29: `${item.host}`: stands in [each] only",
+    ),
+    (
+        "${uid}",
+        "${each:site}",
+        "thing.toml:8:29: `${each:site}`: lists stand in",
+    ),
+    (
+        "${uid}",
+        "${host:redis}",
+        "thing.toml:8:29: `${host:redis}`: no service with a port",
+    ),
+    (
+        "${uid}",
+        "${url}",
+        "thing.toml:8:29: `${url}`: it has no [site]",
+    ),
+    (
+        "start_timeout",
+        "needs = [\"redis\"]\nstart_timeout",
+        "thing.toml:5:10: it needs \"redis\", which is no service",
+    ),
+    (
+        "start_timeout",
+        "needs = [\"thing\"]\nstart_timeout",
+        "thing.toml:5:10: it needs \"thing\", which needs thing",
+    ),
+    (
+        "etc = \"/etc/thing\"",
+        "",
+        "thing.toml:13:1: `config` and `mounts.etc` go together",
+    ),
+    (
+        "\"/etc/thing\"",
+        "\"/tmp/thing\"",
+        "thing.toml:14:8: \"/tmp/thing\" is mounted inside \"/tmp\"",
+    ),
+    (
+        "\"/etc/thing\"",
+        "\"/etc/../x\"",
+        "thing.toml:14:8: \"/etc/../x\" is no absolute path",
+    ),
+    (
+        "THING_PORT",
+        "BASE_DIR",
+        "thing.toml:27:8: \"BASE_DIR\" is declared twice",
+    ),
+    (
+        "THING_PORT",
+        "thing_port",
+        "thing.toml:27:8: \"thing_port\" is no key",
+    ),
+    (
+        "offset = 20",
+        "offset = 3",
+        "thing.toml:27:8: port THING_PORT has offset 3, and DIFY_PORT has 3",
+    ),
+    (
+        "THING_PORT",
+        "N8N_PORT",
+        "thing.toml:27:8: port N8N_PORT has offset 20, and N8N_PORT has 2",
+    ),
+];
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    for (from, to, expected) in MISTAKES {
+        assert!(ENTRY.contains(*from), "{from}");
+        let said = errors(&ENTRY.replacen(*from, to, 1));
+        assert!(
+            said.iter().any(|error| error.starts_with(*expected)),
+            "{to}: expected {expected}, got {said:#?}"
+        );
+    }
+}
+
+#[test]
+fn needs_in_a_circle_are_found() {
+    let with_needs = |needs: &str, name: &str| {
+        ENTRY
+            .replace(
+                "start_timeout",
+                &format!("needs = [{needs:?}]\nstart_timeout"),
+            )
+            .replace("THING", &name.to_uppercase())
+            .replace(":thing", &format!(":{name}"))
+            .replace("offset = 20", &format!("offset = 2{}", name.len()))
+    };
+    let (a, bb) = (with_needs("bb", "a"), with_needs("a", "bb"));
+    let errors = Catalog::load(&[("a", &a), ("bb", &bb)]).unwrap_err();
+    assert!(
+        errors
+            .iter()
+            .any(|error| error.message.contains("\"bb\", which needs a")),
+        "{errors:?}"
+    );
+}

@@ -1,0 +1,422 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use aistack_proto::v1::{Grant, Limits, NetworkGrant, PortRange};
+
+use super::image::ImageName;
+use super::{Check, DesiredError, Stack, stack};
+use crate::catalog::Catalog;
+use crate::env_file::{EnvFile, Settings};
+use crate::manifest;
+
+/// A tenant as a policy would make it.
+pub(crate) fn grant() -> Grant {
+    let rule = |part: &str| (part.to_owned(), format!("tenants.{part} (policy.toml:9)"));
+    let parts = [
+        "uid",
+        "base_dir",
+        "domain",
+        "network",
+        "ports",
+        "service_uids",
+        "capabilities",
+        "images",
+        "limits",
+    ];
+    Grant {
+        uid: 1001,
+        gid: 1001,
+        name: "acme".to_owned(),
+        base_dir: "/mnt/data-tenant-1001".to_owned(),
+        domain: "tenant-1001.example.com".to_owned(),
+        network: Some(NetworkGrant {
+            name: "ai-platform-1001".to_owned(),
+            subnet: "10.128.0.64/26".to_owned(),
+            gateway: "10.128.0.65".to_owned(),
+            bridge: "ai-1001".to_owned(),
+        }),
+        ports: Some(PortRange {
+            first: 5100,
+            count: 100,
+        }),
+        service_uids: vec![2001],
+        capabilities: vec!["NET_BIND_SERVICE".to_owned()],
+        images: ["library", "pgvector", "n8nio", "prom"]
+            .map(|folder| format!("docker.io/{folder}/*"))
+            .into_iter()
+            .chain(["ghcr.io/berriai/*".to_owned()])
+            .collect(),
+        limits: Some(Limits {
+            memory_bytes: 16 << 30,
+            cpu_millis: 4000,
+            pids: 4096,
+            containers: 40,
+        }),
+        container_prefix: "tenant-1001-".to_owned(),
+        rules: parts.into_iter().map(rule).collect(),
+        ..Grant::default()
+    }
+}
+
+/// Settings as `init` makes them, under an environment.
+pub(crate) fn settings(environment: &[(&str, &str)]) -> Settings {
+    let catalog = Catalog::embedded();
+    let request = manifest::Request {
+        grant: &grant(),
+        catalog: &catalog,
+        existing: None,
+        overrides: &[],
+        occupied: &BTreeSet::new(),
+    };
+    let made = manifest::decide(&request, &mut |_| true, &mut |bytes| bytes.fill(0)).unwrap();
+    let file = EnvFile::parse(&made.file.render()).unwrap();
+    let environment: BTreeMap<String, String> = environment
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    Settings::resolve(&file, &environment, |key| catalog.is_key(key)).unwrap()
+}
+
+pub(crate) fn render(environment: &[(&str, &str)]) -> Result<Stack, Vec<DesiredError>> {
+    stack(&settings(environment), &Catalog::embedded(), &grant())
+}
+
+/// Key, rule and message of what is refused.
+fn refused(grant: &Grant, environment: &[(&str, &str)]) -> Vec<String> {
+    stack(&settings(environment), &Catalog::embedded(), grant)
+        .unwrap_err()
+        .into_iter()
+        .map(|error| format!("[{}] {error}", error.rule.as_deref().unwrap_or("-")))
+        .collect()
+}
+
+#[test]
+fn every_entry_for_a_fixed_grant() {
+    for service in render(&[]).unwrap().services {
+        let described = serde_json::json!({
+            "container": service.container,
+            "phase": format!("{:?}", service.phase),
+            "needs": service.needs,
+            "start_timeout": service.start_timeout.as_secs(),
+            "body": service.body,
+            "provisions": service.provisions.iter().map(|p| (&p.provider, &p.title, &p.command, &p.stdin)).collect::<Vec<_>>(),
+            "endpoints": service.endpoints,
+            "checks": service.checks.iter().map(Check::title).collect::<Vec<_>>(),
+        });
+        insta::with_settings!({sort_maps => true}, {
+            insta::assert_json_snapshot!(service.name, described);
+        });
+    }
+}
+
+#[test]
+fn every_configuration_file_for_a_fixed_grant() {
+    for file in render(&[]).unwrap().files {
+        insta::assert_snapshot!(format!("{}-{}", file.service, file.name), file.content);
+    }
+}
+
+#[test]
+fn rendering_is_stable() {
+    let (one, two) = (render(&[]).unwrap(), render(&[]).unwrap());
+    for (one, two) in one.services.iter().zip(&two.services) {
+        assert_eq!(one.fingerprint, two.fingerprint);
+        assert_eq!(one.body.labels, two.body.labels);
+    }
+}
+
+#[test]
+fn no_secret_in_arguments_labels_and_debug_output() {
+    let settings = settings(&[]);
+    let stack = render(&[]).unwrap();
+    let secrets: Vec<&str> = settings
+        .iter()
+        .filter(|(key, _)| Catalog::embedded().is_secret(key))
+        .map(|(_, setting)| setting.value.as_str())
+        .filter(|value| !value.is_empty())
+        .collect();
+    assert!(secrets.len() >= 6);
+    for service in &stack.services {
+        let body = &service.body;
+        let mut shown = vec![
+            format!("{:?}{:?}", service.checks, service.provisions),
+            format!("{:?}{:?}{:?}", body.cmd, body.labels, body.healthcheck),
+        ];
+        for provision in &service.provisions {
+            shown.extend(provision.command.clone());
+        }
+        for check in &service.checks {
+            if let Check::Exec { command, .. } = check {
+                shown.extend(command.clone());
+            }
+        }
+        let shown = shown.concat();
+        for secret in &secrets {
+            assert!(!shown.contains(secret), "{}", service.name);
+        }
+    }
+    let files = format!("{:?}", stack.files);
+    assert!(secrets.iter().all(|secret| !files.contains(secret)));
+}
+
+#[test]
+fn a_changed_value_changes_what_depends_on_it_only() {
+    let before = render(&[]).unwrap();
+    for (environment, expected) in [
+        (("PROMETHEUS_PORT", "5190"), "prometheus: ports"),
+        (("N8N_PORT", "5190"), "n8n: ports"),
+        (
+            ("REDIS_PASSWORD", "x y\"z"),
+            "redis: config.redis.conf environment.REDISCLI_AUTH, litellm: environment.REDIS_PASSWORD",
+        ),
+        (("CADDY_TLS", "me@example.com"), "caddy: config.Caddyfile"),
+        (
+            ("REDIS_IMAGE", "docker.io/library/redis:8.10.2"),
+            "redis: image",
+        ),
+        (("REDIS_IMAGE", "redis:8.10.1"), ""),
+        (("REDIS_IMAGE", ""), ""),
+        (("PROMETHEUS_RETENTION", "30d"), "prometheus: command"),
+        (("GRAFANA_PORT", "5190"), ""),
+        (("TENANT_NAME", "other"), ""),
+        (
+            ("CADDY_HTTPS_PORT", "5190"),
+            "n8n: environment.N8N_EDITOR_BASE_URL environment.WEBHOOK_URL, prometheus: command, caddy: ports",
+        ),
+    ] {
+        let after = render(&[environment]).unwrap();
+        let changed: Vec<String> = before
+            .services
+            .iter()
+            .zip(&after.services)
+            .map(|(old, new)| (&old.name, new.fingerprint.differences(&old.fingerprint)))
+            .filter(|(_, parts)| !parts.is_empty())
+            .map(|(name, parts)| format!("{name}: {}", parts.join(" ")))
+            .collect();
+        assert_eq!(changed.join(", "), expected, "{environment:?}");
+    }
+}
+
+#[test]
+fn the_vector_database_is_chosen() {
+    let names =
+        |stack: &Stack| -> Vec<String> { stack.services.iter().map(|s| s.name.clone()).collect() };
+    assert_eq!(
+        names(&render(&[]).unwrap()),
+        [
+            "pgvector",
+            "postgres",
+            "redis",
+            "litellm",
+            "n8n",
+            "prometheus",
+            "caddy"
+        ]
+    );
+    let without = render(&[("VECTOR_DB", "none")]).unwrap();
+    assert!(!names(&without).contains(&"pgvector".to_owned()));
+    assert!(
+        without
+            .directories
+            .iter()
+            .all(|directory| directory.service != "pgvector")
+    );
+    assert_eq!(
+        refused(&grant(), &[("VECTOR_DB", "milvus")]),
+        ["[-] VECTOR_DB: \"milvus\" is not in this version; choose one of: pgvector, none"]
+    );
+}
+
+#[test]
+fn what_the_policy_does_not_give_is_refused_with_its_rule() {
+    for (key, value, expected) in [
+        (
+            "BASE_DIR",
+            "/mnt/data2",
+            "[tenants.base_dir (policy.toml:9)] BASE_DIR: \"/mnt/data2\" is not what the policy gives; that is \"/mnt/data-tenant-1001\"",
+        ),
+        (
+            "STACK_USER_UID",
+            "1002",
+            "[tenants.uid (policy.toml:9)] STACK_USER_UID: \"1002\" is not what the policy gives; that is \"1001\"",
+        ),
+        (
+            "STACK_USER_GID",
+            "0",
+            "[tenants.uid (policy.toml:9)] STACK_USER_GID: \"0\" is not what the policy gives; that is \"1001\"",
+        ),
+        (
+            "OPENCLAW_UID",
+            "0",
+            "[tenants.service_uids (policy.toml:9)] OPENCLAW_UID: \"0\" is not what the policy gives; that is \"2001\"",
+        ),
+        (
+            "DOCKER_NETWORK",
+            "ai-platform-1002",
+            "[tenants.network (policy.toml:9)] DOCKER_NETWORK: \"ai-platform-1002\" is not what the policy gives; that is \"ai-platform-1001\"",
+        ),
+        (
+            "DOMAIN_NAME",
+            "x.example",
+            "[tenants.domain (policy.toml:9)] DOMAIN_NAME: \"x.example\" is not what the policy gives; that is \"tenant-1001.example.com\"",
+        ),
+        (
+            "LOCALHOST",
+            "0.0.0.0",
+            "[tenants.ports (policy.toml:9)] LOCALHOST: ports are published on 127.0.0.1 only, not on \"0.0.0.0\"",
+        ),
+        (
+            "N8N_PORT",
+            "5200",
+            "[tenants.ports (policy.toml:9)] N8N_PORT: 5200 is not in the ports that the policy gives, 5100 to 5199",
+        ),
+        ("N8N_PORT", "0", "[-] N8N_PORT: is no port number"),
+        (
+            "N8N_PORT",
+            "5100",
+            "[-] PROMETHEUS_PORT: 5100 is also N8N_PORT; each service needs its own",
+        ),
+        (
+            "REDIS_IMAGE",
+            "quay.io/evil/image:1",
+            "[tenants.images (policy.toml:9)] REDIS_IMAGE: the policy's images do not have quay.io/evil/image:1; they are docker.io/library/*, docker.io/pgvector/*, docker.io/n8nio/*, docker.io/prom/*, ghcr.io/berriai/*",
+        ),
+        (
+            "REDIS_IMAGE",
+            "Not An Image",
+            "[-] REDIS_IMAGE: \"Not An Image\" is no image reference: it is not written registry/path:tag in lower case",
+        ),
+        (
+            "POSTGRES_PASSWORD",
+            "",
+            "[-] POSTGRES_PASSWORD: is empty; put back the value that the data was made with, or run `aistack init`",
+        ),
+    ] {
+        assert_eq!(
+            refused(&grant(), &[(key, value)]),
+            [expected],
+            "{key}={value}"
+        );
+    }
+    assert!(render(&[("BASE_DIR", "/mnt/data-tenant-1001/")]).is_ok());
+}
+
+#[test]
+fn everything_is_refused_at_once() {
+    let environment = [
+        ("BASE_DIR", "/x"),
+        ("N8N_PORT", "1"),
+        ("REDIS_IMAGE", "quay.io/a/b:1"),
+    ];
+    assert_eq!(refused(&grant(), &environment).len(), 3);
+    let nothing = stack(&Settings::default(), &Catalog::embedded(), &grant()).unwrap_err();
+    assert!(nothing.iter().any(|error| error.key == "BASE_DIR"));
+    assert!(nothing.iter().any(|error| error.key == "REDIS_PASSWORD"));
+}
+
+#[test]
+fn limits_are_sums_with_numbers() {
+    let mut small = grant();
+    small.limits = Some(Limits {
+        memory_bytes: 4 << 30,
+        cpu_millis: 1500,
+        pids: 100,
+        containers: 3,
+    });
+    assert_eq!(
+        refused(&small, &[]),
+        [
+            "[tenants.limits (policy.toml:9)] limits: the services need 7.7 GiB of memory, and the policy gives 4.0 GiB",
+            "[tenants.limits (policy.toml:9)] limits: the services need 4.00 CPUs, and the policy gives 1.50 CPUs",
+            "[tenants.limits (policy.toml:9)] limits: the services need 1344 processes, and the policy gives 100 processes",
+            "[tenants.limits (policy.toml:9)] limits: the services need 7 containers, and the policy gives 3 containers",
+        ]
+    );
+}
+
+#[test]
+fn a_capability_is_asked_for_only_where_the_policy_has_it() {
+    let mut none = grant();
+    none.capabilities.clear();
+    let said = refused(&none, &[]);
+    assert_eq!(said.len(), 1);
+    assert!(
+        said[0].starts_with("[tenants.capabilities (policy.toml:9)] CADDY_IMAGE: "),
+        "{said:?}"
+    );
+    let own = settings(&[("CADDY_IMAGE", "docker.io/library/caddy-without:1")]);
+    let stack = stack(&own, &Catalog::embedded(), &none).unwrap();
+    let caddy = stack.services.last().unwrap();
+    assert_eq!(caddy.name, "caddy");
+    assert!(caddy.body.host_config.as_ref().unwrap().cap_add.is_none());
+}
+
+#[test]
+fn a_password_of_any_characters_stays_one_value() {
+    let nasty = "a'b\\c\"d $e;\n--";
+    let stack = render(&[("N8N_DB_PASSWORD", nasty), ("REDIS_PASSWORD", nasty)]).unwrap();
+    let n8n = stack
+        .services
+        .iter()
+        .find(|service| service.name == "n8n")
+        .unwrap();
+    assert!(
+        n8n.provisions[0]
+            .stdin
+            .contains("PASSWORD E'a''b\\\\c\"d $e;\n--';\n")
+    );
+    let redis = stack
+        .files
+        .iter()
+        .find(|file| file.name == "redis.conf")
+        .unwrap();
+    assert!(
+        redis
+            .content
+            .contains("requirepass \"a'b\\\\c\\\"d $e;\\n--\"\n")
+    );
+}
+
+#[test]
+fn images_are_normalised_as_docker_does() {
+    let digest = format!("sha256:{}", "a1".repeat(32));
+    for (text, expected) in [
+        ("redis", "docker.io/library/redis:latest"),
+        ("redis:8", "docker.io/library/redis:8"),
+        ("n8nio/n8n:2", "docker.io/n8nio/n8n:2"),
+        ("docker.io/redis", "docker.io/library/redis:latest"),
+        (
+            "index.docker.io/prom/prometheus:v3",
+            "docker.io/prom/prometheus:v3",
+        ),
+        ("localhost/x:1", "localhost/x:1"),
+        ("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b:latest"),
+        ("ghcr.io/a/b:1", "ghcr.io/a/b:1"),
+    ] {
+        assert_eq!(ImageName::parse(text).unwrap().to_string(), expected);
+    }
+    let pinned = ImageName::parse(&format!("redis:8@{digest}")).unwrap();
+    assert_eq!(
+        pinned.to_string(),
+        format!("docker.io/library/redis@{digest}")
+    );
+    for bad in [
+        "",
+        "Redis",
+        "a//b",
+        "a/../b",
+        "redis:",
+        "redis:a b",
+        "redis@sha256:12",
+        "a b",
+        "-a",
+        "/a",
+        "ghcr.io/",
+    ] {
+        assert!(ImageName::parse(bad).is_err(), "{bad:?}");
+    }
+    let matches = |text: &str, pattern: &str| ImageName::parse(text).unwrap().matches(pattern);
+    assert!(matches("redis", "docker.io/library/*"));
+    assert!(matches("redis", "docker.io/library/redis"));
+    assert!(!matches("redis", "docker.io/librar"));
+    assert!(!matches("librarything/x", "docker.io/library/*"));
+}

@@ -1,0 +1,263 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{LostSecret, Manifest, ManifestError, Request, decide};
+use crate::catalog::Catalog;
+use crate::desired::tests::grant;
+use crate::env_file::EnvFile;
+
+/// Random bytes that tests can foretell.
+fn counting() -> impl FnMut(&mut [u8]) {
+    let mut next = 0_u8;
+    move |buffer| {
+        for byte in buffer {
+            next = next.wrapping_mul(31).wrapping_add(7);
+            *byte = next;
+        }
+    }
+}
+
+struct Setup {
+    existing: Option<EnvFile>,
+    overrides: Vec<(String, String)>,
+    occupied: BTreeSet<String>,
+    busy: Vec<u16>,
+}
+
+fn setup() -> Setup {
+    Setup {
+        existing: None,
+        overrides: Vec::new(),
+        occupied: BTreeSet::new(),
+        busy: Vec::new(),
+    }
+}
+
+fn run(setup: &Setup) -> Result<Manifest, ManifestError> {
+    let catalog = Catalog::embedded();
+    let grant = grant();
+    let request = Request {
+        grant: &grant,
+        catalog: &catalog,
+        existing: setup.existing.as_ref(),
+        overrides: &setup.overrides,
+        occupied: &setup.occupied,
+    };
+    let mut free = |port| !setup.busy.contains(&port);
+    decide(&request, &mut free, &mut counting())
+}
+
+fn text(setup: &Setup) -> String {
+    run(setup).unwrap().file.render()
+}
+
+fn wish(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+fn strings(list: &[&str]) -> BTreeSet<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[test]
+fn a_new_manifest() {
+    insta::assert_snapshot!(text(&setup()));
+}
+
+#[test]
+fn the_fixed_keys_stand_in_their_order() {
+    let file = run(&setup()).unwrap().file;
+    let keys: Vec<&str> = file.keys().take(26).collect();
+    let expected = "BASE_DIR DOCKER_NETWORK DOMAIN_NAME LOCALHOST TENANT_NAME STACK_USER_UID \
+        STACK_USER_GID OPENCLAW_UID OPENCLAW_GID APPARMOR_PROFILE_DIR VECTOR_DB PORT_RANGE_START \
+        PROMETHEUS_PORT GRAFANA_PORT N8N_PORT DIFY_PORT ANYTHINGLLM_PORT LITELLM_PORT \
+        OPENWEBUI_PORT MINIO_S3_PORT MINIO_CONSOLE_PORT SIGNAL_PORT OPENCLAW_PORT FLOWISE_PORT \
+        TAILSCALE_AUTH_KEY TAILSCALE_HOSTNAME";
+    assert_eq!(
+        keys.join(" "),
+        expected.split_whitespace().collect::<Vec<_>>().join(" ")
+    );
+}
+
+#[test]
+fn a_second_run_changes_nothing() {
+    let first = run(&setup()).unwrap().file;
+    let second = run(&Setup {
+        existing: Some(first.clone()),
+        // Its own stack is what listens there now, and what its data is of.
+        busy: (0..u16::MAX).collect(),
+        occupied: strings(&["postgres", "pgvector", "n8n", "redis"]),
+        ..setup()
+    })
+    .unwrap();
+    assert_eq!(second.file.render(), first.render());
+    assert!(second.added.is_empty() && second.changed.is_empty() && second.moved.is_empty());
+}
+
+#[test]
+fn what_the_user_wrote_stays() {
+    let existing = "# mine\nN8N_PORT=5177 # why\nMY_OWN=x\nTAILSCALE_AUTH_KEY=\nREDIS_PASSWORD=\n";
+    let manifest = run(&Setup {
+        existing: Some(EnvFile::parse(existing).unwrap()),
+        ..setup()
+    })
+    .unwrap();
+    let text = manifest.file.render();
+    assert!(text.starts_with("# mine\nN8N_PORT=5177 # why\nMY_OWN=x\nTAILSCALE_AUTH_KEY=\n"));
+    assert!(!manifest.added.contains(&"N8N_PORT".to_owned()));
+    assert!(!manifest.added.contains(&"TAILSCALE_AUTH_KEY".to_owned()));
+    assert!(manifest.added.contains(&"REDIS_PASSWORD".to_owned()));
+    assert_eq!(manifest.file.get("REDIS_PASSWORD").unwrap().len(), 32);
+}
+
+#[test]
+fn a_busy_port_moves_and_the_others_stay() {
+    let manifest = run(&Setup {
+        busy: vec![5102, 5117],
+        ..setup()
+    })
+    .unwrap();
+    assert_eq!(manifest.file.get("N8N_PORT"), Some("5118"));
+    assert_eq!(manifest.file.get("DIFY_PORT"), Some("5103"));
+    let moved: Vec<_> = manifest
+        .moved
+        .iter()
+        .map(|m| (m.key.as_str(), m.usual, m.chosen))
+        .collect();
+    assert_eq!(moved, [("N8N_PORT", 5102, 5118)]);
+}
+
+#[test]
+fn a_port_that_another_key_has_is_not_chosen() {
+    let manifest = run(&Setup {
+        existing: Some(EnvFile::parse("GRAFANA_PORT=5102\n").unwrap()),
+        ..setup()
+    })
+    .unwrap();
+    assert_eq!(manifest.file.get("N8N_PORT"), Some("5117"));
+}
+
+#[test]
+fn a_full_range_is_an_error() {
+    let error = run(&Setup {
+        busy: (0..u16::MAX).collect(),
+        ..setup()
+    })
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no free port for PROMETHEUS_PORT in 5100 to 5199; stop what listens there, or ask your admin for more ports"
+    );
+}
+
+#[test]
+fn no_new_secret_over_existing_data() {
+    let lost =
+        |existing: Option<&str>, occupied: &[&str], overrides: Vec<(String, String)>| match run(
+            &Setup {
+                existing: existing.map(|text| EnvFile::parse(text).unwrap()),
+                occupied: strings(occupied),
+                overrides,
+                ..setup()
+            },
+        ) {
+            Ok(_) => String::new(),
+            Err(ManifestError::SecretsLost { lost }) => super::list(&lost),
+            Err(other) => panic!("{other}"),
+        };
+    let everything = ["n8n", "pgvector", "postgres", "prometheus", "redis"];
+    assert_eq!(
+        lost(None, &everything, Vec::new()),
+        "pgvector (PGVECTOR_PASSWORD), postgres (POSTGRES_PASSWORD), n8n (N8N_ENCRYPTION_KEY)"
+    );
+    assert_eq!(
+        lost(Some("POSTGRES_PASSWORD=\n"), &["postgres"], Vec::new()),
+        "postgres (POSTGRES_PASSWORD)"
+    );
+    assert_eq!(
+        lost(Some("POSTGRES_PASSWORD=x\n"), &["postgres"], Vec::new()),
+        ""
+    );
+    assert_eq!(
+        lost(None, &["postgres"], vec![wish("POSTGRES_PASSWORD", "x")]),
+        ""
+    );
+    // These take effect with the next deploy, so a new one locks nothing out.
+    assert_eq!(lost(None, &["redis", "litellm", "caddy"], Vec::new()), "");
+    let text = ManifestError::SecretsLost {
+        lost: vec![LostSecret {
+            service: "n8n".to_owned(),
+            key: "N8N_ENCRYPTION_KEY".to_owned(),
+        }],
+    }
+    .to_string();
+    for choice in [
+        "n8n (N8N_ENCRYPTION_KEY)",
+        "restore the old .env",
+        "inside the service",
+        "destroy",
+    ] {
+        assert!(text.contains(choice), "{text}");
+    }
+}
+
+#[test]
+fn overrides_win_and_are_known_keys() {
+    let manifest = run(&Setup {
+        existing: Some(EnvFile::parse("N8N_PORT=5102 # keep\nVECTOR_DB=pgvector\n").unwrap()),
+        overrides: vec![
+            wish("N8N_PORT", "5150"),
+            wish("VECTOR_DB", "pgvector"),
+            wish("CADDY_TLS", "me@example.com"),
+            wish("REDIS_IMAGE", "docker.io/library/redis:8.10.2"),
+        ],
+        ..setup()
+    })
+    .unwrap();
+    let text = manifest.file.render();
+    assert!(text.starts_with("N8N_PORT=5150 # keep\n"));
+    assert!(text.ends_with("# Given with --set.\nREDIS_IMAGE=docker.io/library/redis:8.10.2\n"));
+    assert!(text.contains("CADDY_TLS=me@example.com\n"));
+    assert_eq!(manifest.changed, ["N8N_PORT"]);
+    let error = run(&Setup {
+        overrides: vec![wish("N8N_PROT", "1")],
+        ..setup()
+    });
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "--set N8N_PROT: no such key of the manifest"
+    );
+}
+
+#[test]
+fn secrets_look_as_the_catalog_says() {
+    let file = run(&setup()).unwrap().file;
+    for entry in Catalog::embedded().entries() {
+        for secret in &entry.secrets {
+            let value = file.get(&secret.key).unwrap();
+            assert!(value.len() >= 32, "{}", secret.key);
+            assert!(
+                value
+                    .trim_start_matches("sk-")
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric())
+            );
+        }
+    }
+    assert!(file.get("LITELLM_MASTER_KEY").unwrap().starts_with("sk-"));
+}
+
+proptest! {
+    #[test]
+    fn ports_are_free_distinct_and_in_the_range(busy in proptest::collection::vec(5100_u16..5200, 0..60)) {
+        let manifest = run(&Setup { busy: busy.clone(), ..setup() }).unwrap();
+        let mut seen = BTreeSet::new();
+        for (key, _) in Catalog::embedded().port_keys() {
+            let port: u16 = manifest.file.get(key).unwrap().parse().unwrap();
+            prop_assert!((5100..5200).contains(&port));
+            prop_assert!(!busy.contains(&port));
+            prop_assert!(seen.insert(port));
+        }
+    }
+}
