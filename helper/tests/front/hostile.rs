@@ -1,1 +1,308 @@
-//! Clients that do not play by the rules.
+//! Clients that do not play by the rules, and what they can do to others: nothing.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream as StdStream;
+use std::time::{Duration, Instant};
+
+use aistack_helper::accept::Bounds;
+use aistack_helper::audit::Audit;
+use aistack_helper::daemon;
+use aistack_helper::docker::Docker;
+use aistack_helper::front::{self, Front, Times};
+use aistack_helper::ops::Ops;
+use aistack_helper::policy_store::PolicyStore;
+use aistack_proto::v1;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use super::raw;
+use super::world::{A, B, STRANGER, World, client_of, connect_as, told, try_channel_of};
+
+/// The HTTP/2 connection preface (RFC 9113, 3.4) and an empty SETTINGS frame.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// Time until the daemon closes the connection; panics after `limit`.
+fn closed_after(mut stream: StdStream, limit: Duration) -> Duration {
+    let started = Instant::now();
+    stream.set_read_timeout(Some(limit)).unwrap();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return started.elapsed(),
+            Ok(_) => assert!(started.elapsed() < limit, "still open"),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                return started.elapsed();
+            }
+            Err(error) => panic!("still open after {:?}: {error}", started.elapsed()),
+        }
+    }
+}
+
+/// The server speaks first (SETTINGS), so what can be read is read.
+fn is_open(stream: &mut StdStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    loop {
+        match stream.read(&mut [0; 64]) {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+async fn whoami_takes(world: &World, uid: u32) -> Duration {
+    let started = Instant::now();
+    let mut client = world.client(uid).await;
+    client.who_am_i(v1::WhoAmIRequest {}).await.unwrap();
+    started.elapsed()
+}
+
+/// Processor time of the daemon so far, in ticks of 10 ms (proc(5)).
+fn ticks(world: &World) -> u64 {
+    let path = format!("/proc/{}/stat", world.pid().as_raw_nonzero());
+    let stat = std::fs::read_to_string(path).unwrap();
+    let after_name = stat.rsplit(')').next().unwrap();
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[tokio::test]
+async fn three_hundred_idle_connections_of_one_uid_keep_nobody_out() {
+    let Some(world) = World::start() else { return };
+    let mut idle: Vec<StdStream> = (0..300)
+        .map(|_| connect_as(A, &world.socket()).unwrap())
+        .collect();
+    let before = ticks(&world);
+    let takes = whoami_takes(&world, B).await;
+    std::thread::sleep(Duration::from_secs(1));
+    let busy = ticks(&world) - before;
+    let open = idle
+        .iter_mut()
+        .filter_map(|s| is_open(s).then_some(()))
+        .count();
+    println!(
+        "300 idle connections: {open} kept, another UID answered in {takes:?}, {busy} ticks of CPU in 1 s"
+    );
+    assert_eq!(open, 8);
+    assert!(takes < Duration::from_secs(2), "{takes:?}");
+    assert!(
+        busy < 50,
+        "the daemon turns without pause: {busy} ticks in a second"
+    );
+    drop(idle);
+    world.wait_for("room for the same UID", || {
+        is_open(&mut connect_as(A, &world.socket()).unwrap())
+    });
+    whoami_takes(&world, A).await;
+}
+
+#[tokio::test]
+async fn strangers_in_numbers_keep_no_tenant_out_and_are_answered_again_afterwards() {
+    let Some(world) = World::start() else { return };
+    let mut idle: Vec<StdStream> = (0..200)
+        .map(|uid| connect_as(70_000 + uid, &world.socket()).unwrap())
+        .collect();
+    let takes = whoami_takes(&world, A).await;
+    let open = idle
+        .iter_mut()
+        .filter_map(|s| is_open(s).then_some(()))
+        .count();
+    assert_eq!(open, 16);
+    assert!(takes < Duration::from_secs(2), "{takes:?}");
+    drop(idle);
+    std::thread::sleep(Duration::from_millis(200));
+    let mut client = world.client(STRANGER).await;
+    let status = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
+    assert_eq!(told(&status).0, "NO_GRANT");
+}
+
+#[tokio::test]
+async fn the_uid_of_nobody_in_particular_is_not_answered() {
+    let Some(world) = World::start() else { return };
+    let stream = connect_as(65534, &world.socket()).unwrap();
+    closed_after(stream, Duration::from_secs(2));
+}
+
+#[test]
+fn a_connection_that_does_not_speak_is_closed() {
+    let Some(world) = World::start() else { return };
+    let silent = connect_as(A, &world.socket()).unwrap();
+    let mut partial = connect_as(A, &world.socket()).unwrap();
+    partial.write_all(&PREFACE[..20]).unwrap();
+    let limit = Duration::from_secs(10);
+    let silent = std::thread::spawn(move || closed_after(silent, limit));
+    let partial = closed_after(partial, limit);
+    let silent = silent.join().unwrap();
+    println!("silent connection closed after {silent:?}, half a preface after {partial:?}");
+    for time in [silent, partial] {
+        assert!(
+            time > Duration::from_secs(4) && time < Duration::from_secs(8),
+            "{time:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_http2_end_the_connection_and_nothing_else() {
+    let Some(world) = World::start() else { return };
+    let garbage: [&[u8]; 4] = [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        &[0xff; 4096],
+        &[0; 64],
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ];
+    for bytes in garbage {
+        let mut stream = connect_as(A, &world.socket()).unwrap();
+        stream.write_all(bytes).unwrap();
+        closed_after(stream, Duration::from_secs(8));
+    }
+    let mut stream = connect_as(A, &world.socket()).unwrap();
+    stream.write_all(PREFACE).unwrap();
+    stream.write_all(&[0xff; 64]).unwrap();
+    closed_after(stream, Duration::from_secs(8));
+    whoami_takes(&world, A).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_not_read() {
+    let Some(world) = World::start() else { return };
+    let mut client = world.client(A).await;
+    let directory = v1::ServiceDirectory {
+        service: "a".repeat(70_000),
+        kind: 1,
+        owner: 1,
+    };
+    let request = v1::PrepareDirectoriesRequest {
+        directories: vec![directory],
+    };
+    let status = client.prepare_directories(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    let stream = connect_as(A, &world.socket()).unwrap();
+    let mut channel = try_channel_of(stream).await.unwrap();
+    let path = "/aistack.helper.v1.Helper/MountVolume";
+    let status = raw::call(&mut channel, path, &vec![0x0a; 70_000])
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    assert_eq!(world.records_of("intent").len(), 0);
+    whoami_takes(&world, A).await;
+}
+
+#[tokio::test]
+async fn unknown_fields_broken_messages_and_unknown_methods_are_refused_and_recorded() {
+    let Some(world) = World::start() else { return };
+    let stream = connect_as(A, &world.socket()).unwrap();
+    let mut channel = try_channel_of(stream).await.unwrap();
+    // Field 1 = 0: "mount it for root", if anybody believed it.
+    let mount = "/aistack.helper.v1.Helper/MountVolume";
+    let cases: [(&str, &[u8], Code, &str); 5] = [
+        (
+            mount,
+            &[0x08, 0x00],
+            Code::InvalidArgument,
+            "UNKNOWN_FIELDS",
+        ),
+        (
+            mount,
+            &[0x0a, 0x04, b'/', b'e', b't', b'c'],
+            Code::InvalidArgument,
+            "UNKNOWN_FIELDS",
+        ),
+        (mount, &[0xff, 0xff], Code::InvalidArgument, "BAD_MESSAGE"),
+        (
+            "/aistack.helper.v1.Helper/Format",
+            &[],
+            Code::Unimplemented,
+            "UNKNOWN_METHOD",
+        ),
+        (
+            "/grpc.reflection.v1.ServerReflection/x",
+            &[],
+            Code::Unimplemented,
+            "UNKNOWN_METHOD",
+        ),
+    ];
+    for (path, bytes, code, reason) in cases {
+        let status = raw::call(&mut channel, path, bytes).await.unwrap_err();
+        assert_eq!(
+            (status.code(), told(&status).0.as_str()),
+            (code, reason),
+            "{path}"
+        );
+    }
+    assert_eq!(world.records_of("intent").len(), 0);
+    let refused = world.records_of("refused");
+    assert_eq!(refused.len(), cases.len());
+    assert_eq!(refused[0]["operation"], "volume.mount");
+    assert_eq!(refused[0]["rule"], "builtin.closed-messages");
+    assert_eq!(refused[3]["operation"], "unknown");
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_back_and_disturbs_nobody() {
+    let Some(world) = World::start() else { return };
+    let mut client = world.client(A).await;
+    let mut refused = None;
+    for _ in 0..200 {
+        if let Err(status) = client.who_am_i(v1::WhoAmIRequest {}).await {
+            refused = Some(status);
+            break;
+        }
+    }
+    let status = refused.expect("never refused");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(told(&status).0, "TOO_MANY_REQUESTS");
+    let wait = status
+        .get_details_retry_info()
+        .unwrap()
+        .retry_delay
+        .unwrap();
+    whoami_takes(&world, B).await;
+    tokio::time::sleep(wait + Duration::from_millis(20)).await;
+    assert!(client.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
+}
+
+/// The daemon's parts in this process, with times short enough to wait for.
+fn quick_server(world: &World) -> tokio::task::JoinHandle<()> {
+    let policy = PolicyStore::load(&world.path("policy.toml")).unwrap();
+    let audit = Audit::open(world.audit_dir(), "helper").unwrap();
+    let docker = Docker::new(&world.path("docker.sock"));
+    let ops = Ops::new(docker, world.path("mount.sock"), &world.path("state")).unwrap();
+    let times = Times {
+        connection: Duration::from_millis(700),
+        ..Times::DEFAULT
+    };
+    let bounds = Bounds {
+        max_age: Some(Duration::from_secs(2)),
+        ..Bounds::GRPC
+    };
+    let listener = daemon::listen(&world.socket(), 0o666).unwrap();
+    let listener = daemon::attach(listener).unwrap();
+    let front = Front::new(policy, audit, ops, times);
+    tokio::spawn(async move {
+        let never = std::future::pending();
+        front::serve(listener, bounds, front, never).await.unwrap();
+    })
+}
+
+#[tokio::test]
+async fn a_connection_grows_old_in_order_and_a_silent_one_is_cut_off() {
+    let Some(world) = World::prepare() else {
+        return;
+    };
+    let server = quick_server(&world);
+    let mut silent = connect_as(A, &world.socket()).unwrap();
+    silent.write_all(PREFACE).unwrap();
+    silent.write_all(SETTINGS).unwrap();
+    let silent = tokio::task::spawn_blocking(|| closed_after(silent, Duration::from_secs(10)));
+    let mut client = client_of(connect_as(A, &world.socket()).unwrap()).await;
+    assert!(client.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let late = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
+    assert_eq!(late.code(), Code::Unavailable, "{late:?}");
+    let silent = silent.await.unwrap();
+    println!("a silent HTTP/2 connection was cut off after {silent:?}");
+    assert!(silent < Duration::from_secs(4), "{silent:?}");
+    server.abort();
+}

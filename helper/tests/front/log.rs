@@ -1,1 +1,183 @@
-//! The audit log under a real daemon.
+//! The audit log under a real daemon: full disks, kills, changed bytes, and the commands that read
+//! it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use aistack_proto::v1;
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::process::Signal;
+use tonic::Code;
+
+use super::world::{A, B, STRANGER, World, chmod, told};
+
+/// A file system of 64 KiB at a directory; unmounted when dropped.
+struct TinyDisk(PathBuf);
+
+impl TinyDisk {
+    fn at(dir: &Path) -> Self {
+        std::fs::create_dir(dir).unwrap();
+        rustix::mount::mount(
+            "tmpfs",
+            dir,
+            "tmpfs",
+            MountFlags::empty(),
+            Some(c"size=64k"),
+        )
+        .unwrap();
+        chmod(dir, 0o700);
+        Self(dir.to_owned())
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    /// Writes until there is no room for another byte.
+    fn fill(&self) {
+        let mut filler = std::fs::File::create(self.filler()).unwrap();
+        while filler.write(&[0; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_operations_until_there_is_room() {
+    let Some(mut world) = World::prepare() else {
+        return;
+    };
+    let disk = TinyDisk::at(world.audit_dir());
+    world.start_daemon();
+    let mut client = world.client(A).await;
+    let grow = v1::GrowVolumeRequest {};
+    assert_eq!(
+        client.grow_volume(grow).await.unwrap_err().code(),
+        Code::Unimplemented
+    );
+    disk.fill();
+    // The last page of the log has some room left; then nothing has.
+    let mut recorded = 1;
+    let refused = loop {
+        assert!(recorded < 40, "the disk never was full");
+        let status = client.grow_volume(grow).await.unwrap_err();
+        if status.code() != Code::Unimplemented {
+            break status;
+        }
+        recorded += 1;
+    };
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(told(&refused).0, "AUDIT_UNAVAILABLE");
+    let intents = world.records_of("intent").len();
+    for _ in 0..5 {
+        let again = client.grow_volume(grow).await.unwrap_err();
+        assert_eq!(told(&again).0, "AUDIT_UNAVAILABLE");
+    }
+    assert_eq!(
+        world.records_of("intent").len(),
+        intents,
+        "nothing half written"
+    );
+    let (intact, said) = world.audit(&["verify"]);
+    assert!(intact, "{said}");
+    assert!(
+        client.who_am_i(v1::WhoAmIRequest {}).await.is_ok(),
+        "reading is no operation"
+    );
+    std::fs::remove_file(disk.filler()).unwrap();
+    let status = client.grow_volume(grow).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    let (intents, outcomes) = (world.records_of("intent"), world.records_of("outcome"));
+    assert_eq!(
+        intents.len(),
+        outcomes.len(),
+        "every outcome came after all"
+    );
+    let (intact, said) = world.audit(&["verify"]);
+    assert!(intact, "{said}");
+    world.end(Signal::TERM);
+}
+
+#[tokio::test]
+async fn one_changed_byte_is_found_and_named() {
+    let Some(world) = World::start() else { return };
+    let mut client = world.client(A).await;
+    for _ in 0..3 {
+        let _ = client.grow_volume(v1::GrowVolumeRequest {}).await;
+    }
+    let (intact, said) = world.audit(&["verify"]);
+    assert!(intact && said.contains("7 records, chain intact"), "{said}");
+    let log = world.audit_dir().join("helper.jsonl");
+    let text = std::fs::read_to_string(&log).unwrap();
+    std::fs::write(&log, text.replacen("61001", "61002", 1)).unwrap();
+    let (intact, said) = world.audit(&["verify"]);
+    assert!(!intact);
+    assert!(
+        said.contains("helper.jsonl:3: does not hold the digest"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn the_log_can_be_shown_by_uid_by_tail_and_as_json() {
+    let Some(world) = World::start() else { return };
+    let _ = world
+        .client(A)
+        .await
+        .grow_volume(v1::GrowVolumeRequest {})
+        .await;
+    let _ = world
+        .client(STRANGER)
+        .await
+        .who_am_i(v1::WhoAmIRequest {})
+        .await;
+    let (_, all) = world.audit(&["show"]);
+    assert_eq!(all.lines().count(), 4, "{all}");
+    assert!(
+        all.contains("uid 61001 volume.grow allowed by tenants.volume (policy.toml:"),
+        "{all}"
+    );
+    assert!(
+        all.contains("uid 61999 whoami REFUSED by tenants.uids \"NO_GRANT: "),
+        "{all}"
+    );
+    let (_, own) = world.audit(&["show", "--uid", "61001"]);
+    assert_eq!(own.lines().count(), 2, "{own}");
+    let (_, last) = world.audit(&["show", "--tail", "1", "--json"]);
+    let record: serde_json::Value = serde_json::from_str(last.trim()).unwrap();
+    assert_eq!(record["uid"], STRANGER);
+    assert!(world.audit(&["show", "--tail", "0"]).1.is_empty());
+}
+
+#[tokio::test]
+async fn follow_shows_what_comes() {
+    let Some(world) = World::start() else { return };
+    let mut follow = Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
+        .args(["audit", "follow", "--audit-dir"])
+        .arg(world.audit_dir())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("daemon start"));
+    let _ = world
+        .client(B)
+        .await
+        .grow_volume(v1::GrowVolumeRequest {})
+        .await;
+    let next = tokio::task::spawn_blocking(move || lines.next().unwrap().unwrap());
+    let next = tokio::time::timeout(Duration::from_secs(5), next).await;
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+    assert!(
+        next.unwrap()
+            .unwrap()
+            .contains("uid 61002 volume.grow allowed")
+    );
+}
