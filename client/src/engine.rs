@@ -1,1 +1,170 @@
-//! (to be written)
+//! The client's end of the vetted Docker Engine API that aistack-engine serves.
+
+mod container;
+mod error;
+mod exec;
+mod images;
+mod streams;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{
+    CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
+    StartContainerOptions, StopContainerOptions,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+
+pub use container::{Container, Health, Inspection};
+pub use error::EngineError;
+pub use exec::ExecOutput;
+pub use images::PullProgress;
+pub use streams::{Event, LogLine, LogQuery, Usage};
+
+use crate::desired::LABEL_SERVICE;
+
+/// How long the head of an answer may take, seconds: longer than any container's stop.
+const ANSWER_TIMEOUT: u64 = 120;
+/// What a container gets to stop by itself before it is killed, seconds.
+const STOP_GRACE: i32 = 10;
+
+/// A connection to the gateway.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    docker: Docker,
+    socket: PathBuf,
+}
+
+impl Engine {
+    /// An engine behind `socket`. The first request connects.
+    ///
+    /// # Errors
+    /// [`EngineError::Unreachable`] when there is no socket.
+    pub fn at(socket: &Path) -> Result<Self, EngineError> {
+        let unreachable = || EngineError::Unreachable {
+            socket: socket.to_owned(),
+        };
+        let path = socket.to_str().ok_or_else(unreachable)?;
+        let docker = Docker::connect_with_unix(path, ANSWER_TIMEOUT, API_DEFAULT_VERSION)
+            .map_err(|_| unreachable())?;
+        Ok(Self {
+            docker,
+            socket: socket.to_owned(),
+        })
+    }
+
+    /// The stack's containers, stopped ones too.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn list(&self) -> Result<Vec<Container>, EngineError> {
+        let options = ListContainersOptions {
+            all: true,
+            filters: Some(HashMap::from([(
+                "label".to_owned(),
+                vec![LABEL_SERVICE.to_owned()],
+            )])),
+            ..ListContainersOptions::default()
+        };
+        let summaries = self.docker.list_containers(Some(options)).await;
+        let summaries = summaries.map_err(|error| self.error(error))?;
+        Ok(summaries
+            .into_iter()
+            .filter_map(Container::from_summary)
+            .collect())
+    }
+
+    /// Makes a container; returns its id.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn create(
+        &self,
+        name: &str,
+        body: ContainerCreateBody,
+    ) -> Result<String, EngineError> {
+        let options = CreateContainerOptions {
+            name: Some(name.to_owned()),
+            ..CreateContainerOptions::default()
+        };
+        let answer = self.docker.create_container(Some(options), body).await;
+        answer
+            .map(|created| created.id)
+            .map_err(|error| self.error(error))
+    }
+
+    /// Starts a container; one that runs already is no error.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn start(&self, id: &str) -> Result<(), EngineError> {
+        let started = self
+            .docker
+            .start_container(id, None::<StartContainerOptions>)
+            .await;
+        self.unless_done_already(started)
+    }
+
+    /// Stops a container; one that does not run is no error.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn stop(&self, id: &str) -> Result<(), EngineError> {
+        let options = StopContainerOptions {
+            t: Some(STOP_GRACE),
+            ..StopContainerOptions::default()
+        };
+        let stopped = self.docker.stop_container(id, Some(options)).await;
+        self.unless_done_already(stopped)
+    }
+
+    /// Removes a container with its anonymous volumes; one that is gone is no error.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn remove(&self, id: &str) -> Result<(), EngineError> {
+        let options = RemoveContainerOptions {
+            v: true,
+            force: true,
+            link: false,
+        };
+        let removed = self.docker.remove_container(id, Some(options)).await;
+        match removed.map_err(|error| self.error(error)) {
+            Ok(()) | Err(EngineError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a container is doing, with the output of its last health probe.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn inspect(&self, id: &str) -> Result<Inspection, EngineError> {
+        let answer = self
+            .docker
+            .inspect_container(id, None::<InspectContainerOptions>)
+            .await;
+        answer
+            .map(Inspection::from_response)
+            .map_err(|error| self.error(error))
+    }
+
+    /// Docker answers 304 for a start of what runs and a stop of what does not.
+    fn unless_done_already(
+        &self,
+        result: Result<(), bollard::errors::Error>,
+    ) -> Result<(), EngineError> {
+        match result {
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 304, ..
+            })
+            | Ok(()) => Ok(()),
+            Err(error) => Err(self.error(error)),
+        }
+    }
+
+    fn error(&self, error: bollard::errors::Error) -> EngineError {
+        EngineError::from_bollard(error, &self.socket)
+    }
+}

@@ -1,1 +1,305 @@
-//! (to be written)
+//! The client's end of the gRPC contract with aistack-helper.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aistack_proto::v1;
+use aistack_proto::v1::helper_client::HelperClient;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::exit::Exit;
+
+/// How long one call may take; making a file system on a slow disk is the longest.
+const CALL_TIMEOUT: Duration = Duration::from_mins(5);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a call to the helper did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum HelperError {
+    /// Nobody answers on the socket.
+    #[error("the helper does not answer on {}", socket.display())]
+    Unreachable {
+        /// The socket.
+        socket: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody answers who is not root.
+    #[error("{} is served by UID {uid}, not by root: refusing to talk to it", socket.display())]
+    NotRoot {
+        /// The socket.
+        socket: PathBuf,
+        /// Who serves it, as the kernel says.
+        uid: u32,
+    },
+    /// The helper answered that it did not do it.
+    #[error("{message}")]
+    Answered {
+        /// gRPC code.
+        code: Code,
+        /// One sentence.
+        message: String,
+        /// Stable upper-case word.
+        reason: String,
+        /// The policy rule that decided.
+        rule: Option<String>,
+        /// What to do next.
+        hint: Option<String>,
+    },
+}
+
+impl HelperError {
+    /// The exit code that this leads to.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable { .. } | Self::NotRoot { .. } => Exit::Unreachable,
+            Self::Answered { code, .. } => match code {
+                Code::PermissionDenied | Code::Unauthenticated => Exit::Policy,
+                Code::Unavailable => Exit::Unreachable,
+                Code::DeadlineExceeded => Exit::TimedOut,
+                _ => Exit::Failed,
+            },
+        }
+    }
+}
+
+impl From<Status> for HelperError {
+    fn from(status: Status) -> Self {
+        let info = status.get_details_error_info();
+        let (reason, mut metadata) = info.map_or_else(
+            || (format!("{:?}", status.code()), HashMap::new()),
+            |info| (info.reason, info.metadata),
+        );
+        Self::Answered {
+            code: status.code(),
+            message: status.message().to_owned(),
+            reason,
+            rule: metadata.remove("rule"),
+            hint: metadata.remove("hint"),
+        }
+    }
+}
+
+/// A connection to the helper.
+#[derive(Debug, Clone)]
+pub struct Helper {
+    client: HelperClient<Channel>,
+}
+
+impl Helper {
+    /// Connects to `socket` and makes sure that root serves it.
+    ///
+    /// # Errors
+    /// [`HelperError::Unreachable`] and [`HelperError::NotRoot`].
+    pub async fn connect(socket: &Path) -> Result<Self, HelperError> {
+        let unreachable = |source| HelperError::Unreachable {
+            socket: socket.to_owned(),
+            source,
+        };
+        // Connected by hand first: a refusal of the connector would reach us as text only.
+        let stream = connect_as_root(socket).await?;
+        let endpoint = Endpoint::from_static("http://aistack-helper.invalid")
+            .timeout(CALL_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT);
+        let connector = Connector {
+            socket: socket.to_owned(),
+            first: Some(stream),
+        };
+        let channel = endpoint
+            .connect_with_connector(connector)
+            .await
+            .map_err(|error| unreachable(io::Error::other(error)))?;
+        Ok(Self {
+            client: HelperClient::new(channel),
+        })
+    }
+
+    /// The caller's own grant and the state of its parts.
+    ///
+    /// # Errors
+    /// What the helper answered.
+    pub async fn who_am_i(&self) -> Result<v1::WhoAmIResponse, HelperError> {
+        let answer = self.client.clone().who_am_i(v1::WhoAmIRequest {}).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Makes the caller's volume available.
+    ///
+    /// # Errors
+    /// What the helper answered.
+    pub async fn mount_volume(&self) -> Result<v1::MountVolumeResponse, HelperError> {
+        let request = v1::MountVolumeRequest {};
+        let answer = self.client.clone().mount_volume(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Creates the fixed directories and `directories`.
+    ///
+    /// # Errors
+    /// What the helper answered.
+    pub async fn prepare_directories(
+        &self,
+        directories: Vec<v1::ServiceDirectory>,
+    ) -> Result<v1::PrepareDirectoriesResponse, HelperError> {
+        let request = v1::PrepareDirectoriesRequest { directories };
+        let answer = self.client.clone().prepare_directories(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Gives everything below one directory to its owner; returns how many entries changed.
+    ///
+    /// # Errors
+    /// What the helper answered, also in the middle of the walk.
+    pub async fn chown(&self, directory: v1::ServiceDirectory) -> Result<u64, HelperError> {
+        let request = v1::ChownRequest {
+            directory: Some(directory),
+        };
+        let mut progress = self.client.clone().chown(request).await?.into_inner();
+        let mut changed = 0;
+        while let Some(step) = progress.message().await? {
+            changed = step.changed;
+        }
+        Ok(changed)
+    }
+
+    /// Creates the caller's Docker network.
+    ///
+    /// # Errors
+    /// What the helper answered.
+    pub async fn create_network(&self) -> Result<v1::CreateNetworkResponse, HelperError> {
+        let request = v1::CreateNetworkRequest {};
+        let answer = self.client.clone().create_network(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Removes the caller's Docker network.
+    ///
+    /// # Errors
+    /// What the helper answered.
+    pub async fn remove_network(&self) -> Result<v1::RemoveNetworkResponse, HelperError> {
+        let request = v1::RemoveNetworkRequest {};
+        let answer = self.client.clone().remove_network(request).await?;
+        Ok(answer.into_inner())
+    }
+}
+
+/// Connects, and refuses a server that the kernel says is not root.
+async fn connect_as_root(socket: &Path) -> Result<UnixStream, HelperError> {
+    connect_served_by(0, socket).await
+}
+
+/// Connects and asks the kernel who is at the other end.
+async fn connect_served_by(server: u32, socket: &Path) -> Result<UnixStream, HelperError> {
+    let unreachable = |source| HelperError::Unreachable {
+        socket: socket.to_owned(),
+        source,
+    };
+    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, UnixStream::connect(socket));
+    let stream = connecting
+        .await
+        .map_err(|_| unreachable(io::ErrorKind::TimedOut.into()))?
+        .map_err(unreachable)?;
+    let uid = stream.peer_cred().map_err(unreachable)?.uid();
+    if uid == server {
+        Ok(stream)
+    } else {
+        Err(HelperError::NotRoot {
+            socket: socket.to_owned(),
+            uid,
+        })
+    }
+}
+
+/// Hands tonic the checked connection, and a newly checked one when it reconnects.
+struct Connector {
+    socket: PathBuf,
+    first: Option<UnixStream>,
+}
+
+impl tonic::codegen::Service<Uri> for Connector {
+    type Response = TokioIo<UnixStream>;
+    type Error = HelperError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let first = self.first.take();
+        let socket = self.socket.clone();
+        Box::pin(async move {
+            match first {
+                Some(stream) => Ok(TokioIo::new(stream)),
+                None => connect_as_root(&socket).await.map(TokioIo::new),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_rule_and_hint() {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(
+            "PORT_REFUSED",
+            aistack_proto::ERROR_DOMAIN,
+            HashMap::from([
+                (
+                    "rule".to_owned(),
+                    "tenants.ports (policy.toml:9)".to_owned(),
+                ),
+                ("hint".to_owned(), "choose another".to_owned()),
+            ]),
+        );
+        let status = Status::with_error_details(Code::PermissionDenied, "not yours", details);
+        let error = HelperError::from(status);
+        assert_eq!(error.exit(), Exit::Policy);
+        let HelperError::Answered {
+            rule, hint, reason, ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert_eq!(reason, "PORT_REFUSED");
+        assert_eq!(rule.as_deref(), Some("tenants.ports (policy.toml:9)"));
+        assert_eq!(hint.as_deref(), Some("choose another"));
+    }
+
+    #[tokio::test]
+    async fn nobody_on_the_socket_is_unreachable() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Helper::connect(&dir.path().join("none.sock"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.exit(), Exit::Unreachable);
+    }
+
+    #[tokio::test]
+    async fn a_server_of_another_uid_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("helper.sock");
+        let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let own = rustix::process::geteuid().as_raw();
+        assert!(connect_served_by(own, &socket).await.is_ok());
+        let error = connect_served_by(own + 1, &socket).await.unwrap_err();
+        assert!(matches!(error, HelperError::NotRoot { .. }), "{error}");
+    }
+}

@@ -5,6 +5,7 @@ pub mod desired;
 pub mod engine;
 pub mod env_file;
 pub mod exit;
+pub mod failure;
 pub mod helper;
 pub mod manifest;
 pub mod plan;

@@ -1,0 +1,239 @@
+//! What the client keeps of Docker's answers about containers.
+
+use std::collections::BTreeMap;
+
+use bollard::models::{
+    ContainerConfig, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
+    HealthStatusEnum, HostConfig,
+};
+
+use crate::desired::{Fingerprint, LABEL_FINGERPRINT, LABEL_SERVICE};
+use crate::plan::{Observed, ObservedService, State};
+
+/// One container as Docker lists it.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// Full id.
+    pub id: String,
+    /// Name without the slash.
+    pub name: String,
+    /// The stack's service that it is.
+    pub service: String,
+    /// Image reference it was made from.
+    pub image: String,
+    /// Docker's own word, e.g. `running`.
+    pub state: String,
+    /// What the plan makes of it.
+    pub plan_state: State,
+    /// Docker's own sentence, e.g. `Up 5 minutes (healthy)`.
+    pub status: String,
+    /// Published ports of the host, ascending.
+    pub ports: Vec<u16>,
+    /// From its label.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+impl Container {
+    /// `None` for a container that is no service of a stack.
+    pub(super) fn from_summary(summary: ContainerSummary) -> Option<Self> {
+        let labels = summary.labels.unwrap_or_default();
+        let service = labels.get(LABEL_SERVICE)?.clone();
+        let status = summary.status.unwrap_or_default();
+        let state = summary.state.unwrap_or(ContainerSummaryStateEnum::EMPTY);
+        let mut ports: Vec<u16> = summary
+            .ports
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|port| port.public_port)
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        Some(Self {
+            id: summary.id?,
+            name: summary
+                .names
+                .and_then(|names| names.into_iter().next())
+                .map(|name| name.trim_start_matches('/').to_owned())?,
+            service,
+            image: summary.image.unwrap_or_default(),
+            plan_state: plan_state(state, &status),
+            state: state.to_string(),
+            status,
+            ports,
+            fingerprint: labels
+                .get(LABEL_FINGERPRINT)
+                .and_then(|label| serde_json::from_str(label).ok()),
+        })
+    }
+
+    /// How long it has been in its state, in Docker's words, e.g. `5 minutes`.
+    #[must_use]
+    pub fn uptime(&self) -> Option<&str> {
+        let time = self.status.strip_prefix("Up ")?;
+        Some(time.split(" (").next().unwrap_or(time))
+    }
+
+    /// Containers as the plan wants them.
+    #[must_use]
+    pub fn observed(containers: &[Self]) -> Observed {
+        let services: BTreeMap<String, ObservedService> = containers
+            .iter()
+            .map(|container| {
+                let observed = ObservedService {
+                    id: container.id.clone(),
+                    container: container.name.clone(),
+                    image: container.image.clone(),
+                    fingerprint: container.fingerprint.clone(),
+                    state: container.plan_state,
+                };
+                (container.service.clone(), observed)
+            })
+            .collect();
+        Observed { services }
+    }
+}
+
+/// The list holds the health in its sentence only (Engine API 1.41).
+fn plan_state(state: ContainerSummaryStateEnum, status: &str) -> State {
+    match state {
+        ContainerSummaryStateEnum::CREATED => State::Created,
+        ContainerSummaryStateEnum::RUNNING if status.contains("(unhealthy)") => State::Unhealthy,
+        ContainerSummaryStateEnum::RUNNING if status.contains("(health: starting)") => {
+            State::Starting
+        }
+        ContainerSummaryStateEnum::RUNNING => State::Healthy,
+        _ => State::Stopped,
+    }
+}
+
+/// Health as the engine judges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The container has no health check.
+    None,
+    /// Not decided yet.
+    Starting,
+    /// The probe passes.
+    Healthy,
+    /// The probe failed as often as it may.
+    Unhealthy,
+}
+
+/// One container in detail.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// Full id.
+    pub id: String,
+    /// Whether its process runs.
+    pub running: bool,
+    /// Whether it waits to be started again after it exited.
+    pub restarting: bool,
+    /// How often the engine restarted it.
+    pub restarts: i64,
+    /// Code of its last exit.
+    pub exit_code: i64,
+    /// Whether the kernel killed it for its memory.
+    pub oom_killed: bool,
+    /// Why it could not be started, in Docker's words.
+    pub error: String,
+    /// Its health.
+    pub health: Health,
+    /// Output of the last probe.
+    pub probe: Option<String>,
+    /// What it was made of, to make it again.
+    pub config: ContainerConfig,
+    /// What it was made of, to make it again.
+    pub host_config: HostConfig,
+}
+
+impl Inspection {
+    pub(super) fn from_response(response: ContainerInspectResponse) -> Self {
+        let state = response.state.unwrap_or_default();
+        let health = state.health.unwrap_or_default();
+        Self {
+            id: response.id.unwrap_or_default(),
+            running: state.running.unwrap_or_default(),
+            restarting: state.restarting.unwrap_or_default(),
+            restarts: response.restart_count.unwrap_or_default(),
+            exit_code: state.exit_code.unwrap_or_default(),
+            oom_killed: state.oom_killed.unwrap_or_default(),
+            error: state.error.unwrap_or_default(),
+            health: match health.status {
+                Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+                Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+                Some(HealthStatusEnum::STARTING) => Health::Starting,
+                Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) | None => Health::None,
+            },
+            probe: health
+                .log
+                .and_then(|mut log| log.pop())
+                .and_then(|probe| probe.output)
+                .filter(|output| !output.trim().is_empty()),
+            config: response.config.unwrap_or_default(),
+            host_config: response.host_config.unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn summary(state: ContainerSummaryStateEnum, status: &str) -> ContainerSummary {
+        ContainerSummary {
+            id: Some("abc".to_owned()),
+            names: Some(vec!["/tenant-1001-redis".to_owned()]),
+            labels: Some(HashMap::from([(
+                LABEL_SERVICE.to_owned(),
+                "redis".to_owned(),
+            )])),
+            state: Some(state),
+            status: Some(status.to_owned()),
+            ..ContainerSummary::default()
+        }
+    }
+
+    #[test]
+    fn the_state_is_read_from_dockers_sentence() {
+        use ContainerSummaryStateEnum as Docker;
+        for (state, status, expected) in [
+            (Docker::RUNNING, "Up 5 seconds (healthy)", State::Healthy),
+            (Docker::RUNNING, "Up 5 seconds", State::Healthy),
+            (
+                Docker::RUNNING,
+                "Up 5 seconds (health: starting)",
+                State::Starting,
+            ),
+            (Docker::RUNNING, "Up 2 hours (unhealthy)", State::Unhealthy),
+            (Docker::CREATED, "Created", State::Created),
+            (Docker::EXITED, "Exited (1) 2 minutes ago", State::Stopped),
+            (
+                Docker::RESTARTING,
+                "Restarting (1) 2 seconds ago",
+                State::Stopped,
+            ),
+        ] {
+            let container = Container::from_summary(summary(state, status)).unwrap();
+            assert_eq!(container.plan_state, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn uptime_is_dockers_without_the_health() {
+        let running = summary(ContainerSummaryStateEnum::RUNNING, "Up 3 hours (healthy)");
+        let running = Container::from_summary(running).unwrap();
+        assert_eq!(running.uptime(), Some("3 hours"));
+        assert_eq!(running.name, "tenant-1001-redis");
+        let exited = summary(ContainerSummaryStateEnum::EXITED, "Exited (1) 1 minute ago");
+        assert_eq!(Container::from_summary(exited).unwrap().uptime(), None);
+    }
+
+    #[test]
+    fn a_container_without_the_service_label_is_none_of_the_stacks() {
+        let mut foreign = summary(ContainerSummaryStateEnum::RUNNING, "Up 1 second");
+        foreign.labels = None;
+        assert!(Container::from_summary(foreign).is_none());
+    }
+}

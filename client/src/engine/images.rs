@@ -1,0 +1,107 @@
+//! Images: whether one is here, and getting one that is not.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::StreamExt;
+
+use super::{Engine, EngineError};
+
+/// How far a pull is, over all layers that are known so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PullProgress {
+    /// Bytes that are here.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+impl Engine {
+    /// Whether the image is on this host.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn has_image(&self, reference: &str) -> Result<bool, EngineError> {
+        match self.docker.inspect_image(reference).await {
+            Ok(_) => Ok(true),
+            Err(error) => match self.error(error) {
+                EngineError::NotFound { .. } => Ok(false),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Pulls an image and tells how far it is.
+    ///
+    /// # Errors
+    /// What the gateway or the registry answered.
+    pub async fn pull(
+        &self,
+        reference: &str,
+        mut progress: impl FnMut(PullProgress),
+    ) -> Result<(), EngineError> {
+        let (name, tag) = split_reference(reference);
+        let options = CreateImageOptions {
+            from_image: Some(name.to_owned()),
+            tag: Some(tag.to_owned()),
+            ..CreateImageOptions::default()
+        };
+        let mut stream = self.docker.create_image(Some(options), None, None);
+        let mut layers: HashMap<String, PullProgress> = HashMap::new();
+        while let Some(step) = stream.next().await {
+            let step = step.map_err(|error| self.error(error))?;
+            let Some((id, detail)) = step.id.zip(step.progress_detail) else {
+                continue;
+            };
+            let Some((done, total)) = detail.current.zip(detail.total) else {
+                continue;
+            };
+            let layer = PullProgress {
+                done: u64::try_from(done).unwrap_or_default(),
+                total: u64::try_from(total).unwrap_or_default(),
+            };
+            layers.insert(id, layer);
+            progress(sum(&layers));
+        }
+        Ok(())
+    }
+}
+
+fn sum(layers: &HashMap<String, PullProgress>) -> PullProgress {
+    layers
+        .values()
+        .fold(PullProgress::default(), |sum, layer| PullProgress {
+            done: sum.done.saturating_add(layer.done),
+            total: sum.total.saturating_add(layer.total),
+        })
+}
+
+/// Name and tag (or digest) of a reference; a colon before the last slash is a registry's port.
+fn split_reference(reference: &str) -> (&str, &str) {
+    if let Some((name, digest)) = reference.split_once('@') {
+        return (name, digest);
+    }
+    match reference.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (reference, "latest"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_split_into_name_and_tag() {
+        for (reference, expected) in [
+            (
+                "docker.io/library/redis:8.10.1",
+                ("docker.io/library/redis", "8.10.1"),
+            ),
+            ("localhost:5000/redis", ("localhost:5000/redis", "latest")),
+            ("redis@sha256:00ff", ("redis", "sha256:00ff")),
+        ] {
+            assert_eq!(split_reference(reference), expected);
+        }
+    }
+}

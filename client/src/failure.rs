@@ -1,0 +1,253 @@
+//! The one error type of the command's edge: what happened, why, what next, and the exit code.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::desired::DesiredError;
+use crate::engine::EngineError;
+use crate::env_file::EnvError;
+use crate::exit::Exit;
+use crate::helper::HelperError;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// What happened; empty when there is nothing to say.
+    pub what: String,
+    /// Why, one line each.
+    pub causes: Vec<Cause>,
+    /// What to do next.
+    pub next: Option<String>,
+    /// Services that did not become healthy.
+    pub reports: Vec<ServiceReport>,
+}
+
+/// One reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cause {
+    /// One sentence.
+    pub text: String,
+    /// The policy rule that decided, where one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+}
+
+/// Everything that explains why one service does not run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceReport {
+    /// Service name.
+    pub service: String,
+    /// Container name.
+    pub container: String,
+    /// What is wrong with it, e.g. `exited with code 1`.
+    pub problem: String,
+    /// Code it exited with, where it exited.
+    pub exit_code: Option<i64>,
+    /// Output of the last health probe.
+    pub probe: Option<String>,
+    /// Its last log lines.
+    pub log: Vec<String>,
+    /// The likely cause, where the signs point to one.
+    pub cause: Option<String>,
+    /// True when what ran before runs again.
+    pub restored: bool,
+    /// The exit code of the command that this leads to.
+    #[serde(skip)]
+    pub exit: Exit,
+}
+
+impl Failure {
+    /// A failure without reasons or a next step.
+    #[must_use]
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self {
+            exit,
+            what: what.into(),
+            causes: Vec::new(),
+            next: None,
+            reports: Vec::new(),
+        }
+    }
+
+    /// Ends the command with `exit` and without a word.
+    #[must_use]
+    pub fn silent(exit: Exit) -> Self {
+        Self::new(exit, String::new())
+    }
+
+    /// The same with one more reason.
+    #[must_use]
+    pub fn because(mut self, text: impl Into<String>) -> Self {
+        self.causes.push(Cause {
+            text: text.into(),
+            rule: None,
+        });
+        self
+    }
+
+    /// The same with a policy rule as one more reason.
+    #[must_use]
+    pub fn by_rule(mut self, text: impl Into<String>, rule: Option<String>) -> Self {
+        self.causes.push(Cause {
+            text: text.into(),
+            rule,
+        });
+        self
+    }
+
+    /// The same with a next step.
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// A failed step on a file.
+    #[must_use]
+    pub fn io(step: &str, path: &std::path::Path, source: &std::io::Error) -> Self {
+        Self::new(Exit::Failed, format!("cannot {step} {}", path.display()))
+            .because(source.to_string())
+    }
+
+    /// Settings of which no stack can be made.
+    #[must_use]
+    pub fn settings(errors: Vec<DesiredError>) -> Self {
+        let by_policy = errors.iter().any(|error| error.rule.is_some());
+        let exit = if by_policy {
+            Exit::Policy
+        } else {
+            Exit::Refused
+        };
+        let what = if by_policy {
+            "the settings ask for more than this host's policy gives you; nothing was changed"
+        } else {
+            "no stack can be made of these settings; nothing was changed"
+        };
+        let mut failure = Self::new(exit, what);
+        for error in errors {
+            let text = error.to_string();
+            failure = failure.by_rule(text, error.rule);
+        }
+        failure.next(if by_policy {
+            "compare with `aistack whoami`, or show the rule to the administrator"
+        } else {
+            "correct the .env file or the environment, then run the command again"
+        })
+    }
+
+    /// A file that cannot be read as a manifest.
+    #[must_use]
+    pub fn manifest(errors: &[EnvError]) -> Self {
+        errors
+            .iter()
+            .fold(
+                Self::new(
+                    Exit::Refused,
+                    "the .env file has mistakes; nothing was changed",
+                ),
+                |failure, error| failure.because(error.to_string()),
+            )
+            .next("correct the file, then run the command again")
+    }
+
+    /// The failure as the `error` member of a JSON document.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "exit": self.exit.code(),
+            "what": self.what,
+            "causes": self.causes,
+            "next": self.next,
+            "services": self.reports,
+        })
+    }
+}
+
+impl From<HelperError> for Failure {
+    fn from(error: HelperError) -> Self {
+        let exit = error.exit();
+        let what = error.to_string();
+        match error {
+            HelperError::Unreachable { source, .. } => Self::new(exit, what)
+                .because(source.to_string())
+                .next("ask the administrator to start aistack-helper"),
+            HelperError::NotRoot { .. } => {
+                Self::new(exit, what).next("unset AISTACK_HELPER_SOCKET, or tell the administrator")
+            }
+            HelperError::Answered {
+                rule, hint, reason, ..
+            } => {
+                let mut failure = Self::new(exit, what);
+                if rule.is_some() {
+                    failure = failure.by_rule(reason, rule);
+                }
+                failure.next = hint;
+                failure
+            }
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let exit = error.exit();
+        let failure = Self::new(exit, error.to_string());
+        match error {
+            EngineError::Unreachable { .. } => {
+                failure.next("ask the administrator to start aistack-engine")
+            }
+            EngineError::Refused {
+                rule: Some(rule), ..
+            } => failure
+                .by_rule("refused by the engine gateway", Some(rule))
+                .next("compare with `aistack whoami`, or show the rule to the administrator"),
+            _ => failure,
+        }
+    }
+}
+
+/// Output that nobody reads any more is no failure; everything else on a stream is.
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::silent(Exit::Done),
+            std::io::ErrorKind::Interrupted => Self::silent(Exit::Interrupted),
+            _ => Self::new(Exit::Failed, "cannot write the output").because(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(rule: Option<&str>) -> DesiredError {
+        DesiredError {
+            key: "BASE_DIR".to_owned(),
+            message: "is not yours".to_owned(),
+            rule: rule.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn one_policy_rule_among_the_reasons_makes_it_a_refusal_by_policy() {
+        let failure = Failure::settings(vec![error(None), error(Some("tenants.base_dir"))]);
+        assert_eq!(failure.exit, Exit::Policy);
+        assert_eq!(failure.causes[1].rule.as_deref(), Some("tenants.base_dir"));
+    }
+
+    #[test]
+    fn mistakes_without_a_rule_are_a_refused_configuration() {
+        assert_eq!(Failure::settings(vec![error(None)]).exit, Exit::Refused);
+    }
+
+    #[test]
+    fn a_closed_pipe_is_success() {
+        let closed = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let failure = Failure::from(closed);
+        assert_eq!((failure.exit, failure.what.as_str()), (Exit::Done, ""));
+    }
+}

@@ -1,0 +1,202 @@
+//! The one place that writes to standard output and standard error.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Mode, Paint, Table, Tone, When, clean};
+use crate::exit::Exit;
+use crate::failure::{Failure, ServiceReport};
+
+/// Version of every JSON document and event.
+const SCHEMA: u32 = 1;
+
+/// Where output goes and how it looks; made once, passed down.
+#[derive(Debug, Clone, Copy)]
+pub struct Printer {
+    /// Data is one JSON document.
+    pub json: bool,
+    /// How progress is shown.
+    pub progress: Mode,
+    /// Colour of standard output.
+    pub out: Paint,
+    /// Colour of standard error.
+    pub err: Paint,
+    quiet: bool,
+}
+
+impl Printer {
+    /// A printer for this process's own streams.
+    #[must_use]
+    pub fn new(json: bool, quiet: bool, colour: When, progress: Option<Mode>) -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        let terminal = io::stderr().is_terminal();
+        let dumb = variable("TERM").is_none_or(|term| term == "dumb");
+        let automatic = match (quiet, terminal && !dumb) {
+            (true, _) => Mode::Quiet,
+            (false, true) => Mode::Tty,
+            (false, false) => Mode::Plain,
+        };
+        Self {
+            json,
+            progress: progress.unwrap_or(automatic),
+            out: Paint::new(colour.wanted(io::stdout().is_terminal(), variable)),
+            err: Paint::new(colour.wanted(terminal, variable)),
+            quiet,
+        }
+    }
+
+    /// Data for people; nothing in JSON mode.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn data(&self, text: &str) -> io::Result<()> {
+        if self.json {
+            return Ok(());
+        }
+        self.raw(text)
+    }
+
+    /// Data in any mode.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn raw(&self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    /// A table as data for people.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn table(&self, table: &Table) -> io::Result<()> {
+        self.data(&table.render(self.out))
+    }
+
+    /// The document of the command; nothing without `--json`. `document` is an object.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn document(&self, document: impl Serialize) -> io::Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let text = serde_json::to_string_pretty(&with_schema(document)?)?;
+        self.raw(&format!("{text}\n"))
+    }
+
+    /// A line for people about what happens; nothing with `--quiet`.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
+    }
+
+    /// A line that also `--quiet` does not silence. Nobody reading it is no failure.
+    pub fn say(&self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        drop(writeln!(stderr, "{text}"));
+    }
+
+    /// A warning.
+    pub fn warn(&self, text: &str) {
+        self.say(&format!(
+            "{} {text}",
+            self.err.paint(Tone::Notice, "warning:")
+        ));
+    }
+
+    /// One event of `--progress json`, on standard error.
+    pub fn event(&self, event: impl Serialize) {
+        if let Ok(event) = with_schema(event) {
+            self.say(&event.to_string());
+        }
+    }
+
+    /// Tells a failure: for people on standard error, with `--json` as the document.
+    pub fn failure(&self, failure: &Failure) {
+        if failure.what.is_empty() {
+            return;
+        }
+        for report in &failure.reports {
+            self.report(report);
+        }
+        let label = match failure.exit {
+            Exit::Policy => "refused:",
+            _ => "error:",
+        };
+        self.say(&format!(
+            "{} {}",
+            self.err.paint(Tone::Bad, label),
+            clean(&failure.what)
+        ));
+        for cause in &failure.causes {
+            let rule = cause.rule.as_ref().map(|rule| format!(" [{rule}]"));
+            let rule = rule.unwrap_or_default();
+            self.say(&format!("  {}{rule}", clean(&cause.text)));
+        }
+        if let Some(next) = &failure.next {
+            self.say(&format!("  next: {}", clean(next)));
+        }
+        if self.progress == Mode::Json {
+            self.event(json!({"event": "failed", "error": failure.to_json()}));
+        }
+        if self.json {
+            // The exit code tells it too, so a closed pipe loses nothing.
+            drop(self.document(json!({"error": failure.to_json()})));
+        }
+    }
+
+    /// Everything about a service that does not run.
+    fn report(self, report: &ServiceReport) {
+        let name = self.err.paint(Tone::Strong, &report.service);
+        self.say(&format!(
+            "{name} {} (container {})",
+            self.err.paint(Tone::Bad, &clean(&report.problem)),
+            report.container
+        ));
+        if let Some(probe) = &report.probe {
+            self.say("  last health probe:");
+            for line in probe.lines().take(10) {
+                self.say(&format!("    {}", clean(line)));
+            }
+        }
+        if !report.log.is_empty() {
+            self.say(&format!("  last {} log lines:", report.log.len()));
+            for line in &report.log {
+                self.say(&format!("    {}", clean(line)));
+            }
+        }
+        if let Some(cause) = &report.cause {
+            self.say(&format!("  likely cause: {cause}"));
+        }
+        if report.restored {
+            self.say("  what ran before the change runs again");
+        }
+    }
+}
+
+/// Puts the schema's version first.
+fn with_schema(document: impl Serialize) -> io::Result<Value> {
+    let mut value = json!({"schema": SCHEMA});
+    if let (Some(object), Value::Object(members)) =
+        (value.as_object_mut(), serde_json::to_value(document)?)
+    {
+        object.extend(members);
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_document_has_the_schema() {
+        let document = with_schema(json!({"services": []})).unwrap();
+        assert_eq!(document, json!({"schema": 1, "services": []}));
+    }
+}
