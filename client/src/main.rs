@@ -1,2 +1,118 @@
-//! (to be written)
-fn main() {}
+//! The `aistack` command: reads the command line, runs one verb, tells how it ended.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aistack::exit::Exit;
+use aistack::failure::Failure;
+use aistack::run::Context;
+use aistack::ui::Printer;
+use aistack::verbs::args::{Cli, Command, Globals};
+use aistack::verbs::{run, still_running};
+use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long a deploy or restart may take when nothing else is said.
+const CHANGE_TIMEOUT: Duration = Duration::from_mins(15);
+/// How long the look at what still runs may take after an interrupt.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let globals = &cli.globals;
+    let printer = Printer::new(
+        globals.json,
+        globals.quiet,
+        globals.colour(),
+        globals.progress.mode(),
+    );
+    let context = Context {
+        globals: globals.clone(),
+        printer,
+        environment: std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+    };
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, "cannot start").because(error.to_string()))
+        .and_then(|runtime| {
+            let ended = runtime.block_on(supervise(&context, cli.command.as_ref()));
+            // A question that nobody answered any more must not keep the process.
+            runtime.shutdown_background();
+            ended
+        });
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            printer.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+/// Runs the verb until it ends, its time runs out or a signal comes.
+async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit, Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::new(Exit::Failed, "cannot listen for signals").because(error.to_string())
+    };
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let limit = limit(&context.globals, command);
+    let verb = async {
+        match limit {
+            Some(limit) => tokio::time::timeout(limit, run(context, command))
+                .await
+                .unwrap_or_else(|_| Err(timed_out(limit))),
+            None => run(context, command).await,
+        }
+    };
+    let exit = tokio::select! {
+        ended = verb => return ended,
+        _ = interrupt.recv() => Exit::Interrupted,
+        _ = terminate.recv() => Exit::Terminated,
+    };
+    // The verb is dropped by now: nothing more is started.
+    if command.is_some_and(Command::changes) {
+        say_what_runs(context, &mut interrupt).await;
+    }
+    restore_cursor();
+    Ok(exit)
+}
+
+/// Containers are left as they are; the user is told which run. A second interrupt ends at once.
+async fn say_what_runs(context: &Context, interrupt: &mut Signal) {
+    context
+        .printer
+        .say("\ninterrupted: containers are left as they are");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        told = tokio::time::timeout(LAST_LOOK, still_running(context)) => {
+            if let Ok(Some(text)) = told {
+                context.printer.say(&text);
+            }
+            context.printer.say("next: run the same command again, it continues");
+        }
+    }
+}
+
+/// A question may have hidden it.
+fn restore_cursor() {
+    drop(dialoguer::console::Term::stderr().show_cursor());
+}
+
+fn limit(globals: &Globals, command: Option<&Command>) -> Option<Duration> {
+    let waits = matches!(command, Some(Command::Deploy(_) | Command::Restart(_)));
+    let default = waits.then_some(CHANGE_TIMEOUT);
+    globals.timeout.map(|span| span.0).or(default)
+}
+
+fn timed_out(limit: Duration) -> Failure {
+    Failure::new(
+        Exit::TimedOut,
+        format!("not done within {}", aistack::ui::seconds(limit)),
+    )
+    .because("containers are left as they are")
+    .next("aistack status; then run the same command again, it continues")
+}

@@ -1,1 +1,18 @@
-//! (to be written)
+//! What the verbs share: who calls, with what, and the steps that touch sockets and files.
+
+pub mod atomic;
+pub mod checks;
+pub mod configs;
+pub mod deployer;
+pub mod diagnose;
+pub mod gate;
+pub mod graph;
+pub mod images;
+pub mod lock;
+pub mod prompt;
+pub mod restore;
+pub mod session;
+pub mod setup;
+pub mod store;
+
+pub use session::{Context, Session};

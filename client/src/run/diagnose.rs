@@ -1,0 +1,197 @@
+//! Why a service does not run: the signs, put together for people.
+
+use crate::engine::{Engine, EngineError, Inspection};
+use crate::exit::Exit;
+use crate::failure::ServiceReport;
+
+/// How many log lines a report shows.
+const LOG_LINES: u32 = 20;
+
+/// What went wrong with one service.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It exited, or the engine waits to start it again.
+    Exited(Box<Inspection>),
+    /// Its probe failed as often as it may.
+    Unhealthy(Box<Inspection>),
+    /// It was not healthy in time.
+    TooSlow(Box<Inspection>, std::time::Duration),
+    /// The engine did not do a step.
+    Engine {
+        /// Verb phrase, e.g. `create the container`.
+        step: &'static str,
+        /// What it answered.
+        error: EngineError,
+    },
+    /// What it needs could not be made inside another service.
+    Provision {
+        /// For people, e.g. `database n8n in postgres`.
+        title: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The report on a service; reads its log where there is a container.
+pub async fn report(
+    engine: &Engine,
+    service: &str,
+    container: &str,
+    trouble: Trouble,
+) -> ServiceReport {
+    let mut report = ServiceReport {
+        service: service.to_owned(),
+        container: container.to_owned(),
+        problem: problem(&trouble),
+        exit_code: None,
+        probe: None,
+        log: Vec::new(),
+        cause: None,
+        restored: false,
+        exit: Exit::NotHealthy,
+    };
+    match trouble {
+        Trouble::Exited(inspection) => {
+            report.exit_code = Some(inspection.exit_code);
+            describe(engine, &mut report, &inspection).await;
+        }
+        Trouble::Unhealthy(inspection) | Trouble::TooSlow(inspection, _) => {
+            report.probe.clone_from(&inspection.probe);
+            describe(engine, &mut report, &inspection).await;
+        }
+        Trouble::Engine { error, .. } => {
+            report.cause = likely_cause(None, &[error.to_string()]);
+            report.exit = match error.exit() {
+                Exit::Failed => Exit::NotHealthy,
+                exit => exit,
+            };
+        }
+        Trouble::Provision { .. } => {}
+    }
+    report
+}
+
+async fn describe(engine: &Engine, report: &mut ServiceReport, inspection: &Inspection) {
+    report.log = engine.last_log_lines(&inspection.id, LOG_LINES).await;
+    let mut signs = report.log.clone();
+    signs.extend(report.probe.clone());
+    signs.push(inspection.error.clone());
+    report.cause = likely_cause(Some(inspection), &signs);
+}
+
+fn problem(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::Exited(inspection) if inspection.error.is_empty() => {
+            format!("exited with code {}", inspection.exit_code)
+        }
+        Trouble::Exited(inspection) => format!("did not start: {}", inspection.error),
+        Trouble::Unhealthy(_) => "is unhealthy: its probe failed as often as it may".to_owned(),
+        Trouble::TooSlow(_, limit) => {
+            format!(
+                "did not become healthy within {}",
+                crate::ui::seconds(*limit)
+            )
+        }
+        Trouble::Engine { step, error } => format!("could not {step}: {error}"),
+        Trouble::Provision { title, why } => format!("could not prepare {title}: {why}"),
+    }
+}
+
+/// Signs in texts (lower case) and what they point to.
+const SIGNS: [(&str, &str); 9] = [
+    (
+        "permission denied",
+        "a file or directory belongs to another user than the service runs as",
+    ),
+    (
+        "read-only file system",
+        "it writes to a place that is mounted read-only",
+    ),
+    (
+        "address already in use",
+        "something else listens on its port",
+    ),
+    (
+        "port is already allocated",
+        "another container publishes its port: choose another in the .env",
+    ),
+    (
+        "password authentication failed",
+        "its password in the .env is not the one its data was made with",
+    ),
+    (
+        "no space left on device",
+        "the volume or the host's disk is full",
+    ),
+    (
+        "exec format error",
+        "the image is for another kind of processor",
+    ),
+    (
+        "no such image",
+        "the image is not on this host and was not pulled",
+    ),
+    (
+        "name or service not known",
+        "it asks for a host name that does not exist in its network",
+    ),
+];
+
+/// What the signs point to, `None` when they point nowhere.
+fn likely_cause(inspection: Option<&Inspection>, texts: &[String]) -> Option<String> {
+    if let Some(inspection) = inspection {
+        if inspection.oom_killed {
+            return Some("it needs more memory than its limit allows".to_owned());
+        }
+        if matches!(inspection.exit_code, 126 | 127) && !inspection.running {
+            return Some(
+                "the image does not hold the command that the service is started with".to_owned(),
+            );
+        }
+    }
+    let texts: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
+    SIGNS
+        .iter()
+        .find(|(sign, _)| texts.iter().any(|text| text.contains(sign)))
+        .map(|(_, cause)| (*cause).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Health;
+
+    fn exited(code: i64, oom_killed: bool) -> Inspection {
+        Inspection {
+            id: String::new(),
+            running: false,
+            restarting: false,
+            restarts: 0,
+            exit_code: code,
+            oom_killed,
+            error: String::new(),
+            health: Health::None,
+            probe: None,
+            config: bollard::models::ContainerConfig::default(),
+            host_config: bollard::models::HostConfig::default(),
+        }
+    }
+
+    #[test]
+    fn signs_point_to_a_cause() {
+        let cause = |inspection: &Inspection, text: &str| {
+            likely_cause(Some(inspection), &[text.to_owned()]).unwrap_or_default()
+        };
+        assert!(cause(&exited(137, true), "").contains("memory"));
+        assert!(cause(&exited(127, false), "").contains("command"));
+        let denied = "mkdir /data/x: Permission denied";
+        assert!(cause(&exited(1, false), denied).contains("another user"));
+        assert_eq!(cause(&exited(1, false), "boom"), "");
+    }
+
+    #[test]
+    fn the_problem_names_the_exit_code() {
+        let trouble = Trouble::Exited(Box::new(exited(3, false)));
+        assert_eq!(problem(&trouble), "exited with code 3");
+    }
+}

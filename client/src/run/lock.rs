@@ -1,0 +1,140 @@
+//! One changing command at a time for each tenant: flock(2) on `BASE_DIR/config/.lock`. The kernel
+//! gives the lock back when its holder ends, however it ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::ui;
+
+/// How often a waiting run looks again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// The lock, as long as it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Who holds it, for the others to read.
+#[derive(Debug, Serialize, Deserialize)]
+struct Holder {
+    pid: u32,
+    command: String,
+    /// Unix time, seconds.
+    since: i64,
+}
+
+impl Lock {
+    /// Takes the lock; waits for it as long as `wait`.
+    ///
+    /// # Errors
+    /// [`Exit::Locked`] with the holder, or what the kernel said.
+    pub async fn take(base_dir: &Path, command: &str, wait: Duration) -> Result<Self, Failure> {
+        let path = base_dir.join("config/.lock");
+        let mut file = open(&path).map_err(|error| Failure::io("open", &path, &error))?;
+        let deadline = Instant::now() + wait;
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if Instant::now() >= deadline {
+                return Err(locked(&mut file, &path));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        let holder = Holder {
+            pid: std::process::id(),
+            command: command.to_owned(),
+            since: Timestamp::now().as_second(),
+        };
+        write_holder(&mut file, &holder).map_err(|error| Failure::io("write", &path, &error))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn open(path: &PathBuf) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
+        .open(path)
+}
+
+fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(&serde_json::to_vec(holder)?)
+}
+
+fn locked(file: &mut File, path: &Path) -> Failure {
+    let mut text = String::new();
+    let holder = file
+        .rewind()
+        .and_then(|()| file.take(4096).read_to_string(&mut text))
+        .ok()
+        .and_then(|_| serde_json::from_str::<Holder>(&text).ok());
+    let who = holder.map_or_else(
+        || "another run".to_owned(),
+        |holder| {
+            let age = Timestamp::now().as_second().saturating_sub(holder.since);
+            let age = Duration::from_secs(age.try_into().unwrap_or_default());
+            format!(
+                "`{}` (PID {}), running for {}",
+                ui::clean(&holder.command),
+                holder.pid,
+                ui::ago(age)
+            )
+        },
+    );
+    Failure::new(Exit::Locked, format!("the stack is locked by {who}"))
+        .because(format!("lock file: {}", path.display()))
+        .next("wait for it, or run again with --lock-wait=10m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_run_is_told_who_holds_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("config")).unwrap();
+        let first = Lock::take(dir.path(), "aistack deploy", Duration::ZERO)
+            .await
+            .unwrap();
+        let failure = Lock::take(dir.path(), "aistack init", Duration::ZERO)
+            .await
+            .unwrap_err();
+        assert_eq!(failure.exit, Exit::Locked);
+        let pid = std::process::id();
+        let told = format!("`aistack deploy` (PID {pid})");
+        assert!(failure.what.contains(&told), "{failure}");
+        drop(first);
+        Lock::take(dir.path(), "aistack init", Duration::ZERO)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_run_that_waits_gets_the_lock_when_it_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("config")).unwrap();
+        let first = Lock::take(dir.path(), "one", Duration::ZERO).await.unwrap();
+        let path = dir.path().to_owned();
+        let second =
+            tokio::spawn(async move { Lock::take(&path, "two", Duration::from_secs(10)).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(first);
+        second.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,181 @@
+//! One run of the command: its flags, its environment, and the two daemons it talks to.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use aistack_proto::v1::{Grant, WhoAmIResponse};
+
+use crate::catalog::Catalog;
+use crate::desired::{self, Stack};
+use crate::engine::Engine;
+use crate::env_file::{EnvFile, Settings};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::helper::Helper;
+use crate::run::store;
+use crate::ui::Printer;
+use crate::verbs::args::Globals;
+
+/// What every verb is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Flags of all verbs.
+    pub globals: Globals,
+    /// Where output goes.
+    pub printer: Printer,
+    /// The process environment; values that are no UTF-8 are left out.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Context {
+    /// The engine gateway.
+    ///
+    /// # Errors
+    /// When there is no socket.
+    pub fn engine(&self) -> Result<Engine, Failure> {
+        let socket = self.socket("AISTACK_ENGINE_SOCKET", aistack_proto::ENGINE_SOCKET);
+        Ok(Engine::at(&socket)?)
+    }
+
+    /// The helper.
+    ///
+    /// # Errors
+    /// When it does not answer or is not root's.
+    pub async fn helper(&self) -> Result<Helper, Failure> {
+        let socket = self.socket("AISTACK_HELPER_SOCKET", aistack_proto::HELPER_SOCKET);
+        Ok(Helper::connect(&socket).await?)
+    }
+
+    /// True when a question may be asked: people at both ends and no flag against it.
+    #[must_use]
+    pub fn interactive(&self) -> bool {
+        use std::io::IsTerminal;
+        !self.globals.no_input()
+            && !self.globals.yes
+            && !self.printer.json
+            && std::io::stdin().is_terminal()
+            && std::io::stderr().is_terminal()
+    }
+
+    fn socket(&self, variable: &str, default: &str) -> PathBuf {
+        self.environment
+            .get(variable)
+            .filter(|path| !path.is_empty())
+            .map_or_else(|| PathBuf::from(default), PathBuf::from)
+    }
+}
+
+/// A caller whom the helper knows.
+#[derive(Debug)]
+pub struct Session {
+    /// Connection to the helper.
+    pub helper: Helper,
+    /// Connection to the gateway.
+    pub engine: Engine,
+    /// The helper's answer.
+    pub who: WhoAmIResponse,
+    /// The grant in it.
+    pub grant: Grant,
+    /// Every service there is.
+    pub catalog: Catalog,
+}
+
+impl Session {
+    /// Connects to both daemons and asks who is calling.
+    ///
+    /// # Errors
+    /// When a daemon does not answer, or `--dir` or `BASE_DIR` is not what the policy grants.
+    pub async fn open(context: &Context) -> Result<Self, Failure> {
+        let helper = context.helper().await?;
+        let engine = context.engine()?;
+        let who = helper.who_am_i().await?;
+        let grant = who.grant.clone().ok_or_else(|| {
+            Failure::new(Exit::Failed, "the helper answered without a grant")
+                .next("tell the administrator: client and helper do not fit together")
+        })?;
+        let session = Self {
+            helper,
+            engine,
+            who,
+            grant,
+            catalog: Catalog::embedded(),
+        };
+        session.check_base_dir(context)?;
+        Ok(session)
+    }
+
+    /// The tenant's volume.
+    #[must_use]
+    pub fn base_dir(&self) -> &Path {
+        Path::new(&self.grant.base_dir)
+    }
+
+    /// Whether the base directory that the caller names is the granted one. The `.env` cannot
+    /// answer this: it lies in that directory.
+    fn check_base_dir(&self, context: &Context) -> Result<(), Failure> {
+        let flag = context.globals.dir.as_deref().and_then(Path::to_str);
+        let named = flag.or_else(|| context.environment.get("BASE_DIR").map(String::as_str));
+        match named.map(|path| path.trim_end_matches('/')) {
+            None => Ok(()),
+            Some(path) if path == self.grant.base_dir => Ok(()),
+            Some(path) => Err(Failure::settings(vec![desired::DesiredError {
+                key: "BASE_DIR".to_owned(),
+                message: format!(
+                    "{path} is not yours; the policy gives you {}",
+                    self.grant.base_dir
+                ),
+                rule: Some(self.rule("base_dir")),
+            }])),
+        }
+    }
+
+    /// The policy rule behind one part of the grant.
+    #[must_use]
+    pub fn rule(&self, part: &str) -> String {
+        let rule = self.grant.rules.get(part).cloned();
+        rule.unwrap_or_else(|| format!("tenants.{part}"))
+    }
+
+    /// The manifest on disk; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read or has mistakes.
+    pub fn manifest(&self) -> Result<Option<EnvFile>, Failure> {
+        store::read_manifest(self.base_dir())
+    }
+
+    /// The stack that a manifest describes under the process environment.
+    ///
+    /// # Errors
+    /// Mistakes in the values, and everything that the grant does not give.
+    pub fn stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, Failure> {
+        let known = |key: &str| self.catalog.is_key(key);
+        let settings = Settings::resolve(file, &context.environment, known)
+            .map_err(|errors| Failure::manifest(&errors))?;
+        desired::stack(&settings, &self.catalog, &self.grant).map_err(Failure::settings)
+    }
+
+    /// The stack of the manifest on disk.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`] when there is no manifest; else as [`Session::stack`].
+    pub fn stack_on_disk(&self, context: &Context) -> Result<Stack, Failure> {
+        let file = self.manifest()?.ok_or_else(|| {
+            Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+        })?;
+        self.stack(context, &file)
+    }
+
+    /// A sentence when containers run without AppArmor.
+    #[must_use]
+    pub fn apparmor_warning(&self) -> Option<String> {
+        let state = self.who.apparmor.clone().unwrap_or_default();
+        let confined = state.kernel_enabled && state.profiles_loaded;
+        (!confined).then(|| {
+            format!(
+                "containers run WITHOUT your AppArmor profile: {}",
+                state.summary
+            )
+        })
+    }
+}

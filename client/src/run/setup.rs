@@ -1,0 +1,180 @@
+//! From nothing to a manifest, its directories and its network. Every step is done only where it
+//! is missing, and nothing is changed before the settings are known to be granted.
+
+use std::collections::BTreeSet;
+
+use crate::desired::Stack;
+use crate::env_file::EnvFile;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::manifest::{self, Manifest, ManifestError, Request};
+use crate::run::lock::Lock;
+use crate::run::{Context, Session, store};
+use crate::ui::Progress;
+
+/// A stack that can be deployed.
+#[derive(Debug)]
+pub struct Ready {
+    /// What it should be.
+    pub stack: Stack,
+    /// The manifest it is made of.
+    pub manifest: Manifest,
+    /// Keeps other runs out as long as it lives.
+    pub lock: Lock,
+}
+
+/// `KEY`, value; later ones win.
+pub type Overrides = [(String, String)];
+
+/// The stack as it would be, without changing anything.
+///
+/// # Errors
+/// Everything that keeps the settings from being a stack.
+pub fn draft(context: &Context, session: &Session) -> Result<Stack, Failure> {
+    draft_with(context, session, &[]).map(|(_, stack)| stack)
+}
+
+/// The same with the manifest and with values that are to be set.
+///
+/// # Errors
+/// Everything that keeps the settings from being a stack.
+pub fn draft_with(
+    context: &Context,
+    session: &Session,
+    overrides: &Overrides,
+) -> Result<(Manifest, Stack), Failure> {
+    let existing = session.manifest()?;
+    let manifest = decide(session, existing.as_ref(), overrides)?;
+    let stack = session.stack(context, &manifest.file)?;
+    Ok((manifest, stack))
+}
+
+/// Everything that a deploy stands on; what is missing is made, and told.
+///
+/// # Errors
+/// When the settings are refused (nothing is changed then), another run holds the lock, or the
+/// helper did not do a step.
+pub async fn for_deploy(
+    context: &Context,
+    session: &Session,
+    progress: &Progress,
+) -> Result<Ready, Failure> {
+    draft(context, session)?;
+    ground(session, progress).await?;
+    if session.manifest()?.is_none() {
+        progress.note("there is no .env yet: doing what `aistack init` does first");
+    }
+    settle(context, session, &[], "aistack deploy", progress).await
+}
+
+/// Mounts the volume and makes the fixed directories, where they are missing.
+///
+/// # Errors
+/// What the helper answered.
+pub async fn ground(session: &Session, progress: &Progress) -> Result<(), Failure> {
+    let mounted = session.who.volume.is_some_and(|volume| volume.mounted);
+    if !mounted {
+        let volume = session.helper.mount_volume().await?;
+        let made = if volume.formatted { ", newly made" } else { "" };
+        progress.note(&format!(
+            "mounted your volume at {} ({}, {}{made})",
+            session.grant.base_dir,
+            crate::ui::size(volume.total_bytes),
+            volume.fs
+        ));
+    }
+    if store::directories_are_missing(session.base_dir(), &[]) {
+        session.helper.prepare_directories(Vec::new()).await?;
+    }
+    Ok(())
+}
+
+/// Completes and writes the manifest under the lock, then makes its directories and the network.
+///
+/// # Errors
+/// When the settings are refused, another run holds the lock, or a step failed.
+pub async fn settle(
+    context: &Context,
+    session: &Session,
+    overrides: &Overrides,
+    command: &str,
+    progress: &Progress,
+) -> Result<Ready, Failure> {
+    let wait = crate::verbs::lock_wait(&context.globals);
+    let lock = Lock::take(session.base_dir(), command, wait).await?;
+    if let Some(warning) = store::manifest_warning(session.base_dir()) {
+        context.printer.warn(&warning);
+    }
+    // Read again: another run may have written it before this one had the lock.
+    let (manifest, stack) = draft_with(context, session, overrides)?;
+    if !manifest.added.is_empty() || !manifest.changed.is_empty() {
+        store::write_manifest(session.base_dir(), &manifest.file)?;
+        let path = store::manifest_path(session.base_dir());
+        progress.note(&format!(
+            "wrote {}: {} values new, {} changed",
+            path.display(),
+            manifest.added.len(),
+            manifest.changed.len()
+        ));
+        for port in &manifest.moved {
+            progress.note(&format!(
+                "{} is {}: {} is in use",
+                port.key, port.chosen, port.usual
+            ));
+        }
+    }
+    if store::directories_are_missing(session.base_dir(), &stack.directories) {
+        let directories = stack.directories.clone();
+        let made = session.helper.prepare_directories(directories).await?;
+        progress.note(&format!("made {} directories", made.created));
+    }
+    let network = session.who.network.as_ref();
+    if !network.is_some_and(|network| network.exists) {
+        let network = session.helper.create_network().await?;
+        progress.note(&format!(
+            "made network {} ({})",
+            network.name, network.subnet
+        ));
+    }
+    Ok(Ready {
+        stack,
+        manifest,
+        lock,
+    })
+}
+
+fn decide(
+    session: &Session,
+    existing: Option<&EnvFile>,
+    overrides: &Overrides,
+) -> Result<Manifest, Failure> {
+    let occupied: BTreeSet<String> =
+        store::services_with_data(session.base_dir(), session.catalog.names())?;
+    let request = Request {
+        grant: &session.grant,
+        catalog: &session.catalog,
+        existing,
+        overrides,
+        occupied: &occupied,
+    };
+    let mut no_random = None;
+    let decided = manifest::decide(&request, &mut store::port_is_free, &mut |bytes| {
+        if let Err(failure) = store::random(bytes) {
+            no_random = Some(failure);
+        }
+    });
+    match no_random {
+        Some(failure) => Err(failure),
+        None => decided.map_err(|error| refused(&error)),
+    }
+}
+
+fn refused(error: &ManifestError) -> Failure {
+    let failure = Failure::new(Exit::Refused, error.to_string());
+    match error {
+        ManifestError::SecretsLost { .. } => failure.next(
+            "give an old value with `aistack init --secret-file KEY=FILE`, or restore the old .env",
+        ),
+        ManifestError::Override { .. } | ManifestError::NoFreePort { .. } => failure,
+    }
+}

@@ -1,0 +1,371 @@
+//! `aistack deploy`: makes the stack, or changes what differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::desired::{DesiredService, Phase, Stack};
+use crate::engine::Container;
+use crate::exit::Exit;
+use crate::failure::{Failure, ServiceReport};
+use crate::plan::{Action, Plan};
+use crate::run::checks::CheckResult;
+use crate::run::configs::{self, Previous};
+use crate::run::deployer::Deployer;
+use crate::run::gate::Gate;
+use crate::run::graph::{self, Node, Outcome};
+use crate::run::{Context, Session, images, prompt, setup};
+use crate::ui::{Progress, Table, Tone, Word, seconds, url};
+use crate::verbs::args::DeployArgs;
+use crate::verbs::{plan, validate};
+
+pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    if context.globals.dry_run {
+        let stack = setup::draft(context, &session)?;
+        let containers = session.engine.list().await?;
+        let plan = planned(&stack, &containers, args)?;
+        plan::show(context, &plan, &stack)?;
+        return Ok(Exit::Done);
+    }
+    let progress = Progress::new(context.printer);
+    let ready = setup::for_deploy(context, &session, &progress).await?;
+    let containers = session.engine.list().await?;
+    let plan = planned(&ready.stack, &containers, args)?;
+    let previous = configs::write_all(session.base_dir(), &ready.stack.files)?;
+    if plan.is_empty() {
+        return nothing_to_do(context, &plan);
+    }
+    agree(context, &plan, &ready.stack).await?;
+    if let Some(warning) = session.apparmor_warning() {
+        context.printer.warn(&warning);
+    }
+    progress.note(&plan::sum(&plan));
+    images::ensure(
+        &session.engine,
+        needed_images(&plan, &ready.stack),
+        args.pull,
+        &progress,
+    )
+    .await?;
+    remove(&session, &plan, &containers, &progress).await?;
+    let outcomes = execute(
+        &session,
+        &ready.stack,
+        &plan,
+        containers,
+        previous,
+        &progress,
+    )
+    .await;
+    judge(&outcomes)?;
+    let checked = if args.skip_validate {
+        Vec::new()
+    } else {
+        progress.note("asking the services");
+        validate_changed(&session, &ready.stack, &plan).await?
+    };
+    finish(context, &ready.stack, &plan, &checked, progress.elapsed())
+}
+
+fn planned(stack: &Stack, containers: &[Container], args: &DeployArgs) -> Result<Plan, Failure> {
+    let mut plan = plan::make(stack, containers, &args.services)?;
+    if args.recreate {
+        let because = vec!["--recreate".to_owned()];
+        for step in &mut plan.steps {
+            if matches!(step.action, Action::Keep | Action::Wait | Action::Start) {
+                step.action = Action::Replace {
+                    because: because.clone(),
+                };
+            }
+        }
+    }
+    Ok(plan)
+}
+
+fn nothing_to_do(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
+    context.printer.document(plan::document(plan))?;
+    context
+        .printer
+        .data("nothing to do: every service runs as desired\n")?;
+    Ok(Exit::Done)
+}
+
+/// Asks before something that runs is replaced or removed.
+async fn agree(context: &Context, plan: &Plan, stack: &Stack) -> Result<(), Failure> {
+    let touches = plan
+        .steps
+        .iter()
+        .any(|step| matches!(step.action, Action::Replace { .. } | Action::Remove));
+    if !touches || !context.interactive() {
+        return Ok(());
+    }
+    plan::show(context, plan, stack)?;
+    if prompt::confirm("Go on?", true).await? {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        "not confirmed; no service was changed",
+    ))
+}
+
+fn needed_images(plan: &Plan, stack: &Stack) -> BTreeSet<String> {
+    let changes: BTreeSet<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Create | Action::Replace { .. }))
+        .map(|step| step.service.as_str())
+        .collect();
+    stack
+        .services
+        .iter()
+        .filter(|service| changes.contains(service.name.as_str()))
+        .map(|service| service.image.clone())
+        .collect()
+}
+
+async fn remove(
+    session: &Session,
+    plan: &Plan,
+    containers: &[Container],
+    progress: &Progress,
+) -> Result<(), Failure> {
+    for step in plan
+        .steps
+        .iter()
+        .filter(|step| step.action == Action::Remove)
+    {
+        let own = containers
+            .iter()
+            .filter(|container| container.service == step.service);
+        for container in own {
+            progress.service(&step.service, Word::Stopping, "");
+            session.engine.stop(&container.id).await?;
+            session.engine.remove(&container.id).await?;
+        }
+        progress.service(&step.service, Word::Removed, "");
+    }
+    Ok(())
+}
+
+async fn execute(
+    session: &Session,
+    stack: &Stack,
+    plan: &Plan,
+    containers: Vec<Container>,
+    previous_configs: Previous,
+    progress: &Progress,
+) -> BTreeMap<String, Outcome> {
+    let actions: BTreeMap<String, Action> = plan
+        .steps
+        .iter()
+        .filter(|step| step.action != Action::Remove)
+        .map(|step| (step.service.clone(), step.action.clone()))
+        .collect();
+    let nodes = nodes(stack, &actions);
+    let services = stack.services.iter();
+    let deployer = Deployer {
+        engine: session.engine.clone(),
+        gate: Gate::open(&session.engine),
+        services: services
+            .map(|service| (service.name.clone(), service.clone()))
+            .collect(),
+        containers: containers
+            .into_iter()
+            .map(|container| (container.service.clone(), container))
+            .collect(),
+        actions,
+        previous_configs,
+        progress: progress.clone(),
+    };
+    let outcomes = graph::execute(nodes, Arc::new(deployer)).await;
+    for (service, outcome) in &outcomes {
+        if let Outcome::Skipped { because } = outcome {
+            progress.service(service, Word::Skipped, &format!("because of {because}"));
+        }
+    }
+    progress.close();
+    outcomes
+}
+
+/// One node a service of the plan. What an edge leads to outside the plan is as desired. The
+/// proxy comes after everything else, so that no site is open before what is behind it.
+fn nodes(stack: &Stack, actions: &BTreeMap<String, Action>) -> Vec<Node> {
+    let planned = |service: &&DesiredService| actions.contains_key(&service.name);
+    let before_ingress: Vec<String> = stack
+        .services
+        .iter()
+        .filter(planned)
+        .filter(|service| service.phase != Phase::Ingress)
+        .map(|service| service.name.clone())
+        .collect();
+    stack
+        .services
+        .iter()
+        .filter(planned)
+        .map(|service| {
+            let mut needs: BTreeSet<String> = service
+                .needs
+                .iter()
+                .filter(|need| actions.contains_key(*need))
+                .cloned()
+                .collect();
+            if service.phase == Phase::Ingress {
+                needs.extend(before_ingress.iter().cloned());
+            }
+            Node {
+                name: service.name.clone(),
+                needs: needs.into_iter().collect(),
+            }
+        })
+        .collect()
+}
+
+/// Turns failed services into the failure of the command.
+fn judge(outcomes: &BTreeMap<String, Outcome>) -> Result<(), Failure> {
+    let reports: Vec<ServiceReport> = outcomes
+        .values()
+        .filter_map(|outcome| match outcome {
+            Outcome::Failed(report) => Some((**report).clone()),
+            _ => None,
+        })
+        .collect();
+    let names = |wanted: fn(&Outcome) -> bool| {
+        let chosen = outcomes.iter().filter(|(_, outcome)| wanted(outcome));
+        chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>()
+    };
+    let skipped = names(|outcome| matches!(outcome, Outcome::Skipped { .. }));
+    if reports.is_empty() && skipped.is_empty() {
+        return Ok(());
+    }
+    let failed = names(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let done = names(|outcome| *outcome == Outcome::Done);
+    let exit = reports
+        .iter()
+        .map(|report| report.exit)
+        .find(|exit| *exit != Exit::NotHealthy)
+        .unwrap_or(Exit::NotHealthy);
+    let mut failure = Failure::new(exit, format!("not healthy: {}", failed.join(", ")));
+    if !skipped.is_empty() {
+        failure = failure.because(format!("not tried because of that: {}", skipped.join(", ")));
+    }
+    if !done.is_empty() {
+        failure = failure.because(format!("left running: {}", done.join(", ")));
+    }
+    let first = failed.first().copied().unwrap_or("SERVICE");
+    failure = failure.next(format!(
+        "aistack logs {first}; mend the cause, then run `aistack deploy` again"
+    ));
+    failure.reports = reports;
+    Err(failure)
+}
+
+async fn validate_changed(
+    session: &Session,
+    stack: &Stack,
+    plan: &Plan,
+) -> Result<Vec<CheckResult>, Failure> {
+    let planned = plan.steps.iter().map(|step| step.service.clone()).collect();
+    let containers = session.engine.list().await?;
+    Ok(validate::ask_all(session, stack, &planned, &containers).await)
+}
+
+fn finish(
+    context: &Context,
+    stack: &Stack,
+    plan: &Plan,
+    checked: &[CheckResult],
+    took: Duration,
+) -> Result<Exit, Failure> {
+    let printer = context.printer;
+    let mut document = plan::document(plan);
+    if let Value::Object(members) = &mut document {
+        members.insert("urls".to_owned(), json!(urls(stack)));
+        members.insert("checks".to_owned(), json!(checked));
+        members.insert("seconds".to_owned(), json!(took.as_secs_f64()));
+    }
+    let failed: Vec<&CheckResult> = checked.iter().filter(|result| !result.ok).collect();
+    if !failed.is_empty() {
+        return Err(validate::failure(&failed));
+    }
+    printer.document(document)?;
+    printer.table(&url_table(stack))?;
+    printer.note(&format!(
+        "{} in {}",
+        printer.err.paint(Tone::Good, "deployed"),
+        seconds(took)
+    ));
+    Ok(Exit::Done)
+}
+
+/// Every address of every service.
+fn urls(stack: &Stack) -> Vec<(String, String)> {
+    stack
+        .services
+        .iter()
+        .flat_map(|service| {
+            service.endpoints.iter().map(|endpoint| {
+                let address = url(&endpoint.scheme, &endpoint.host, endpoint.port);
+                (service.name.clone(), address)
+            })
+        })
+        .collect()
+}
+
+fn url_table(stack: &Stack) -> Table {
+    let mut table = Table::new(&["SERVICE", "URL"]);
+    for (service, address) in urls(stack) {
+        table.text([&service, &address]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(service: &str, exit: Exit) -> Outcome {
+        Outcome::Failed(Box::new(ServiceReport {
+            service: service.to_owned(),
+            container: String::new(),
+            problem: "exited with code 1".to_owned(),
+            exit_code: Some(1),
+            probe: None,
+            log: Vec::new(),
+            cause: None,
+            restored: false,
+            exit,
+        }))
+    }
+
+    #[test]
+    fn the_failure_names_what_failed_what_was_not_tried_and_what_runs() {
+        let outcomes = BTreeMap::from([
+            ("postgres".to_owned(), report("postgres", Exit::NotHealthy)),
+            (
+                "n8n".to_owned(),
+                Outcome::Skipped {
+                    because: "postgres".to_owned(),
+                },
+            ),
+            ("redis".to_owned(), Outcome::Done),
+        ]);
+        let failure = judge(&outcomes).unwrap_err();
+        assert_eq!(failure.exit, Exit::NotHealthy);
+        assert_eq!(failure.what, "not healthy: postgres");
+        assert!(failure.causes[0].text.ends_with("n8n"));
+        assert!(failure.causes[1].text.ends_with("redis"));
+        assert!(failure.next.unwrap().starts_with("aistack logs postgres"));
+    }
+
+    #[test]
+    fn a_refusal_by_the_gateway_is_told_by_its_own_code() {
+        let outcomes = BTreeMap::from([("n8n".to_owned(), report("n8n", Exit::Policy))]);
+        assert_eq!(judge(&outcomes).unwrap_err().exit, Exit::Policy);
+        let fine = BTreeMap::from([("n8n".to_owned(), Outcome::Done)]);
+        assert!(judge(&fine).is_ok());
+    }
+}

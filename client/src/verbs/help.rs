@@ -1,0 +1,39 @@
+//! `aistack help [COMMAND|exit-codes]`.
+
+use clap::CommandFactory;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::run::Context;
+use crate::ui::Table;
+use crate::verbs::args::{Cli, HelpArgs};
+
+const EXIT_CODES: &str = "exit-codes";
+
+pub(super) fn run(context: &Context, args: &HelpArgs) -> Result<Exit, Failure> {
+    let mut command = Cli::command();
+    command.build();
+    let text = match args.topic.as_deref() {
+        None => command.render_long_help().to_string(),
+        Some(EXIT_CODES) => exit_codes().render(context.printer.out),
+        Some(name) => match command.find_subcommand_mut(name) {
+            Some(verb) => verb.render_long_help().to_string(),
+            None => {
+                return Err(
+                    Failure::new(Exit::Usage, format!("there is no help on `{name}`"))
+                        .next("aistack help"),
+                );
+            }
+        },
+    };
+    context.printer.raw(&text)?;
+    Ok(Exit::Done)
+}
+
+fn exit_codes() -> Table {
+    let mut table = Table::new(&["CODE", "MEANS"]);
+    for exit in Exit::ALL {
+        table.text([&exit.code().to_string(), exit.meaning()]);
+    }
+    table
+}

@@ -1,0 +1,165 @@
+//! `aistack logs`: what the services write, together and in the order of time.
+
+use futures_util::stream::SelectAll;
+use futures_util::{Stream, StreamExt};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::engine::{Container, Engine, EngineError, LogLine, LogQuery};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::run::Context;
+use crate::ui::{Tone, clean, parse_moment};
+use crate::verbs::args::LogsArgs;
+use crate::verbs::select;
+
+pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Failure> {
+    let engine = context.engine()?;
+    let mut containers = engine.list().await?;
+    if containers.is_empty() {
+        return Err(Failure::new(Exit::NotFound, "there is no stack here").next("aistack deploy"));
+    }
+    containers.sort_by(|left, right| left.service.cmp(&right.service));
+    let known = containers
+        .iter()
+        .map(|container| container.service.clone())
+        .collect();
+    let chosen = select(&args.services, &known)?;
+    containers.retain(|container| chosen.contains(&container.service));
+    let query = query(args)?;
+    let shape = Shape::new(context, args, &containers);
+    if args.follow {
+        follow(&engine, &containers, &query, &shape).await
+    } else {
+        collect(&engine, &containers, &query, &shape).await
+    }
+}
+
+fn query(args: &LogsArgs) -> Result<LogQuery, Failure> {
+    let now = Timestamp::now();
+    let moment = |text: &Option<String>| {
+        text.as_deref()
+            .map(|text| parse_moment(text, now))
+            .transpose()
+            .map_err(|problem| Failure::new(Exit::Usage, problem))
+    };
+    Ok(LogQuery {
+        follow: args.follow,
+        tail: args.tail,
+        since: moment(&args.since)?,
+        until: moment(&args.until)?,
+    })
+}
+
+/// Which lines are shown, and how.
+struct Shape<'a> {
+    context: &'a Context,
+    args: &'a LogsArgs,
+    names: Vec<String>,
+    width: usize,
+}
+
+impl<'a> Shape<'a> {
+    fn new(context: &'a Context, args: &'a LogsArgs, containers: &[Container]) -> Self {
+        let names: Vec<String> = containers
+            .iter()
+            .map(|container| container.service.clone())
+            .collect();
+        let width = names.iter().map(String::len).max().unwrap_or_default();
+        Self {
+            context,
+            args,
+            names,
+            width,
+        }
+    }
+
+    fn show(&self, source: usize, line: &LogLine) -> Result<(), Failure> {
+        let text = clean(&line.text);
+        if self
+            .args
+            .grep
+            .as_ref()
+            .is_some_and(|wanted| !text.contains(wanted))
+        {
+            return Ok(());
+        }
+        let name = self.names.get(source).map_or("", String::as_str);
+        let printer = self.context.printer;
+        if printer.json {
+            let entry = json!({
+                "schema": 1, "service": name, "time": line.time,
+                "stream": if line.stderr { "stderr" } else { "stdout" }, "text": text,
+            });
+            printer.raw(&format!("{entry}\n"))?;
+            return Ok(());
+        }
+        let mut shown = String::new();
+        if !self.args.no_log_prefix {
+            let prefix = format!("{name:<width$} |", width = self.width);
+            shown.push_str(&printer.out.paint(Tone::Source(source), &prefix));
+            shown.push(' ');
+        }
+        if self.args.timestamps {
+            shown.push_str(&line.time);
+            shown.push(' ');
+        }
+        shown.push_str(&text);
+        shown.push('\n');
+        printer.raw(&shown)?;
+        Ok(())
+    }
+}
+
+type Tagged = (usize, Result<LogLine, EngineError>);
+
+fn streams<'a>(
+    engine: &'a Engine,
+    containers: &'a [Container],
+    query: &'a LogQuery,
+) -> impl Iterator<Item = impl Stream<Item = Tagged> + use<'a>> + use<'a> {
+    containers
+        .iter()
+        .enumerate()
+        .map(move |(source, container)| {
+            let lines = engine.logs(&container.id, query);
+            lines.map(move |line| (source, line))
+        })
+}
+
+/// Lines as they come.
+async fn follow(
+    engine: &Engine,
+    containers: &[Container],
+    query: &LogQuery,
+    shape: &Shape<'_>,
+) -> Result<Exit, Failure> {
+    let mut all: SelectAll<_> = streams(engine, containers, query)
+        .map(StreamExt::boxed_local)
+        .collect();
+    while let Some((source, line)) = all.next().await {
+        shape.show(source, &line?)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// All lines that there are, in the order of time: Docker's times sort as text.
+async fn collect(
+    engine: &Engine,
+    containers: &[Container],
+    query: &LogQuery,
+    shape: &Shape<'_>,
+) -> Result<Exit, Failure> {
+    let mut lines: Vec<(usize, LogLine)> = Vec::new();
+    let mut all: SelectAll<_> = streams(engine, containers, query)
+        .map(StreamExt::boxed_local)
+        .collect();
+    while let Some((source, line)) = all.next().await {
+        lines.push((source, line?));
+    }
+    lines.sort_by(|left, right| left.1.time.cmp(&right.1.time));
+    for (source, line) in &lines {
+        shape.show(*source, line)?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,78 @@
+//! `aistack` alone: where things stand, and the next command.
+
+use serde_json::json;
+
+use crate::engine::Container;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::plan::State;
+use crate::run::{Context, Session};
+use crate::ui::Table;
+
+pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+    let (state, next) = match Session::open(context).await {
+        Ok(session) => where_it_stands(&session).await,
+        Err(failure) => (
+            failure.what.clone(),
+            failure.next.unwrap_or_else(|| "aistack whoami".to_owned()),
+        ),
+    };
+    let printer = context.printer;
+    printer.document(json!({"state": state, "next": next}))?;
+    printer.data(&format!("{state}\nnext: {next}\n\n"))?;
+    printer.table(&verbs())?;
+    printer.data("\n`aistack help` tells the rest\n")?;
+    Ok(Exit::Done)
+}
+
+async fn where_it_stands(session: &Session) -> (String, String) {
+    let tenant = &session.grant.name;
+    let containers = session.engine.list().await.unwrap_or_default();
+    let manifest = matches!(session.manifest(), Ok(Some(_)));
+    let (what, next) = summary(manifest, &containers);
+    (format!("{tenant}: {what}"), next.to_owned())
+}
+
+fn summary(manifest: bool, containers: &[Container]) -> (String, &'static str) {
+    let healthy = containers
+        .iter()
+        .filter(|container| container.plan_state == State::Healthy)
+        .count();
+    match (manifest, containers.len()) {
+        (false, 0) => ("no stack yet".to_owned(), "aistack init"),
+        (_, 0) => ("set up, nothing deployed".to_owned(), "aistack deploy"),
+        (_, all) if healthy == all => (format!("{all} services, all healthy"), "aistack status"),
+        (_, all) => (
+            format!("{healthy} of {all} services healthy"),
+            "aistack status",
+        ),
+    }
+}
+
+fn verbs() -> Table {
+    let mut table = Table::plain();
+    for (verb, what) in [
+        ("init", "choose ports, make secrets, write the .env"),
+        ("plan", "what deploy would do"),
+        ("deploy", "make the stack, or change what differs"),
+        ("status", "what runs, and where to open it"),
+        ("logs", "what the services write"),
+        ("restart", "stop and start services"),
+        ("validate", "ask each service what its users would ask"),
+        ("destroy", "remove the containers; your data stays"),
+    ] {
+        table.text([&format!("  aistack {verb}"), what]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_command_follows_from_the_state() {
+        assert_eq!(summary(false, &[]).1, "aistack init");
+        assert_eq!(summary(true, &[]).1, "aistack deploy");
+    }
+}

@@ -1,0 +1,168 @@
+//! `aistack plan`: what deploy would do, with the reason for every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::desired::{DesiredService, Stack};
+use crate::engine::Container;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::plan::{Action, Plan, diff};
+use crate::run::{Context, Session, setup};
+use crate::ui::Tone;
+use crate::verbs::args::PlanArgs;
+use crate::verbs::{select, service_names};
+
+pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    let stack = setup::draft(context, &session)?;
+    let containers = session.engine.list().await?;
+    let plan = make(&stack, &containers, &args.services)?;
+    show(context, &plan, &stack)?;
+    Ok(if args.exit_code && !plan.is_empty() {
+        Exit::Pending
+    } else {
+        Exit::Done
+    })
+}
+
+/// The plan for the named services and what they need, for everything when none is named.
+pub(super) fn make(
+    stack: &Stack,
+    containers: &[Container],
+    named: &[String],
+) -> Result<Plan, Failure> {
+    let mut plan = diff(stack, &Container::observed(containers));
+    if !named.is_empty() {
+        let chosen = select(named, &service_names(stack))?;
+        let wanted = with_needs(stack, &chosen);
+        plan.steps.retain(|step| wanted.contains(&step.service));
+    }
+    Ok(plan)
+}
+
+/// Services with everything that they need, directly or not.
+fn with_needs(stack: &Stack, chosen: &BTreeSet<String>) -> BTreeSet<String> {
+    let by_name: BTreeMap<&str, &DesiredService> = stack
+        .services
+        .iter()
+        .map(|service| (service.name.as_str(), service))
+        .collect();
+    let mut wanted = BTreeSet::new();
+    let mut queue: Vec<String> = chosen.iter().cloned().collect();
+    while let Some(name) = queue.pop() {
+        if let Some(service) = by_name.get(name.as_str()) {
+            let providers = service.provisions.iter().map(|made| &made.provider);
+            queue.extend(
+                service
+                    .needs
+                    .iter()
+                    .chain(providers)
+                    .filter(|need| !wanted.contains(*need))
+                    .cloned(),
+            );
+        }
+        wanted.insert(name);
+    }
+    wanted
+}
+
+/// Prints a plan.
+pub(super) fn show(context: &Context, plan: &Plan, stack: &Stack) -> Result<(), Failure> {
+    context.printer.document(document(plan))?;
+    if plan.is_empty() {
+        context.printer.data("nothing to do\n")?;
+        return Ok(());
+    }
+    for step in &plan.steps {
+        let image = stack
+            .services
+            .iter()
+            .find(|service| service.name == step.service)
+            .map_or("", |service| service.image.as_str());
+        if let Some((sign, tone, what)) = line(&step.action, image) {
+            let sign = context.printer.out.paint(tone, sign);
+            let text = format!("{sign} {:<14} {what}\n", step.service);
+            context.printer.data(&text)?;
+        }
+    }
+    context.printer.data(&format!("\n{}\n", sum(plan)))?;
+    Ok(())
+}
+
+fn line(action: &Action, image: &str) -> Option<(&'static str, Tone, String)> {
+    match action {
+        Action::Keep => None,
+        Action::Wait => Some(("=", Tone::Faint, "wait until it is healthy".to_owned())),
+        Action::Start => Some(("+", Tone::Good, "start".to_owned())),
+        Action::Create => Some(("+", Tone::Good, format!("create from {image}"))),
+        Action::Replace { because } => {
+            let why = because.join(", ");
+            Some(("~", Tone::Notice, format!("replace: {why} changed")))
+        }
+        Action::Remove => Some(("-", Tone::Bad, "remove (its data stays)".to_owned())),
+    }
+}
+
+fn word(action: &Action) -> &'static str {
+    match action {
+        Action::Keep => "keep",
+        Action::Wait => "wait",
+        Action::Start => "start",
+        Action::Create => "create",
+        Action::Replace { .. } => "replace",
+        Action::Remove => "remove",
+    }
+}
+
+/// A plan in one sentence.
+pub(super) fn sum(plan: &Plan) -> String {
+    let words = ["create", "start", "replace", "remove", "wait", "keep"];
+    let counts = words.iter().filter_map(|&wanted| {
+        let steps = plan.steps.iter();
+        let count = steps.filter(|step| word(&step.action) == wanted).count();
+        (count > 0).then(|| format!("{count} to {wanted}"))
+    });
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+/// The steps for `--json`.
+pub(super) fn document(plan: &Plan) -> Value {
+    let steps: Vec<Value> = plan
+        .steps
+        .iter()
+        .map(|step| {
+            let because = match &step.action {
+                Action::Replace { because } => because.clone(),
+                _ => Vec::new(),
+            };
+            json!({"service": step.service, "action": word(&step.action), "because": because})
+        })
+        .collect();
+    json!({"changes": !plan.is_empty(), "steps": steps})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Step;
+
+    #[test]
+    fn a_plan_is_summed_up_in_the_order_of_its_weight() {
+        let step = |service: &str, action| Step {
+            service: service.to_owned(),
+            action,
+        };
+        let plan = Plan {
+            steps: vec![
+                step("a", Action::Keep),
+                step("b", Action::Remove),
+                step("c", Action::Create),
+                step("d", Action::Create),
+            ],
+        };
+        assert_eq!(sum(&plan), "2 to create, 1 to remove, 1 to keep");
+        assert_eq!(document(&plan)["steps"][1]["action"], "remove");
+    }
+}

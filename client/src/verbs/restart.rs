@@ -1,0 +1,174 @@
+//! `aistack restart`: stops and starts services, and waits until they are healthy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::desired::DesiredService;
+use crate::engine::{Container, Engine};
+use crate::exit::Exit;
+use crate::failure::{Failure, ServiceReport};
+use crate::plan::Action;
+use crate::run::diagnose::{self, Trouble};
+use crate::run::gate::Gate;
+use crate::run::graph::{self, Node, Outcome, Worker};
+use crate::run::lock::Lock;
+use crate::run::{Context, Session};
+use crate::ui::{Progress, Word};
+use crate::verbs::args::ServicesArgs;
+use crate::verbs::{lock_wait, plan, select};
+
+pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    let stack = session.stack_on_disk(context)?;
+    let containers = session.engine.list().await?;
+    if containers.is_empty() {
+        return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
+    }
+    let known = containers
+        .iter()
+        .map(|container| container.service.clone())
+        .collect();
+    let chosen = select(&args.services, &known)?;
+    for step in plan::make(&stack, &containers, &[])?.steps {
+        if let (true, Action::Replace { because }) = (chosen.contains(&step.service), &step.action)
+        {
+            context.printer.warn(&format!(
+                "{}: {} changed since it was made; a restart does not apply that, `aistack deploy {}` does",
+                step.service,
+                because.join(", "),
+                step.service
+            ));
+        }
+    }
+    if context.globals.dry_run {
+        let names: Vec<&str> = chosen.iter().map(String::as_str).collect();
+        context.printer.document(json!({"would_restart": names}))?;
+        context
+            .printer
+            .data(&format!("would restart: {}\n", names.join(", ")))?;
+        return Ok(Exit::Done);
+    }
+    let _lock = Lock::take(
+        session.base_dir(),
+        "aistack restart",
+        lock_wait(&context.globals),
+    )
+    .await?;
+    let services: BTreeMap<String, DesiredService> = stack
+        .services
+        .into_iter()
+        .filter(|service| chosen.contains(&service.name))
+        .map(|service| (service.name.clone(), service))
+        .collect();
+    let nodes = services
+        .values()
+        .map(|service| node(service, &services))
+        .collect();
+    let progress = Progress::new(context.printer);
+    let restarter = Restarter {
+        engine: session.engine.clone(),
+        gate: Gate::open(&session.engine),
+        containers: containers
+            .into_iter()
+            .map(|container| (container.service.clone(), container))
+            .collect(),
+        services,
+        progress: progress.clone(),
+    };
+    let outcomes = graph::execute(nodes, Arc::new(restarter)).await;
+    progress.close();
+    judge(context, outcomes)
+}
+
+fn node(service: &DesiredService, chosen: &BTreeMap<String, DesiredService>) -> Node {
+    let needs = service
+        .needs
+        .iter()
+        .filter(|need| chosen.contains_key(*need));
+    Node {
+        name: service.name.clone(),
+        needs: needs.cloned().collect(),
+    }
+}
+
+struct Restarter {
+    engine: Engine,
+    gate: Gate,
+    services: BTreeMap<String, DesiredService>,
+    containers: BTreeMap<String, Container>,
+    progress: Progress,
+}
+
+impl Worker for Restarter {
+    async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
+        let (Some(service), Some(container)) = (self.services.get(name), self.containers.get(name))
+        else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        match self.restart(service, container).await {
+            Ok(()) => {
+                self.progress.healthy(name, began.elapsed());
+                Ok(())
+            }
+            Err(trouble) => {
+                let report =
+                    diagnose::report(&self.engine, name, &service.container, trouble).await;
+                self.progress.service(name, Word::Failed, &report.problem);
+                Err(Box::new(report))
+            }
+        }
+    }
+}
+
+impl Restarter {
+    async fn restart(
+        &self,
+        service: &DesiredService,
+        container: &Container,
+    ) -> Result<(), Trouble> {
+        let trouble = |step| move |error| Trouble::Engine { step, error };
+        self.progress.service(&service.name, Word::Stopping, "");
+        let stopped = self.engine.stop(&container.id).await;
+        stopped.map_err(trouble("stop the container"))?;
+        self.progress.service(&service.name, Word::Starting, "");
+        let started = self.engine.start(&container.id).await;
+        started.map_err(trouble("start the container"))?;
+        self.gate
+            .healthy(&container.id, service.start_timeout)
+            .await
+    }
+}
+
+fn judge(context: &Context, outcomes: BTreeMap<String, Outcome>) -> Result<Exit, Failure> {
+    let names: Vec<String> = outcomes.keys().cloned().collect();
+    let mut failed = Vec::new();
+    let mut reports = Vec::new();
+    for (name, outcome) in outcomes {
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Failed(report) => {
+                failed.push(name);
+                reports.push(*report);
+            }
+            Outcome::Skipped { because } => failed.push(format!("{name} (because of {because})")),
+        }
+    }
+    if failed.is_empty() {
+        context.printer.document(json!({"restarted": names}))?;
+        return Ok(Exit::Done);
+    }
+    let first = reports
+        .first()
+        .map_or("SERVICE", |report| report.service.as_str());
+    let mut failure = Failure::new(
+        Exit::NotHealthy,
+        format!("not healthy: {}", failed.join(", ")),
+    )
+    .next(format!("aistack logs {first}"));
+    failure.reports = reports;
+    Err(failure)
+}

@@ -1,0 +1,229 @@
+//! `aistack status`: what runs, and where to open it. One list call.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::desired::{DesiredService, Stack};
+use crate::engine::{Container, Usage};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::plan::{State, diff};
+use crate::run::{Context, Session};
+use crate::ui::{Table, Tone, size, url};
+use crate::verbs::args::StatusArgs;
+use crate::verbs::select;
+
+/// One line of the table.
+struct Row {
+    service: String,
+    wanted: bool,
+    container: Option<Container>,
+    ports: Vec<u16>,
+    urls: Vec<String>,
+    usage: Option<Usage>,
+}
+
+pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    let containers = session.engine.list().await?;
+    let stack = stack(context, &session)?;
+    if containers.is_empty() && stack.is_none() {
+        return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
+    }
+    let mut rows = rows(stack.as_ref(), &containers);
+    let names = rows.iter().map(|row| row.service.clone()).collect();
+    let chosen = select(&args.services, &names)?;
+    rows.retain(|row| chosen.contains(&row.service));
+    if args.wide {
+        measure(&session, &mut rows).await;
+    }
+    let pending = stack.map_or(0, |stack| {
+        let plan = diff(&stack, &Container::observed(&containers));
+        let keep = |step: &&crate::plan::Step| step.action != crate::plan::Action::Keep;
+        plan.steps.iter().filter(keep).count()
+    });
+    show(context, &session, &rows, pending, args.wide)?;
+    let unwell = rows
+        .iter()
+        .any(|row| row.wanted && row.state() != Some(State::Healthy));
+    if containers.is_empty() {
+        return Ok(Exit::NotFound);
+    }
+    Ok(if unwell { Exit::NotHealthy } else { Exit::Done })
+}
+
+/// The stack of the manifest; containers are shown also when the manifest has mistakes.
+fn stack(context: &Context, session: &Session) -> Result<Option<Stack>, Failure> {
+    match session.stack_on_disk(context) {
+        Ok(stack) => Ok(Some(stack)),
+        Err(failure) if failure.exit == Exit::NotFound => Ok(None),
+        Err(failure) if failure.exit == Exit::Refused => {
+            context.printer.warn(&failure.what);
+            for cause in &failure.causes {
+                context.printer.warn(&cause.text);
+            }
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn rows(stack: Option<&Stack>, containers: &[Container]) -> Vec<Row> {
+    let mut left: BTreeMap<&str, &Container> = containers
+        .iter()
+        .map(|container| (container.service.as_str(), container))
+        .collect();
+    let services = stack.map(|stack| stack.services.as_slice());
+    let mut rows: Vec<Row> = services
+        .unwrap_or_default()
+        .iter()
+        .map(|service| wanted_row(service, left.remove(service.name.as_str()).cloned()))
+        .collect();
+    let without_stack = stack.is_none();
+    rows.extend(left.into_values().map(|container| Row {
+        service: container.service.clone(),
+        wanted: without_stack,
+        ports: container.ports.clone(),
+        container: Some(container.clone()),
+        urls: Vec::new(),
+        usage: None,
+    }));
+    rows
+}
+
+fn wanted_row(service: &DesiredService, container: Option<Container>) -> Row {
+    let endpoints = service.endpoints.iter();
+    Row {
+        service: service.name.clone(),
+        wanted: true,
+        ports: container
+            .as_ref()
+            .map(|container| container.ports.clone())
+            .unwrap_or_default(),
+        container,
+        urls: endpoints
+            .map(|endpoint| url(&endpoint.scheme, &endpoint.host, endpoint.port))
+            .collect(),
+        usage: None,
+    }
+}
+
+async fn measure(session: &Session, rows: &mut [Row]) {
+    let usages = rows.iter().map(|row| async {
+        let container = row.container.as_ref()?;
+        session.engine.usage(&container.id).await.ok()
+    });
+    let usages = join_all(usages).await;
+    for (row, usage) in rows.iter_mut().zip(usages) {
+        row.usage = usage;
+    }
+}
+
+impl Row {
+    fn state(&self) -> Option<State> {
+        self.container
+            .as_ref()
+            .map(|container| container.plan_state)
+    }
+
+    /// Docker's word for the container, and what to think of it.
+    fn state_word(&self) -> (&str, Tone) {
+        match &self.container {
+            None => ("absent", Tone::Bad),
+            Some(_) if !self.wanted => ("unwanted", Tone::Notice),
+            Some(container) if container.state == "running" => ("running", Tone::Good),
+            Some(container) => (&container.state, Tone::Bad),
+        }
+    }
+
+    fn health_word(&self) -> (&'static str, Tone) {
+        match self.state() {
+            Some(State::Healthy) => ("healthy", Tone::Good),
+            Some(State::Starting) => ("starting", Tone::Notice),
+            Some(State::Unhealthy) => ("UNHEALTHY", Tone::Bad),
+            Some(State::Created | State::Stopped) | None => ("-", Tone::Faint),
+        }
+    }
+
+    fn cells(&self, wide: bool) -> Vec<(String, Option<Tone>)> {
+        let (state, state_tone) = self.state_word();
+        let (health, health_tone) = self.health_word();
+        let container = self.container.as_ref();
+        let uptime = container.and_then(Container::uptime).unwrap_or("-");
+        let ports: Vec<String> = self.ports.iter().map(u16::to_string).collect();
+        let image = container.map_or("-", |container| &container.image);
+        let mut cells = vec![
+            (self.service.clone(), None),
+            (state.to_owned(), Some(state_tone)),
+            (health.to_owned(), Some(health_tone)),
+            (uptime.to_owned(), None),
+        ];
+        if wide {
+            let usage = self.usage.unwrap_or_default();
+            let (memory, limit) = (size(usage.memory), size(usage.memory_limit));
+            cells.push((format!("{:.1} %", usage.cpu_percent), None));
+            cells.push((format!("{memory} / {limit}"), None));
+        }
+        cells.push((ports.join(","), None));
+        cells.push((self.urls.first().cloned().unwrap_or_default(), None));
+        cells.push((image.to_owned(), Some(Tone::Faint)));
+        cells
+    }
+
+    fn json(&self) -> Value {
+        let container = self.container.as_ref();
+        json!({
+            "service": self.service,
+            "wanted": self.wanted,
+            "state": self.state_word().0,
+            "health": self.health_word().0.to_lowercase(),
+            "uptime": container.and_then(Container::uptime),
+            "ports": self.ports,
+            "urls": self.urls,
+            "image": container.map(|container| &container.image),
+            "container": container.map(|container| &container.name),
+            "id": container.map(|container| &container.id),
+            "cpu_percent": self.usage.map(|usage| usage.cpu_percent),
+            "memory_bytes": self.usage.map(|usage| usage.memory),
+            "memory_limit_bytes": self.usage.map(|usage| usage.memory_limit),
+        })
+    }
+}
+
+fn show(
+    context: &Context,
+    session: &Session,
+    rows: &[Row],
+    pending: usize,
+    wide: bool,
+) -> Result<(), Failure> {
+    let printer = context.printer;
+    let apparmor = session.apparmor_warning();
+    printer.document(json!({
+        "tenant": session.grant.name,
+        "services": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "pending_changes": pending,
+        "apparmor_warning": apparmor,
+    }))?;
+    let mut headings = vec!["SERVICE", "STATE", "HEALTH", "UPTIME"];
+    if wide {
+        headings.extend(["CPU", "MEMORY / LIMIT"]);
+    }
+    headings.extend(["PORT", "URL", "IMAGE"]);
+    let mut table = Table::new(&headings);
+    for row in rows {
+        table.row(row.cells(wide));
+    }
+    printer.table(&table)?;
+    if pending > 0 {
+        printer.note(&format!(
+            "{pending} services differ from the .env: aistack plan"
+        ));
+    }
+    if let Some(warning) = apparmor {
+        printer.warn(&warning);
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! `aistack version`: the client's version and the helper's.
+
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::run::Context;
+
+/// This client's version.
+pub(super) const CLIENT: &str = env!("CARGO_PKG_VERSION");
+
+pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+    let helper = helper_version(context).await;
+    let shown = helper.as_deref().unwrap_or("does not answer");
+    context
+        .printer
+        .document(json!({"client": CLIENT, "helper": helper}))?;
+    context
+        .printer
+        .data(&format!("aistack {CLIENT}\nhelper  {shown}\n"))?;
+    Ok(Exit::Done)
+}
+
+async fn helper_version(context: &Context) -> Option<String> {
+    let helper = context.helper().await.ok()?;
+    let who = helper.who_am_i().await.ok()?;
+    Some(who.helper_version)
+}
