@@ -24,9 +24,9 @@ use tonic::transport::server::Connected;
 use self::counter::Counter;
 use crate::peer::Caller;
 
-/// The UID that the kernel shows for one that has no number in this user namespace
-/// (`/proc/sys/kernel/overflowuid`); it is nobody in particular.
-const OVERFLOW_UID: u32 = 65534;
+/// UIDs that are nobody in particular: the one that the kernel shows for a UID without a number in
+/// this user namespace (`/proc/sys/kernel/overflowuid`), and -1, "not known".
+const NOBODY: [u32; 2] = [65534, u32::MAX];
 /// The pause after the kernel ran out of something.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -122,7 +122,7 @@ impl Acceptor {
         let caller = Caller::of(&stream)
             .inspect_err(|error| tracing::warn!(%error, "closed a connection"))
             .ok()
-            .filter(|caller| caller.uid != OVERFLOW_UID)?;
+            .filter(|caller| !NOBODY.contains(&caller.uid))?;
         let tenant = (self.is_tenant)(caller.uid);
         let Some(permit) = Permit::take(&self.counter, caller.uid, tenant) else {
             tracing::debug!(uid = caller.uid, "closed a connection: too many");

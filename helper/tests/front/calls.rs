@@ -1,10 +1,12 @@
 //! What a well-behaved caller gets.
 
+use std::os::fd::AsRawFd;
+
 use aistack_proto::v1;
 use rustix::process::Signal;
 use tonic::Code;
 
-use super::world::{A, B, STRANGER, World, policy, told};
+use super::world::{A, B, STRANGER, World, chmod, policy, told};
 
 #[tokio::test]
 async fn a_tenant_sees_its_own_grant_with_rules() {
@@ -206,4 +208,40 @@ async fn the_daemon_keeps_few_privileges_and_its_files_are_its_own() {
     assert_eq!(log.mode() & 0o7777, 0o600);
     let socket = std::fs::metadata(world.socket()).unwrap();
     assert_eq!(socket.mode() & 0o7777, 0o666);
+}
+
+#[tokio::test]
+async fn a_socket_that_systemd_passes_is_used_and_left_alone() {
+    let Some(mut world) = World::prepare() else {
+        return;
+    };
+    let listener = std::os::unix::net::UnixListener::bind(world.socket()).unwrap();
+    chmod(&world.socket(), 0o666);
+    // systemd's protocol (sd_listen_fds(3)): descriptor 3, and the PID that it is meant for.
+    let flags = rustix::io::FdFlags::empty();
+    rustix::io::fcntl_setfd(&listener, flags).unwrap();
+    let script = format!(
+        "exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"",
+        listener.as_raw_fd()
+    );
+    world.spawn(|command| {
+        let mut through_bash = std::process::Command::new("bash");
+        through_bash.args(["-c", &script, "bash"]);
+        through_bash
+            .arg(command.get_program())
+            .args(command.get_args());
+        through_bash
+    });
+    drop(listener);
+    world.wait_for("the daemon", || world.said().contains("answers"));
+    assert!(
+        world
+            .client(A)
+            .await
+            .who_am_i(v1::WhoAmIRequest {})
+            .await
+            .is_ok()
+    );
+    assert_eq!(world.end(Signal::TERM), Some(0));
+    assert!(world.socket().exists(), "the socket is systemd's");
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aistack_helper::accept::Bounds;
@@ -16,7 +18,9 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::raw;
-use super::world::{A, B, STRANGER, World, client_of, connect_as, told, try_channel_of};
+use super::world::{
+    A, B, STRANGER, World, become_user, client_of, connect_as, told, try_channel_of,
+};
 
 /// The HTTP/2 connection preface (RFC 9113, 3.4) and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -115,6 +119,30 @@ async fn strangers_in_numbers_keep_no_tenant_out_and_are_answered_again_afterwar
     let mut client = world.client(STRANGER).await;
     let status = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
     assert_eq!(told(&status).0, "NO_GRANT");
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_slows_others_down_but_keeps_nobody_out() {
+    let Some(world) = World::start() else { return };
+    let (socket, stop) = (world.socket(), Arc::new(AtomicBool::new(false)));
+    let stopped = Arc::clone(&stop);
+    let flood = std::thread::spawn(move || {
+        become_user(A).unwrap();
+        let mut connections = 0u64;
+        while !stopped.load(Ordering::Relaxed) {
+            connections += u64::from(StdStream::connect(&socket).is_ok());
+        }
+        connections
+    });
+    let mut slowest = Duration::ZERO;
+    for _ in 0..20 {
+        slowest = slowest.max(whoami_takes(&world, B).await);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let connections = flood.join().unwrap();
+    println!("{connections} connections of one UID; another one waited {slowest:?} at most");
+    assert!(connections > 100);
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 
 #[tokio::test]

@@ -75,25 +75,26 @@ impl World {
     }
 
     pub(crate) fn start_daemon(&mut self) {
+        self.spawn(|command| command);
+        self.wait_for("the socket", || StdStream::connect(self.socket()).is_ok());
+    }
+
+    /// Starts the daemon's command line, as `wrap` changes it.
+    pub(crate) fn spawn(&mut self, wrap: impl FnOnce(Command) -> Command) {
         let log = std::fs::File::create(self.path("daemon.log")).unwrap();
         let path = |name: &str| self.path(name).into_os_string();
-        let child = Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aistack-helper"));
+        command
             .arg("serve")
             .args(["--policy".into(), path("policy.toml")])
             .args(["--socket".into(), path("helper.sock")])
             .args(["--state-dir".into(), path("state")])
-            .args([
-                "--audit-dir".into(),
-                self.audit_dir.clone().into_os_string(),
-            ])
+            .args(["--audit-dir".into(), path("audit")])
             .args(["--docker-socket".into(), path("docker.sock")])
-            .args(["--mount-socket".into(), path("mount.sock")])
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.daemon = Some(child);
-        self.wait_for("the socket", || StdStream::connect(self.socket()).is_ok());
+            .args(["--mount-socket".into(), path("mount.sock")]);
+        let mut command = wrap(command);
+        command.stdin(Stdio::null()).stderr(log);
+        self.daemon = Some(command.spawn().unwrap());
     }
 
     pub(crate) fn wait_for(&self, what: &str, condition: impl Fn() -> bool) {
@@ -199,15 +200,20 @@ pub(crate) fn chmod(path: &Path, mode: u32) {
 pub(crate) fn connect_as(uid: u32, socket: &Path) -> std::io::Result<StdStream> {
     let socket = socket.to_owned();
     std::thread::spawn(move || {
-        rustix::thread::set_thread_groups(&[])?;
-        let gid = Gid::from_raw(uid);
-        rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-        let uid = Uid::from_raw(uid);
-        rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+        become_user(uid)?;
         StdStream::connect(socket)
     })
     .join()
     .unwrap()
+}
+
+/// Makes this thread, and no other, the user's for good.
+pub(crate) fn become_user(uid: u32) -> rustix::io::Result<()> {
+    rustix::thread::set_thread_groups(&[])?;
+    let gid = Gid::from_raw(uid);
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    let uid = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(uid, uid, uid)
 }
 
 pub(crate) async fn client_of(stream: StdStream) -> HelperClient<Channel> {
