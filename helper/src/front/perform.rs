@@ -183,3 +183,26 @@ fn not_audited(error: crate::audit::AuditError) -> Status {
     tracing::error!(error = %status::told(&error), "refused an operation");
     status::not_audited()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn a_panic_and_an_operation_without_end_become_answers() {
+        let panics = guarded::<()>(async { panic!("as a bug would") }, LIMIT).await;
+        let failure = panics.unwrap_err();
+        assert_eq!(failure.status().code(), tonic::Code::Internal);
+        assert!(!failure.status().message().contains("as a bug would"));
+        let endless = guarded::<()>(std::future::pending(), LIMIT).await;
+        let failure = endless.unwrap_err();
+        assert_eq!(failure.status().code(), tonic::Code::Aborted);
+        assert_eq!(
+            failure.to_string(),
+            "GIVEN_UP: the operation did not end within 0 s"
+        );
+        assert_eq!(guarded(async { Ok(7) }, LIMIT).await.unwrap(), 7);
+    }
+}

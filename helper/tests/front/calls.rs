@@ -1,6 +1,7 @@
 //! What a well-behaved caller gets.
 
 use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
 
 use aistack_proto::v1;
 use rustix::process::Signal;
@@ -244,4 +245,28 @@ async fn a_socket_that_systemd_passes_is_used_and_left_alone() {
     );
     assert_eq!(world.end(Signal::TERM), Some(0));
     assert!(world.socket().exists(), "the socket is systemd's");
+}
+
+#[tokio::test]
+async fn a_call_takes_little_time() {
+    let Some(world) = World::start() else { return };
+    let mut client = world.client(A).await;
+    let mut median = async |changes: bool| {
+        let mut times = Vec::new();
+        for _ in 0..50 {
+            let started = Instant::now();
+            if changes {
+                let _ = client.grow_volume(v1::GrowVolumeRequest {}).await;
+            } else {
+                client.who_am_i(v1::WhoAmIRequest {}).await.unwrap();
+            }
+            times.push(started.elapsed());
+        }
+        times.sort();
+        times[25]
+    };
+    let (read, change) = (median(false).await, median(true).await);
+    println!("median of 50 calls: WhoAmI {read:?}, a change with two durable records {change:?}");
+    assert!(read < Duration::from_millis(200) && change < Duration::from_millis(500));
+    assert_eq!(world.records_of("outcome").len(), 50);
 }
