@@ -558,7 +558,7 @@ fn volumes() {
         with("volume = { size = '64M' }") + "[[tenant]]\nuid = 1001\nvolume = { fs = 'xfs' }";
     assert_eq!(
         errors(&small_base),
-        ["8:10: tenant[1001].volume.fs: xfs needs 314572800 bytes, the default size is 67108864"]
+        ["8:10: tenant[1001].volume.fs: xfs needs 314572800 bytes, the size is 67108864"]
     );
 }
 
@@ -990,7 +990,11 @@ fn what_is_doubtful_is_a_warning_with_numbers() {
     for (line, expected) in [
         (
             "ports = { first = 32000 }",
-            "5: tenants.ports: ports 32700-32799 of UID 1008 meet the ephemeral ports 32768-60999, 3 UIDs in all: an outgoing connection may hold a port that a service wants",
+            "5: tenants.ports: ports from 32768 on (3 UIDs) are ephemeral ports (32768-60999): an outgoing connection may hold a port that a service wants",
+        ),
+        (
+            "volume = { kind = 'ebs' }",
+            "5: tenants.volume: 10 UIDs have an EBS volume without an id, so that it cannot be mounted",
         ),
         (
             "capabilities = ['SYS_ADMIN', 'KILL', 'NET_ADMIN']",
@@ -1014,7 +1018,7 @@ fn what_is_doubtful_is_a_warning_with_numbers() {
         ),
         (
             "service_uids = { offset = 60200 }",
-            "5: tenants.service_uids: service UID 61201 of UID 1001 lies in 61184-65519, which is handed out by systemd's DynamicUser=",
+            "5: tenants.service_uids: service UIDs from 61201 on lie in 61184-65519, which is handed out by systemd's DynamicUser=",
         ),
     ] {
         assert_eq!(warnings(&with(line)), [expected], "{line}");
@@ -1023,6 +1027,6 @@ fn what_is_doubtful_is_a_warning_with_numbers() {
         "version = 1\n[tenants]\nuids = [\"99999-100001\"]\nimages = [\"docker.io/n8nio/*\"]\n";
     assert_eq!(
         warnings(sub)[0],
-        "3: tenants.service_uids: service UID 100999 of UID 99999 lies in 100000-600100000, which is handed out by useradd as subordinate UIDs (/etc/subuid), whose owner could act as the tenant"
+        "3: tenants.service_uids: service UIDs from 100999 on lie in 100000-600100000, which is handed out by useradd as subordinate UIDs (/etc/subuid), whose owner could act as the tenant"
     );
 }

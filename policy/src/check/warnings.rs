@@ -1,13 +1,17 @@
 //! What is legal and will probably hurt.
+//!
+//! A warning about `[tenants]` may be shown to every tenant: it names numbers, never a UID that
+//! somebody has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Subject;
-use super::claim::Claim;
+use super::claim::{Claim, What};
 use super::numbers::{port_claims, service_claims, tenant_claims};
+use crate::file::Volume;
 use crate::report::Report;
 use crate::value::{Block, powerful};
-use crate::{ImagePattern, Ipv4Subnet, Limits};
+use crate::{ImagePattern, Ipv4Subnet, Limits, VolumeKind};
 
 /// Linux' default `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: (u64, u64) = (32_768, 60_999);
@@ -28,6 +32,7 @@ const HANDED_OUT: [(u64, u64, &str); 4] = [
 pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
     handed_out(subject, report);
     ephemeral(subject, report);
+    unpinned(subject, report);
     capabilities(subject, report);
     images(subject, report);
     networks(subject, report);
@@ -39,17 +44,21 @@ fn meeting(claims: &[Claim], low: u64, high: u64) -> impl Iterator<Item = &Claim
         .filter(move |claim| claim.low <= high && low <= claim.high)
 }
 
-/// One warning for each part of the file and each range of others, with the first UID.
+/// One warning for each part of the file and each range of others.
 fn handed_out(subject: Subject<'_>, report: &mut Report) {
     let mut claims = tenant_claims(subject);
     claims.extend(service_claims(subject));
     for (low, high, by) in HANDED_OUT {
         let mut told = BTreeSet::new();
         for claim in meeting(&claims, low, high) {
-            if told.insert(claim.at) {
+            if told.insert((claim.at, claim.key())) {
+                let what = match claim.what {
+                    What::ServiceUid => "service UIDs",
+                    _ => "UIDs",
+                };
                 let message = format!(
-                    "{} lies in {low}-{high}, which is handed out by {by}",
-                    claim.describe(claim.low.max(low))
+                    "{what} from {} on lie in {low}-{high}, which is handed out by {by}",
+                    claim.low.max(low)
                 );
                 report.warn(claim.at, &claim.key(), message);
             }
@@ -57,24 +66,54 @@ fn handed_out(subject: Subject<'_>, report: &mut Report) {
     }
 }
 
-/// One warning for each part of the file, with the first UID and how many.
+/// One warning for each part of the file, with the first port and how many UIDs have such ports.
 fn ephemeral(subject: Subject<'_>, report: &mut Report) {
     let (low, high) = EPHEMERAL;
     let claims = port_claims(subject);
-    let mut told = BTreeSet::new();
+    let mut met: BTreeMap<(usize, String), (u64, u64)> = BTreeMap::new();
     for claim in meeting(&claims, low, high) {
-        if !told.insert(claim.at) {
-            continue;
-        }
-        let same_place = meeting(&claims, low, high).filter(|other| other.at == claim.at);
-        let uids: u64 = same_place
-            .map(|c| c.uid_at(c.high.min(high)) - c.uid_at(c.low.max(low)) + 1)
-            .sum();
+        let (first, last) = (claim.low.max(low), claim.high.min(high));
+        let uids = claim.uid_at(last) - claim.uid_at(first) + 1;
+        let entry = met.entry((claim.at, claim.key())).or_insert((first, 0));
+        *entry = (entry.0.min(first), entry.1 + uids);
+    }
+    for ((at, key), (first, uids)) in met {
         let message = format!(
-            "{} meet the ephemeral ports {low}-{high}, {uids} UIDs in all: an outgoing connection may hold a port that a service wants",
-            claim.describe(claim.low.max(low))
+            "ports from {first} on ({uids} UIDs) are ephemeral ports ({low}-{high}): an outgoing connection may hold a port that a service wants"
         );
-        report.warn(claim.at, &claim.key(), message);
+        report.warn(at, &key, message);
+    }
+}
+
+/// EBS volumes that no id says which they are.
+fn unpinned(subject: Subject<'_>, report: &mut Report) {
+    let document = subject.document;
+    let is_unpinned = |volume: &Volume| matches!(volume.kind, VolumeKind::Ebs { id: None });
+    let consequence = "an EBS volume without an id, so that it cannot be mounted";
+    let tenants = &document.tenants.volume;
+    if is_unpinned(&tenants.value) {
+        let in_ranges: u64 = document
+            .runs(|named| named.volume.is_some())
+            .iter()
+            .map(|run| run.uids.len())
+            .sum();
+        let outsiders = document.outsiders().filter(|named| named.volume.is_none());
+        let uids = outsiders.fold(in_ranges, |uids, _| uids + 1);
+        if uids > 0 {
+            let at = subject.anchor(tenants.at);
+            report.warn(
+                at,
+                "tenants.volume",
+                format!("{uids} UIDs have {consequence}"),
+            );
+        }
+    }
+    for named in document.named.values() {
+        if let Some(own) = named.volume.as_ref().filter(|own| is_unpinned(&own.value)) {
+            let uid = named.uid.value;
+            let message = format!("UID {uid} has {consequence}");
+            report.warn(own.at, &format!("tenant[{uid}].volume"), message);
+        }
     }
 }
 

@@ -186,8 +186,14 @@ fn volume_kind(
     pins: bool,
     report: &mut Report,
 ) -> VolumeKind {
-    let is_loop = read_choice(section, "kind", &[("loop", true), ("ebs", false)], report)
-        .unwrap_or(matches!(base, VolumeKind::Loop { .. }));
+    let is_loop = match section.get("kind") {
+        None => matches!(base, VolumeKind::Loop { .. }),
+        Some(kind) => match choice(&kind, &[("loop", true), ("ebs", false)], report) {
+            Some(is_loop) => is_loop,
+            // Whether the other keys belong to it cannot be said.
+            None => return base.clone(),
+        },
+    };
     let (size_entry, id_entry) = (section.get("size"), section.get("id"));
     if let (Some(id), false) = (&id_entry, pins) {
         let message = "an id belongs into a [[tenant]]: one volume cannot serve several tenants";
@@ -208,7 +214,7 @@ fn volume_kind(
         let found = size_entry.as_ref().and_then(|e| volume_size(e, fs, report));
         let size = found.unwrap_or(default);
         if fs == "xfs" && size < XFS_LEAST && size_entry.is_none() {
-            let message = format!("xfs needs {XFS_LEAST} bytes, the default size is {size}");
+            let message = format!("xfs needs {XFS_LEAST} bytes, the size is {size}");
             report.error(section.at, &section.key("fs"), message);
         }
         return VolumeKind::Loop { size };

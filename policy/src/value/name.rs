@@ -7,7 +7,7 @@ use crate::ImagePattern;
 const LONGEST_UID: u32 = u32::MAX - 1;
 
 /// Directories that no tenant may have, lie inside of, or lie around.
-const SYSTEM_DIRECTORIES: [&str; 24] = [
+const SYSTEM_DIRECTORIES: [&str; 25] = [
     "/bin",
     "/boot",
     "/dev",
@@ -17,7 +17,6 @@ const SYSTEM_DIRECTORIES: [&str; 24] = [
     "/lib32",
     "/lib64",
     "/libx32",
-    "/lost+found",
     "/proc",
     "/root",
     "/run",
@@ -29,8 +28,10 @@ const SYSTEM_DIRECTORIES: [&str; 24] = [
     "/var/lib/aistack",
     "/var/lib/containerd",
     "/var/lib/docker",
+    "/var/lock",
     "/var/log",
     "/var/run",
+    "/var/spool",
     "/var/tmp",
 ];
 

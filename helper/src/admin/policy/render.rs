@@ -36,6 +36,14 @@ fn tenant_count(policy: &Policy) -> u64 {
         .sum()
 }
 
+/// `1 error`, `2 errors`.
+fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    }
+}
+
 pub(super) fn accepted(file: &Path, policy: &Policy, out: &mut impl Write) -> io::Result<()> {
     let file = file.display();
     for warning in policy.warnings() {
@@ -44,10 +52,10 @@ pub(super) fn accepted(file: &Path, policy: &Policy, out: &mut impl Write) -> io
     }
     writeln!(
         out,
-        "{file}: accepted, {} tenants ({}), {} warnings",
-        tenant_count(policy),
+        "{file}: accepted, {} ({}), {}",
+        counted(tenant_count(policy), "tenant"),
         ranges_text(policy),
-        policy.warnings().len()
+        counted(policy.warnings().len(), "warning")
     )
 }
 
@@ -59,7 +67,7 @@ pub(super) fn unusable(file: &Path, unusable: &Unusable, out: &mut impl Write) -
             for error in &errors.0 {
                 writeln!(out, "{file}:{error}")?;
             }
-            writeln!(out, "{file}: refused, {} errors", errors.0.len())
+            writeln!(out, "{file}: refused, {}", counted(errors.0.len(), "error"))
         }
     }
 }
