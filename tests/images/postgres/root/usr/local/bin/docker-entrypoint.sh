@@ -50,6 +50,7 @@ query() { psql -v ON_ERROR_STOP=1 --no-psqlrc --username "$POSTGRES_USER" --no-p
 
 run_hooks() {
     local hook
+    # shellcheck disable=SC1090
     for hook in /docker-entrypoint-initdb.d/*; do
         case $hook in
         *.sh) if [ -x "$hook" ]; then "$hook"; else . "$hook"; fi ;;

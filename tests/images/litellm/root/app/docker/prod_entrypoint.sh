@@ -1,0 +1,3 @@
+#!/bin/sh
+# Starts the proxy with the arguments of the command.
+exec litellm "$@"
