@@ -26,8 +26,6 @@ use crate::desired::LABEL_SERVICE;
 
 /// How long the head of an answer may take, seconds: longer than any container's stop.
 const ANSWER_TIMEOUT: u64 = 120;
-/// What a container gets to stop by itself before it is killed, seconds.
-const STOP_GRACE: i32 = 10;
 
 /// A connection to the gateway.
 #[derive(Debug, Clone)]
@@ -111,11 +109,11 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn stop(&self, id: &str) -> Result<(), EngineError> {
-        let options = StopContainerOptions {
-            t: Some(STOP_GRACE),
-            ..StopContainerOptions::default()
-        };
-        let stopped = self.docker.stop_container(id, Some(options)).await;
+        // Without a time of ours the container's own grace period holds.
+        let stopped = self
+            .docker
+            .stop_container(id, None::<StopContainerOptions>)
+            .await;
         self.unless_done_already(stopped)
     }
 

@@ -1,5 +1,6 @@
 //! The `aistack` command: reads the command line, runs one verb, tells how it ended.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use aistack::ui::Printer;
 use aistack::verbs::args::{Cli, Command, Globals};
 use aistack::verbs::{run, still_running};
 use clap::Parser;
+use clap::error::ContextKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long a deploy or restart may take when nothing else is said.
@@ -18,14 +20,9 @@ const CHANGE_TIMEOUT: Duration = Duration::from_mins(15);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| wrong_usage(&error));
     let globals = &cli.globals;
-    let printer = Printer::new(
-        globals.json,
-        globals.quiet,
-        globals.colour(),
-        globals.progress.mode(),
-    );
+    let printer = Printer::new(globals);
     let context = Context {
         globals: globals.clone(),
         printer,
@@ -50,6 +47,20 @@ fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// Ends the process as clap does. `down` means "remove" to some and "stop" to others, so there is
+/// no such verb, and whoever tries it is told what there is.
+fn wrong_usage(error: &clap::Error) -> ! {
+    drop(error.print());
+    let down = error.get(ContextKind::InvalidSubcommand);
+    if down.is_some_and(|name| name.to_string() == "down") {
+        drop(writeln!(
+            std::io::stderr(),
+            "\n  `aistack destroy` removes the containers; your data stays"
+        ));
+    }
+    std::process::exit(error.exit_code())
 }
 
 /// Runs the verb until it ends, its time runs out or a signal comes.

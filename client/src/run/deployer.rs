@@ -39,6 +39,7 @@ impl Worker for Deployer {
         };
         let action = self.actions.get(name).unwrap_or(&Action::Keep);
         if *action == Action::Keep {
+            self.progress.unchanged(name);
             return Ok(());
         }
         let began = Instant::now();
@@ -63,12 +64,14 @@ impl Deployer {
     ) -> Result<(), Box<ServiceReport>> {
         let existing = self.containers.get(&service.name);
         let result = match (action, existing) {
-            (Action::Wait, Some(container)) => {
+            (Action::Wait, Some(container)) if container.plan_state != State::Unhealthy => {
                 self.progress.service(&service.name, Word::Starting, "");
                 let id = &container.id;
                 self.gate.healthy(id, service.start_timeout).await
             }
-            (Action::Start, Some(container)) => self.start(service, &container.id).await,
+            (Action::Wait | Action::Start, Some(container)) => {
+                self.restart(service, &container.id).await
+            }
             (Action::Replace { because }, Some(container)) => {
                 return self.replace(service, container, because).await;
             }
@@ -86,6 +89,14 @@ impl Deployer {
         let created = self.engine.create(&service.container, body).await;
         let id = created.map_err(|error| step("create the container", error))?;
         self.start(service, &id).await
+    }
+
+    /// For a container that is as desired and does not do its work: it may be in a loop of
+    /// restarts, or running and unhealthy.
+    async fn restart(&self, service: &DesiredService, id: &str) -> Result<(), Trouble> {
+        let stopped = self.engine.stop(id).await;
+        stopped.map_err(|error| step("stop the container", error))?;
+        self.start(service, id).await
     }
 
     async fn start(&self, service: &DesiredService, id: &str) -> Result<(), Trouble> {

@@ -47,9 +47,11 @@ impl Gate {
     pub async fn healthy(&self, id: &str, limit: Duration) -> Result<(), Trouble> {
         let mut events = self.events.subscribe();
         let deadline = Instant::now() + limit;
+        let mut restarts = None;
         loop {
             let inspection = self.engine.inspect(id).await.map_err(engine_trouble)?;
-            match judge(&inspection) {
+            let restarted = inspection.restarts > *restarts.get_or_insert(inspection.restarts);
+            match judge(&inspection, restarted) {
                 Verdict::Healthy => return Ok(()),
                 Verdict::Exited => return Err(Trouble::Exited(Box::new(inspection))),
                 Verdict::Unhealthy => return Err(Trouble::Unhealthy(Box::new(inspection))),
@@ -109,10 +111,10 @@ enum Verdict {
     Exited,
 }
 
-/// The first exit counts: what a service needs is healthy before it starts, so it has no reason
-/// to be started twice.
-fn judge(inspection: &Inspection) -> Verdict {
-    if !inspection.running || inspection.restarting || inspection.restarts > 0 {
+/// The first exit since the wait began counts: what a service needs is healthy before it starts,
+/// so it has no reason to be started twice.
+fn judge(inspection: &Inspection, restarted: bool) -> Verdict {
+    if !inspection.running || inspection.restarting || restarted {
         return Verdict::Exited;
     }
     match inspection.health {
@@ -144,19 +146,15 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        assert_eq!(judge(&inspection(true, Health::Healthy)), Verdict::Healthy);
-        assert_eq!(judge(&inspection(true, Health::None)), Verdict::Healthy);
-        assert_eq!(
-            judge(&inspection(true, Health::Starting)),
-            Verdict::Undecided
-        );
-        assert_eq!(
-            judge(&inspection(true, Health::Unhealthy)),
-            Verdict::Unhealthy
-        );
-        assert_eq!(judge(&inspection(false, Health::Starting)), Verdict::Exited);
-        let mut again = inspection(true, Health::Starting);
-        again.restarts = 1;
-        assert_eq!(judge(&again), Verdict::Exited);
+        for (running, health, restarted, verdict) in [
+            (true, Health::Healthy, false, Verdict::Healthy),
+            (true, Health::None, false, Verdict::Healthy),
+            (true, Health::Starting, false, Verdict::Undecided),
+            (true, Health::Unhealthy, false, Verdict::Unhealthy),
+            (false, Health::Starting, false, Verdict::Exited),
+            (true, Health::Starting, true, Verdict::Exited),
+        ] {
+            assert_eq!(judge(&inspection(running, health), restarted), verdict);
+        }
     }
 }

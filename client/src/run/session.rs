@@ -161,7 +161,15 @@ impl Session {
     /// [`Exit::NotFound`] when there is no manifest; else as [`Session::stack`].
     pub fn stack_on_disk(&self, context: &Context) -> Result<Stack, Failure> {
         let file = self.manifest()?.ok_or_else(|| {
-            Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+            if self.who.volume.is_some_and(|volume| volume.mounted) {
+                Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+            } else {
+                Failure::new(
+                    Exit::NotFound,
+                    "your volume is not mounted, so no stack is to be seen",
+                )
+                .next("aistack deploy, which mounts it")
+            }
         })?;
         self.stack(context, &file)
     }

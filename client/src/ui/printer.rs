@@ -5,9 +5,10 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Mode, Paint, Table, Tone, When, clean};
+use super::{Mode, Paint, Table, Tone, clean};
 use crate::exit::Exit;
 use crate::failure::{Failure, ServiceReport};
+use crate::verbs::args::Globals;
 
 /// Version of every JSON document and event.
 const SCHEMA: u32 = 1;
@@ -23,13 +24,17 @@ pub struct Printer {
     pub out: Paint,
     /// Colour of standard error.
     pub err: Paint,
+    /// Say also what did not need to be done.
+    pub verbose: bool,
     quiet: bool,
 }
 
 impl Printer {
     /// A printer for this process's own streams.
     #[must_use]
-    pub fn new(json: bool, quiet: bool, colour: When, progress: Option<Mode>) -> Self {
+    pub fn new(globals: &Globals) -> Self {
+        let colour = globals.colour();
+        let quiet = globals.quiet;
         let variable = |name: &str| std::env::var(name).ok();
         let terminal = io::stderr().is_terminal();
         let dumb = variable("TERM").is_none_or(|term| term == "dumb");
@@ -39,8 +44,9 @@ impl Printer {
             (false, false) => Mode::Plain,
         };
         Self {
-            json,
-            progress: progress.unwrap_or(automatic),
+            json: globals.json,
+            verbose: globals.verbose > 0,
+            progress: globals.progress.mode().unwrap_or(automatic),
             out: Paint::new(colour.wanted(io::stdout().is_terminal(), variable)),
             err: Paint::new(colour.wanted(terminal, variable)),
             quiet,

@@ -210,6 +210,13 @@ impl Progress {
         self.service(service, Word::Healthy, &seconds(took));
     }
 
+    /// A service is as desired already; told with `--verbose`.
+    pub fn unchanged(&self, service: &str) {
+        if self.shared.printer.verbose {
+            self.service(service, Word::Unchanged, "");
+        }
+    }
+
     /// How text looks here.
     #[must_use]
     pub fn paint(&self) -> Paint {

@@ -34,8 +34,9 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
     let ready = setup::for_deploy(context, &session, &progress).await?;
     let containers = session.engine.list().await?;
     let plan = planned(&ready.stack, &containers, args)?;
-    let previous = configs::write_all(session.base_dir(), &ready.stack.files)?;
     if plan.is_empty() {
+        // A file that somebody changed by hand is put right; no container is made of it.
+        configs::write_all(session.base_dir(), &ready.stack.files)?;
         return nothing_to_do(context, &plan);
     }
     agree(context, &plan, &ready.stack).await?;
@@ -50,6 +51,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         &progress,
     )
     .await?;
+    let previous = configs::write_all(session.base_dir(), &ready.stack.files)?;
     remove(&session, &plan, &containers, &progress).await?;
     let outcomes = execute(
         &session,

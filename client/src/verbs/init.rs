@@ -22,7 +22,11 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Fail
     let mut overrides = overrides(context, &session, args)?;
     let (draft, _) = setup::draft_with(context, &session, &overrides)?;
     if args.print || context.globals.dry_run {
-        context.printer.raw(&shown(&session, &draft))?;
+        let text = shown(&session, &draft);
+        context.printer.data(&text)?;
+        context
+            .printer
+            .document(json!({"text": text, "added": draft.added, "changed": draft.changed}))?;
         return Ok(Exit::Done);
     }
     let progress = Progress::new(context.printer);
