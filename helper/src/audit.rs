@@ -28,6 +28,9 @@ pub use chain::{Break, Head};
 /// Records that wait to be written; callers beyond it wait to wait.
 const QUEUE: usize = 256;
 
+/// What the last record of a run says.
+const STOP: &str = "stop";
+
 /// Appends records to one daemon's log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Audit {
@@ -147,7 +150,7 @@ impl Audit {
     /// # Errors
     /// When the log cannot be written.
     pub async fn stop(&self) -> Result<(), AuditError> {
-        self.note("stop", json!({})).await
+        self.note(STOP, json!({})).await
     }
 
     async fn write(&self, event: Event) -> Result<(), AuditError> {

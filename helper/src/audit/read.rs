@@ -94,10 +94,7 @@ fn open_regular(path: &Path) -> io::Result<File> {
 /// # Errors
 /// The first line that is not as its daemon wrote it.
 pub fn verify(path: &Path) -> Result<Head, VerifyError> {
-    let file = open(path)?;
-    // A daemon that is writing has the lock; its last line may be half there.
-    let written_now = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err();
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::new(open(path)?);
     let (mut head, mut buffer, mut line) = (Head::default(), Vec::new(), 1);
     loop {
         let next = next_line(&mut reader, &mut buffer).map_err(|source| VerifyError::Read {
@@ -106,7 +103,7 @@ pub fn verify(path: &Path) -> Result<Head, VerifyError> {
         })?;
         match next {
             Line::End => return Ok(head),
-            Line::Torn if written_now => return Ok(head),
+            Line::Torn if is_written(reader.get_ref()) => return Ok(head),
             Line::Torn => {
                 return Err(VerifyError::Torn {
                     path: path.to_owned(),
@@ -123,6 +120,11 @@ pub fn verify(path: &Path) -> Result<Head, VerifyError> {
         }
         line += 1;
     }
+}
+
+/// True when a daemon has the log's lock: its last line may be half there.
+fn is_written(file: &File) -> bool {
+    rustix::fs::flock(file, FlockOperation::NonBlockingLockShared).is_err()
 }
 
 /// Goes through the whole lines of one log. A torn last line is left out; calling again with the

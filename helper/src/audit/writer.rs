@@ -129,6 +129,10 @@ impl Writer {
         }
         let first = first + self.kept.len() as u64;
         self.kept.clear();
+        let stops = messages.iter().any(|message| is_stop(&message.event));
+        if stops || self.log.head().seq >= self.head_told + HEAD_EVERY {
+            self.tell_head();
+        }
         for (message, seq) in messages.into_iter().zip(first..) {
             match message.reply {
                 Reply::Intent(mut record, reply) => {
@@ -139,9 +143,6 @@ impl Writer {
                 Reply::Plain(reply) => drop(reply.send(Ok(()))),
                 Reply::None => {}
             }
-        }
-        if self.log.head().seq >= self.head_told + HEAD_EVERY {
-            self.tell_head();
         }
     }
 
@@ -179,6 +180,11 @@ impl Writer {
         tracing::info!(seq = head.seq, digest = %head.digest, "head of the audit chain");
         self.head_told = head.seq;
     }
+}
+
+/// After it the process ends, so this is the time for last words.
+fn is_stop(event: &Event) -> bool {
+    matches!(event, Event::Daemon { what, .. } if what == super::STOP)
 }
 
 fn summary(counted: Counted) -> Event {

@@ -147,11 +147,14 @@ async fn run(
     let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
-    let server = tokio::spawn(front::serve(listener, Bounds::GRPC, front.clone(), stopped));
+    let mut server = tokio::spawn(front::serve(listener, Bounds::GRPC, front.clone(), stopped));
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-helper answers");
     let reload = async || daemon::reload_policy(policy, audit).await;
-    signals.until_stopped(reload).await;
+    tokio::select! {
+        () = signals.until_stopped(reload) => {}
+        ended = &mut server => return Err(format!("the server ended by itself: {ended:?}").into()),
+    }
     drop(stop);
     let work = async {
         front.idle().await;

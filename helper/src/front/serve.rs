@@ -33,7 +33,11 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
     let policy = front.shared.policy.clone();
-    let is_tenant = move |uid| policy.current().policy.grant(uid).is_some();
+    let is_tenant = move |uid| {
+        let policy = policy.current();
+        let mut tenants = policy.policy.tenants().iter();
+        tenants.any(|range| range.contains(&uid))
+    };
     let acceptor = Acceptor::new(listener, bounds, is_tenant);
     let age = front.shared.times.connection;
     let service = tower::service_fn(move |request: http::Request<Body>| {

@@ -149,6 +149,12 @@ async fn a_reload_takes_a_good_policy_and_keeps_it_over_a_bad_one() {
     assert!(world.said().contains("policy not reloaded"));
     assert_eq!(world.end(Signal::TERM), Some(0));
     assert_eq!(daemon_said(&world, "stop"), 1);
+    let (_, verified) = world.audit(&["verify"]);
+    let head = verified.trim().rsplit(' ').next().unwrap();
+    assert!(
+        world.said().contains(head),
+        "the last head is in the daemon's own log"
+    );
 }
 
 #[tokio::test]

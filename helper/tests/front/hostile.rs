@@ -122,6 +122,35 @@ async fn strangers_in_numbers_keep_no_tenant_out_and_are_answered_again_afterwar
 }
 
 #[tokio::test]
+async fn without_descriptors_the_daemon_waits_and_recovers() {
+    let Some(mut world) = World::prepare() else {
+        return;
+    };
+    world.spawn(|command| {
+        let mut limited = std::process::Command::new("bash");
+        limited.args(["-c", "ulimit -n 20; exec \"$@\"", "bash"]);
+        limited.arg(command.get_program()).args(command.get_args());
+        limited
+    });
+    world.wait_for("the daemon", || world.said().contains("answers"));
+    let tenants = (A..A + 4).flat_map(|uid| std::iter::repeat_n(uid, 8));
+    let idle: Vec<_> = tenants
+        .map(|uid| connect_as(uid, &world.socket()).unwrap())
+        .collect();
+    world.wait_for("the shortage", || world.said().contains("cannot accept"));
+    let before = ticks(&world);
+    std::thread::sleep(Duration::from_secs(1));
+    let busy = ticks(&world) - before;
+    println!("out of descriptors: {busy} ticks of CPU in 1 s");
+    assert!(
+        busy < 20,
+        "the daemon turns without pause: {busy} ticks in a second"
+    );
+    drop(idle);
+    whoami_takes(&world, B).await;
+}
+
+#[tokio::test]
 async fn a_flood_of_connections_slows_others_down_but_keeps_nobody_out() {
     let Some(world) = World::start() else { return };
     let (socket, stop) = (world.socket(), Arc::new(AtomicBool::new(false)));
