@@ -1,6 +1,12 @@
 //! Recorded bodies of real clients pass; hostile ones are refused, or are harmless: what Docker
 //! would get for them is what it gets for a plain body.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where something is not so"
+)]
+
 use std::path::Path;
 
 use aistack_helper::engine::vet::create::{
@@ -61,6 +67,52 @@ fn bodies_of_real_clients_pass() {
             panic!("{name}: {refusal}");
         }
     }
+}
+
+/// What the client asks for each service of its catalog is within what the gateway gives.
+#[test]
+fn every_service_of_the_catalog_passes() {
+    let policy = include_str!("../../packaging/policy.example.toml");
+    let grant = Policy::parse(policy).unwrap().grant(1001).unwrap();
+    let apparmor = HostAppArmor {
+        enabled: true,
+        loaded: vec![
+            grant.platform_profile.clone(),
+            grant.openclaw_profile.clone(),
+        ],
+    };
+    let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/src/desired/snapshots");
+    let (mut passed, mut in_use) = (0, Usage::default());
+    for entry in std::fs::read_dir(snapshots).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let content = text.splitn(3, "---\n").nth(2).unwrap();
+        let Ok(service) = serde_json::from_str::<serde_json::Value>(content) else {
+            continue;
+        };
+        let body = service["body"].to_string();
+        let request = CreateRequest::parse(body.as_bytes()).unwrap();
+        let world = World {
+            grant: &grant,
+            name: "tenant-1001-x",
+            image_id: IMAGE_ID,
+            image_volumes: &[],
+            network_id: Some(NETWORK_ID),
+            joined_container: None,
+            apparmor: &apparmor,
+            in_use,
+        };
+        let canonical = decide(&world, request);
+        let usage = canonical
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+            .usage();
+        in_use.memory += usage.memory;
+        in_use.cpu_millis += usage.cpu_millis;
+        in_use.pids += usage.pids;
+        in_use.containers += usage.containers;
+        passed += 1;
+    }
+    assert!(passed >= 6, "only {passed} services");
 }
 
 /// The two docker commands ask for the same things, so Docker gets the same bytes.

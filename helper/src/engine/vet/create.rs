@@ -16,6 +16,8 @@ mod security;
 mod tmpfs;
 pub(super) mod user;
 
+use std::fmt;
+
 use aistack_policy::{Grant, Refusal, Rule};
 use serde_json::{Value, json};
 
@@ -37,10 +39,16 @@ use user::User;
 const MAX_NAME: usize = 128;
 
 /// A create body as the caller sent it, every field known. Nothing is decided yet.
-#[derive(Debug)]
 pub struct CreateRequest {
     image: ImageRef,
     body: Body,
+}
+
+/// The environment and the command may hold secrets, so `Debug` shows the image only.
+impl fmt::Debug for CreateRequest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "CreateRequest({})", self.image)
+    }
 }
 
 impl CreateRequest {
@@ -125,7 +133,7 @@ pub struct Bind {
 }
 
 /// A container that may be made: the decision's result, and the only thing that is rendered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Canonical {
     name: String,
     base_dir: String,
@@ -141,6 +149,13 @@ pub struct Canonical {
     read_only: bool,
     limits: Limits,
     lifetime: Lifetime,
+}
+
+/// What the audit log keeps, which holds no secret.
+impl fmt::Debug for Canonical {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Canonical({})", self.audit())
+    }
 }
 
 impl Canonical {
@@ -183,7 +198,7 @@ impl Canonical {
             "image": self.image.to_string(),
             "image_id": self.image_id,
             "user": self.user.to_string(),
-            "program": self.process.program().map(shown),
+            "program": self.process.program(),
             "env": process::env_names(&self.process.env),
             "binds": self.binds().iter().map(bind).collect::<Vec<_>>(),
             "tmpfs": self.mounts.tmpfs.keys().collect::<Vec<_>>(),
@@ -295,3 +310,6 @@ pub fn container_name<'a>(grant: &Grant, name: &'a str) -> Result<&'a str, Refus
         )),
     )
 }
+
+#[cfg(test)]
+mod tests;

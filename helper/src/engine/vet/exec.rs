@@ -1,15 +1,17 @@
 //! Exec create and exec start: a create in small, as the container's own user and without
 //! privileges.
 
+use std::fmt;
+
 use aistack_policy::{Grant, Refusal, Rule};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::create::check_console_size;
-use super::create::process::{check_env, check_words, check_working_dir, env_names};
+use super::create::process::{check_env, check_words, check_working_dir, env_names, program};
 use super::create::user::User;
 use super::json::fields::{Field, Words, object};
-use super::json::{shown, value};
+use super::json::value;
 
 /// The longest text that is read and dropped, bytes.
 const MAX_DROPPED: usize = 256;
@@ -49,7 +51,7 @@ object! {
 }
 
 /// An exec that may be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the API has them one by one")]
 pub struct CanonicalExec {
     user: User,
@@ -60,6 +62,13 @@ pub struct CanonicalExec {
     env: Vec<String>,
     working_dir: String,
     cmd: Vec<String>,
+}
+
+/// What the audit log keeps, which holds no secret.
+impl fmt::Debug for CanonicalExec {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "CanonicalExec({})", self.audit())
+    }
 }
 
 /// What Docker gets.
@@ -142,7 +151,7 @@ impl CanonicalExec {
     pub fn audit(&self) -> Value {
         json!({
             "user": self.user.to_string(),
-            "program": self.cmd.first().map(|program| shown(program)),
+            "program": program(&self.cmd),
             "arguments": self.cmd.len().saturating_sub(1),
             "env": env_names(&self.env),
         })
@@ -182,3 +191,6 @@ impl ExecStart {
 fn refused(message: &str) -> Refusal {
     Refusal::new("EXEC_REFUSED", message, Rule::builtin("exec"))
 }
+
+#[cfg(test)]
+mod tests;

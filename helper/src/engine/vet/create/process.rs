@@ -101,11 +101,9 @@ impl Process {
     }
 
     /// The program that will run, as far as the request says.
-    pub(super) fn program(&self) -> Option<&str> {
-        [&self.entrypoint, &self.cmd]
-            .into_iter()
-            .flatten()
-            .find_map(|words| words.first().map(String::as_str))
+    pub(super) fn program(&self) -> Option<String> {
+        let mut commands = [&self.entrypoint, &self.cmd].into_iter().flatten();
+        commands.find_map(|words| program(words))
     }
 }
 
@@ -115,6 +113,13 @@ pub(super) fn own_labels(grant: &Grant, image: &str) -> [(&'static str, String);
         ("io.aistack.image", image.to_owned()),
         ("io.aistack.owner", grant.uid.to_string()),
     ]
+}
+
+/// The program of a command for the audit log. A first word with spaces may be a whole command
+/// line, with secrets in it.
+pub(in crate::engine::vet) fn program(words: &[String]) -> Option<String> {
+    let first = words.first()?.split_whitespace().next()?;
+    Some(shown(first))
 }
 
 /// Names of variables, never their values.

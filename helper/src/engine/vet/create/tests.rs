@@ -1,0 +1,448 @@
+//! Field by field: what is accepted becomes what, and what depends on more than the body.
+//! Refusals that a body alone earns are in `tests/corpus/hostile-create.tsv`.
+
+mod mounts;
+mod resources;
+
+use aistack_policy::{AppArmorMode, Policy};
+use serde_json::{Value, json};
+
+use super::*;
+
+const NETWORK: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
+const JOINED: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+
+fn grant() -> Grant {
+    let text = include_str!("../../../../tests/corpus/policy.toml");
+    Policy::parse(text).unwrap().grant(1001).unwrap()
+}
+
+/// Everything that a decision depends on beside the body; a test changes what it is about.
+struct Host {
+    grant: Grant,
+    volumes: Vec<String>,
+    network: Option<&'static str>,
+    joined: Option<&'static str>,
+    apparmor: HostAppArmor,
+    in_use: Usage,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            grant: grant(),
+            volumes: Vec::new(),
+            network: Some(NETWORK),
+            joined: None,
+            apparmor: HostAppArmor::default(),
+            in_use: Usage::default(),
+        }
+    }
+}
+
+impl Host {
+    fn vet(&self, body: &Value) -> Result<Canonical, Refusal> {
+        let world = World {
+            grant: &self.grant,
+            name: "tenant-1001-x",
+            image_id: "sha256:cc",
+            image_volumes: &self.volumes,
+            network_id: self.network,
+            joined_container: self.joined,
+            apparmor: &self.apparmor,
+            in_use: self.in_use,
+        };
+        decide(&world, CreateRequest::parse(body.to_string().as_bytes())?)
+    }
+
+    fn rendered(&self, body: &Value) -> Value {
+        let canonical = self
+            .vet(body)
+            .unwrap_or_else(|refusal| panic!("{body}: {refusal}"));
+        serde_json::from_slice(&canonical.render()).unwrap()
+    }
+
+    fn reason(&self, body: &Value) -> &'static str {
+        match self.vet(body) {
+            Ok(canonical) => panic!("{body} passed: {canonical:?}"),
+            Err(refusal) => refusal.reason,
+        }
+    }
+}
+
+/// A body with these fields of HostConfig.
+fn host(fields: &Value) -> Value {
+    json!({"Image": "redis", "HostConfig": fields})
+}
+
+fn with(key: &str, value: &Value) -> Value {
+    json!({"Image": "redis", key: value})
+}
+
+#[test]
+fn a_plain_body_gets_every_wall() {
+    let canonical = Host::default().vet(&json!({"Image": "redis"})).unwrap();
+    let text = String::from_utf8(canonical.render()).unwrap();
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_user_is_always_numbers_of_the_grant() {
+    for (asked, user) in [
+        ("", "1001:1001"),
+        ("1001", "1001:1001"),
+        ("1001:1001", "1001:1001"),
+        ("2001", "2001:2001"),
+        ("2001:2001", "2001:2001"),
+    ] {
+        let body = with("User", &json!(asked));
+        assert_eq!(Host::default().rendered(&body)["User"], user);
+    }
+}
+
+#[test]
+fn root_is_refused_even_where_a_grant_would_give_it() {
+    let mut host = Host::default();
+    (host.grant.uid, host.grant.gid) = (0, 0);
+    for user in ["", "0", "0:0"] {
+        let refusal = host.vet(&with("User", &json!(user))).unwrap_err();
+        assert_eq!(
+            (refusal.reason, refusal.rule.key.as_str()),
+            ("USER_REFUSED", "builtin.no-root")
+        );
+    }
+}
+
+#[test]
+fn a_refusal_names_the_rule_of_the_policy() {
+    for (body, key) in [
+        (with("User", &json!("1002")), "tenants.uids"),
+        (with("Image", &json!("quay.io/a/b")), "tenants.images"),
+        (
+            host(&json!({"CapAdd": ["SYS_ADMIN"]})),
+            "tenants.capabilities",
+        ),
+        (host(&json!({"NetworkMode": "host"})), "tenants.network"),
+        (host(&json!({"Binds": ["/:/x"]})), "tenants.base_dir"),
+        (
+            host(&json!({"PortBindings": {"1/tcp": [{"HostPort": "9"}]}})),
+            "tenants.ports",
+        ),
+        (host(&json!({"PidsLimit": 1_000_000})), "tenants.limits"),
+    ] {
+        let refusal = Host::default().vet(&body).unwrap_err();
+        assert_eq!(refusal.rule.key, key, "{refusal}");
+        assert!(refusal.rule.line.is_some(), "{refusal}");
+    }
+}
+
+#[test]
+fn capabilities_are_the_policys_in_any_spelling() {
+    for asked in [
+        json!(["NET_BIND_SERVICE"]),
+        json!(["CAP_NET_BIND_SERVICE", "net_bind_service"]),
+        json!("cap_net_bind_service"),
+    ] {
+        let rendered = Host::default().rendered(&host(&json!({"CapAdd": asked})));
+        assert_eq!(
+            rendered["HostConfig"]["CapAdd"],
+            json!(["NET_BIND_SERVICE"])
+        );
+        assert_eq!(rendered["HostConfig"]["CapDrop"], json!(["ALL"]));
+    }
+}
+
+/// Enforced, profiles loaded, policy, user; the options or the refusal.
+type Case<'a> = (
+    bool,
+    &'a [&'a str],
+    AppArmorMode,
+    &'a str,
+    Result<Value, &'a str>,
+);
+
+#[test]
+fn apparmor_is_the_tenants_profile_or_what_the_policy_allows_without() {
+    const NNP: &str = "no-new-privileges:true";
+    let both = ["ai-platform-1001", "ai-platform-openclaw-2001"];
+    let cases: [Case<'_>; 8] = [
+        (
+            true,
+            &both,
+            AppArmorMode::Required,
+            "1001",
+            Ok(json!([NNP, "apparmor=ai-platform-1001"])),
+        ),
+        (
+            true,
+            &both,
+            AppArmorMode::Required,
+            "2001",
+            Ok(json!([NNP, "apparmor=ai-platform-openclaw-2001"])),
+        ),
+        (
+            true,
+            &both[..1],
+            AppArmorMode::Required,
+            "2001",
+            Err("APPARMOR_MISSING"),
+        ),
+        (
+            true,
+            &[],
+            AppArmorMode::Required,
+            "1001",
+            Err("APPARMOR_MISSING"),
+        ),
+        (
+            false,
+            &[],
+            AppArmorMode::Required,
+            "1001",
+            Err("APPARMOR_MISSING"),
+        ),
+        (
+            true,
+            &[],
+            AppArmorMode::IfAvailable,
+            "1001",
+            Ok(json!([NNP])),
+        ),
+        (
+            false,
+            &both,
+            AppArmorMode::IfAvailable,
+            "1001",
+            Ok(json!([NNP])),
+        ),
+        (
+            true,
+            &both,
+            AppArmorMode::IfAvailable,
+            "1001",
+            Ok(json!([NNP, "apparmor=ai-platform-1001"])),
+        ),
+    ];
+    for (enabled, loaded, mode, user, expected) in cases {
+        let mut host = Host::default();
+        host.grant.apparmor = mode;
+        host.apparmor.enabled = enabled;
+        host.apparmor.loaded = loaded.iter().map(ToString::to_string).collect();
+        let body = with("User", &json!(user));
+        match expected {
+            Ok(options) => assert_eq!(host.rendered(&body)["HostConfig"]["SecurityOpt"], options),
+            Err(reason) => assert_eq!(host.reason(&body), reason),
+        }
+    }
+}
+
+#[test]
+fn the_profile_that_is_stamped_may_be_asked_for() {
+    let mut world = Host::default();
+    world.apparmor.enabled = true;
+    world.apparmor.loaded = vec!["ai-platform-1001".to_owned()];
+    let own = host(&json!({"SecurityOpt": ["apparmor=ai-platform-1001"]}));
+    assert_eq!(
+        world.vet(&own).unwrap(),
+        world.vet(&json!({"Image": "redis"})).unwrap()
+    );
+    let other = host(&json!({"SecurityOpt": ["apparmor=ai-platform-openclaw-2001"]}));
+    assert_eq!(world.reason(&other), "SECURITY_OPT_REFUSED");
+}
+
+#[test]
+fn the_network_is_the_tenants_by_its_full_id() {
+    let body = json!({
+        "Image": "redis", "HostConfig": {"NetworkMode": "aistack-1001"},
+        "NetworkingConfig": {"EndpointsConfig": {"aistack-1001": {"Aliases": ["redis", "cache"]}}},
+    });
+    let rendered = Host::default().rendered(&body);
+    assert_eq!(rendered["HostConfig"]["NetworkMode"], NETWORK);
+    let endpoints = json!({NETWORK: {"Aliases": ["redis", "cache"]}});
+    assert_eq!(rendered["NetworkingConfig"]["EndpointsConfig"], endpoints);
+}
+
+#[test]
+fn a_network_that_does_not_exist_is_said_to_be_missing() {
+    let world = Host {
+        network: None,
+        ..Host::default()
+    };
+    let refusal = world.vet(&json!({"Image": "redis"})).unwrap_err();
+    assert_eq!(refusal.reason, "NETWORK_MISSING");
+    assert!(refusal.hint.unwrap().contains("aistack init"));
+    let rendered = world.rendered(&host(&json!({"NetworkMode": "none"})));
+    assert_eq!(rendered["HostConfig"]["NetworkMode"], "none");
+    assert_eq!(rendered["NetworkingConfig"]["EndpointsConfig"], json!({}));
+}
+
+#[test]
+fn a_joined_network_is_that_of_the_container_that_was_looked_up() {
+    let body = host(&json!({"NetworkMode": "container:tenant-1001-y"}));
+    let request = CreateRequest::parse(body.to_string().as_bytes()).unwrap();
+    assert_eq!(request.joins_network_of(), Some("tenant-1001-y"));
+    assert_eq!(Host::default().reason(&body), "NETWORK_MODE_REFUSED");
+    let mut world = Host {
+        joined: Some(JOINED),
+        ..Host::default()
+    };
+    let mode = &world.rendered(&body)["HostConfig"]["NetworkMode"];
+    assert_eq!(*mode, format!("container:{JOINED}"));
+    world.network = None;
+    assert!(world.vet(&body).is_ok());
+    let other = host(&json!({"NetworkMode": "aistack-1002"}));
+    assert_eq!(world.reason(&other), "NETWORK_MODE_REFUSED");
+}
+
+#[test]
+fn ports_are_published_on_loopback_only() {
+    let rendered = Host::default().rendered(&json!({
+        "Image": "redis", "ExposedPorts": {"9/udp": {}, "7": null},
+        "HostConfig": {"PortBindings": {
+            "80": [{"HostIp": "", "HostPort": "5100"}, {"HostIp": "127.0.0.1", "HostPort": "5199"}],
+            "53/udp": [{"HostPort": "5100"}], "99/tcp": [], "98/tcp": null,
+        }},
+    }));
+    let loopback = |port: &str| json!({"HostIp": "127.0.0.1", "HostPort": port});
+    assert_eq!(
+        rendered["HostConfig"]["PortBindings"],
+        json!({"80/tcp": [loopback("5100"), loopback("5199")], "53/udp": [loopback("5100")]})
+    );
+    let exposed: Vec<&String> = rendered["ExposedPorts"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
+    assert_eq!(
+        exposed,
+        ["53/udp", "7/tcp", "80/tcp", "9/udp", "98/tcp", "99/tcp"]
+    );
+}
+
+#[test]
+fn a_command_may_be_a_list_a_word_nothing_or_empty() {
+    for (asked, rendered) in [
+        (json!(["a", ""]), json!(["a", ""])),
+        (json!("a b"), json!(["a b"])),
+        (json!([]), json!([])),
+        (Value::Null, Value::Null),
+    ] {
+        for key in ["Cmd", "Entrypoint"] {
+            let body = with(key, &asked);
+            assert_eq!(Host::default().rendered(&body)[key], rendered);
+        }
+    }
+}
+
+#[test]
+fn the_owner_is_the_last_label_and_the_image_is_told_by_name() {
+    let body = with(
+        "Labels",
+        &json!({"zz": "1", "com.docker.compose.project": "p"}),
+    );
+    let bytes = Host::default().vet(&body).unwrap().render();
+    let text = String::from_utf8(bytes).unwrap();
+    let end = "\"zz\":\"1\",\"io.aistack.image\":\"docker.io/library/redis:latest\",\
+               \"io.aistack.owner\":\"1001\"}}";
+    assert!(text.ends_with(end), "{text}");
+}
+
+#[test]
+fn health_restarts_and_stops_are_kept() {
+    let rendered = Host::default().rendered(&json!({
+        "Image": "redis", "StopSignal": "INT", "StopTimeout": 600,
+        "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 500_000_000, "Timeout": 1_000_000,
+                        "StartPeriod": 86_400_000_000_000_u64, "Retries": 3},
+        "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5},
+                       "AutoRemove": true, "Init": false, "ReadonlyRootfs": true},
+    }));
+    assert_eq!(rendered["StopSignal"], "SIGINT");
+    assert_eq!(rendered["StopTimeout"], 600);
+    assert_eq!(
+        rendered["Healthcheck"]["StartPeriod"],
+        86_400_000_000_000_u64
+    );
+    let restart = json!({"Name": "on-failure", "MaximumRetryCount": 5});
+    assert_eq!(rendered["HostConfig"]["RestartPolicy"], restart);
+    assert_eq!(rendered["HostConfig"]["AutoRemove"], true);
+    assert_eq!(rendered["HostConfig"]["Init"], false);
+    assert_eq!(rendered["HostConfig"]["ReadonlyRootfs"], true);
+}
+
+#[test]
+fn what_the_host_must_carry_has_bounds() {
+    let long = "x".repeat(140 << 10);
+    let many = |count: usize| (0..count).map(|i| format!("A{i}=b")).collect::<Vec<_>>();
+    for (key, value, reason) in [
+        ("Env", json!(many(513)), "ENV_REFUSED"),
+        ("Env", json!([format!("A={long}")]), "ENV_REFUSED"),
+        ("Cmd", json!([long]), "COMMAND_REFUSED"),
+        ("Cmd", json!(vec!["a"; 1025]), "COMMAND_REFUSED"),
+        ("Labels", json!({"a": long}), "LABELS_REFUSED"),
+        (
+            "Healthcheck",
+            json!({"Test": ["CMD-SHELL", long]}),
+            "COMMAND_REFUSED",
+        ),
+    ] {
+        assert_eq!(Host::default().reason(&with(key, &value)), reason);
+    }
+    assert!(Host::default().vet(&with("Env", &json!(many(512)))).is_ok());
+}
+
+#[test]
+fn secrets_are_neither_audited_nor_shown() {
+    let secret = "hunter2";
+    let body = json!({
+        "Image": "redis", "Env": [format!("PASSWORD={secret}")],
+        "Cmd": ["redis-server", "--requirepass", secret], "Labels": {"a": secret},
+        "Healthcheck": {"Test": ["CMD", "redis-cli", "-a", secret]},
+    });
+    let request = CreateRequest::parse(body.to_string().as_bytes()).unwrap();
+    assert!(!format!("{request:?}").contains(secret));
+    let canonical = Host::default().vet(&body).unwrap();
+    let audit = canonical.audit();
+    assert!(!audit.to_string().contains(secret), "{audit}");
+    assert!(!format!("{canonical:?}").contains(secret));
+    assert_eq!(audit["env"], json!(["PASSWORD"]));
+    assert_eq!(audit["program"], "redis-server");
+    for bad in [
+        json!(["=hunter2"]),
+        json!(["A=hunter2\0"]),
+        json!([{"hunter2": 1}]),
+    ] {
+        let refusal = Host::default().vet(&with("Env", &bad)).unwrap_err();
+        assert!(!refusal.to_string().contains(secret), "{refusal}");
+    }
+}
+
+#[test]
+fn names_are_the_tenants_and_never_ids() {
+    let grant = grant();
+    for name in ["tenant-1001-x", "tenant-1001-redis_2.old", "tenant-1001--"] {
+        assert_eq!(container_name(&grant, name).unwrap(), name);
+    }
+    let long = format!("tenant-1001-{}", "x".repeat(117));
+    for name in [
+        "",
+        "x",
+        "tenant-1001-",
+        "tenant-1001",
+        "tenant-1002-x",
+        "tenant-10011-x",
+        "/tenant-1001-x",
+        "Tenant-1001-x",
+        " tenant-1001-x",
+        "tenant-1001-x ",
+        "tenant-1001-x/y",
+        "tenant-1001-x\0",
+        "tenant-1001-é",
+        "tenant-1001-x\n",
+        "abcdef012345",
+        &long,
+    ] {
+        let refusal = container_name(&grant, name).unwrap_err();
+        assert_eq!(refusal.reason, "CONTAINER_NAME_REFUSED", "{name:?}");
+    }
+    assert!(container_name(&grant, &long[..128]).is_ok());
+}

@@ -1,0 +1,183 @@
+//! Execs: who they run as, and what reaches Docker.
+
+use aistack_policy::Policy;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn grant() -> Grant {
+    let text = include_str!("../../../../tests/corpus/policy.toml");
+    Policy::parse(text).unwrap().grant(1001).unwrap()
+}
+
+fn decide(container_user: &str, body: &Value) -> Result<CanonicalExec, Refusal> {
+    CanonicalExec::decide(&grant(), container_user, body.to_string().as_bytes())
+}
+
+#[test]
+fn an_exec_is_rendered_in_full() {
+    let exec = decide(
+        "1001:1001",
+        &json!({"Cmd": ["sh", "-c", "id"], "AttachStdout": true}),
+    );
+    let expected = r#"{"User":"1001:1001","Privileged":false,"Tty":false,"AttachStdin":false,"AttachStdout":true,"AttachStderr":false,"Env":[],"WorkingDir":"","Cmd":["sh","-c","id"]}"#;
+    assert_eq!(String::from_utf8(exec.unwrap().render()).unwrap(), expected);
+}
+
+#[test]
+fn the_user_is_the_containers_or_another_of_the_grant() {
+    for (container, asked, user) in [
+        ("1001:1001", "", "1001:1001"),
+        ("2001:2001", "", "2001:2001"),
+        ("2001:2001", "1001", "1001:1001"),
+        ("1001:1001", "2001:2001", "2001:2001"),
+    ] {
+        let exec = decide(container, &json!({"User": asked, "Cmd": ["id"]})).unwrap();
+        assert_eq!(exec.audit()["user"], user);
+    }
+}
+
+#[test]
+fn a_container_of_nobody_of_the_grant_is_not_entered() {
+    for user in [
+        "",
+        "0",
+        "0:0",
+        "root",
+        "1001",
+        "1002:1002",
+        "1001:0",
+        "01001:1001",
+    ] {
+        let refusal = decide(user, &json!({"Cmd": ["id"], "User": "1001:1001"})).unwrap_err();
+        assert_eq!(refusal.reason, "USER_REFUSED", "{user:?}");
+    }
+}
+
+#[test]
+fn bodies_are_refused_by_their_field() {
+    let mut cases = vec![
+        (
+            json!({"Cmd": ["id"], "Privileged": true}),
+            "PRIVILEGED_REFUSED",
+        ),
+        (json!({"Cmd": ["id"], "privileged": true}), "UNKNOWN_FIELD"),
+        (json!({"Cmd": ["id"], "HostConfig": {}}), "UNKNOWN_FIELD"),
+        (json!({"Cmd": []}), "EXEC_REFUSED"),
+        (json!({"Cmd": [""]}), "EXEC_REFUSED"),
+        (json!({"Cmd": null}), "EXEC_REFUSED"),
+        (json!({}), "EXEC_REFUSED"),
+        (json!(null), "EXEC_REFUSED"),
+        (json!([]), "BAD_JSON"),
+        (json!({"Cmd": ["a\0"]}), "COMMAND_REFUSED"),
+        (json!({"Cmd": ["id"], "Env": ["=x"]}), "ENV_REFUSED"),
+        (
+            json!({"Cmd": ["id"], "WorkingDir": "/proc/self/fd/7"}),
+            "WORKING_DIR_REFUSED",
+        ),
+        (
+            json!({"Cmd": ["id"], "WorkingDir": "/x/../proc"}),
+            "WORKING_DIR_REFUSED",
+        ),
+        (
+            json!({"Cmd": ["id"], "DetachKeys": "x".repeat(300)}),
+            "EXEC_REFUSED",
+        ),
+        (
+            json!({"Cmd": ["id"], "Container": "x".repeat(300)}),
+            "EXEC_REFUSED",
+        ),
+        (
+            json!({"Cmd": ["id"], "ConsoleSize": [1]}),
+            "CONSOLE_SIZE_REFUSED",
+        ),
+    ];
+    for user in [
+        "0",
+        "0:0",
+        "root",
+        "00",
+        "+0",
+        ":0",
+        "1001:0",
+        "1001:",
+        "1002",
+        "1001:1001:0",
+        " 1001",
+    ] {
+        cases.push((json!({"Cmd": ["id"], "User": user}), "USER_REFUSED"));
+    }
+    for (body, reason) in cases {
+        let refusal = decide("1001:1001", &body).unwrap_err();
+        assert_eq!(refusal.reason, reason, "{body}");
+    }
+}
+
+#[test]
+fn what_changes_nothing_is_dropped() {
+    let plain = decide("1001:1001", &json!({"Cmd": ["id"]})).unwrap();
+    let full = json!({
+        "Cmd": "id", "User": null, "Privileged": false, "Detach": true, "DetachKeys": "ctrl-a",
+        "Container": "tenant-1001-x", "ConsoleSize": [50, 200], "Env": null, "WorkingDir": "",
+    });
+    assert_eq!(decide("1001:1001", &full).unwrap(), plain);
+}
+
+#[test]
+fn arguments_and_values_are_neither_audited_nor_shown() {
+    let body = json!({"Cmd": ["psql", "hunter2"], "Env": ["PGPASSWORD=hunter2"]});
+    let exec = decide("1001:1001", &body).unwrap();
+    let audit = exec.audit();
+    let expected = json!({
+        "user": "1001:1001", "program": "psql", "arguments": 1, "env": ["PGPASSWORD"],
+    });
+    assert_eq!(audit, expected);
+    assert!(!format!("{exec:?}").contains("hunter2"));
+    let line = decide("1001:1001", &json!({"Cmd": "psql hunter2"})).unwrap();
+    assert_eq!(line.audit()["program"], "psql");
+}
+
+#[test]
+fn a_start_is_two_flags() {
+    for (body, detach, tty) in [
+        (r#"{"Detach":true,"Tty":false}"#, true, false),
+        (
+            r#"{"Tty":true,"ConsoleSize":[10,20],"OutputCapacity":null}"#,
+            false,
+            true,
+        ),
+        ("{}", false, false),
+    ] {
+        let start = ExecStart::parse(body.as_bytes()).unwrap();
+        assert_eq!(start, ExecStart { detach, tty });
+        let again = ExecStart::parse(&start.render()).unwrap();
+        assert_eq!(again, start);
+    }
+    for body in [
+        "",
+        "[]",
+        r#"{"detach":true}"#,
+        r#"{"Detach":1}"#,
+        r#"{"Detach":true,"Detach":false}"#,
+    ] {
+        assert!(ExecStart::parse(body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_exec_is_never_root_nor_privileged(user in "[0-9:+root -]{0,9}", cmd in ".{1,8}") {
+        if let Ok(exec) = decide("1001:1001", &json!({"User": user, "Cmd": [cmd]})) {
+            let rendered: Value = serde_json::from_slice(&exec.render()).unwrap();
+            prop_assert!(rendered["User"] == "1001:1001" || rendered["User"] == "2001:2001");
+            prop_assert_eq!(&rendered["Privileged"], false);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+        let _ = CanonicalExec::decide(&grant(), "1001:1001", &bytes);
+        let _ = ExecStart::parse(&bytes);
+    }
+}
