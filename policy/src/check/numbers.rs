@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Subject;
 use super::claim::{Claim, Source, What, report_clashes};
+use crate::Ipv4Subnet;
 use crate::file::{Named, Run, ServiceUids};
 use crate::report::Report;
+use crate::text::At;
 use crate::value::{Block, reserved_in};
 
 const LAST_PORT: u64 = 65_535;
@@ -216,53 +218,61 @@ pub(super) fn port_claims(subject: Subject<'_>) -> Vec<Claim> {
 
 /// Subnets lie in the pool and belong to one UID each.
 pub(super) fn subnets(subject: Subject<'_>, report: &mut Report) {
-    let document = subject.document;
-    let rule = &document.tenants.network;
+    let mut claims = formula_subnets(subject, report);
+    claims.extend(named_subnets(subject, report));
+    report_clashes(claims, subject, report);
+}
+
+fn own_subnet(named: &Named) -> Option<At<Ipv4Subnet>> {
+    named.network.as_ref()?.value.subnet
+}
+
+fn formula_subnets(subject: Subject<'_>, report: &mut Report) -> Vec<Claim> {
+    let rule = &subject.document.tenants.network;
     let pool = Block::from(rule.value.pool);
     let each = Block::size(rule.value.prefix);
     let mut claims = Vec::new();
-    let own_subnet = |named: &Named| named.network.as_ref().and_then(|n| n.value.subnet);
-    for run in document.runs(|named| own_subnet(named).is_some()) {
+    for run in subject.document.runs(|named| own_subnet(named).is_some()) {
         let claim = run.claim((pool.first, each), What::Addresses, rule.at, subject);
         if claim.high <= pool.last {
             claims.push(claim);
             continue;
         }
-        let (wanted, there) = (
-            run.place.saturating_add(run.uids.len()),
-            (pool.last - pool.first + 1) / each,
-        );
         let message = format!(
-            "the pool {} has {there} subnets of /{}, but UIDs up to {} need {wanted}",
-            rule.value.pool, rule.value.prefix, run.uids.last
+            "the pool {} has {} subnets of /{}, but UIDs up to {} need {}",
+            rule.value.pool,
+            (pool.last - pool.first + 1) / each,
+            rule.value.prefix,
+            run.uids.last,
+            run.place.saturating_add(run.uids.len())
         );
         report.error(claim.at, &claim.key(), message);
     }
-    for named in document.named.values() {
-        let Some(own) = own_subnet(named) else {
-            if document.place_of(named.uid.value).is_none() {
-                let how = "network = { subnet = \"…\" }";
-                missing(named, "network", "a subnet", how, report);
+    claims
+}
+
+fn named_subnets(subject: Subject<'_>, report: &mut Report) -> Vec<Claim> {
+    let pool = subject.document.tenants.network.value.pool;
+    let mut claims = Vec::new();
+    for named in subject.document.named.values() {
+        let uid = named.uid.value;
+        if let Some(own) = own_subnet(named) {
+            let block = Block::from(own.value);
+            if Block::from(pool).holds(block) {
+                let size = Block::size(own.value.prefix);
+                let claim = named_claim(named, block.first, size, What::Addresses, own.at);
+                claims.push(claim);
+            } else {
+                let message = format!("{} lies outside of the pool {pool}", own.value);
+                let key = format!("tenant[{uid}].network.subnet");
+                report.error(own.at, &key, message);
             }
-            continue;
-        };
-        let block = Block::from(own.value);
-        if pool.holds(block) {
-            let size = Block::size(own.value.prefix);
-            claims.push(named_claim(
-                named,
-                block.first,
-                size,
-                What::Addresses,
-                own.at,
-            ));
-        } else {
-            let message = format!("{} lies outside of the pool {}", own.value, rule.value.pool);
-            let key = format!("tenant[{}].network.subnet", named.uid.value);
-            report.error(own.at, &key, message);
+        } else if subject.document.place_of(uid).is_none() {
+            let how = "network = { subnet = \"…\" }";
+            missing(named, "network", "a subnet", how, report);
         }
     }
-    report_clashes(claims, subject, report);
+    claims
 }
 
 /// An error for a tenant outside of the ranges, which no formula reaches.
