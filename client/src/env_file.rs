@@ -131,6 +131,10 @@ impl EnvFile {
             if !assignment.value.same_literal(value) {
                 assignment.written = written;
                 assignment.value = parsed;
+                // Directly behind an unquoted value a comment would be part of it.
+                if assignment.tail.starts_with('#') {
+                    assignment.tail.insert(0, ' ');
+                }
             }
             return true;
         }

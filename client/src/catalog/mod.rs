@@ -9,7 +9,7 @@ mod template;
 mod units;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use entry::{
     CheckEntry, Database, Each, Entry, Filesystem, Health, LimitsEntry, Mounts, Owner, Port,

@@ -1,7 +1,7 @@
 use super::{Catalog, EMBEDDED};
 
 /// A complete entry; `REDIS_PASSWORD` and the rest are its own.
-const ENTRY: &str = r#"title = "A service"
+pub(crate) const ENTRY: &str = r#"title = "A service"
 image = "docker.io/library/thing:1"
 phase = "services"
 user = "tenant"

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use aistack_proto::v1::{Grant, Limits, NetworkGrant, PortRange};
+use aistack_proto::v1::{DirectoryKind, DirectoryOwner, Grant, Limits, NetworkGrant, PortRange};
 
 use super::image::ImageName;
 use super::{Check, DesiredError, Stack, stack};
@@ -57,8 +57,8 @@ pub(crate) fn grant() -> Grant {
     }
 }
 
-/// Settings as `init` makes them, under an environment.
-pub(crate) fn settings(environment: &[(&str, &str)]) -> Settings {
+/// The manifest as `init` makes it.
+fn manifest_file() -> EnvFile {
     let catalog = Catalog::embedded();
     let request = manifest::Request {
         grant: &grant(),
@@ -68,7 +68,12 @@ pub(crate) fn settings(environment: &[(&str, &str)]) -> Settings {
         occupied: &BTreeSet::new(),
     };
     let made = manifest::decide(&request, &mut |_| true, &mut |bytes| bytes.fill(0)).unwrap();
-    let file = EnvFile::parse(&made.file.render()).unwrap();
+    EnvFile::parse(&made.file.render()).unwrap()
+}
+
+/// Settings as `init` makes them, under an environment.
+pub(crate) fn settings(environment: &[(&str, &str)]) -> Settings {
+    let (file, catalog) = (manifest_file(), Catalog::embedded());
     let environment: BTreeMap<String, String> = environment
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -373,6 +378,62 @@ fn a_password_of_any_characters_stays_one_value() {
         redis
             .content
             .contains("requirepass \"a'b\\\\c\\\"d $e;\\n--\"\n")
+    );
+}
+
+/// Parts of the format that no entry of this version uses.
+#[test]
+fn a_service_with_its_own_user_logs_and_an_extension() {
+    let text = crate::catalog::tests::ENTRY
+        .replace(
+            "user = \"tenant\"",
+            "user = \"service\"\nneeds = [\"store\"]",
+        )
+        .replace("etc = ", "logs = \"/var/log/thing\"\netc = ");
+    let text = format!(
+        "{text}\n[[database]]\nprovider = \"store\"\nname = \"thing\"\n\
+         password = \"THING_PASSWORD\"\nextensions = [\"vector\"]\n"
+    );
+    let store = crate::catalog::tests::ENTRY
+        .replace("THING", "STORE")
+        .replace(":thing", ":store")
+        .replace("offset = 20", "offset = 21");
+    let catalog = Catalog::load(&[("thing", &text), ("store", &store)]).unwrap();
+    let environment = BTreeMap::from(
+        [
+            ("THING_PASSWORD", "x"),
+            ("STORE_PASSWORD", "y"),
+            ("THING_PORT", "5120"),
+            ("STORE_PORT", "5121"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    let file = manifest_file();
+    let settings = Settings::resolve(&file, &environment, |key| catalog.is_key(key)).unwrap();
+    let stack = stack(&settings, &catalog, &grant()).unwrap();
+    let thing = &stack.services[1];
+    assert_eq!(thing.body.user.as_deref(), Some("2001:2001"));
+    assert_eq!(thing.body.env.as_deref().unwrap(), ["WORD=x 2001 thing:80"]);
+    assert!(thing.provisions[0].stdin.ends_with(
+        "\\connect \"thing\"\nSET client_min_messages = warning;\nCREATE EXTENSION IF NOT EXISTS \"vector\";\n"
+    ));
+    let directories: Vec<_> = stack
+        .directories
+        .iter()
+        .filter(|directory| directory.service == "thing")
+        .map(|directory| (directory.kind(), directory.owner()))
+        .collect();
+    let owner = DirectoryOwner::Service;
+    assert_eq!(
+        directories,
+        [(DirectoryKind::Etc, owner), (DirectoryKind::Logs, owner)]
+    );
+    let mut none = grant();
+    none.service_uids.clear();
+    let errors = super::stack(&settings, &catalog, &none).unwrap_err();
+    assert!(
+        errors.iter().all(|error| error.key == "OPENCLAW_UID"),
+        "{errors:?}"
     );
 }
 

@@ -211,10 +211,34 @@ fn setting_keeps_everything_else() {
 }
 
 #[test]
+fn a_comment_directly_behind_a_value_stays_a_comment() {
+    for before in ["A=# why", "A= # why", "A='x'# why", "A=\"x\"# why"] {
+        let mut changed = file(before);
+        assert!(changed.set("A", "new", None));
+        let text = changed.render();
+        assert_eq!(file(&text).get("A"), Some("new"), "{text}");
+        assert!(text.ends_with(" # why\n"), "{text}");
+    }
+}
+
+#[test]
 fn an_empty_file_stays_empty() {
     assert_eq!(file("").render(), "");
     assert_eq!(file("\n").render(), "\n");
     assert_eq!(file("A=1").render(), "A=1\n");
+}
+
+/// What the fuzzer starts from holds without the fuzzer, too.
+#[test]
+fn the_seeds_of_the_fuzzer_hold() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/seeds/env_file");
+    let mut seeds = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        check_round_trip(&text).unwrap();
+        seeds += 1;
+    }
+    assert!(seeds >= 3);
 }
 
 proptest! {
@@ -261,6 +285,13 @@ fn check_round_trip(text: &str) -> Result<(), TestCaseError> {
         prop_assert_eq!(&rendered, &ended);
         prop_assert!(EnvFile::parse(&rendered).unwrap() == parsed);
         drop(Settings::resolve(&parsed, &BTreeMap::new(), |_| true));
+        let keys: Vec<String> = parsed.keys().map(str::to_owned).collect();
+        for key in &keys {
+            let mut changed = parsed.clone();
+            prop_assert!(changed.set(key, "new", None));
+            let read = EnvFile::parse(&changed.render()).unwrap();
+            prop_assert_eq!(read.get(key), Some("new"));
+        }
     }
     Ok(())
 }
