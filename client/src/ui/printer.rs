@@ -96,7 +96,9 @@ impl Printer {
 
     /// A line for people about what happens; nothing with `--quiet`.
     pub fn note(&self, text: &str) {
-        if !self.quiet {
+        if self.progress == Mode::Json {
+            self.event(json!({"event": "note", "text": text}));
+        } else if !self.quiet {
             self.say(text);
         }
     }
@@ -109,6 +111,9 @@ impl Printer {
 
     /// A warning.
     pub fn warn(&self, text: &str) {
+        if self.progress == Mode::Json {
+            return self.event(json!({"event": "warning", "text": text}));
+        }
         self.say(&format!(
             "{} {text}",
             self.err.paint(Tone::Notice, "warning:")
@@ -122,11 +127,22 @@ impl Printer {
         }
     }
 
-    /// Tells a failure: for people on standard error, with `--json` as the document.
+    /// Tells a failure: on standard error as text or as an event, with `--json` as the document
+    /// too.
     pub fn failure(&self, failure: &Failure) {
         if failure.what.is_empty() {
             return;
         }
+        if self.progress == Mode::Json {
+            self.event(json!({"event": "failed", "error": failure.to_json()}));
+        } else {
+            self.failure_text(failure);
+        }
+        // The exit code tells it too, so a closed pipe loses nothing.
+        drop(self.document(json!({"error": failure.to_json()})));
+    }
+
+    fn failure_text(self, failure: &Failure) {
         for report in &failure.reports {
             self.report(report);
         }
@@ -134,11 +150,8 @@ impl Printer {
             Exit::Policy => "refused:",
             _ => "error:",
         };
-        self.say(&format!(
-            "{} {}",
-            self.err.paint(Tone::Bad, label),
-            clean(&failure.what)
-        ));
+        let label = self.err.paint(Tone::Bad, label);
+        self.say(&format!("{label} {}", clean(&failure.what)));
         for cause in &failure.causes {
             let rule = cause.rule.as_ref().map(|rule| format!(" [{rule}]"));
             let rule = rule.unwrap_or_default();
@@ -146,13 +159,6 @@ impl Printer {
         }
         if let Some(next) = &failure.next {
             self.say(&format!("  next: {}", clean(next)));
-        }
-        if self.progress == Mode::Json {
-            self.event(json!({"event": "failed", "error": failure.to_json()}));
-        }
-        if self.json {
-            // The exit code tells it too, so a closed pipe loses nothing.
-            drop(self.document(json!({"error": failure.to_json()})));
         }
     }
 

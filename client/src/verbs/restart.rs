@@ -18,7 +18,7 @@ use crate::run::lock::Lock;
 use crate::run::{Context, Session};
 use crate::ui::{Progress, Word};
 use crate::verbs::args::ServicesArgs;
-use crate::verbs::{lock_wait, plan, select};
+use crate::verbs::{lock_wait, plan, select, service_names};
 
 pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
@@ -27,10 +27,12 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
     if containers.is_empty() {
         return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
     }
-    let known = containers
-        .iter()
-        .map(|container| container.service.clone())
-        .collect();
+    let mut known = service_names(&stack);
+    known.retain(|name| {
+        containers
+            .iter()
+            .any(|container| container.service == *name)
+    });
     let chosen = select(&args.services, &known)?;
     for step in plan::make(&stack, &containers, &[])?.steps {
         if let (true, Action::Replace { because }) = (chosen.contains(&step.service), &step.action)

@@ -1,0 +1,224 @@
+//! Deploying one service on a real Docker Engine: health from events, reports, the way back.
+//! Talks to the engine itself, as root; the gateway between them is tested by the journey.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed, in its helper functions too; a skipped one says so"
+)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use aistack::desired::{DesiredService, Fingerprint, LABEL_SERVICE, Phase, Provision};
+use aistack::engine::{Container, Engine, Health};
+use aistack::exit::Exit;
+use aistack::plan::Action;
+use aistack::run::configs::Previous;
+use aistack::run::deployer::Deployer;
+use aistack::run::gate::Gate;
+use aistack::run::graph::Worker;
+use aistack::ui::{Printer, Progress};
+use aistack::verbs::args::{Globals, ProgressMode};
+use bollard::models::{ContainerCreateBody, HealthConfig};
+
+const SOCKET: &str = "/run/docker.sock";
+const IMAGE: &str = "aistack-test-client:1";
+
+fn docker(arguments: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    command
+        .args(["-H", "unix:///run/docker.sock"])
+        .args(arguments);
+    command
+}
+
+/// The engine with the test's image on it, `None` (said out loud) where there is none.
+fn engine() -> Option<Engine> {
+    static READY: OnceLock<bool> = OnceLock::new();
+    let ready = READY.get_or_init(|| {
+        let answers = docker(&["version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        let answers = answers.is_ok_and(|status| status.success());
+        if answers {
+            import_image();
+        } else {
+            println!("SKIPPED: no Docker Engine answers on {SOCKET}");
+        }
+        answers
+    });
+    ready.then(|| Engine::at(Path::new(SOCKET)).unwrap())
+}
+
+/// An image of this host's own shell and what it is linked with: no registry is asked.
+fn import_image() {
+    let script = format!(
+        "set -e; files=$(for b in sh sleep cat; do command -v $b; done); \
+         libs=$(ldd $files | grep -o '/[^ ]*\\.so[^ ]*' | sort -u); \
+         tar -C / -ch $(echo $files $libs | sed 's#^/##; s# /# #g') \
+         | docker -H unix://{SOCKET} import - {IMAGE} >/dev/null"
+    );
+    let made = Command::new("sh").args(["-c", &script]).status().unwrap();
+    assert!(made.success());
+}
+
+/// Removes its container, however the test ends.
+struct Cleanup(String);
+
+impl Drop for Cleanup {
+    fn drop(&mut self) {
+        let mut remove = docker(&["rm", "-f", &self.0]);
+        drop(remove.stdout(Stdio::null()).stderr(Stdio::null()).status());
+    }
+}
+
+/// A service that runs `script`; its probe is `probe`.
+fn service(name: &str, script: &str, probe: &str) -> DesiredService {
+    let second = 1_000_000_000;
+    let words = |words: &[&str]| Some(words.iter().map(|&word| word.to_owned()).collect());
+    DesiredService {
+        name: name.to_owned(),
+        phase: Phase::Services,
+        container: format!("aistack-test-client-{}-{name}", std::process::id()),
+        image: IMAGE.to_owned(),
+        needs: Vec::new(),
+        body: ContainerCreateBody {
+            image: Some(IMAGE.to_owned()),
+            cmd: words(&["/usr/bin/sh", "-c", script]),
+            labels: Some(HashMap::from([(LABEL_SERVICE.to_owned(), name.to_owned())])),
+            healthcheck: Some(HealthConfig {
+                test: words(&["CMD", "/usr/bin/sh", "-c", probe]),
+                interval: Some(second),
+                timeout: Some(second),
+                retries: Some(2),
+                ..HealthConfig::default()
+            }),
+            stop_timeout: Some(1),
+            ..ContainerCreateBody::default()
+        },
+        fingerprint: Fingerprint::default(),
+        start_timeout: Duration::from_secs(30),
+        provisions: Vec::new(),
+        endpoints: Vec::new(),
+        checks: Vec::new(),
+    }
+}
+
+async fn deployer(engine: &Engine, service: &DesiredService, action: Action) -> Deployer {
+    let printer = Printer::new(&Globals {
+        progress: ProgressMode::Quiet,
+        ..Globals::default()
+    });
+    let name = service.name.clone();
+    let containers = engine.list().await.unwrap();
+    let own = containers
+        .into_iter()
+        .find(|container: &Container| container.name == service.container);
+    Deployer {
+        engine: engine.clone(),
+        gate: Gate::open(engine),
+        services: BTreeMap::from([(name.clone(), service.clone())]),
+        actions: BTreeMap::from([(name.clone(), action)]),
+        containers: own.into_iter().map(|own| (name.clone(), own)).collect(),
+        previous_configs: Previous::new(),
+        progress: Progress::new(printer),
+    }
+}
+
+const FOREVER: &str = "echo ready; exec /usr/bin/sleep 1000";
+
+#[tokio::test]
+async fn a_service_is_done_when_it_is_healthy_and_its_output_is_read() {
+    let Some(engine) = engine() else { return };
+    let service = service("well", FOREVER, "echo fine");
+    let _cleanup = Cleanup(service.container.clone());
+    let deployer = deployer(&engine, &service, Action::Create).await;
+    deployer.work("well").await.unwrap();
+    let inspection = engine.inspect(&service.container).await.unwrap();
+    assert_eq!(inspection.health, Health::Healthy);
+    assert_eq!(engine.last_log_lines(&inspection.id, 5).await, ["ready"]);
+
+    let command = ["/usr/bin/cat"].map(str::to_owned);
+    let said = engine.exec(&inspection.id, &command, "over\nstdin\n").await;
+    let said = said.unwrap();
+    assert_eq!((said.code, said.text.as_str()), (0, "over\nstdin\n"));
+    let command = ["/usr/bin/sh", "-c", "exit 7"].map(str::to_owned);
+    let said = engine.exec(&inspection.id, &command, "").await.unwrap();
+    assert_eq!(said.code, 7);
+}
+
+#[tokio::test]
+async fn a_service_that_exits_is_told_at_once_with_its_code_and_log() {
+    let Some(engine) = engine() else { return };
+    let script = "echo starting; sleep 1; echo 'open /data/x: Permission denied'; exit 3";
+    let mut service = service("exits", script, "exit 0");
+    service.body.healthcheck = service.body.healthcheck.map(|health| HealthConfig {
+        interval: Some(20_000_000_000),
+        ..health
+    });
+    let _cleanup = Cleanup(service.container.clone());
+    let deployer = deployer(&engine, &service, Action::Create).await;
+    let began = Instant::now();
+    let report = deployer.work("exits").await.unwrap_err();
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "not told in time"
+    );
+    assert_eq!((report.exit, report.exit_code), (Exit::NotHealthy, Some(3)));
+    assert_eq!(report.log.len(), 2);
+    assert!(report.cause.unwrap().contains("another user"));
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_become_healthy_is_taken_back() {
+    let Some(engine) = engine() else { return };
+    let good = service("change", FOREVER, "exit 0");
+    let _cleanup = Cleanup(good.container.clone());
+    let first = deployer(&engine, &good, Action::Create).await;
+    first.work("change").await.unwrap();
+
+    let bad = service("change", FOREVER, "echo 'no answer'; exit 1");
+    let replace = Action::Replace {
+        because: vec!["health".to_owned()],
+    };
+    let second = deployer(&engine, &bad, replace).await;
+    let report = second.work("change").await.unwrap_err();
+    assert!(report.problem.contains("unhealthy"), "{}", report.problem);
+    assert_eq!(report.probe.as_deref().map(str::trim), Some("no answer"));
+    assert!(report.restored, "what ran before does not run again");
+    let now = engine.inspect(&good.container).await.unwrap();
+    assert_eq!(now.health, Health::Healthy);
+    let probe = now.config.healthcheck.unwrap().test.unwrap();
+    assert_eq!(probe.last().map(String::as_str), Some("exit 0"));
+}
+
+#[tokio::test]
+async fn what_a_provider_cannot_make_stops_the_service_and_hides_its_input() {
+    let Some(engine) = engine() else { return };
+    let provider = service("provider", FOREVER, "exit 0");
+    let _provider = Cleanup(provider.container.clone());
+    let created = deployer(&engine, &provider, Action::Create).await;
+    created.work("provider").await.unwrap();
+
+    let mut needy = service("needy", FOREVER, "exit 0");
+    let _needy = Cleanup(needy.container.clone());
+    let script = "cat; exit 5";
+    needy.provisions = vec![Provision {
+        provider: "provider".to_owned(),
+        title: "database x".to_owned(),
+        command: ["/usr/bin/sh", "-c", script].map(str::to_owned).into(),
+        stdin: "password 0123456789abcdef0123\n".to_owned(),
+    }];
+    let mut create = deployer(&engine, &needy, Action::Create).await;
+    create.services.insert("provider".to_owned(), provider);
+    let report = create.work("needy").await.unwrap_err();
+    assert_eq!(
+        report.problem,
+        "could not prepare database x in provider: exit code 5"
+    );
+}
