@@ -151,6 +151,25 @@ async fn a_torn_last_line_is_cut_off_and_said() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_cut_off_anywhere_goes_on_with_a_whole_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Audit::open(dir.path(), "helper").unwrap();
+    let open = audit.intent(intent(1001)).await.unwrap();
+    open.finish(Outcome::Done).await.unwrap();
+    let whole = std::fs::read(log_of(dir.path())).unwrap();
+    for length in (0..=whole.len()).step_by(11) {
+        let copy = tempfile::tempdir().unwrap();
+        write_log(copy.path(), &whole[..length]);
+        let audit = Audit::open(copy.path(), "helper").unwrap();
+        audit.stop().await.unwrap();
+        verify(&log_of(copy.path())).unwrap();
+        let records = records(copy.path());
+        let count = |event: &str| records.iter().filter(|r| r["event"] == event).count();
+        assert_eq!(count("intent"), count("outcome"), "cut off at {length}");
+    }
+}
+
+#[tokio::test]
 async fn one_changed_byte_anywhere_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let audit = Audit::open(dir.path(), "helper").unwrap();
