@@ -220,38 +220,10 @@ fn keys_of(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
 
 /// Every name in every template has a value where it stands.
 fn templates(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
-    let mut check = |template: &Template, place: Place| {
+    for (place, template) in placed(entry) {
         for name in template.names() {
             if let Some(why) = unknown(catalog, entry, name, place) {
                 found.push((format!("{name}}}"), format!("`${{{name}}}`: {why}")));
-            }
-        }
-    };
-    for template in entry.config.values() {
-        check(template, Place::Config);
-    }
-    for template in [&entry.each.site, &entry.each.scrape].into_iter().flatten() {
-        check(template, Place::Each);
-    }
-    let plain = entry
-        .command
-        .iter()
-        .chain(entry.environment.values())
-        .chain(&entry.health.command);
-    for template in plain {
-        check(template, Place::Plain);
-    }
-    for asked in &entry.checks {
-        match asked {
-            CheckEntry::Http { header, .. } => {
-                if let Some((_, template)) = header {
-                    check(template, Place::Plain);
-                }
-            }
-            CheckEntry::Exec { command, stdin, .. } => {
-                for template in command.iter().chain(stdin) {
-                    check(template, Place::Plain);
-                }
             }
         }
     }
@@ -259,7 +231,8 @@ fn templates(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
         if let CheckEntry::Http { port, .. } = asked
             && !entry.ports.iter().any(|own| own.key == *port)
         {
-            found.push((port.clone(), format!("{port:?} is no port of this service")));
+            let message = format!("{port:?} is no port of this service");
+            found.push((format!("{port:?}"), message));
         }
     }
     for database in &entry.databases {
@@ -268,6 +241,35 @@ fn templates(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
             found.push((database.password.clone(), message));
         }
     }
+}
+
+/// Every template of an entry.
+fn placed(entry: &Entry) -> Vec<(Place, &Template)> {
+    let mut plain: Vec<&Template> = entry
+        .command
+        .iter()
+        .chain(entry.environment.values())
+        .chain(&entry.health.command)
+        .collect();
+    for asked in &entry.checks {
+        match asked {
+            CheckEntry::Http { header, .. } => {
+                plain.extend(header.iter().map(|(_, template)| template));
+            }
+            CheckEntry::Exec { command, stdin, .. } => plain.extend(command.iter().chain(stdin)),
+        }
+    }
+    let each = [&entry.each.site, &entry.each.scrape].into_iter().flatten();
+    let plain = plain.into_iter().map(|template| (Place::Plain, template));
+    plain
+        .chain(
+            entry
+                .config
+                .values()
+                .map(|template| (Place::Config, template)),
+        )
+        .chain(each.map(|template| (Place::Each, template)))
+        .collect()
 }
 
 /// Where a template stands.

@@ -10,8 +10,8 @@ use bollard::models::{
 
 use super::{Fingerprint, LABEL_FINGERPRINT, LABEL_SERVICE};
 
-/// Everything about a container that its fingerprint is made of.
-#[derive(Debug, Clone, Default)]
+/// Everything about a container that its fingerprint is made of. Holds secrets, so it has no `Debug`.
+#[derive(Clone, Default)]
 pub(super) struct Container {
     pub(super) service: String,
     pub(super) image: String,

@@ -5,6 +5,8 @@ mod fingerprint;
 mod granted;
 pub mod image;
 mod names;
+mod provision;
+mod reach;
 mod service;
 
 #[cfg(test)]
@@ -57,7 +59,7 @@ impl std::fmt::Debug for ConfigFile {
 }
 
 /// One service as it should run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DesiredService {
     /// Catalog name, e.g. `postgres`.
     pub name: String,
@@ -81,6 +83,19 @@ pub struct DesiredService {
     pub endpoints: Vec<Endpoint>,
     /// What `validate` asks it.
     pub checks: Vec<Check>,
+}
+
+/// The body's environment holds secrets, so `Debug` leaves it out.
+impl std::fmt::Debug for DesiredService {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("DesiredService")
+            .field("name", &self.name)
+            .field("container", &self.container)
+            .field("image", &self.image)
+            .field("needs", &self.needs)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Headings of a deploy; edges decide the order.

@@ -7,8 +7,10 @@ use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
 use super::body::Container;
 use super::image::ImageName;
 use super::names::Scope;
-use super::{Check, ConfigFile, DesiredError, DesiredService, Endpoint, Provision, World, mistake};
-use crate::catalog::{CheckEntry, Database, Entry, Owner, Rotation};
+use super::provision::provisions;
+use super::reach::{checks, endpoints};
+use super::{ConfigFile, DesiredError, DesiredService, World, mistake};
+use crate::catalog::{Entry, Owner, Rotation};
 use crate::desired::Phase;
 
 /// What one entry adds to the stack.
@@ -218,139 +220,4 @@ fn needs(world: &World<'_>, entry: &Entry) -> Vec<String> {
         needs.extend(sites.map(|other| other.name.clone()));
     }
     needs
-}
-
-fn provisions(world: &World<'_>, entry: &Entry) -> Result<Vec<Provision>, DesiredError> {
-    let mut provisions = Vec::new();
-    for database in &entry.databases {
-        let password = world.setting(&database.password)?;
-        provisions.push(Provision {
-            provider: database.provider.clone(),
-            title: format!("database {}", database.name),
-            command: psql(),
-            stdin: database_sql(database, password),
-        });
-    }
-    Ok(provisions)
-}
-
-/// Over loopback, where the image asks its own superuser for no password.
-fn psql() -> Vec<String> {
-    let words = "psql -X -q -h 127.0.0.1 -U postgres -d postgres -v ON_ERROR_STOP=1";
-    words.split(' ').map(str::to_owned).collect()
-}
-
-/// Makes role and database where they are missing and sets the password. Neither the server's log
-/// nor an error message gets to see the statement with the password.
-fn database_sql(database: &Database, password: &str) -> String {
-    use std::fmt::Write as _;
-
-    let name = &database.name;
-    let literal = sql_literal(password);
-    let mut sql = format!(
-        "\\set VERBOSITY terse\n\
-         SET log_min_error_statement = panic;\n\
-         SET log_statement = 'none';\n\
-         SELECT 'CREATE ROLE \"{name}\" LOGIN' WHERE NOT EXISTS \
-         (SELECT FROM pg_roles WHERE rolname = '{name}') \\gexec\n\
-         ALTER ROLE \"{name}\" WITH LOGIN PASSWORD {literal};\n\
-         SELECT 'CREATE DATABASE \"{name}\" OWNER \"{name}\"' WHERE NOT EXISTS \
-         (SELECT FROM pg_database WHERE datname = '{name}') \\gexec\n"
-    );
-    if !database.extensions.is_empty() {
-        let _ = writeln!(
-            sql,
-            "\\connect \"{name}\"\nSET client_min_messages = warning;"
-        );
-    }
-    for extension in &database.extensions {
-        let _ = writeln!(sql, "CREATE EXTENSION IF NOT EXISTS \"{extension}\";");
-    }
-    sql
-}
-
-/// A string constant of SQL for any text, whatever `standard_conforming_strings` says.
-fn sql_literal(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('\'', "''");
-    format!("E'{escaped}'")
-}
-
-/// Its own ports, and its host name behind the proxy.
-fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError> {
-    let Scope { world, entry, .. } = scope;
-    let mut endpoints = Vec::new();
-    for port in &entry.ports {
-        endpoints.push(Endpoint {
-            scheme: port.scheme.clone(),
-            host: world.setting("LOCALHOST")?.to_owned(),
-            port: world.port(&port.key)?,
-            proxied: false,
-        });
-    }
-    if entry.site.is_some()
-        && let Some(key) = world.catalog.proxy_port("https")
-    {
-        endpoints.push(Endpoint {
-            scheme: "https".to_owned(),
-            host: scope.public_host(entry)?,
-            port: world.port(key)?,
-            proxied: true,
-        });
-    }
-    Ok(endpoints)
-}
-
-/// Its own checks, and for a service with a site one through the proxy.
-fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
-    let Scope { world, entry, .. } = scope;
-    let mut checks = Vec::new();
-    for asked in &entry.checks {
-        checks.push(match asked {
-            CheckEntry::Http {
-                title,
-                port,
-                path,
-                header,
-                expect,
-            } => Check::Http {
-                title: title.clone(),
-                port: world.port(port)?,
-                host: None,
-                path: path.clone(),
-                header: match header {
-                    Some((name, value)) => Some((name.clone(), scope.render(value)?)),
-                    None => None,
-                },
-                expect: expect.clone(),
-            },
-            CheckEntry::Exec {
-                title,
-                command,
-                stdin,
-                expect,
-            } => Check::Exec {
-                title: title.clone(),
-                command: scope.render_all(command)?,
-                stdin: match stdin {
-                    Some(stdin) => scope.render(stdin)?,
-                    None => String::new(),
-                },
-                expect: expect.clone(),
-            },
-        });
-    }
-    if let Some(site) = &entry.site
-        && let Some(key) = world.catalog.proxy_port("http")
-    {
-        let host = scope.public_host(entry)?;
-        checks.push(Check::Http {
-            title: format!("answers through the proxy as {host}"),
-            port: world.port(key)?,
-            host: Some(host),
-            path: site.check.clone(),
-            header: None,
-            expect: vec![200],
-        });
-    }
-    Ok(checks)
 }

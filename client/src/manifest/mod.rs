@@ -18,8 +18,8 @@ use aistack_proto::v1::Grant;
 use crate::catalog::Catalog;
 use crate::env_file::EnvFile;
 
-/// Everything that decides what the manifest says.
-#[derive(Debug, Clone, Copy)]
+/// Everything that decides what the manifest says. Overrides may be secrets, so it has no `Debug`.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// What the policy gives.
     pub grant: &'a Grant,
