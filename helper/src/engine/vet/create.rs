@@ -69,11 +69,16 @@ impl CreateRequest {
         &self.image
     }
 
-    /// The container reference of `NetworkMode: "container:<reference>"`, where there is one; the
-    /// server resolves it among the caller's own containers before the decision.
+    /// The container reference of `NetworkMode: "container:<reference>"`, where there is one that
+    /// can be a name or an id; the server resolves it among the caller's own containers before the
+    /// decision.
     #[must_use]
     pub fn joins_network_of(&self) -> Option<&str> {
-        self.body.host.network_mode.strip_prefix("container:")
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        let mode = self.body.host.network_mode.as_str();
+        mode.strip_prefix("container:")
+            .filter(|reference| (1..=MAX_NAME).contains(&reference.len()))
+            .filter(|reference| reference.bytes().all(plain))
     }
 }
 
@@ -200,6 +205,7 @@ impl Canonical {
             "user": self.user.to_string(),
             "program": self.process.program(),
             "env": process::env_names(&self.process.env),
+            "env_count": self.process.env.len(),
             "binds": self.binds().iter().map(bind).collect::<Vec<_>>(),
             "tmpfs": self.mounts.tmpfs.keys().collect::<Vec<_>>(),
             "network": network,

@@ -19,7 +19,8 @@ pub const MAX_BODY: usize = 256 << 10;
 /// The deepest nesting of objects and lists; a create body has 6.
 pub const MAX_DEPTH: usize = 32;
 
-/// Reads one JSON value into a closed type (`deny_unknown_fields`).
+/// Reads one JSON value into a closed type (`deny_unknown_fields`). Serde takes a list of values
+/// for a struct, which Go does not: what comes of it is still only the type's own fields.
 ///
 /// # Errors
 /// `BAD_JSON` for anything that Go's decoder and ours could read differently: duplicate keys

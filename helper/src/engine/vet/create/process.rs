@@ -122,15 +122,15 @@ pub(in crate::engine::vet) fn program(words: &[String]) -> Option<String> {
     Some(shown(first))
 }
 
-/// Names of variables, never their values.
-pub(in crate::engine::vet) fn env_names(env: &[String]) -> Vec<&str> {
-    env.iter()
-        .map(|variable| {
-            variable
-                .split_once('=')
-                .map_or(variable.as_str(), |(name, _)| name)
-        })
-        .collect()
+/// Names of variables for the audit log, never their values, and no more than fit one line.
+pub(in crate::engine::vet) fn env_names(env: &[String]) -> Vec<String> {
+    const MOST: usize = 64;
+    let names = env.iter().map(|variable| shown(env_name(variable)));
+    names.take(MOST).collect()
+}
+
+fn env_name(variable: &str) -> &str {
+    variable.split_once('=').map_or(variable, |(name, _)| name)
 }
 
 /// Bounds of an environment. Messages say which variable by its index: values may be secrets.
@@ -144,9 +144,7 @@ pub(in crate::engine::vet) fn check_env(env: &[String]) -> Result<(), Refusal> {
         variable.is_empty()
             || variable.starts_with('=')
             || variable.contains('\0')
-            || env_names(std::slice::from_ref(variable))
-                .iter()
-                .any(|name| name.chars().any(char::is_control))
+            || env_name(variable).chars().any(char::is_control)
     };
     match env.iter().position(malformed) {
         None => Ok(()),

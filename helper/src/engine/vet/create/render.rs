@@ -172,7 +172,8 @@ struct Endpoint<'a> {
     aliases: &'a [String],
 }
 
-/// The body's bytes. Serialising these types cannot fail: every map has text for keys.
+/// The body's bytes. Serialising these types cannot fail, as every map has text for keys; if it
+/// did, Docker would refuse the empty body.
 pub(super) fn body(canonical: &Canonical) -> Vec<u8> {
     let process = &canonical.process;
     let own = canonical
@@ -206,10 +207,7 @@ pub(super) fn body(canonical: &Canonical) -> Vec<u8> {
         networking_config: networking(&canonical.network),
         labels: Pairs(labels.chain(own).collect()),
     };
-    let mut bytes = Vec::new();
-    let written = body.serialize(&mut serde_json::Serializer::new(&mut bytes));
-    debug_assert!(written.is_ok(), "the body's types have text for keys");
-    bytes
+    serde_json::to_vec(&body).unwrap_or_default()
 }
 
 fn host(canonical: &Canonical) -> Host<'_> {

@@ -282,6 +282,18 @@ fn a_joined_network_is_that_of_the_container_that_was_looked_up() {
     let request = CreateRequest::parse(body.to_string().as_bytes()).unwrap();
     assert_eq!(request.joins_network_of(), Some("tenant-1001-y"));
     assert_eq!(Host::default().reason(&body), "NETWORK_MODE_REFUSED");
+    for other in [
+        "container:",
+        "container:a/b",
+        "container:a b",
+        "container:a?x=y",
+        "host",
+        "",
+    ] {
+        let body = host(&json!({"NetworkMode": other})).to_string();
+        let request = CreateRequest::parse(body.as_bytes()).unwrap();
+        assert_eq!(request.joins_network_of(), None, "{other}");
+    }
     let mut world = Host {
         joined: Some(JOINED),
         ..Host::default()

@@ -130,7 +130,7 @@ fn arguments_and_values_are_neither_audited_nor_shown() {
     let exec = decide("1001:1001", &body).unwrap();
     let audit = exec.audit();
     let expected = json!({
-        "user": "1001:1001", "program": "psql", "arguments": 1, "env": ["PGPASSWORD"],
+        "user": "1001:1001", "program": "psql", "arguments": 1, "env": ["PGPASSWORD"], "env_count": 1,
     });
     assert_eq!(audit, expected);
     assert!(!format!("{exec:?}").contains("hunter2"));
