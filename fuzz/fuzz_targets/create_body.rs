@@ -1,0 +1,24 @@
+//! Any bytes get an answer from the gateway's judges of bodies, and whatever is accepted keeps every
+//! wall in what Docker would read.
+#![no_main]
+
+use aistack_helper::engine::vet::exec::{CanonicalExec, ExecStart};
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../helper/tests/vet_corpus_walls/mod.rs"]
+mod walls;
+
+fuzz_target!(|body: &[u8]| {
+    let grant = walls::grant();
+    if let Ok(canonical) = walls::vet(&grant, body) {
+        walls::check_walls(&grant, &walls::go_reads(&canonical.render()));
+    }
+    if let Ok(exec) = CanonicalExec::decide(&grant, "1001:1001", body) {
+        let read = walls::go_reads(&exec.render());
+        assert!(read["user"] == "1001:1001" || read["user"] == "2001:2001");
+        assert_eq!(read["privileged"], false);
+    }
+    if let Ok(start) = ExecStart::parse(body) {
+        assert_eq!(ExecStart::parse(&start.render()), Ok(start));
+    }
+});
