@@ -7,3 +7,4 @@ pub mod create;
 pub mod exec;
 pub mod image;
 pub mod json;
+pub mod target;

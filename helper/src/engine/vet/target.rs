@@ -1,0 +1,397 @@
+//! The request line: which of the offered endpoints a caller means. Everything else is refused
+//! without contacting Docker.
+//!
+//! The raw bytes are matched, never a decoded path: a path with a percent sign, an empty segment or
+//! a dot segment is no path here. What goes to Docker is rendered from [`Endpoint`] under one
+//! fixed API version.
+
+mod container;
+mod filters;
+mod query;
+
+use aistack_policy::{Refusal, Rule};
+
+pub use container::{ContainerCall, LogsQuery};
+pub use filters::Filters;
+use query::Query;
+
+use super::image::{ImageRef, Version};
+use super::json::shown;
+
+/// The API versions that a caller may put before a path; all mean the same here.
+const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 24..=41;
+
+/// The longest request target, bytes.
+const MAX_TARGET: usize = 8 << 10;
+
+/// The longest reference to a container, exec or network, bytes.
+const MAX_REFERENCE: usize = 128;
+
+/// One call of the Docker Engine API that the gateway offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `GET|HEAD /_ping`
+    Ping,
+    /// `GET /version`
+    Version,
+    /// `GET /info`
+    Info,
+    /// `GET /events`
+    Events {
+        /// Unix time, or empty.
+        since: String,
+        /// Unix time, or empty.
+        until: String,
+        /// The caller's own filters.
+        filters: Filters,
+    },
+    /// `GET /containers/json`
+    ListContainers {
+        /// Stopped ones too.
+        all: bool,
+        /// The newest so many.
+        limit: Option<u32>,
+        /// The caller's own filters.
+        filters: Filters,
+    },
+    /// `POST /containers/create`
+    CreateContainer {
+        /// As the caller wrote it, empty when it did not.
+        name: String,
+    },
+    /// Everything below `/containers/<reference>`.
+    Container {
+        /// A name, id or start of an id; not resolved.
+        reference: String,
+        /// What to do with it.
+        call: ContainerCall,
+    },
+    /// `POST /exec/<id>/start`
+    StartExec {
+        /// Full id.
+        id: String,
+    },
+    /// `GET /exec/<id>/json`
+    InspectExec {
+        /// Full id.
+        id: String,
+    },
+    /// `POST /exec/<id>/resize`
+    ResizeExec {
+        /// Full id.
+        id: String,
+        /// Height, characters.
+        height: u32,
+        /// Width, characters.
+        width: u32,
+    },
+    /// `GET /images/json`
+    ListImages {
+        /// The caller's own filters.
+        filters: Filters,
+    },
+    /// `GET /images/<name>/json`
+    InspectImage {
+        /// Normalised.
+        image: ImageRef,
+    },
+    /// `POST /images/create`
+    PullImage {
+        /// Normalised.
+        image: ImageRef,
+    },
+    /// `GET /networks`
+    ListNetworks,
+    /// `GET /networks/<reference>`
+    InspectNetwork {
+        /// A name or full id.
+        reference: String,
+    },
+    /// `GET /volumes`: there are none.
+    ListVolumes,
+}
+
+impl Endpoint {
+    /// Reads a request line's method and target.
+    ///
+    /// # Errors
+    /// `BAD_TARGET` and `BAD_QUERY` for what cannot be read in one way only, `ENDPOINT_REFUSED` for
+    /// what is not offered.
+    pub fn parse(method: &str, target: &str) -> Result<Self, Refusal> {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, query),
+            None => (target, ""),
+        };
+        if target.len() > MAX_TARGET {
+            return Err(bad_target("it is longer than 8 KiB"));
+        }
+        let segments = segments(path)?;
+        let mut query = Query::parse(query)?;
+        let endpoint = match (method, segments.as_slice()) {
+            ("GET" | "HEAD", ["_ping"]) => Self::Ping,
+            ("GET", ["version"]) => Self::Version,
+            ("GET", ["info"]) => Self::Info,
+            ("GET", ["events"]) => Self::Events {
+                since: query.time("since")?,
+                until: query.time("until")?,
+                filters: Filters::parse(&query.take("filters"), filters::EVENTS)?,
+            },
+            ("GET", ["networks"]) => {
+                query.take("filters");
+                Self::ListNetworks
+            }
+            ("GET", ["networks", reference]) => {
+                query.drop_bool("verbose")?;
+                query.literal("scope", &["", "local"])?;
+                Self::InspectNetwork {
+                    reference: self::reference(reference)?,
+                }
+            }
+            ("GET", ["volumes"]) => {
+                query.take("filters");
+                Self::ListVolumes
+            }
+            (_, ["containers", rest @ ..]) => containers(method, path, rest, &mut query)?,
+            (_, ["exec", id, action]) => exec(method, path, id, action, &mut query)?,
+            (_, ["images", rest @ ..]) => images(method, path, rest, &mut query)?,
+            _ => return Err(not_offered(method, path)),
+        };
+        query.finish()?;
+        Ok(endpoint)
+    }
+
+    /// The name of the operation in the audit log, for calls that change something or reach into
+    /// a container; `None` for those that only read.
+    #[must_use]
+    pub fn audited(&self) -> Option<&'static str> {
+        match self {
+            Self::CreateContainer { .. } => Some("container.create"),
+            Self::Container { call, .. } => call.audited(),
+            Self::StartExec { .. } => Some("exec.start"),
+            Self::PullImage { .. } => Some("image.pull"),
+            Self::Ping
+            | Self::Version
+            | Self::Info
+            | Self::Events { .. }
+            | Self::ListContainers { .. }
+            | Self::InspectExec { .. }
+            | Self::ResizeExec { .. }
+            | Self::ListImages { .. }
+            | Self::InspectImage { .. }
+            | Self::ListNetworks
+            | Self::InspectNetwork { .. }
+            | Self::ListVolumes => None,
+        }
+    }
+
+    /// True when the request has a body.
+    #[must_use]
+    pub fn has_body(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateContainer { .. }
+                | Self::StartExec { .. }
+                | Self::Container {
+                    call: ContainerCall::CreateExec,
+                    ..
+                }
+        )
+    }
+
+    /// True when the connection may become a stream of bytes.
+    #[must_use]
+    pub fn may_upgrade(&self) -> bool {
+        matches!(
+            self,
+            Self::StartExec { .. }
+                | Self::Container {
+                    call: ContainerCall::Attach { .. },
+                    ..
+                }
+        )
+    }
+}
+
+/// The segments of a path without its version. Bytes are compared as they came.
+fn segments(path: &str) -> Result<Vec<&str>, Refusal> {
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'.' | b'-' | b':' | b'@')
+    };
+    let below = path
+        .strip_prefix('/')
+        .ok_or_else(|| bad_target("it does not start with /"))?;
+    if !below.bytes().all(plain) {
+        return Err(bad_target(
+            "the path has characters other than letters, digits and / _ . - : @",
+        ));
+    }
+    let mut segments: Vec<&str> = below.split('/').collect();
+    if segments.iter().any(|part| matches!(*part, "" | "." | "..")) {
+        return Err(bad_target("the path has an empty or a dot segment"));
+    }
+    if segments.first().is_some_and(|first| is_version(first)) {
+        segments.remove(0);
+    }
+    Ok(segments)
+}
+
+/// `v1.24` to `v1.41`, written in this way only.
+fn is_version(segment: &str) -> bool {
+    segment
+        .strip_prefix("v1.")
+        .filter(|minor| minor.len() == 2)
+        .and_then(|minor| minor.parse().ok())
+        .is_some_and(|minor| MINOR_VERSIONS.contains(&minor))
+}
+
+fn containers(
+    method: &str,
+    path: &str,
+    rest: &[&str],
+    query: &mut Query,
+) -> Result<Endpoint, Refusal> {
+    match (method, rest) {
+        ("GET", ["json"]) => {
+            query.must_be_false("size")?;
+            Ok(Endpoint::ListContainers {
+                all: query.bool("all")?,
+                limit: query.limit("limit")?,
+                filters: Filters::parse(&query.take("filters"), filters::CONTAINERS)?,
+            })
+        }
+        ("POST", ["create"]) => {
+            query.literal("platform", &["", "linux"])?;
+            Ok(Endpoint::CreateContainer {
+                name: query.take("name"),
+            })
+        }
+        (_, [reference, action @ ..]) => {
+            let call = ContainerCall::parse(method, action, query)?
+                .ok_or_else(|| not_offered(method, path))?;
+            Ok(Endpoint::Container {
+                reference: self::reference(reference)?,
+                call,
+            })
+        }
+        _ => Err(not_offered(method, path)),
+    }
+}
+
+fn exec(
+    method: &str,
+    path: &str,
+    id: &str,
+    action: &str,
+    query: &mut Query,
+) -> Result<Endpoint, Refusal> {
+    let id = full_id(id)?;
+    match (method, action) {
+        ("POST", "start") => Ok(Endpoint::StartExec { id }),
+        ("GET", "json") => Ok(Endpoint::InspectExec { id }),
+        ("POST", "resize") => Ok(Endpoint::ResizeExec {
+            id,
+            height: query.number("h")?.unwrap_or(0),
+            width: query.number("w")?.unwrap_or(0),
+        }),
+        _ => Err(not_offered(method, path)),
+    }
+}
+
+fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<Endpoint, Refusal> {
+    match (method, rest) {
+        ("GET", ["json"]) => {
+            for name in ["all", "digests", "shared-size", "manifests"] {
+                query.drop_bool(name)?;
+            }
+            Ok(Endpoint::ListImages {
+                filters: Filters::parse(&query.take("filters"), filters::IMAGES)?,
+            })
+        }
+        ("POST", ["create"]) => {
+            for name in [
+                "fromSrc",
+                "repo",
+                "message",
+                "changes",
+                "platform",
+                "inputImage",
+            ] {
+                query.literal(name, &[""])?;
+            }
+            Ok(Endpoint::PullImage {
+                image: pulled(&query.take("fromImage"), &query.take("tag"))?,
+            })
+        }
+        ("GET", [name @ .., "json"]) if !name.is_empty() => {
+            query.literal("platform", &[""])?;
+            query.drop_bool("manifests")?;
+            Ok(Endpoint::InspectImage {
+                image: ImageRef::parse(&name.join("/"))?,
+            })
+        }
+        _ => Err(not_offered(method, path)),
+    }
+}
+
+/// Docker takes the tag from `tag`, and from `fromImage` where that is empty.
+fn pulled(from: &str, tag: &str) -> Result<ImageRef, Refusal> {
+    let image = ImageRef::parse(from)?;
+    if tag.is_empty() {
+        return Ok(image);
+    }
+    let separator = if tag.contains(':') { '@' } else { ':' };
+    let together = ImageRef::parse(&format!("{}{separator}{tag}", image.repository))?;
+    let says_itself = match &image.version {
+        Version::Tag(own) => own == "latest" && !from.ends_with(":latest"),
+        Version::Digest(_) => false,
+    };
+    if says_itself || image == together {
+        return Ok(together);
+    }
+    Err(bad_query("fromImage and tag name two different images"))
+}
+
+/// A name, an id or the start of one.
+fn reference(text: &str) -> Result<String, Refusal> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    if text.len() <= MAX_REFERENCE && text.bytes().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(bad_target("it names nothing that can exist"))
+}
+
+fn full_id(text: &str) -> Result<String, Refusal> {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if text.len() == 64 && text.bytes().all(hex) {
+        return Ok(text.to_owned());
+    }
+    Err(bad_target("an exec is named by its full id"))
+}
+
+pub(super) fn not_offered(method: &str, path: &str) -> Refusal {
+    Refusal::new(
+        "ENDPOINT_REFUSED",
+        format!(
+            "the endpoint {} {} is not offered",
+            shown(method),
+            shown(path)
+        ),
+        Rule::builtin("endpoints"),
+    )
+}
+
+fn bad_target(why: &str) -> Refusal {
+    Refusal::new(
+        "BAD_TARGET",
+        format!("the request's target cannot be read: {why}"),
+        Rule::builtin("strict-target"),
+    )
+}
+
+fn bad_query(why: &str) -> Refusal {
+    Refusal::new(
+        "BAD_QUERY",
+        format!("the request's query cannot be read: {why}"),
+        Rule::builtin("strict-query"),
+    )
+}
