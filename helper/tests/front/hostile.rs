@@ -89,7 +89,7 @@ async fn three_hundred_idle_connections_of_one_uid_keep_nobody_out() {
         "300 idle connections: {open} kept, another UID answered in {takes:?}, {busy} ticks of CPU in 1 s"
     );
     assert_eq!(open, 8);
-    assert!(takes < Duration::from_secs(2), "{takes:?}");
+    assert!(takes < Duration::from_secs(5), "{takes:?}");
     assert!(
         busy < 50,
         "the daemon turns without pause: {busy} ticks in a second"
@@ -113,7 +113,7 @@ async fn strangers_in_numbers_keep_no_tenant_out_and_are_answered_again_afterwar
         .filter_map(|s| is_open(s).then_some(()))
         .count();
     assert_eq!(open, 16);
-    assert!(takes < Duration::from_secs(2), "{takes:?}");
+    assert!(takes < Duration::from_secs(5), "{takes:?}");
     drop(idle);
     std::thread::sleep(Duration::from_millis(200));
     let mut client = world.client(STRANGER).await;
@@ -171,14 +171,14 @@ async fn a_flood_of_connections_slows_others_down_but_keeps_nobody_out() {
     let connections = flood.join().unwrap();
     println!("{connections} connections of one UID; another one waited {slowest:?} at most");
     assert!(connections > 100);
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(10), "{slowest:?}");
 }
 
 #[tokio::test]
 async fn the_uid_of_nobody_in_particular_is_not_answered() {
     let Some(world) = World::start() else { return };
     let stream = connect_as(65534, &world.socket()).unwrap();
-    closed_after(stream, Duration::from_secs(2));
+    closed_after(stream, Duration::from_secs(4));
 }
 
 #[test]
@@ -187,14 +187,14 @@ fn a_connection_that_does_not_speak_is_closed() {
     let silent = connect_as(A, &world.socket()).unwrap();
     let mut partial = connect_as(A, &world.socket()).unwrap();
     partial.write_all(&PREFACE[..20]).unwrap();
-    let limit = Duration::from_secs(10);
+    let limit = Duration::from_secs(20);
     let silent = std::thread::spawn(move || closed_after(silent, limit));
     let partial = closed_after(partial, limit);
     let silent = silent.join().unwrap();
     println!("silent connection closed after {silent:?}, half a preface after {partial:?}");
     for time in [silent, partial] {
         assert!(
-            time > Duration::from_secs(4) && time < Duration::from_secs(8),
+            time > Duration::from_secs(4) && time < Duration::from_secs(15),
             "{time:?}"
         );
     }
@@ -212,12 +212,12 @@ async fn bytes_that_are_no_http2_end_the_connection_and_nothing_else() {
     for bytes in garbage {
         let mut stream = connect_as(A, &world.socket()).unwrap();
         stream.write_all(bytes).unwrap();
-        closed_after(stream, Duration::from_secs(8));
+        closed_after(stream, Duration::from_secs(20));
     }
     let mut stream = connect_as(A, &world.socket()).unwrap();
     stream.write_all(PREFACE).unwrap();
     stream.write_all(&[0xff; 64]).unwrap();
-    closed_after(stream, Duration::from_secs(8));
+    closed_after(stream, Duration::from_secs(20));
     whoami_takes(&world, A).await;
 }
 
@@ -360,6 +360,6 @@ async fn a_connection_grows_old_in_order_and_a_silent_one_is_cut_off() {
     assert_eq!(late.code(), Code::Unavailable, "{late:?}");
     let silent = silent.await.unwrap();
     println!("a silent HTTP/2 connection was cut off after {silent:?}");
-    assert!(silent < Duration::from_secs(4), "{silent:?}");
+    assert!(silent < Duration::from_secs(8), "{silent:?}");
     server.abort();
 }

@@ -6,8 +6,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, prints what it measured and says what it skips"
+    reason = "a test fails by panicking"
 )]
 
 mod calls;
