@@ -16,7 +16,7 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 
-pub use container::{Container, Health, Inspection};
+pub use container::{Container, Health, Inspection, LABEL_IMAGE};
 pub use error::EngineError;
 pub use exec::ExecOutput;
 pub use images::PullProgress;

@@ -10,6 +10,10 @@ use bollard::models::{
 use crate::desired::{Fingerprint, LABEL_FINGERPRINT, LABEL_SERVICE};
 use crate::plan::{Observed, ObservedService, State};
 
+/// Label that the gateway stamps with the image reference of the request: it makes containers
+/// from image ids, so that a tag that moves in between changes nothing.
+pub const LABEL_IMAGE: &str = "io.aistack.image";
+
 /// One container as Docker lists it.
 #[derive(Debug, Clone)]
 pub struct Container {
@@ -55,7 +59,11 @@ impl Container {
                 .and_then(|names| names.into_iter().next())
                 .map(|name| name.trim_start_matches('/').to_owned())?,
             service,
-            image: summary.image.unwrap_or_default(),
+            image: labels
+                .get(LABEL_IMAGE)
+                .cloned()
+                .or(summary.image)
+                .unwrap_or_default(),
             plan_state: plan_state(state, &status),
             state: state.to_string(),
             status,

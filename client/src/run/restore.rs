@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, Mount};
 
-use crate::engine::Inspection;
+use crate::engine::{Inspection, LABEL_IMAGE};
 
 /// Labels under this prefix are the gateway's; it refuses them in a request.
 const RESERVED_LABELS: &str = "io.aistack.";
@@ -14,14 +14,11 @@ const RESERVED_LABELS: &str = "io.aistack.";
 #[must_use]
 pub fn create_body(before: &Inspection, desired: &ContainerCreateBody) -> ContainerCreateBody {
     let config = before.config.clone();
-    let labels: HashMap<String, String> = config
-        .labels
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|(key, _)| !key.starts_with(RESERVED_LABELS))
-        .collect();
+    let mut labels = config.labels.unwrap_or_default();
+    let image = labels.get(LABEL_IMAGE).cloned().or(config.image);
+    labels.retain(|key, _| !key.starts_with(RESERVED_LABELS));
     let mut body = ContainerCreateBody {
-        image: config.image,
+        image,
         env: config.env,
         cmd: config.cmd,
         entrypoint: config.entrypoint,
@@ -35,10 +32,11 @@ pub fn create_body(before: &Inspection, desired: &ContainerCreateBody) -> Contai
         let old = before.host_config.clone();
         host.port_bindings = old.port_bindings;
         host.binds = old.binds.filter(|binds| !binds.is_empty());
-        host.mounts = old.mounts;
-        host.tmpfs = old.tmpfs;
+        host.mounts = old
+            .mounts
+            .map(|mounts| mounts.into_iter().map(plain).collect());
+        host.tmpfs = old.tmpfs.map(without_owner);
         host.memory = old.memory;
-        host.memory_swap = old.memory_swap;
         host.nano_cpus = old.nano_cpus;
         host.pids_limit = old.pids_limit;
         host.restart_policy = old.restart_policy;
@@ -46,6 +44,30 @@ pub fn create_body(before: &Inspection, desired: &ContainerCreateBody) -> Contai
         host.shm_size = old.shm_size;
     }
     body
+}
+
+/// A mount as a client asks for it: the options in it are the gateway's.
+fn plain(mount: Mount) -> Mount {
+    Mount {
+        target: mount.target,
+        source: mount.source,
+        typ: mount.typ,
+        read_only: mount.read_only,
+        ..Mount::default()
+    }
+}
+
+/// The gateway gives every tmpfs to the container's user itself.
+fn without_owner(tmpfs: HashMap<String, String>) -> HashMap<String, String> {
+    let owner = |option: &&str| option.starts_with("uid=") || option.starts_with("gid=");
+    let kept = |options: String| {
+        let kept: Vec<&str> = options.split(',').filter(|option| !owner(option)).collect();
+        kept.join(",")
+    };
+    tmpfs
+        .into_iter()
+        .map(|(target, options)| (target, kept(options)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -60,7 +82,9 @@ mod tests {
         let labels = HashMap::from([
             ("aistack.service".to_owned(), "redis".to_owned()),
             ("io.aistack.owner".to_owned(), "1001".to_owned()),
+            (LABEL_IMAGE.to_owned(), "redis:1".to_owned()),
         ]);
+        let tmpfs = "rw,nosuid,uid=1001,gid=1001,mode=1777".to_owned();
         let before = Inspection {
             id: "abc".to_owned(),
             running: true,
@@ -72,12 +96,13 @@ mod tests {
             health: Health::Healthy,
             probe: None,
             config: ContainerConfig {
-                image: Some("redis:1".to_owned()),
+                image: Some("sha256:00ff".to_owned()),
                 labels: Some(labels),
                 ..ContainerConfig::default()
             },
             host_config: HostConfig {
                 memory: Some(1 << 20),
+                tmpfs: Some(HashMap::from([("/tmp".to_owned(), tmpfs)])),
                 security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
                 ..HostConfig::default()
             },
@@ -98,5 +123,6 @@ mod tests {
         assert_eq!(host.memory, Some(1 << 20));
         assert_eq!(host.network_mode.as_deref(), Some("mine"));
         assert_eq!(host.security_opt, None);
+        assert_eq!(host.tmpfs.unwrap()["/tmp"], "rw,nosuid,mode=1777");
     }
 }
