@@ -115,7 +115,7 @@ fn limits_are_sums_with_numbers() {
         [
             "[tenants.limits (policy.toml:9)] limits: the services need 7.7 GiB of memory, and the policy gives 4.0 GiB",
             "[tenants.limits (policy.toml:9)] limits: the services need 4.00 CPUs, and the policy gives 1.50 CPUs",
-            "[tenants.limits (policy.toml:9)] limits: the services need 1344 processes, and the policy gives 100 processes",
+            "[tenants.limits (policy.toml:9)] limits: the services need 1408 processes, and the policy gives 100 processes",
             "[tenants.limits (policy.toml:9)] limits: the services need 7 containers, and the policy gives 3 containers",
         ]
     );
