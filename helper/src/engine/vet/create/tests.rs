@@ -1,6 +1,7 @@
 //! Field by field: what is accepted becomes what, and what depends on more than the body.
 //! Refusals that a body alone earns are in `tests/corpus/hostile-create.tsv`.
 
+mod fields;
 mod mounts;
 mod resources;
 

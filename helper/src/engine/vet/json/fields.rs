@@ -191,6 +191,13 @@ macro_rules! object {
             $( pub(super) $field: $kind, )*
         }
 
+        #[cfg(test)]
+        impl $name {
+            /// Keys that are read, and keys that must be unset.
+            #[allow(dead_code, reason = "small objects are tested through their owners")]
+            pub(super) const KEYS: [&[&str]; 2] = [&[$( $key, )*], &[$( $( $zero, )+ )*]];
+        }
+
         impl $crate::engine::vet::json::fields::Field for $name {
             fn read(path: &str, value: serde_json::Value) -> Result<Self, aistack_policy::Refusal> {
                 use $crate::engine::vet::json::fields as json;
