@@ -71,8 +71,8 @@ pub enum ManifestError {
     /// New secrets would lock existing data out.
     #[error(
         "the data of {} was made with secrets that the manifest does not have, and new ones would \
-         not open it; restore the old .env (or give the old values with --set), or change the \
-         secret inside the service first and give the new value with --set, or destroy the data \
+         not open it; restore the old .env (or give the old values with --secret-file), or change the secret \
+         inside the service first and give the new value with --secret-file, or destroy the data \
          by emptying its directory",
         list(.lost)
     )]

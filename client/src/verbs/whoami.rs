@@ -114,33 +114,38 @@ fn document(session: &Session) -> Value {
     let state = session.who.network.clone().unwrap_or_default();
     let apparmor = session.who.apparmor.clone().unwrap_or_default();
     json!({
-        "uid": grant.uid,
-        "gid": grant.gid,
-        "name": grant.name,
-        "base_dir": grant.base_dir,
-        "domain": grant.domain,
-        "network": {
-            "name": network.name, "subnet": network.subnet, "gateway": network.gateway,
-            "bridge": network.bridge, "exists": state.exists,
+        "grant": {
+            "uid": grant.uid,
+            "gid": grant.gid,
+            "name": grant.name,
+            "base_dir": grant.base_dir,
+            "domain": grant.domain,
+            "network": {
+                "name": network.name, "subnet": network.subnet, "gateway": network.gateway,
+                "bridge": network.bridge,
+            },
+            "ports": {"first": ports.first, "count": ports.count},
+            "service_uids": grant.service_uids,
+            "platform_profile": grant.platform_profile,
+            "openclaw_profile": grant.openclaw_profile,
+            "capabilities": grant.capabilities,
+            "images": grant.images,
+            "limits": {
+                "memory_bytes": limits.memory_bytes, "cpu_millis": limits.cpu_millis,
+                "pids": limits.pids, "containers": limits.containers,
+            },
+            "container_prefix": grant.container_prefix,
+            "rules": grant.rules,
         },
-        "ports": {"first": ports.first, "count": ports.count},
-        "service_uids": grant.service_uids,
         "volume": {
             "mounted": volume.mounted, "total_bytes": volume.total_bytes,
             "available_bytes": volume.available_bytes,
         },
+        "network": {"exists": state.exists, "id": state.id},
         "apparmor": {
             "kernel_enabled": apparmor.kernel_enabled,
             "profiles_loaded": apparmor.profiles_loaded, "summary": apparmor.summary,
         },
-        "capabilities": grant.capabilities,
-        "images": grant.images,
-        "limits": {
-            "memory_bytes": limits.memory_bytes, "cpu_millis": limits.cpu_millis,
-            "pids": limits.pids, "containers": limits.containers,
-        },
-        "container_prefix": grant.container_prefix,
-        "rules": grant.rules,
         "warnings": session.who.warnings,
         "helper_version": session.who.helper_version,
         "policy_digest": session.who.policy_digest,
