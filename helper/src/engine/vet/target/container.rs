@@ -1,0 +1,281 @@
+//! What can be done with one container, and how Docker is asked for it.
+
+use aistack_policy::Refusal;
+use http::Method;
+
+use super::super::json::shown;
+use super::bad_query;
+use super::query::{Query, encode};
+
+/// Signals that may be sent (signal(7)); the names Docker knows, without `SIG`.
+const SIGNALS: &[&str] = &[
+    "HUP", "INT", "QUIT", "ABRT", "KILL", "USR1", "USR2", "PIPE", "ALRM", "TERM", "CONT", "STOP",
+    "TSTP", "TTIN", "TTOU", "WINCH", "IO", "PWR",
+];
+
+/// The longest time that a stop may wait, seconds.
+const MAX_STOP: u32 = 600;
+
+/// One call on one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // each is the endpoint of its name, with that endpoint's parameters
+pub enum ContainerCall {
+    Inspect,
+    Logs(LogsQuery),
+    Stats { stream: bool, one_shot: bool },
+    Top,
+    Start,
+    Stop { seconds: Option<u32> },
+    Restart { seconds: Option<u32> },
+    Kill { signal: &'static str },
+    Wait { condition: &'static str },
+    Remove { force: bool, volumes: bool },
+    Rename { name: String },
+    Resize { height: u32, width: u32 },
+    Attach { query: String },
+    CreateExec,
+}
+
+/// Parameters of the log endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the API has them one by one")]
+#[allow(missing_docs)] // as the API names them
+pub struct LogsQuery {
+    pub follow: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    pub timestamps: bool,
+    pub since: String,
+    pub until: String,
+    pub tail: Option<u32>,
+}
+
+impl ContainerCall {
+    /// The call behind `/containers/<reference>/`; `None` when it is not offered.
+    pub(super) fn parse(
+        method: &str,
+        action: &[&str],
+        query: &mut Query,
+    ) -> Result<Option<Self>, Refusal> {
+        Ok(Some(match (method, action) {
+            ("GET", ["json"]) => {
+                query.must_be_false("size")?;
+                Self::Inspect
+            }
+            ("GET", ["logs"]) => Self::Logs(LogsQuery::parse(query)?),
+            ("GET", ["stats"]) => Self::Stats {
+                stream: query.bool_or("stream", true)?,
+                one_shot: query.bool("one-shot")?,
+            },
+            ("GET", ["top"]) => {
+                // `ps` runs on the host, as root, with these arguments.
+                query.literal("ps_args", &["", "-ef"])?;
+                Self::Top
+            }
+            ("POST", ["start"]) => {
+                detach_keys(query)?;
+                Self::Start
+            }
+            ("POST", ["stop"]) => Self::Stop {
+                seconds: seconds(query)?,
+            },
+            ("POST", ["restart"]) => Self::Restart {
+                seconds: seconds(query)?,
+            },
+            ("POST", ["kill"]) => Self::Kill {
+                signal: signal(&query.take("signal"))?,
+            },
+            ("POST", ["wait"]) => Self::Wait {
+                condition: condition(&query.take("condition"))?,
+            },
+            ("DELETE", []) => {
+                query.must_be_false("link")?;
+                Self::Remove {
+                    force: query.bool("force")?,
+                    volumes: query.bool("v")?,
+                }
+            }
+            ("POST", ["rename"]) => Self::Rename {
+                name: query.take("name"),
+            },
+            ("POST", ["resize"]) => Self::Resize {
+                height: query.number("h")?.unwrap_or(0),
+                width: query.number("w")?.unwrap_or(0),
+            },
+            ("POST", ["attach"]) => Self::Attach {
+                query: attach(query)?,
+            },
+            ("POST", ["exec"]) => Self::CreateExec,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The name of the operation in the audit log, where there is one.
+    pub(super) fn audited(&self) -> Option<&'static str> {
+        match self {
+            Self::Start => Some("container.start"),
+            Self::Stop { .. } => Some("container.stop"),
+            Self::Restart { .. } => Some("container.restart"),
+            Self::Kill { .. } => Some("container.kill"),
+            Self::Remove { .. } => Some("container.remove"),
+            Self::Rename { .. } => Some("container.rename"),
+            Self::Attach { .. } => Some("container.attach"),
+            Self::CreateExec => Some("exec.create"),
+            Self::Inspect
+            | Self::Logs(_)
+            | Self::Stats { .. }
+            | Self::Top
+            | Self::Wait { .. }
+            | Self::Resize { .. } => None,
+        }
+    }
+
+    /// How Docker is asked, for the container with this full id.
+    #[must_use]
+    pub fn upstream(&self, id: &str) -> (Method, String) {
+        let below = format!("/containers/{id}");
+        match self {
+            Self::Inspect => (Method::GET, format!("{below}/json")),
+            Self::Logs(query) => (Method::GET, format!("{below}/logs?{}", query.render())),
+            Self::Stats { stream, one_shot } => (
+                Method::GET,
+                format!("{below}/stats?stream={stream}&one-shot={one_shot}"),
+            ),
+            Self::Top => (Method::GET, format!("{below}/top?ps_args=-ef")),
+            Self::Start => (Method::POST, format!("{below}/start")),
+            Self::Stop { seconds } => (Method::POST, timed(&format!("{below}/stop"), *seconds)),
+            Self::Restart { seconds } => {
+                (Method::POST, timed(&format!("{below}/restart"), *seconds))
+            }
+            Self::Kill { signal } => (Method::POST, format!("{below}/kill?signal=SIG{signal}")),
+            Self::Wait { condition } => {
+                (Method::POST, format!("{below}/wait?condition={condition}"))
+            }
+            Self::Remove { force, volumes } => {
+                (Method::DELETE, format!("{below}?force={force}&v={volumes}"))
+            }
+            Self::Rename { name } => (
+                Method::POST,
+                format!("{below}/rename?name={}", encode(name)),
+            ),
+            Self::Resize { height, width } => {
+                (Method::POST, format!("{below}/resize?h={height}&w={width}"))
+            }
+            Self::Attach { query } => (Method::POST, format!("{below}/attach?{query}")),
+            Self::CreateExec => (Method::POST, format!("{below}/exec")),
+        }
+    }
+}
+
+impl LogsQuery {
+    fn parse(query: &mut Query) -> Result<Self, Refusal> {
+        query.must_be_false("details")?;
+        Ok(Self {
+            follow: query.bool("follow")?,
+            stdout: query.bool("stdout")?,
+            stderr: query.bool("stderr")?,
+            timestamps: query.bool("timestamps")?,
+            since: query.time("since")?,
+            until: query.time("until")?,
+            tail: tail(query)?,
+        })
+    }
+
+    fn render(&self) -> String {
+        let Self {
+            follow,
+            stdout,
+            stderr,
+            timestamps,
+            since,
+            until,
+            tail,
+        } = self;
+        let tail = tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
+        let or_zero = |time: &String| {
+            if time.is_empty() {
+                "0".to_owned()
+            } else {
+                time.clone()
+            }
+        };
+        format!(
+            "follow={follow}&stdout={stdout}&stderr={stderr}&timestamps={timestamps}\
+             &since={}&until={}&tail={tail}",
+            or_zero(since),
+            or_zero(until)
+        )
+    }
+}
+
+fn tail(query: &mut Query) -> Result<Option<u32>, Refusal> {
+    let text = query.take("tail");
+    if matches!(text.as_str(), "" | "all" | "-1") {
+        return Ok(None);
+    }
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let lines = text.parse().ok().filter(|_| digits);
+    lines
+        .map(Some)
+        .ok_or_else(|| bad_query("tail is neither all nor a number"))
+}
+
+fn timed(path: &str, seconds: Option<u32>) -> String {
+    seconds.map_or_else(|| path.to_owned(), |seconds| format!("{path}?t={seconds}"))
+}
+
+fn seconds(query: &mut Query) -> Result<Option<u32>, Refusal> {
+    let seconds = query.number("t")?;
+    if seconds.is_some_and(|seconds| seconds > MAX_STOP) {
+        return Err(bad_query(&format!("t is more than {MAX_STOP} seconds")));
+    }
+    Ok(seconds)
+}
+
+fn signal(text: &str) -> Result<&'static str, Refusal> {
+    let name = match text {
+        "" | "9" => "KILL",
+        "1" => "HUP",
+        "2" => "INT",
+        "3" => "QUIT",
+        "10" => "USR1",
+        "12" => "USR2",
+        "15" => "TERM",
+        other => other.strip_prefix("SIG").unwrap_or(other),
+    };
+    let known = SIGNALS.iter().find(|known| **known == name);
+    known
+        .copied()
+        .ok_or_else(|| bad_query(&format!("\"{}\" is not a signal", shown(text))))
+}
+
+fn condition(text: &str) -> Result<&'static str, Refusal> {
+    match text {
+        "" | "not-running" => Ok("not-running"),
+        "next-exit" => Ok("next-exit"),
+        "removed" => Ok("removed"),
+        _ => Err(bad_query("the condition is not known")),
+    }
+}
+
+fn attach(query: &mut Query) -> Result<String, Refusal> {
+    let mut parts = Vec::new();
+    for name in ["logs", "stream", "stdin", "stdout", "stderr"] {
+        parts.push(format!("{name}={}", query.bool(name)?));
+    }
+    parts.push(format!("detachKeys={}", encode(&detach_keys(query)?)));
+    Ok(parts.join("&"))
+}
+
+/// `ctrl-p,ctrl-q` and the like.
+fn detach_keys(query: &mut Query) -> Result<String, Refusal> {
+    let keys = query.take("detachKeys");
+    let plain = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b',' | b'@' | b'[' | b']' | b'^' | b'_' | b'\\')
+    };
+    if keys.len() <= 64 && keys.bytes().all(plain) {
+        return Ok(keys);
+    }
+    Err(bad_query("detachKeys are not keys"))
+}

@@ -1,0 +1,164 @@
+//! A query string, read once: no key twice, every key known, every value typed.
+
+use std::collections::BTreeMap;
+
+use aistack_policy::Refusal;
+
+use super::super::json::shown;
+use super::bad_query;
+
+/// Parameters of a request, at most.
+const MAX_PARAMETERS: usize = 32;
+
+/// What is left of a query. Each value is taken by its name; what nobody took is refused at the end.
+#[derive(Debug)]
+pub(super) struct Query {
+    values: BTreeMap<String, String>,
+}
+
+impl Query {
+    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+        let mut values = BTreeMap::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let key = decode(key)?;
+            if values.insert(key.clone(), decode(value)?).is_some() {
+                return Err(bad_query(&format!("\"{}\" is there twice", shown(&key))));
+            }
+            if values.len() > MAX_PARAMETERS {
+                return Err(bad_query("it has too many parameters"));
+            }
+        }
+        Ok(Self { values })
+    }
+
+    /// A value as it is, empty when it is absent.
+    pub(super) fn take(&mut self, name: &str) -> String {
+        self.values.remove(name).unwrap_or_default()
+    }
+
+    /// Docker takes everything for true but the empty text, 0, no, false and none; here it must be
+    /// one of the usual words.
+    pub(super) fn bool(&mut self, name: &str) -> Result<bool, Refusal> {
+        self.bool_or(name, false)
+    }
+
+    /// As [`Query::bool`], with what an absent value means.
+    pub(super) fn bool_or(&mut self, name: &str, absent: bool) -> Result<bool, Refusal> {
+        match self.take(name).as_str() {
+            "" => Ok(absent),
+            "0" | "false" | "False" => Ok(false),
+            "1" | "true" | "True" => Ok(true),
+            _ => Err(bad_query(&format!("{name} is neither true nor false"))),
+        }
+    }
+
+    /// A switch that is read and changes nothing.
+    pub(super) fn drop_bool(&mut self, name: &str) -> Result<(), Refusal> {
+        self.bool(name).map(drop)
+    }
+
+    pub(super) fn must_be_false(&mut self, name: &str) -> Result<(), Refusal> {
+        if self.bool(name)? {
+            return Err(bad_query(&format!("{name} is not offered")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<u32>, Refusal> {
+        let text = self.take(name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|_| digits);
+        number
+            .map(Some)
+            .ok_or_else(|| bad_query(&format!("{name} is not a number")))
+    }
+
+    /// A number where -1 and 0 mean "all".
+    pub(super) fn limit(&mut self, name: &str) -> Result<Option<u32>, Refusal> {
+        if self.values.get(name).is_some_and(|value| value == "-1") {
+            self.take(name);
+            return Ok(None);
+        }
+        Ok(self.number(name)?.filter(|limit| *limit > 0))
+    }
+
+    /// A Unix time: digits, with an optional fraction.
+    pub(super) fn time(&mut self, name: &str) -> Result<String, Refusal> {
+        let text = self.take(name);
+        let (seconds, fraction) = text.split_once('.').unwrap_or((&text, "0"));
+        let digits = |part: &str| {
+            (1..=20).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        if text.is_empty() || digits(seconds) && digits(fraction) {
+            return Ok(text);
+        }
+        Err(bad_query(&format!("{name} is not a Unix time")))
+    }
+
+    /// One of a few words.
+    pub(super) fn literal(&mut self, name: &str, allowed: &[&str]) -> Result<String, Refusal> {
+        let text = self.take(name);
+        if allowed.contains(&text.as_str()) {
+            return Ok(text);
+        }
+        Err(bad_query(&format!(
+            "{name}=\"{}\" is not offered",
+            shown(&text)
+        )))
+    }
+
+    pub(super) fn finish(self) -> Result<(), Refusal> {
+        match self.values.keys().next() {
+            None => Ok(()),
+            Some(name) => Err(bad_query(&format!(
+                "the parameter \"{}\" is not known here",
+                shown(name)
+            ))),
+        }
+    }
+}
+
+/// Percent-decodes one part; what it says is text without control characters.
+fn decode(part: &str) -> Result<String, Refusal> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => hex_pair(rest.next(), rest.next())
+                .ok_or_else(|| bad_query("it has a broken percent encoding"))?,
+            b';' => return Err(bad_query("it has a semicolon")),
+            0x21..=0x7e => byte,
+            _ => return Err(bad_query("it has characters that must be encoded")),
+        });
+    }
+    let text = String::from_utf8(bytes).map_err(|_| bad_query("it is not UTF-8"))?;
+    if text.chars().any(char::is_control) {
+        return Err(bad_query("it has a control character"));
+    }
+    Ok(text)
+}
+
+fn hex_pair(high: Option<u8>, low: Option<u8>) -> Option<u8> {
+    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+/// Percent-encodes a value for a query of our own.
+pub(in crate::engine) fn encode(text: &str) -> String {
+    use std::fmt::Write;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
