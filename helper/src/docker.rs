@@ -55,6 +55,20 @@ impl DockerError {
     }
 }
 
+impl DockerError {
+    /// Docker's own error in an answer that is none of success.
+    pub async fn of(answer: Response<Incoming>) -> Self {
+        let status = answer.status();
+        match whole(answer).await {
+            Ok(body) => Self::Refused {
+                status,
+                message: message_of(&body),
+            },
+            Err(error) => error,
+        }
+    }
+}
+
 impl Docker {
     /// A Docker Engine at `socket`; nothing is opened yet.
     #[must_use]
@@ -135,20 +149,16 @@ impl Docker {
         body: Bytes,
     ) -> Result<Bytes, DockerError> {
         let answer = self.send(method, path_and_query, &[], body).await?;
-        let status = answer.status();
-        let bytes = Limited::new(answer.into_body(), MAX_ANSWER)
-            .collect()
-            .await
-            .map_err(broke)?
-            .to_bytes();
-        if status.as_u16() < 300 {
-            return Ok(bytes);
+        if answer.status().as_u16() >= 300 {
+            return Err(DockerError::of(answer).await);
         }
-        Err(DockerError::Refused {
-            status,
-            message: message_of(&bytes),
-        })
+        whole(answer).await
     }
+}
+
+async fn whole(answer: Response<Incoming>) -> Result<Bytes, DockerError> {
+    let body = Limited::new(answer.into_body(), MAX_ANSWER);
+    Ok(body.collect().await.map_err(broke)?.to_bytes())
 }
 
 /// Docker's errors are `{"message": "…"}`.

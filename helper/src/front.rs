@@ -4,11 +4,9 @@
 //! method from a closed list. Only then is the message parsed. An operation that changes something
 //! runs alone for its UID, in a task of its own, between its two audit records.
 
-mod apparmor;
 mod calls;
 mod choke;
 mod codec;
-mod locks;
 mod method;
 mod perform;
 mod serve;
@@ -22,8 +20,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use self::choke::Rates;
-use self::locks::Locks;
 use crate::audit::Audit;
+use crate::locks::Locks;
 use crate::ops::Ops;
 use crate::policy_store::PolicyStore;
 

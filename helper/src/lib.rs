@@ -9,12 +9,14 @@
 
 pub mod accept;
 pub mod admin;
+mod apparmor;
 pub mod audit;
 pub mod daemon;
 pub mod docker;
 pub mod engine;
 pub mod front;
 mod hex;
+mod locks;
 pub mod mount;
 pub mod ops;
 pub mod own_dir;

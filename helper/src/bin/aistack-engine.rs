@@ -1,2 +1,116 @@
-//! (to be written)
-fn main() {}
+//! `aistack-engine`: the vetted Docker Engine API, one socket for all tenants.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use aistack_helper::accept::Bounds;
+use aistack_helper::audit::Audit;
+use aistack_helper::daemon::{self, Signals};
+use aistack_helper::docker::Docker;
+use aistack_helper::engine::gateway::Gateway;
+use aistack_helper::engine::serve;
+use aistack_helper::policy_store::PolicyStore;
+use aistack_helper::sandbox;
+use clap::{Args, Parser, Subcommand};
+
+/// Two for each connection, and a reserve.
+const MAX_FILES: u64 = 4096;
+/// Everybody may connect; the policy says who is answered.
+const SOCKET_MODE: u32 = 0o666;
+
+/// Gives the tenants that a policy names a vetted subset of the Docker Engine API. Run it as a user
+/// of its own in group docker, without any capability.
+#[derive(Debug, Parser)]
+#[command(name = "aistack-engine", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The policy file; it and every directory above it must be root's alone.
+    #[arg(long, value_name = "FILE", default_value = "/etc/aistack/policy.toml")]
+    policy: PathBuf,
+    /// The socket to listen on, unless systemd passes one.
+    #[arg(long, value_name = "SOCKET", default_value = aistack_proto::ENGINE_SOCKET)]
+    socket: PathBuf,
+    /// Docker's own socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
+    docker_socket: PathBuf,
+    /// Where the audit log is written; a directory of this daemon's own user.
+    #[arg(long, value_name = "DIR", default_value = "/var/log/aistack-engine")]
+    audit_dir: PathBuf,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let Command::Serve(options) = Cli::parse().command;
+    match serve(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to be done when standard error is gone.
+            let _ = writeln!(io::stderr(), "aistack-engine: {}", told(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+fn serve(options: &Serve) -> Result<(), Failure> {
+    daemon::start_tracing();
+    sandbox::restrict(&[], MAX_FILES)?;
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!("running as root, which the gateway does not need");
+    }
+    let policy = PolicyStore::load(&options.policy)?;
+    // First the log: its lock keeps a second daemon from taking the socket of the first.
+    let audit = Audit::open(&options.audit_dir, "engine")?;
+    let listener = daemon::listen(&options.socket, SOCKET_MODE)?;
+    let docker = Docker::new(&options.docker_socket);
+    let gateway = Arc::new(Gateway::new(docker, policy.clone(), audit.clone()));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = daemon::attach(listener)?;
+        run(listener, gateway, &policy, &audit).await
+    })
+}
+
+async fn run(
+    listener: tokio::net::UnixListener,
+    gateway: Arc<Gateway>,
+    policy: &PolicyStore,
+    audit: &Audit,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let server = tokio::spawn(serve::serve(listener, Bounds::ENGINE, gateway, stopped));
+    daemon::ready();
+    tracing::info!(policy = %policy.current().digest, "aistack-engine answers");
+    let reload = async || daemon::reload_policy(policy, audit).await;
+    signals.until_stopped(reload).await;
+    // Fails only when the server has ended already.
+    let _ = stop.send(true);
+    daemon::drain(async { drop(server.await) }, audit).await;
+    Ok(())
+}

@@ -1,6 +1,16 @@
 //! The engine gateway: a strict, vetted subset of the Docker Engine API, per caller.
 //!
-//! [`vet`] holds the pure part: text in, typed value or refusal out. Everything that talks to a
-//! socket stands beside it in this module.
+//! [`vet`] holds the pure part: text in, typed value or refusal out. `http` reads one request from
+//! a connection, [`gateway`] says whether its caller may be answered at all, `own` resolves what
+//! it names, `perform` and `create` do it between two audit records, and `views` (pure) takes
+//! what is not the caller's out of the answer.
 
+mod create;
+mod fault;
+pub mod gateway;
+mod http;
+mod own;
+mod perform;
+pub mod serve;
 pub mod vet;
+mod views;

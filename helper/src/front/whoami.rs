@@ -3,8 +3,8 @@
 use aistack_policy::{AppArmorMode, Grant, PolicyWarning, Rule, VolumeGrant, VolumeKind};
 use aistack_proto::v1;
 
-use super::apparmor;
 use super::perform::Acting;
+use crate::apparmor;
 use crate::ops::OpsError;
 
 /// The caller's grant and the state of each part of it.

@@ -14,6 +14,7 @@ use aistack_policy::{Refusal, Rule};
 pub use container::{ContainerCall, LogsQuery};
 pub use filters::Filters;
 use query::Query;
+pub(in crate::engine) use query::encode;
 
 use super::image::{ImageRef, Version};
 use super::json::shown;

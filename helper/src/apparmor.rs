@@ -9,9 +9,8 @@ const ENABLED: &str = "/sys/module/apparmor/parameters/enabled";
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 
 /// The state of this host for this tenant.
-pub(super) fn state(grant: &Grant) -> AppArmorState {
-    let kernel_enabled =
-        std::fs::read_to_string(ENABLED).is_ok_and(|enabled| enabled.trim() == "Y");
+pub(crate) fn state(grant: &Grant) -> AppArmorState {
+    let kernel_enabled = is_enabled();
     let loaded = std::fs::read_to_string(PROFILES).unwrap_or_default();
     let profiles_loaded = kernel_enabled
         && enforces(&loaded, &grant.platform_profile)
@@ -26,6 +25,21 @@ pub(super) fn state(grant: &Grant) -> AppArmorState {
         profiles_loaded,
         summary: summary.to_owned(),
     }
+}
+
+/// True when the running kernel enforces AppArmor.
+pub(crate) fn is_enabled() -> bool {
+    std::fs::read_to_string(ENABLED).is_ok_and(|enabled| enabled.trim() == "Y")
+}
+
+/// Those of the tenant's profiles that the kernel enforces; none where it does not say.
+pub(crate) fn loaded_of(grant: &Grant) -> Vec<String> {
+    let loaded = std::fs::read_to_string(PROFILES).unwrap_or_default();
+    [&grant.platform_profile, &grant.openclaw_profile]
+        .into_iter()
+        .filter(|profile| enforces(&loaded, profile))
+        .cloned()
+        .collect()
 }
 
 fn enforces(loaded: &str, profile: &str) -> bool {

@@ -8,13 +8,13 @@ use tokio::sync::OwnedMutexGuard;
 
 /// The locks that are held or waited for, by UID.
 #[derive(Debug, Default)]
-pub(super) struct Locks {
+pub(crate) struct Locks {
     held: Mutex<HashMap<u32, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Locks {
     /// The UID's turn; `None` when it did not come within `wait`.
-    pub(super) async fn turn_of(&self, uid: u32, wait: Duration) -> Option<OwnedMutexGuard<()>> {
+    pub(crate) async fn turn_of(&self, uid: u32, wait: Duration) -> Option<OwnedMutexGuard<()>> {
         let lock = self.lock_of(uid);
         tokio::time::timeout(wait, lock.lock_owned()).await.ok()
     }

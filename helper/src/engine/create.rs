@@ -1,0 +1,78 @@
+//! Making a container: look up what the decision needs, decide, verify the directories, record,
+//! make.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+use super::gateway::{Gateway, Tenant};
+use super::own::{self, text};
+use super::perform::Reply;
+use super::vet::create::{CreateRequest, HostAppArmor, World, container_name, decide};
+use super::vet::target::encode;
+use crate::apparmor;
+
+/// Time that a create waits for another one of the same UID.
+const TURN: Duration = Duration::from_mins(1);
+
+impl Gateway {
+    /// Makes a container. One at a time for each UID, so that the limits are counted rightly.
+    pub(super) async fn create(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        body: &[u8],
+    ) -> Result<Reply, Fault> {
+        let grant = &tenant.grant;
+        let name = container_name(grant, name)?;
+        let request = CreateRequest::parse(body)?;
+        let turn = self.locks.turn_of(grant.uid, TURN).await;
+        let _turn = turn.ok_or(Fault::Busy)?;
+
+        let network = self.own_network(grant).await?;
+        let network_id = network.as_ref().map(|network| text(network, "/Id"));
+        let joined = match request.joins_network_of() {
+            Some(reference) => Some(self.own_container(grant, reference).await?.id),
+            None => None,
+        };
+        let apparmor = HostAppArmor {
+            enabled: apparmor::is_enabled(),
+            loaded: apparmor::loaded_of(grant),
+        };
+        let image = match self.local_image(grant, request.image()).await {
+            Ok(image) => Some(image),
+            // The decision comes first: what would be refused anyway is not pulled before.
+            Err(Fault::NotFound(_)) => None,
+            Err(other) => return Err(other),
+        };
+        let world = World {
+            grant,
+            name,
+            image_id: image.as_ref().map_or("", |image| image.id.as_str()),
+            image_volumes: image.as_ref().map_or(&[], |image| &image.volumes),
+            network_id,
+            joined_container: joined.as_deref(),
+            apparmor: &apparmor,
+            in_use: self.usage(grant).await?,
+        };
+        let wanted = request.image().to_string();
+        let canonical = decide(&world, request)?;
+        if image.is_none() {
+            return Err(Fault::NotFound(format!("No such image: {wanted}")));
+        }
+        let sources = canonical.binds().iter();
+        own::verify_binds(grant, sources.map(|bind| bind.components.clone()).collect()).await?;
+
+        let path = format!("/containers/create?name={}", encode(name));
+        let act = self
+            .docker
+            .json::<Value>(Method::POST, &path, canonical.render().into());
+        let intent = tenant.intent("container.create", canonical.audit(), &grant.rules.uid);
+        let made = self.recorded(intent, act).await?;
+        let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;
+        let warnings = made.get("Warnings").cloned().unwrap_or_else(|| json!([]));
+        Ok(Reply::Json(201, json!({"Id": id, "Warnings": warnings})))
+    }
+}

@@ -1,0 +1,135 @@
+//! Why a request ends without what was asked for, and what its caller is told.
+
+use aistack_policy::Refusal;
+
+use crate::audit::AuditError;
+use crate::docker::DockerError;
+
+/// The longest text of Docker's that is passed on, characters.
+const MAX_TEXT: usize = 1024;
+
+/// Why a request ends early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// A rule does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It is not there, or not the caller's: the two are told alike.
+    #[error("{0}")]
+    NotFound(String),
+    /// Docker did not do it.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// It cannot be recorded, so it is not done.
+    #[error("the gateway cannot write its audit log, so nothing is done")]
+    Audit(#[from] AuditError),
+    /// Docker's answer is not what its API says.
+    #[error("Docker's answer cannot be read")]
+    Answer,
+    /// A task of the gateway's own broke down.
+    #[error("the gateway failed at this request")]
+    Internal,
+    /// Another operation of the caller's does not end.
+    #[error("another operation of yours is still running; try again")]
+    Busy,
+}
+
+impl Fault {
+    /// The HTTP status and the text of the answer.
+    pub(super) fn told(&self) -> (u16, String) {
+        match self {
+            Self::Refused(refusal) => (status_of(refusal), text_of(refusal)),
+            Self::NotFound(text) => (404, text.clone()),
+            Self::Docker(DockerError::Refused { status, message }) => {
+                (status.as_u16(), without_ids(&plain(message)))
+            }
+            Self::Docker(DockerError::Unreachable { .. }) => (
+                503,
+                "Docker does not answer; ask the administrator".to_owned(),
+            ),
+            Self::Docker(DockerError::Http(_)) | Self::Answer => (
+                502,
+                "Docker's answer broke off or cannot be read".to_owned(),
+            ),
+            Self::Audit(_) | Self::Internal => (500, self.to_string()),
+            Self::Busy => (409, self.to_string()),
+        }
+    }
+}
+
+fn status_of(refusal: &Refusal) -> u16 {
+    match refusal.reason {
+        "TOO_OFTEN" => 429,
+        reason if reason.starts_with("BAD_") || reason == "UNKNOWN_FIELD" => 400,
+        _ => 403,
+    }
+}
+
+fn text_of(refusal: &Refusal) -> String {
+    match &refusal.hint {
+        Some(hint) => format!("{refusal}; {hint}"),
+        None => refusal.to_string(),
+    }
+}
+
+/// Docker's text without control characters, cut to a length.
+fn plain(message: &str) -> String {
+    message
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .take(MAX_TEXT)
+        .collect()
+}
+
+/// Docker's text with every full id cut out: a conflict names the container that is in the way.
+fn without_ids(message: &str) -> String {
+    let is_id = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    message
+        .split_inclusive(|character: char| !character.is_ascii_alphanumeric())
+        .map(|word| {
+            let bare = word.trim_end_matches(|character: char| !character.is_ascii_alphanumeric());
+            if is_id(bare) {
+                word.replace(bare, "…")
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aistack_policy::Rule;
+
+    use super::*;
+
+    #[test]
+    fn a_conflict_does_not_print_the_other_container() {
+        let id = "a".repeat(64);
+        let message = format!("The container name \"/x\" is already in use by container \"{id}\".");
+        let fault = Fault::Docker(DockerError::Refused {
+            status: http::StatusCode::CONFLICT,
+            message,
+        });
+        let (status, text) = fault.told();
+        assert_eq!(status, 409);
+        assert!(!text.contains(&id) && text.contains("\"/x\""), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_names_its_rule_and_the_next_step() {
+        let rule = Rule::builtin("no-privileged");
+        let refusal = Refusal::new("PRIVILEGED_REFUSED", "no", rule).with_hint("do");
+        let (status, text) = Fault::from(refusal).told();
+        assert_eq!(
+            (status, text.as_str()),
+            (403, "no [builtin.no-privileged]; do")
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! One request from beginning to end: who, may they, what, is it theirs, do it, record it.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aistack_policy::{Grant, Refusal, Rule};
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+use super::vet::target::Endpoint;
+use crate::audit::{Audit, Intent, Outcome};
+use crate::docker::{Docker, DockerError};
+use crate::locks::Locks;
+use crate::peer::Caller;
+use crate::policy_store::{LoadedPolicy, PolicyStore};
+use crate::rate::{Buckets, Rate};
+
+/// Requests that only read.
+const READS: Rate = Rate {
+    burst: 500,
+    interval: Duration::from_millis(5),
+};
+/// Requests that change something, and so write to the audit log.
+const CHANGES: Rate = Rate {
+    burst: 200,
+    interval: Duration::from_millis(100),
+};
+/// Requests of everyone who is no tenant, together.
+const STRANGERS: Rate = Rate {
+    burst: 60,
+    interval: Duration::from_millis(50),
+};
+/// Buckets in use at once.
+const MAX_BUCKETS: usize = 4096;
+
+/// What every request needs.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(super) docker: Docker,
+    pub(super) locks: Locks,
+    policy: PolicyStore,
+    audit: Audit,
+    rates: Mutex<Rates>,
+    started: Instant,
+}
+
+#[derive(Debug)]
+struct Rates {
+    reads: Buckets,
+    changes: Buckets,
+    strangers: Buckets,
+}
+
+/// A caller who is a tenant, with the grant that holds for this request.
+#[derive(Debug, Clone)]
+pub(super) struct Tenant {
+    pub(super) caller: Caller,
+    pub(super) grant: Arc<Grant>,
+    policy: Arc<LoadedPolicy>,
+}
+
+impl Tenant {
+    pub(super) fn intent(&self, operation: &'static str, arguments: Value, rule: &Rule) -> Intent {
+        Intent {
+            caller: self.caller,
+            operation,
+            arguments,
+            rule: rule.to_string(),
+            policy: self.policy.digest.clone(),
+        }
+    }
+}
+
+impl Gateway {
+    /// A gateway to this Docker.
+    #[must_use]
+    pub fn new(docker: Docker, policy: PolicyStore, audit: Audit) -> Self {
+        Self {
+            docker,
+            locks: Locks::default(),
+            policy,
+            audit,
+            rates: Mutex::new(Rates {
+                reads: Buckets::new(READS, MAX_BUCKETS),
+                changes: Buckets::new(CHANGES, MAX_BUCKETS),
+                strangers: Buckets::new(STRANGERS, 1),
+            }),
+            started: Instant::now(),
+        }
+    }
+
+    /// True when the policy in force knows this UID.
+    #[must_use]
+    pub fn is_tenant(&self, uid: u32) -> bool {
+        self.policy.current().policy.grant(uid).is_some()
+    }
+
+    /// Whether this request may be made at all: by a tenant, of an offered endpoint, not too
+    /// often. A refusal is recorded.
+    pub(super) async fn enter(
+        &self,
+        caller: Caller,
+        method: &str,
+        target: &str,
+    ) -> Result<(Tenant, Endpoint), Fault> {
+        let policy = self.policy.current();
+        let Some(grant) = policy.policy.grant(caller.uid) else {
+            let refusal = self.stranger(caller.uid);
+            let intent = Intent {
+                caller,
+                operation: "request",
+                arguments: path_only(method, target),
+                rule: String::new(),
+                policy: policy.digest.clone(),
+            };
+            return Err(self.refused(intent, refusal).await);
+        };
+        let tenant = Tenant {
+            caller,
+            grant: Arc::new(grant),
+            policy,
+        };
+        let endpoint = Endpoint::parse(method, target).and_then(|endpoint| {
+            self.in_time(caller.uid, endpoint.audited().is_some())?;
+            Ok(endpoint)
+        });
+        match endpoint {
+            Ok(endpoint) => Ok((tenant, endpoint)),
+            Err(refusal) => {
+                let rule = refusal.rule.clone();
+                let intent = tenant.intent("request", path_only(method, target), &rule);
+                Err(self.refused(intent, refusal).await)
+            }
+        }
+    }
+
+    /// Records that `refusal` ended a request.
+    pub(super) async fn refused(&self, mut intent: Intent, refusal: Refusal) -> Fault {
+        intent.rule = refusal.rule.to_string();
+        let reason = format!("{}: {}", refusal.reason, refusal.message);
+        // A refusal holds even where it cannot be recorded: nothing is done either way.
+        if let Err(error) = self.audit.denied(intent, &reason).await {
+            tracing::error!(%error, "a refusal is not in the audit log");
+        }
+        Fault::Refused(refusal)
+    }
+
+    /// Does something between its two records.
+    pub(super) async fn recorded<T>(
+        &self,
+        intent: Intent,
+        act: impl Future<Output = Result<T, DockerError>>,
+    ) -> Result<T, Fault> {
+        let record = self.audit.intent(intent).await?;
+        let result = act.await;
+        let outcome = match &result {
+            Ok(_) => Outcome::Done,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        record.finish(outcome).await?;
+        Ok(result?)
+    }
+
+    fn stranger(&self, uid: u32) -> Refusal {
+        let wait = self.take(|rates, now| rates.strangers.take(0, now));
+        match wait {
+            Err(_) => too_often(),
+            Ok(()) => Refusal::new(
+                "NO_GRANT",
+                format!("the policy of this host gives UID {uid} nothing"),
+                Rule::builtin("default-deny"),
+            )
+            .with_hint("ask the administrator to name it in the policy"),
+        }
+    }
+
+    fn in_time(&self, uid: u32, changes: bool) -> Result<(), Refusal> {
+        let wait = self.take(|rates, now| {
+            let buckets = if changes {
+                &mut rates.changes
+            } else {
+                &mut rates.reads
+            };
+            buckets.take(uid, now)
+        });
+        wait.map_err(|_| too_often())
+    }
+
+    fn take<T>(&self, take: impl FnOnce(&mut Rates, Duration) -> T) -> T {
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        take(&mut rates, self.started.elapsed())
+    }
+}
+
+fn too_often() -> Refusal {
+    Refusal::new(
+        "TOO_OFTEN",
+        "too many requests",
+        Rule::builtin("rate-limit"),
+    )
+    .with_hint("wait a moment, then try again")
+}
+
+/// A query may hold anything; its path says enough for the log.
+fn path_only(method: &str, target: &str) -> Value {
+    const LONGEST: usize = 256;
+    let path = target.split('?').next().unwrap_or_default();
+    let cut = |text: &str| text.chars().take(LONGEST).collect::<String>();
+    json!({"method": cut(method), "path": cut(path)})
+}

@@ -1,0 +1,229 @@
+//! Resolving what a caller names to a full id that is the caller's. What is not theirs does not
+//! exist: both are answered with Docker's own "No such …".
+
+use std::path::Path;
+
+use aistack_policy::{Grant, Refusal, Rule};
+use http::Method;
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::gateway::Gateway;
+use super::vet::create::Usage;
+use super::vet::image::ImageRef;
+use super::vet::target::Filters;
+use super::views::{self, OWNER};
+use crate::docker::DockerError;
+use crate::safe_path::verify_bind;
+
+/// A container of the caller's.
+#[derive(Debug)]
+pub(super) struct OwnContainer {
+    pub(super) id: String,
+    /// Without the slash.
+    pub(super) name: String,
+    pub(super) inspected: Value,
+}
+
+/// An image that is on this host and that the policy has for the caller.
+#[derive(Debug)]
+pub(super) struct LocalImage {
+    pub(super) id: String,
+    pub(super) volumes: Vec<String>,
+    pub(super) inspected: Value,
+}
+
+impl Gateway {
+    /// The caller's container of that name or id.
+    pub(super) async fn own_container(
+        &self,
+        grant: &Grant,
+        reference: &str,
+    ) -> Result<OwnContainer, Fault> {
+        let absent = || Fault::NotFound(format!("No such container: {reference}"));
+        let path = format!("/containers/{reference}/json");
+        let inspected: Value = match self.get(&path).await {
+            Err(error) if is_absent(&error) => return Err(absent()),
+            other => other?,
+        };
+        let owned = inspected
+            .pointer("/Config/Labels")
+            .is_some_and(|labels| views::is_owned(labels, grant));
+        let name = text(&inspected, "/Name").trim_start_matches('/').to_owned();
+        if !owned || !name.starts_with(&grant.container_prefix) {
+            return Err(absent());
+        }
+        Ok(OwnContainer {
+            id: full_id(text(&inspected, "/Id")).ok_or(Fault::Answer)?,
+            name,
+            inspected,
+        })
+    }
+
+    /// The container of an exec of the caller's, and what Docker says of the exec.
+    pub(super) async fn own_exec(
+        &self,
+        grant: &Grant,
+        id: &str,
+    ) -> Result<(OwnContainer, Value), Fault> {
+        let absent = || Fault::NotFound(format!("No such exec instance: {id}"));
+        let inspected: Value = match self.get(&format!("/exec/{id}/json")).await {
+            Err(error) if is_absent(&error) => return Err(absent()),
+            other => other?,
+        };
+        let container = full_id(text(&inspected, "/ContainerID")).ok_or_else(absent)?;
+        match self.own_container(grant, &container).await {
+            Ok(container) => Ok((container, inspected)),
+            Err(Fault::NotFound(_)) => Err(absent()),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The caller's network, where the helper has made it.
+    pub(super) async fn own_network(&self, grant: &Grant) -> Result<Option<Value>, Fault> {
+        let filters = Filters::default().encoded_with("label", &format!("{OWNER}={}", grant.uid));
+        let list: Value = self.get(&format!("/networks?filters={filters}")).await?;
+        let Value::Array(networks) = views::networks(list, grant) else {
+            return Ok(None);
+        };
+        let named = |network: &Value| text(network, "/Name") == grant.network.name;
+        Ok(networks.into_iter().find(named))
+    }
+
+    /// The containers of the caller's, running or not, as Docker lists them.
+    pub(super) async fn own_containers(&self, grant: &Grant) -> Result<Value, Fault> {
+        let filters = Filters::default().encoded_with("label", &format!("{OWNER}={}", grant.uid));
+        let path = format!("/containers/json?all=true&filters={filters}");
+        Ok(views::containers(self.get(&path).await?, grant))
+    }
+
+    /// What the caller's containers hold of the limits.
+    pub(super) async fn usage(&self, grant: &Grant) -> Result<Usage, Fault> {
+        let list = self.own_containers(grant).await?;
+        let mut usage = Usage::default();
+        for container in list.as_array().into_iter().flatten() {
+            let Some(id) = full_id(text(container, "/Id")) else {
+                return Err(Fault::Answer);
+            };
+            let inspected: Value = match self.get(&format!("/containers/{id}/json")).await {
+                // Removed since the list was made.
+                Err(error) if is_absent(&error) => continue,
+                other => other?,
+            };
+            usage.containers = usage.containers.saturating_add(1);
+            let of = |path: &str| inspected.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+            usage.memory = usage.memory.saturating_add(of("/HostConfig/Memory"));
+            usage.pids = usage.pids.saturating_add(of("/HostConfig/PidsLimit"));
+            let millis = of("/HostConfig/NanoCpus").div_ceil(1_000_000);
+            usage.cpu_millis = usage.cpu_millis.saturating_add(millis);
+        }
+        Ok(usage)
+    }
+
+    /// An image of this host that the policy has for the caller.
+    pub(super) async fn local_image(
+        &self,
+        grant: &Grant,
+        image: &ImageRef,
+    ) -> Result<LocalImage, Fault> {
+        let absent = || Fault::NotFound(format!("No such image: {image}"));
+        if !views::may_use(&image.to_string(), grant) {
+            return Err(absent());
+        }
+        let inspected: Value = match self.get(&format!("/images/{image}/json")).await {
+            Err(error) if is_absent(&error) => return Err(absent()),
+            other => other?,
+        };
+        let id = text(&inspected, "/Id").to_owned();
+        if full_id(id.trim_start_matches("sha256:")).is_none() {
+            return Err(Fault::Answer);
+        }
+        let volumes = inspected
+            .pointer("/Config/Volumes")
+            .and_then(Value::as_object)
+            .map(|volumes| volumes.keys().cloned().collect())
+            .unwrap_or_default();
+        Ok(LocalImage {
+            id,
+            volumes,
+            inspected,
+        })
+    }
+
+    /// GET with a JSON answer.
+    pub(super) async fn get(&self, path: &str) -> Result<Value, DockerError> {
+        self.docker
+            .json(Method::GET, path, bytes::Bytes::new())
+            .await
+    }
+}
+
+/// Verifies that every bind source of an existing container still is a directory that only root
+/// could replace: Docker resolves it anew at each start.
+pub(super) async fn verify_binds_of(grant: &Grant, container: &OwnContainer) -> Result<(), Fault> {
+    let mounts = container
+        .inspected
+        .pointer("/Mounts")
+        .and_then(Value::as_array);
+    let mut sources = Vec::new();
+    for mount in mounts.into_iter().flatten() {
+        if text(mount, "/Type") != "bind" {
+            continue;
+        }
+        let source = text(mount, "/Source");
+        let below = source
+            .strip_prefix(grant.base_dir.as_str())
+            .and_then(|rest| rest.strip_prefix('/'))
+            .ok_or_else(|| bind_refused(grant, "a bind source is not on this tenant's volume"))?;
+        sources.push(below.split('/').map(str::to_owned).collect());
+    }
+    verify_binds(grant, sources).await
+}
+
+/// Verifies bind sources, each given by its components below the base directory.
+pub(super) async fn verify_binds(grant: &Grant, sources: Vec<Vec<String>>) -> Result<(), Fault> {
+    let base_dir = grant.base_dir.clone();
+    let uids: Vec<u32> = std::iter::once(grant.uid)
+        .chain(grant.service_uids.iter().copied())
+        .collect();
+    let verified = tokio::task::spawn_blocking(move || {
+        sources.iter().try_for_each(|components| {
+            let components: Vec<&str> = components.iter().map(String::as_str).collect();
+            verify_bind(Path::new(&base_dir), &components, &uids)
+        })
+    });
+    let verified = verified.await.map_err(|_| Fault::Internal)?;
+    verified.map_err(|error| bind_refused(grant, &error.to_string()))
+}
+
+fn bind_refused(grant: &Grant, why: &str) -> Fault {
+    let message = format!("HostConfig.Mounts: {why}");
+    let rule = Rule {
+        key: "builtin.bind-sources".to_owned(),
+        line: None,
+    };
+    let hint = format!(
+        "run aistack init, which makes the directories in {}",
+        grant.base_dir
+    );
+    Fault::Refused(Refusal::new("BIND_REFUSED", message, rule).with_hint(hint))
+}
+
+/// A text in a JSON value, empty when it is not there.
+pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// The text, when it is a full id.
+pub(super) fn full_id(text: &str) -> Option<String> {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (text.len() == 64 && text.bytes().all(hex)).then(|| text.to_owned())
+}
+
+/// Docker answers 400 to a start of an id that several have, and 404 to what is not there.
+fn is_absent(error: &DockerError) -> bool {
+    matches!(error, DockerError::Refused { status, .. } if matches!(status.as_u16(), 400 | 404 | 409))
+}

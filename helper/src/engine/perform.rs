@@ -1,0 +1,361 @@
+//! What each endpoint does, after the caller and the target were vetted.
+
+use std::sync::Arc;
+
+use aistack_policy::{Grant, Refusal, Rule};
+use bytes::Bytes;
+use http::{Method, Response, header};
+use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use serde_json::{Value, json};
+
+use super::fault::Fault;
+use super::gateway::{Gateway, Tenant};
+use super::own::{self, OwnContainer, text};
+use super::vet::create::container_name;
+use super::vet::exec::{CanonicalExec, ExecStart};
+use super::vet::image::{ImageRef, Version};
+use super::vet::target::{ContainerCall, Endpoint, Filters};
+use super::views::{self, OWNER};
+use crate::audit::Intent;
+use crate::docker::DockerError;
+
+/// What a caller gets.
+pub(super) enum Reply {
+    /// A status alone.
+    Empty(u16),
+    /// Plain text.
+    Text(&'static str),
+    /// JSON.
+    Json(u16, Value),
+    /// Docker's bytes as they come, with their content type.
+    Stream(&'static str, Response<Incoming>),
+    /// Docker's events, of which the caller sees its own.
+    Events(Response<Incoming>, Arc<Grant>),
+    /// Bytes both ways.
+    Tunnel(Upgraded),
+}
+
+/// One vetted request.
+pub(super) struct Call {
+    pub(super) tenant: Tenant,
+    pub(super) endpoint: Endpoint,
+    pub(super) body: Bytes,
+    pub(super) upgrade: bool,
+    pub(super) has_registry_auth: bool,
+}
+
+impl Gateway {
+    /// Does what was asked for; a refusal is recorded.
+    pub(super) async fn perform(&self, call: Call) -> Result<Reply, Fault> {
+        let tenant = call.tenant.clone();
+        let operation = call.endpoint.audited().unwrap_or("request");
+        match self.route(call).await {
+            Err(Fault::Refused(refusal)) => {
+                let intent = tenant.intent(operation, json!({}), &refusal.rule);
+                Err(self.refused(intent, refusal).await)
+            }
+            other => other,
+        }
+    }
+
+    async fn route(&self, call: Call) -> Result<Reply, Fault> {
+        let tenant = &call.tenant;
+        let grant = &tenant.grant;
+        match &call.endpoint {
+            Endpoint::Ping => {
+                self.docker.act(Method::GET, "/_ping", Bytes::new()).await?;
+                Ok(Reply::Text("OK"))
+            }
+            Endpoint::Version => Ok(ok(views::version(&self.get("/version").await?))),
+            Endpoint::Info => {
+                let containers = self.own_containers(grant).await?;
+                Ok(ok(views::info(
+                    &self.get("/info").await?,
+                    &containers,
+                    grant,
+                )))
+            }
+            Endpoint::Events {
+                since,
+                until,
+                filters,
+            } => self.events(tenant, since, until, filters).await,
+            Endpoint::ListContainers {
+                all,
+                limit,
+                filters,
+            } => {
+                let filters = filters.encoded_with("label", &format!("{OWNER}={}", grant.uid));
+                let limit = limit.map_or(String::new(), |limit| format!("&limit={limit}"));
+                let path = format!("/containers/json?all={all}{limit}&filters={filters}");
+                Ok(ok(views::containers(self.get(&path).await?, grant)))
+            }
+            Endpoint::CreateContainer { name } => self.create(tenant, name, &call.body).await,
+            Endpoint::Container {
+                reference,
+                call: on,
+            } => self.on_container(&call, reference, on).await,
+            Endpoint::StartExec { id } => self.start_exec(&call, id).await,
+            Endpoint::InspectExec { id } => Ok(ok(self.own_exec(grant, id).await?.1)),
+            Endpoint::ResizeExec { id, height, width } => {
+                self.own_exec(grant, id).await?;
+                let path = format!("/exec/{id}/resize?h={height}&w={width}");
+                self.docker.act(Method::POST, &path, Bytes::new()).await?;
+                Ok(Reply::Empty(201))
+            }
+            Endpoint::ListImages { filters } => {
+                let path = format!("/images/json?filters={}", filters.encoded());
+                Ok(ok(views::images(self.get(&path).await?, grant)))
+            }
+            Endpoint::InspectImage { image } => {
+                let found = self.local_image(grant, image).await?;
+                let absent = || Fault::NotFound(format!("No such image: {image}"));
+                Ok(ok(views::image(found.inspected, grant).ok_or_else(absent)?))
+            }
+            Endpoint::PullImage { image } => self.pull(tenant, image, call.has_registry_auth).await,
+            Endpoint::ListNetworks => {
+                let own = self.own_network(grant).await?;
+                Ok(ok(Value::Array(own.into_iter().collect())))
+            }
+            Endpoint::InspectNetwork { reference } => self.inspect_network(tenant, reference).await,
+            Endpoint::ListVolumes => Ok(ok(json!({"Volumes": [], "Warnings": null}))),
+        }
+    }
+
+    async fn events(
+        &self,
+        tenant: &Tenant,
+        since: &str,
+        until: &str,
+        filters: &Filters,
+    ) -> Result<Reply, Fault> {
+        let filters = filters
+            .clone()
+            .only("type", "container")
+            .encoded_with("label", &format!("{OWNER}={}", tenant.grant.uid));
+        let mut parts = vec![format!("filters={filters}")];
+        for (key, time) in [("since", since), ("until", until)] {
+            if !time.is_empty() {
+                parts.push(format!("{key}={time}"));
+            }
+        }
+        let path = format!("/events?{}", parts.join("&"));
+        let answer = self.stream(Method::GET, &path).await?;
+        Ok(Reply::Events(answer, Arc::clone(&tenant.grant)))
+    }
+
+    async fn on_container(
+        &self,
+        call: &Call,
+        reference: &str,
+        on: &ContainerCall,
+    ) -> Result<Reply, Fault> {
+        let tenant = &call.tenant;
+        let grant = &tenant.grant;
+        let container = self.own_container(grant, reference).await?;
+        let (method, path) = on.upstream(&container.id);
+        match on {
+            ContainerCall::Inspect => Ok(ok(views::container(container.inspected))),
+            ContainerCall::Logs(_) => {
+                let answer = self.stream(method, &path).await?;
+                Ok(Reply::Stream("application/vnd.docker.raw-stream", answer))
+            }
+            ContainerCall::Stats { .. } | ContainerCall::Wait { .. } => {
+                let answer = self.stream(method, &path).await?;
+                Ok(Reply::Stream("application/json", answer))
+            }
+            ContainerCall::Top => Ok(ok(self.get(&path).await?)),
+            ContainerCall::Resize { .. } => {
+                self.docker.act(method, &path, Bytes::new()).await?;
+                Ok(Reply::Empty(200))
+            }
+            ContainerCall::Rename { name } => {
+                container_name(grant, name)?;
+                self.change(call, &container, json!({"to": name}), method, &path)
+                    .await
+            }
+            ContainerCall::Start | ContainerCall::Restart { .. } => {
+                own::verify_binds_of(grant, &container).await?;
+                self.change(call, &container, json!({}), method, &path)
+                    .await
+            }
+            ContainerCall::Stop { .. }
+            | ContainerCall::Kill { .. }
+            | ContainerCall::Remove { .. } => {
+                let how = path.split_once('?').map_or("", |(_, query)| query);
+                self.change(call, &container, json!({"how": how}), method, &path)
+                    .await
+            }
+            ContainerCall::Attach { .. } => {
+                needs_upgrade(call)?;
+                let upgrade = self.upgrade(&path, Bytes::new());
+                let opened = self
+                    .recorded(about(call, &container, json!({})), upgrade)
+                    .await?;
+                tunnel(opened).await
+            }
+            ContainerCall::CreateExec => self.create_exec(call, &container, &path).await,
+        }
+    }
+
+    /// A change without a body whose answer is a status.
+    async fn change(
+        &self,
+        call: &Call,
+        container: &OwnContainer,
+        more: Value,
+        method: Method,
+        path: &str,
+    ) -> Result<Reply, Fault> {
+        let act = async {
+            let answer = self.docker.send(method, path, &[], Bytes::new()).await?;
+            let status = answer.status().as_u16();
+            if status < 300 || status == 304 {
+                return Ok(status);
+            }
+            Err(DockerError::of(answer).await)
+        };
+        let intent = about(call, container, more);
+        Ok(Reply::Empty(self.recorded(intent, act).await?))
+    }
+
+    async fn create_exec(
+        &self,
+        call: &Call,
+        container: &OwnContainer,
+        path: &str,
+    ) -> Result<Reply, Fault> {
+        let user = text(&container.inspected, "/Config/User");
+        let exec = CanonicalExec::decide(&call.tenant.grant, user, &call.body)?;
+        let act = self
+            .docker
+            .json::<Value>(Method::POST, path, exec.render().into());
+        let intent = about(call, container, json!({"exec": exec.audit()}));
+        let made = self.recorded(intent, act).await?;
+        let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;
+        Ok(Reply::Json(201, json!({"Id": id})))
+    }
+
+    async fn start_exec(&self, call: &Call, id: &str) -> Result<Reply, Fault> {
+        let (container, _) = self.own_exec(&call.tenant.grant, id).await?;
+        let start = ExecStart::parse(&call.body)?;
+        let path = format!("/exec/{id}/start");
+        let intent = about(call, &container, json!({"exec": id}));
+        if start.detach {
+            let act = self.docker.act(Method::POST, &path, start.render().into());
+            self.recorded(intent, act).await?;
+            return Ok(Reply::Empty(200));
+        }
+        needs_upgrade(call)?;
+        let opened = self
+            .recorded(intent, self.upgrade(&path, start.render().into()))
+            .await?;
+        tunnel(opened).await
+    }
+
+    async fn pull(
+        &self,
+        tenant: &Tenant,
+        image: &ImageRef,
+        has_credentials: bool,
+    ) -> Result<Reply, Fault> {
+        let grant = &tenant.grant;
+        let rule = &grant.rules.images;
+        if !views::may_use(&image.to_string(), grant) {
+            let message = format!("the image {image} is none that the policy allows");
+            return Err(Refusal::new("IMAGE_REFUSED", message, rule.clone()).into());
+        }
+        if has_credentials {
+            let message =
+                "credentials for a registry are not passed on; images are pulled anonymously";
+            let rule = Rule::builtin("no-registry-credentials");
+            let refusal = Refusal::new("REGISTRY_AUTH_REFUSED", message, rule);
+            return Err(refusal
+                .with_hint("run `docker logout` for this registry")
+                .into());
+        }
+        let (Version::Tag(version) | Version::Digest(version)) = &image.version;
+        let path = format!(
+            "/images/create?fromImage={}&tag={}",
+            super::vet::target::encode(&image.repository),
+            super::vet::target::encode(version)
+        );
+        let intent = tenant.intent("image.pull", json!({"image": image.to_string()}), rule);
+        let answer = self
+            .recorded(intent, self.stream_of(Method::POST, &path))
+            .await?;
+        Ok(Reply::Stream("application/json", answer))
+    }
+
+    async fn inspect_network(&self, tenant: &Tenant, reference: &str) -> Result<Reply, Fault> {
+        let absent = || Fault::NotFound(format!("network {reference} not found"));
+        let own = self.own_network(&tenant.grant).await?.ok_or_else(absent)?;
+        let id = own::full_id(text(&own, "/Id")).ok_or(Fault::Answer)?;
+        let named = reference == text(&own, "/Name");
+        if !named && (reference.len() < 12 || !id.starts_with(reference)) {
+            return Err(absent());
+        }
+        Ok(ok(self.get(&format!("/networks/{id}")).await?))
+    }
+
+    async fn stream(&self, method: Method, path: &str) -> Result<Response<Incoming>, Fault> {
+        Ok(self.stream_of(method, path).await?)
+    }
+
+    async fn stream_of(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<Response<Incoming>, DockerError> {
+        let answer = self.docker.send(method, path, &[], Bytes::new()).await?;
+        if answer.status().as_u16() < 300 {
+            return Ok(answer);
+        }
+        Err(DockerError::of(answer).await)
+    }
+
+    /// Asks Docker for a stream; only its 101 is one.
+    async fn upgrade(&self, path: &str, body: Bytes) -> Result<Response<Incoming>, DockerError> {
+        let headers = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "tcp")];
+        let answer = self.docker.send(Method::POST, path, &headers, body).await?;
+        if answer.status().as_u16() == 101 {
+            return Ok(answer);
+        }
+        Err(DockerError::of(answer).await)
+    }
+}
+
+/// The record of a change of one container.
+fn about(call: &Call, container: &OwnContainer, more: Value) -> Intent {
+    let mut arguments = json!({"container": container.name, "id": container.id});
+    if let (Some(all), Value::Object(more)) = (arguments.as_object_mut(), more) {
+        all.extend(more);
+    }
+    let operation = call.endpoint.audited().unwrap_or("request");
+    let rule = &call.tenant.grant.rules.uid;
+    call.tenant.intent(operation, arguments, rule)
+}
+
+/// Without an upgrade the caller's side of the stream would have no beginning.
+fn needs_upgrade(call: &Call) -> Result<(), Refusal> {
+    if call.upgrade {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "BAD_UPGRADE",
+        "a stream needs the headers Connection: Upgrade and Upgrade: tcp",
+        Rule::builtin("strict-upgrade"),
+    ))
+}
+
+async fn tunnel(opened: Response<Incoming>) -> Result<Reply, Fault> {
+    let upgraded = hyper::upgrade::on(opened)
+        .await
+        .map_err(|error| DockerError::Http(error.into()))?;
+    Ok(Reply::Tunnel(upgraded))
+}
+
+fn ok(value: Value) -> Reply {
+    Reply::Json(200, value)
+}

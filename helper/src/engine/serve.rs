@@ -1,0 +1,319 @@
+//! The gateway's connections: one request each, answered whole, as a stream or as a tunnel.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::fault::Fault;
+use super::gateway::{Gateway, Tenant};
+use super::http::{self, Head, ReadError};
+use super::perform::{Call, Reply};
+use super::vet::target::Endpoint;
+use super::views;
+use crate::accept::{Acceptor, Bounds, Connection};
+
+/// Time for a whole request to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
+/// Time for an answer, or a part of one, to be taken.
+const TAKEN: Duration = Duration::from_mins(2);
+/// The longest line of Docker's event stream, bytes.
+const MAX_LINE: usize = 1 << 20;
+
+/// Serves until `stop` says true; then streams are ended, and what runs may finish.
+pub async fn serve(
+    listener: UnixListener,
+    bounds: Bounds,
+    gateway: Arc<Gateway>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let is_tenant = {
+        let gateway = Arc::clone(&gateway);
+        move |uid| gateway.is_tenant(uid)
+    };
+    let acceptor = Acceptor::new(listener, bounds, is_tenant);
+    let stops = stop.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            connection = acceptor.accept() => {
+                let (gateway, stop) = (Arc::clone(&gateway), stops.clone());
+                connections.spawn(async move {
+                    if let Err(error) = converse(connection, &gateway, stop).await {
+                        tracing::debug!(%error, "a connection broke off");
+                    }
+                });
+            }
+            Some(_) = connections.join_next() => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+/// One connection.
+async fn converse(
+    mut connection: Connection,
+    gateway: &Gateway,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut buffer = BytesMut::with_capacity(4096);
+    let arrival = tokio::time::timeout(ARRIVAL, receive(&mut connection, &mut buffer, gateway));
+    let (with_body, result) = match arrival.await {
+        Err(_) => return Ok(()),
+        Ok(Received::Ended(error)) => return Err(error),
+        Ok(Received::Refused(status, text)) => {
+            return tell(&mut connection, status, &text, true).await;
+        }
+        Ok(Received::Call { head_only, call }) => (!head_only, call),
+    };
+    // From here on the operation goes to its end, whatever the caller does.
+    let reply = match result {
+        Ok(call) => gateway.perform(call).await,
+        Err(fault) => Err(fault),
+    };
+    match reply {
+        Err(fault) => {
+            if let Fault::Internal | Fault::Answer | Fault::Docker(_) | Fault::Audit(_) = &fault {
+                tracing::debug!(error = %fault, "a request failed");
+            }
+            let (status, text) = fault.told();
+            tell(&mut connection, status, &text, with_body).await
+        }
+        Ok(reply) => send(connection, buffer, reply, with_body, stop).await,
+    }
+}
+
+enum Received {
+    Ended(io::Error),
+    Refused(u16, String),
+    Call {
+        head_only: bool,
+        call: Result<Call, Fault>,
+    },
+}
+
+/// Reads one request and vets who sent it and what it asks for.
+async fn receive(
+    connection: &mut Connection,
+    buffer: &mut BytesMut,
+    gateway: &Gateway,
+) -> Received {
+    let head = match http::read_head(connection, buffer).await {
+        Ok(head) => head,
+        Err(ReadError::Bad(text)) => return Received::Refused(400, text.to_owned()),
+        Err(ReadError::Ended(error)) => return Received::Ended(error),
+    };
+    let entered = gateway
+        .enter(connection.caller(), &head.method, &head.target)
+        .await;
+    let head_only = head.method == "HEAD";
+    let (tenant, endpoint) = match entered {
+        Ok(entered) => entered,
+        Err(fault) => {
+            let call = Err(fault);
+            return Received::Call { head_only, call };
+        }
+    };
+    match body_of(connection, buffer, &head, &endpoint).await {
+        Ok(body) => Received::Call {
+            head_only,
+            call: Ok(call(tenant, endpoint, body, &head)),
+        },
+        Err(ReadError::Bad(text)) => Received::Refused(400, text.to_owned()),
+        Err(ReadError::Ended(error)) => Received::Ended(error),
+    }
+}
+
+fn call(tenant: Tenant, endpoint: Endpoint, body: Bytes, head: &Head) -> Call {
+    Call {
+        tenant,
+        endpoint,
+        body,
+        upgrade: head.upgrade,
+        has_registry_auth: head.has_registry_auth,
+    }
+}
+
+async fn body_of(
+    connection: &mut Connection,
+    buffer: &mut BytesMut,
+    head: &Head,
+    endpoint: &Endpoint,
+) -> Result<Bytes, ReadError> {
+    if head.upgrade && !endpoint.may_upgrade() {
+        return Err(ReadError::Bad("this endpoint cannot be upgraded"));
+    }
+    if head.length > 0 && !endpoint.has_body() {
+        return Err(ReadError::Bad("this endpoint takes no body"));
+    }
+    if head.expects_continue {
+        http::write_continue(connection).await?;
+    }
+    http::read_body(connection, buffer, head.length).await
+}
+
+/// Tells a failure as Docker does.
+async fn tell(
+    connection: &mut Connection,
+    status: u16,
+    text: &str,
+    with_body: bool,
+) -> io::Result<()> {
+    let body = format!("{}\n", json!({ "message": text }));
+    let written = http::write_whole(
+        connection,
+        status,
+        "application/json",
+        body.as_bytes(),
+        with_body,
+    );
+    in_time(written).await?;
+    connection.shutdown().await
+}
+
+async fn send(
+    mut connection: Connection,
+    buffer: BytesMut,
+    reply: Reply,
+    with_body: bool,
+    stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let (status, content_type, body) = match reply {
+        Reply::Stream(content_type, answer) => {
+            return stream(connection, content_type, answer, Lines::none(), stop).await;
+        }
+        Reply::Events(answer, grant) => {
+            return stream(
+                connection,
+                "application/json",
+                answer,
+                Lines::of(grant),
+                stop,
+            )
+            .await;
+        }
+        Reply::Tunnel(upgraded) => return tunnel(connection, buffer, upgraded, stop).await,
+        Reply::Empty(status) => (status, "application/json", Vec::new()),
+        Reply::Text(text) => (200, "text/plain; charset=utf-8", text.as_bytes().to_vec()),
+        Reply::Json(status, value) => (
+            status,
+            "application/json",
+            format!("{value}\n").into_bytes(),
+        ),
+    };
+    in_time(http::write_whole(
+        &mut connection,
+        status,
+        content_type,
+        &body,
+        with_body,
+    ))
+    .await?;
+    connection.shutdown().await
+}
+
+/// Passes Docker's answer on as it comes, until it or the caller ends. What the caller does not
+/// take is not fetched.
+async fn stream(
+    connection: Connection,
+    content_type: &str,
+    answer: ::http::Response<Incoming>,
+    mut lines: Lines,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut body = answer.into_body();
+    let (mut from_caller, mut to_caller) = tokio::io::split(connection);
+    in_time(http::write_stream_head(&mut to_caller, 200, content_type)).await?;
+    let mut nothing = [0_u8; 64];
+    loop {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            // A caller who hangs up or says anything more is done.
+            _ = from_caller.read(&mut nothing) => return Ok(()),
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(io::Error::other)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let data = lines.pass(data)?;
+        if !data.is_empty() {
+            in_time(http::write_chunk(&mut to_caller, &data)).await?;
+        }
+    }
+    in_time(http::write_chunk(&mut to_caller, b"")).await?;
+    to_caller.shutdown().await
+}
+
+/// Bytes both ways until both sides have ended; one side may end before the other.
+async fn tunnel(
+    mut connection: Connection,
+    early: BytesMut,
+    upgraded: hyper::upgrade::Upgraded,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    in_time(http::write_upgraded(&mut connection)).await?;
+    let mut docker = TokioIo::new(upgraded);
+    docker.write_all(&early).await?;
+    tokio::select! {
+        copied = tokio::io::copy_bidirectional(&mut connection, &mut docker) => copied.map(drop),
+        _ = stop.wait_for(|stop| *stop) => Ok(()),
+    }
+}
+
+async fn in_time(write: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    tokio::time::timeout(TAKEN, write)
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+/// Which lines of a stream pass.
+struct Lines {
+    grant: Option<Arc<aistack_policy::Grant>>,
+    partial: BytesMut,
+}
+
+impl Lines {
+    /// Everything passes, as it comes.
+    fn none() -> Self {
+        Self {
+            grant: None,
+            partial: BytesMut::new(),
+        }
+    }
+
+    /// Events about this tenant's containers pass.
+    fn of(grant: Arc<aistack_policy::Grant>) -> Self {
+        Self {
+            grant: Some(grant),
+            partial: BytesMut::new(),
+        }
+    }
+
+    fn pass(&mut self, data: Bytes) -> io::Result<Bytes> {
+        let Some(grant) = &self.grant else {
+            return Ok(data);
+        };
+        self.partial.extend_from_slice(&data);
+        let mut passed = Vec::new();
+        while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+            let line = self.partial.split_to(end + 1);
+            passed.extend(views::event(&line, grant).unwrap_or_default());
+        }
+        if self.partial.len() > MAX_LINE {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(passed.into())
+    }
+}

@@ -1,0 +1,199 @@
+//! What a caller sees of Docker's answers: only its own things, and nothing of the host's paths.
+//! Pure.
+
+use aistack_policy::Grant;
+use serde_json::{Map, Value, json};
+
+use super::vet::image::ImageRef;
+
+/// The label that says whose a container or network is; only the gateway and the helper write it.
+pub(super) const OWNER: &str = "io.aistack.owner";
+/// The label with the image's name, since Docker is told its id.
+const IMAGE: &str = "io.aistack.image";
+
+/// Parts of a container that describe the host's own files.
+const HOST_PATHS: [&str; 5] = [
+    "GraphDriver",
+    "LogPath",
+    "ResolvConfPath",
+    "HostnamePath",
+    "HostsPath",
+];
+
+/// True when these labels say that it is the tenant's.
+pub(super) fn is_owned(labels: &Value, grant: &Grant) -> bool {
+    labels.get(OWNER).and_then(Value::as_str) == Some(grant.uid.to_string().as_str())
+}
+
+/// One container in full.
+pub(super) fn container(mut container: Value) -> Value {
+    if let Some(fields) = container.as_object_mut() {
+        for path in HOST_PATHS {
+            fields.remove(path);
+        }
+    }
+    if let Some(config) = container.get_mut("Config") {
+        name_image(config);
+    }
+    container
+}
+
+/// The containers of a list that are the tenant's.
+pub(super) fn containers(list: Value, grant: &Grant) -> Value {
+    let mut own = own_items(list, "Labels", grant);
+    own.iter_mut().for_each(name_image);
+    Value::Array(own)
+}
+
+/// Puts the image's name in the place of its id.
+fn name_image(holder: &mut Value) {
+    let name = holder
+        .pointer("/Labels")
+        .and_then(|labels| labels.get(IMAGE))
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    if let (Some(name), Some(fields)) = (name, holder.as_object_mut()) {
+        fields.insert("Image".to_owned(), Value::String(name));
+    }
+}
+
+/// The networks of a list that are the tenant's.
+pub(super) fn networks(list: Value, grant: &Grant) -> Value {
+    Value::Array(own_items(list, "Labels", grant))
+}
+
+fn own_items(list: Value, labels: &str, grant: &Grant) -> Vec<Value> {
+    let Value::Array(items) = list else {
+        return Vec::new();
+    };
+    let own = |item: &Value| {
+        item.get(labels)
+            .is_some_and(|labels| is_owned(labels, grant))
+    };
+    items.into_iter().filter(own).collect()
+}
+
+/// The images of a list that the policy lets the tenant use, with those of their names only.
+pub(super) fn images(list: Value, grant: &Grant) -> Value {
+    let Value::Array(items) = list else {
+        return Value::Array(Vec::new());
+    };
+    let images = items.into_iter().filter_map(|item| image(item, grant));
+    Value::Array(images.collect())
+}
+
+/// One image with those of its names that the tenant may use; `None` when there is none.
+pub(super) fn image(mut image: Value, grant: &Grant) -> Option<Value> {
+    let fields = image.as_object_mut()?;
+    fields.remove("GraphDriver");
+    // Names the host's containers by number.
+    fields.remove("Containers");
+    let mut named = false;
+    for key in ["RepoTags", "RepoDigests"] {
+        let Some(Value::Array(names)) = fields.get_mut(key) else {
+            continue;
+        };
+        names.retain(|name| name.as_str().is_some_and(|name| may_use(name, grant)));
+        named |= !names.is_empty();
+    }
+    named.then_some(image)
+}
+
+/// True when the policy has this image for the tenant.
+pub(super) fn may_use(name: &str, grant: &Grant) -> bool {
+    ImageRef::parse(name).is_ok_and(|image| {
+        grant
+            .images
+            .iter()
+            .any(|pattern| pattern.matches(&image.repository))
+    })
+}
+
+/// One line of the event stream, when it is about a container of the tenant.
+pub(super) fn event(line: &[u8], grant: &Grant) -> Option<Vec<u8>> {
+    let event: Value = serde_json::from_slice(line).ok()?;
+    let is_container = event.get("Type").and_then(Value::as_str) == Some("container");
+    let owned = event
+        .pointer("/Actor/Attributes")
+        .is_some_and(|attributes| is_owned(attributes, grant));
+    if !is_container || !owned {
+        return None;
+    }
+    let mut line = event.to_string().into_bytes();
+    line.push(b'\n');
+    Some(line)
+}
+
+/// Docker's version, with the API version that is offered here.
+pub(super) fn version(docker: &Value) -> Value {
+    let mut shown = picked(
+        docker,
+        &[
+            "Version",
+            "GitCommit",
+            "GoVersion",
+            "Os",
+            "Arch",
+            "KernelVersion",
+            "BuildTime",
+        ],
+    );
+    shown.insert(
+        "Platform".to_owned(),
+        json!({"Name": "aistack engine gateway"}),
+    );
+    shown.insert("ApiVersion".to_owned(), json!("1.41"));
+    shown.insert("MinAPIVersion".to_owned(), json!("1.24"));
+    Value::Object(shown)
+}
+
+/// What `docker info` may know of the host, and the tenant's own containers counted.
+pub(super) fn info(docker: &Value, containers: &Value, grant: &Grant) -> Value {
+    let mut shown = picked(
+        docker,
+        &[
+            "ServerVersion",
+            "OperatingSystem",
+            "OSType",
+            "Architecture",
+            "KernelVersion",
+            "NCPU",
+            "MemTotal",
+            "Driver",
+            "CgroupDriver",
+            "CgroupVersion",
+            "SecurityOptions",
+            "DefaultRuntime",
+        ],
+    );
+    let states: Vec<&str> = containers
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|container| container.get("State")?.as_str())
+        .collect();
+    let count = |state: &str| states.iter().filter(|other| **other == state).count();
+    let (running, paused) = (count("running"), count("paused"));
+    for (key, value) in [
+        ("Name", json!(grant.name)),
+        ("Containers", json!(states.len())),
+        ("ContainersRunning", json!(running)),
+        ("ContainersPaused", json!(paused)),
+        ("ContainersStopped", json!(states.len() - running - paused)),
+        (
+            "Plugins",
+            json!({"Volume": [], "Network": ["bridge"], "Log": ["json-file"]}),
+        ),
+    ] {
+        shown.insert(key.to_owned(), value);
+    }
+    Value::Object(shown)
+}
+
+fn picked(from: &Value, keys: &[&str]) -> Map<String, Value> {
+    let pick = |key: &&str| Some(((*key).to_owned(), from.get(*key)?.clone()));
+    keys.iter().filter_map(pick).collect()
+}
+
+#[cfg(test)]
+mod tests;
