@@ -1,0 +1,179 @@
+//! Capabilities, AppArmor and networks, which depend on the grant and on the host.
+
+use aistack_policy::AppArmorMode;
+use serde_json::{Value, json};
+
+use super::{Host, NETWORK, host, with};
+use crate::engine::vet::create::CreateRequest;
+
+const JOINED: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+
+#[test]
+fn capabilities_are_the_policys_in_any_spelling() {
+    for asked in [
+        json!(["NET_BIND_SERVICE"]),
+        json!(["CAP_NET_BIND_SERVICE", "net_bind_service"]),
+        json!("cap_net_bind_service"),
+    ] {
+        let rendered = Host::default().rendered(&host(&json!({"CapAdd": asked})));
+        assert_eq!(
+            rendered["HostConfig"]["CapAdd"],
+            json!(["NET_BIND_SERVICE"])
+        );
+        assert_eq!(rendered["HostConfig"]["CapDrop"], json!(["ALL"]));
+    }
+}
+
+/// Enforced, profiles loaded, policy, user; the options or the refusal.
+type Case<'a> = (
+    bool,
+    &'a [&'a str],
+    AppArmorMode,
+    &'a str,
+    Result<Value, &'a str>,
+);
+
+#[test]
+fn apparmor_is_the_tenants_profile_or_what_the_policy_allows_without() {
+    const NNP: &str = "no-new-privileges:true";
+    let both = ["ai-platform-1001", "ai-platform-openclaw-2001"];
+    let cases: [Case<'_>; 8] = [
+        (
+            true,
+            &both,
+            AppArmorMode::Required,
+            "1001",
+            Ok(json!([NNP, "apparmor=ai-platform-1001"])),
+        ),
+        (
+            true,
+            &both,
+            AppArmorMode::Required,
+            "2001",
+            Ok(json!([NNP, "apparmor=ai-platform-openclaw-2001"])),
+        ),
+        (
+            true,
+            &both[..1],
+            AppArmorMode::Required,
+            "2001",
+            Err("APPARMOR_MISSING"),
+        ),
+        (
+            true,
+            &[],
+            AppArmorMode::Required,
+            "1001",
+            Err("APPARMOR_MISSING"),
+        ),
+        (
+            false,
+            &[],
+            AppArmorMode::Required,
+            "1001",
+            Err("APPARMOR_MISSING"),
+        ),
+        (
+            true,
+            &[],
+            AppArmorMode::IfAvailable,
+            "1001",
+            Ok(json!([NNP])),
+        ),
+        (
+            false,
+            &both,
+            AppArmorMode::IfAvailable,
+            "1001",
+            Ok(json!([NNP])),
+        ),
+        (
+            true,
+            &both,
+            AppArmorMode::IfAvailable,
+            "1001",
+            Ok(json!([NNP, "apparmor=ai-platform-1001"])),
+        ),
+    ];
+    for (enabled, loaded, mode, user, expected) in cases {
+        let mut host = Host::default();
+        host.grant.apparmor = mode;
+        host.apparmor.enabled = enabled;
+        host.apparmor.loaded = loaded.iter().map(ToString::to_string).collect();
+        let body = with("User", &json!(user));
+        match expected {
+            Ok(options) => assert_eq!(host.rendered(&body)["HostConfig"]["SecurityOpt"], options),
+            Err(reason) => assert_eq!(host.reason(&body), reason),
+        }
+    }
+}
+
+#[test]
+fn the_profile_that_is_stamped_may_be_asked_for() {
+    let mut world = Host::default();
+    world.apparmor.enabled = true;
+    world.apparmor.loaded = vec!["ai-platform-1001".to_owned()];
+    let own = host(&json!({"SecurityOpt": ["apparmor=ai-platform-1001"]}));
+    assert_eq!(
+        world.vet(&own).unwrap(),
+        world.vet(&json!({"Image": "redis"})).unwrap()
+    );
+    let other = host(&json!({"SecurityOpt": ["apparmor=ai-platform-openclaw-2001"]}));
+    assert_eq!(world.reason(&other), "SECURITY_OPT_REFUSED");
+}
+
+#[test]
+fn the_network_is_the_tenants_by_its_full_id() {
+    let body = json!({
+        "Image": "redis", "HostConfig": {"NetworkMode": "aistack-1001"},
+        "NetworkingConfig": {"EndpointsConfig": {"aistack-1001": {"Aliases": ["redis", "cache"]}}},
+    });
+    let rendered = Host::default().rendered(&body);
+    assert_eq!(rendered["HostConfig"]["NetworkMode"], NETWORK);
+    let endpoints = json!({NETWORK: {"Aliases": ["redis", "cache"]}});
+    assert_eq!(rendered["NetworkingConfig"]["EndpointsConfig"], endpoints);
+}
+
+#[test]
+fn a_network_that_does_not_exist_is_said_to_be_missing() {
+    let world = Host {
+        network: None,
+        ..Host::default()
+    };
+    let refusal = world.vet(&json!({"Image": "redis"})).unwrap_err();
+    assert_eq!(refusal.reason, "NETWORK_MISSING");
+    assert!(refusal.hint.unwrap().contains("aistack init"));
+    let rendered = world.rendered(&host(&json!({"NetworkMode": "none"})));
+    assert_eq!(rendered["HostConfig"]["NetworkMode"], "none");
+    assert_eq!(rendered["NetworkingConfig"]["EndpointsConfig"], json!({}));
+}
+
+#[test]
+fn a_joined_network_is_that_of_the_container_that_was_looked_up() {
+    let body = host(&json!({"NetworkMode": "container:tenant-1001-y"}));
+    let request = CreateRequest::parse(body.to_string().as_bytes()).unwrap();
+    assert_eq!(request.joins_network_of(), Some("tenant-1001-y"));
+    assert_eq!(Host::default().reason(&body), "NETWORK_MODE_REFUSED");
+    for other in [
+        "container:",
+        "container:a/b",
+        "container:a b",
+        "container:a?x=y",
+        "host",
+        "",
+    ] {
+        let body = host(&json!({"NetworkMode": other})).to_string();
+        let request = CreateRequest::parse(body.as_bytes()).unwrap();
+        assert_eq!(request.joins_network_of(), None, "{other}");
+    }
+    let mut world = Host {
+        joined: Some(JOINED),
+        ..Host::default()
+    };
+    let mode = &world.rendered(&body)["HostConfig"]["NetworkMode"];
+    assert_eq!(*mode, format!("container:{JOINED}"));
+    world.network = None;
+    assert!(world.vet(&body).is_ok());
+    let other = host(&json!({"NetworkMode": "aistack-1002"}));
+    assert_eq!(world.reason(&other), "NETWORK_MODE_REFUSED");
+}
