@@ -39,7 +39,6 @@ impl Worker for Deployer {
         };
         let action = self.actions.get(name).unwrap_or(&Action::Keep);
         if *action == Action::Keep {
-            self.progress.unchanged(name);
             return Ok(());
         }
         let began = Instant::now();

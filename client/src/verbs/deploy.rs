@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -10,7 +9,7 @@ use crate::desired::{DesiredService, Phase, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::{Failure, ServiceReport};
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, State, Step};
 use crate::run::checks::CheckResult;
 use crate::run::configs::{self, Previous};
 use crate::run::deployer::Deployer;
@@ -62,14 +61,14 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         &progress,
     )
     .await;
-    judge(&outcomes)?;
+    judge(&outcomes, &running(&session).await)?;
     let checked = if args.skip_validate {
         Vec::new()
     } else {
         progress.note("asking the services");
         validate_changed(&session, &ready.stack, &plan).await?
     };
-    finish(context, &ready.stack, &plan, &checked, progress.elapsed())
+    finish(context, &ready.stack, &plan, &checked, &progress)
 }
 
 fn planned(stack: &Stack, containers: &[Container], args: &DeployArgs) -> Result<Plan, Failure> {
@@ -161,10 +160,16 @@ async fn execute(
     previous_configs: Previous,
     progress: &Progress,
 ) -> BTreeMap<String, Outcome> {
-    let actions: BTreeMap<String, Action> = plan
+    let (kept, changed): (Vec<&Step>, Vec<&Step>) = plan
         .steps
         .iter()
         .filter(|step| step.action != Action::Remove)
+        .partition(|step| step.action == Action::Keep);
+    for step in kept {
+        progress.unchanged(&step.service);
+    }
+    let actions: BTreeMap<String, Action> = changed
+        .into_iter()
         .map(|step| (step.service.clone(), step.action.clone()))
         .collect();
     let nodes = nodes(stack, &actions);
@@ -193,7 +198,7 @@ async fn execute(
     outcomes
 }
 
-/// One node a service of the plan. What an edge leads to outside the plan is as desired. The
+/// One node a service that changes. What an edge leads to besides is as desired already. The
 /// proxy comes after everything else, so that no site is open before what is behind it.
 fn nodes(stack: &Stack, actions: &BTreeMap<String, Action>) -> Vec<Node> {
     let planned = |service: &&DesiredService| actions.contains_key(&service.name);
@@ -226,8 +231,18 @@ fn nodes(stack: &Stack, actions: &BTreeMap<String, Action>) -> Vec<Node> {
         .collect()
 }
 
+/// Services that run now, for a report. What cannot be listed is left out.
+async fn running(session: &Session) -> Vec<String> {
+    let containers = session.engine.list().await.unwrap_or_default();
+    containers
+        .into_iter()
+        .filter(|container| matches!(container.plan_state, State::Healthy | State::Starting))
+        .map(|container| container.service)
+        .collect()
+}
+
 /// Turns failed services into the failure of the command.
-fn judge(outcomes: &BTreeMap<String, Outcome>) -> Result<(), Failure> {
+fn judge(outcomes: &BTreeMap<String, Outcome>, running: &[String]) -> Result<(), Failure> {
     let reports: Vec<ServiceReport> = outcomes
         .values()
         .filter_map(|outcome| match outcome {
@@ -244,7 +259,6 @@ fn judge(outcomes: &BTreeMap<String, Outcome>) -> Result<(), Failure> {
         return Ok(());
     }
     let failed = names(|outcome| matches!(outcome, Outcome::Failed(_)));
-    let done = names(|outcome| *outcome == Outcome::Done);
     let exit = reports
         .iter()
         .map(|report| report.exit)
@@ -254,8 +268,8 @@ fn judge(outcomes: &BTreeMap<String, Outcome>) -> Result<(), Failure> {
     if !skipped.is_empty() {
         failure = failure.because(format!("not tried because of that: {}", skipped.join(", ")));
     }
-    if !done.is_empty() {
-        failure = failure.because(format!("left running: {}", done.join(", ")));
+    if !running.is_empty() {
+        failure = failure.because(format!("left running: {}", running.join(", ")));
     }
     let first = failed.first().copied().unwrap_or("SERVICE");
     failure = failure.next(format!(
@@ -280,12 +294,17 @@ fn finish(
     stack: &Stack,
     plan: &Plan,
     checked: &[CheckResult],
-    took: Duration,
+    progress: &Progress,
 ) -> Result<Exit, Failure> {
     let printer = context.printer;
     let mut document = plan::document(plan);
     if let Value::Object(members) = &mut document {
-        members.insert("urls".to_owned(), json!(urls(stack)));
+        let took = progress.elapsed();
+        let urls: Vec<Value> = urls(stack)
+            .into_iter()
+            .map(|(service, url)| json!({"service": service, "url": url}))
+            .collect();
+        members.insert("urls".to_owned(), json!(urls));
         members.insert("checks".to_owned(), json!(checked));
         members.insert("seconds".to_owned(), json!(took.as_secs_f64()));
     }
@@ -295,10 +314,10 @@ fn finish(
     }
     printer.document(document)?;
     printer.table(&url_table(stack))?;
-    printer.note(&format!(
+    progress.note(&format!(
         "{} in {}",
         printer.err.paint(Tone::Good, "deployed"),
-        seconds(took)
+        seconds(progress.elapsed())
     ));
     Ok(Exit::Done)
 }
@@ -355,7 +374,7 @@ mod tests {
             ),
             ("redis".to_owned(), Outcome::Done),
         ]);
-        let failure = judge(&outcomes).unwrap_err();
+        let failure = judge(&outcomes, &["redis".to_owned()]).unwrap_err();
         assert_eq!(failure.exit, Exit::NotHealthy);
         assert_eq!(failure.what, "not healthy: postgres");
         assert!(failure.causes[0].text.ends_with("n8n"));
@@ -366,8 +385,8 @@ mod tests {
     #[test]
     fn a_refusal_by_the_gateway_is_told_by_its_own_code() {
         let outcomes = BTreeMap::from([("n8n".to_owned(), report("n8n", Exit::Policy))]);
-        assert_eq!(judge(&outcomes).unwrap_err().exit, Exit::Policy);
+        assert_eq!(judge(&outcomes, &[]).unwrap_err().exit, Exit::Policy);
         let fine = BTreeMap::from([("n8n".to_owned(), Outcome::Done)]);
-        assert!(judge(&fine).is_ok());
+        assert!(judge(&fine, &[]).is_ok());
     }
 }

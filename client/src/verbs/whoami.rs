@@ -10,7 +10,9 @@ use crate::ui::{Table, size};
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     context.printer.document(document(&session))?;
-    context.printer.table(&table(&session))?;
+    context
+        .printer
+        .table(&table(&session, context.printer.verbose))?;
     for warning in &session.who.warnings {
         context.printer.warn(warning);
     }
@@ -20,7 +22,8 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn table(session: &Session) -> Table {
+/// With `rules`, each line names the rule of the policy that gives it.
+fn table(session: &Session, rules: bool) -> Table {
     let grant = &session.grant;
     let network = grant.network.clone().unwrap_or_default();
     let ports = grant.ports.unwrap_or_default();
@@ -28,7 +31,8 @@ fn table(session: &Session) -> Table {
     let volume = session.who.volume.unwrap_or_default();
     let mut table = Table::plain();
     let mut row = |name: &str, value: String, part: &str| {
-        let rule = grant.rules.get(part).map(|rule| format!("[{rule}]"));
+        let rule = grant.rules.get(part).filter(|_| rules);
+        let rule = rule.map(|rule| format!("[{rule}]"));
         table.text([name, &value, &rule.unwrap_or_default()]);
     };
     row(
