@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxAttributes};
 use rustix::io::Errno;
 
+pub(crate) use bind::open_volume;
 pub use bind::{BindError, verify_bind};
 
 /// The longest path, in components.
@@ -214,11 +215,40 @@ fn step(dir: &OwnedFd, name: &OsStr, missing: Missing) -> Result<OwnedFd, Proble
 }
 
 /// Makes `name` in `dir`, root's, mode 0711 whatever the umask; another process may be faster.
-fn make_root_dir(dir: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Problem> {
-    match rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o711)) {
-        Ok(()) | Err(Errno::EXIST) => open_dir(dir, name, Cross::Mounts),
+pub(crate) fn make_root_dir(dir: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Problem> {
+    let mode = Mode::from_raw_mode(0o711);
+    match rustix::fs::mkdirat(dir, name, mode) {
+        Ok(()) => {
+            let made = open_dir(dir, name, Cross::Mounts)?;
+            rustix::fs::fchmod(open_to_read(&made)?, mode)?;
+            Ok(made)
+        }
+        Err(Errno::EXIST) => open_dir(dir, name, Cross::Mounts),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Opens a directory that is held as a place (O_PATH) for reading: the very same one, no name is
+/// looked up.
+///
+/// # Errors
+/// As openat(2) says.
+pub(crate) fn open_to_read(place: impl AsFd) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::openat(place, ".", flags, Mode::empty())
+}
+
+/// True when the directory has no entries.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn is_empty(place: impl AsFd) -> Result<bool, Errno> {
+    for entry in rustix::fs::Dir::new(open_to_read(place)?)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Refuses a descriptor of anything that someone other than root could change.

@@ -1,3 +1,34 @@
 //! The mount worker: one typed request from the helper, one mount or unmount.
+//!
+//! [`server`] takes connections of root's only and reads one request of [`wire`] from each;
+//! `request` checks it again, as if the helper had been taken over; `volume` does it. Everything
+//! is synchronous: a request is a handful of system calls and at most two child processes.
 
+mod contents;
+mod decide;
+mod device;
+mod image;
+mod loop_ioctl;
+mod record;
+mod request;
+pub mod server;
+mod target;
+mod tool;
+mod volume;
 pub mod wire;
+
+use rustix::io::Errno;
+use wire::{Failure, FailureReason};
+
+type Result<T> = std::result::Result<T, Failure>;
+
+/// Turns what the kernel said about `step` (a verb phrase) into a failure.
+fn cannot(step: &str) -> impl Fn(Errno) -> Failure {
+    move |errno| {
+        let reason = match errno {
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => FailureReason::NoSpace,
+            _ => FailureReason::Internal,
+        };
+        Failure::new(reason, format!("cannot {step}: {errno}"))
+    }
+}

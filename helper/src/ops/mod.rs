@@ -1,8 +1,15 @@
 //! The operations behind the gRPC calls. Each takes a [`Grant`] (so the caller is a tenant) and
 //! final, vetted values; authorising and auditing happen before and around them in the front.
 
+mod chown;
+mod directories;
 mod error;
+mod network;
+mod paths;
+mod routes;
 mod service_dir;
+mod volume;
+mod worker;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +21,7 @@ use aistack_proto::v1::{
 use tokio::sync::mpsc;
 
 use crate::docker::Docker;
+use crate::safe_path::plain_components;
 
 pub use error::OpsError;
 pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir, ServiceName};
@@ -24,6 +32,7 @@ pub struct Ops {
     docker: Docker,
     mount_socket: PathBuf,
     image_dir: PathBuf,
+    network_turn: tokio::sync::Mutex<()>,
 }
 
 impl Ops {
@@ -33,10 +42,13 @@ impl Ops {
     /// # Errors
     /// When `state_dir` is not an absolute, normalised path.
     pub fn new(docker: Docker, mount_socket: PathBuf, state_dir: &Path) -> Result<Self, OpsError> {
+        plain_components(state_dir)
+            .map_err(|error| paths::at_fault(&error.path.display().to_string())(error.problem))?;
         Ok(Self {
             docker,
             mount_socket,
             image_dir: state_dir.join("volumes"),
+            network_turn: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -44,16 +56,16 @@ impl Ops {
     ///
     /// # Errors
     /// When the worker cannot or may not mount it.
-    pub async fn mount_volume(&self, _grant: &Grant) -> Result<MountVolumeResponse, OpsError> {
-        Err(unfinished())
+    pub async fn mount_volume(&self, grant: &Grant) -> Result<MountVolumeResponse, OpsError> {
+        volume::mount(self, grant).await
     }
 
     /// Takes the tenant's volume out of the file tree.
     ///
     /// # Errors
     /// When it is in use.
-    pub async fn unmount_volume(&self, _grant: &Grant) -> Result<UnmountVolumeResponse, OpsError> {
-        Err(unfinished())
+    pub async fn unmount_volume(&self, grant: &Grant) -> Result<UnmountVolumeResponse, OpsError> {
+        volume::unmount(self, grant).await
     }
 
     /// Creates the fixed directories and `dirs`; existing ones are verified.
@@ -62,21 +74,35 @@ impl Ops {
     /// When the volume is not mounted or something else stands in the way.
     pub async fn prepare_directories(
         &self,
-        _grant: &Grant,
-        _dirs: &[ServiceDir],
+        grant: &Grant,
+        dirs: &[ServiceDir],
     ) -> Result<PrepareDirectoriesResponse, OpsError> {
-        Err(unfinished())
+        directories::prepare(grant, dirs).await
     }
 
     /// Gives everything below one service directory to its owner. The last message has `done` set
     /// or is an error; when the receiver is dropped the walk stops.
     pub fn chown(
         &self,
-        _grant: &Grant,
-        _dir: &ServiceDir,
+        grant: &Grant,
+        dir: &ServiceDir,
     ) -> mpsc::Receiver<Result<ChownProgress, OpsError>> {
         let (sender, receiver) = mpsc::channel(8);
-        drop(sender.try_send(Err(unfinished())));
+        match dir.ownership(grant) {
+            Err(refusal) => drop(sender.try_send(Err(refusal.into()))),
+            Ok(owner) => {
+                let job = chown::Job {
+                    base_dir: grant.base_dir.clone(),
+                    tree: dir.kind.tree(),
+                    service: dir.service.as_str().to_owned(),
+                    owner,
+                };
+                // The walk ends by itself: with its last message, or when nobody listens.
+                drop(tokio::task::spawn_blocking(move || {
+                    chown::run(&job, &sender);
+                }));
+            }
+        }
         receiver
     }
 
@@ -84,31 +110,25 @@ impl Ops {
     ///
     /// # Errors
     /// When the name, bridge or subnet is somebody else's, or Docker fails.
-    pub async fn create_network(&self, _grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
-        Err(unfinished())
+    pub async fn create_network(&self, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
+        network::create(self, grant).await
     }
 
     /// Removes the tenant's Docker network.
     ///
     /// # Errors
     /// When containers are attached, or Docker fails.
-    pub async fn remove_network(&self, _grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
-        Err(unfinished())
+    pub async fn remove_network(&self, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
+        network::remove(self, grant).await
     }
 
     /// Whether the tenant's volume is mounted, and its size.
-    pub async fn volume_state(&self, _grant: &Grant) -> VolumeState {
-        VolumeState::default()
+    pub async fn volume_state(&self, grant: &Grant) -> VolumeState {
+        volume::state(grant).await
     }
 
     /// Whether the tenant's network exists.
-    pub async fn network_state(&self, _grant: &Grant) -> NetworkState {
-        NetworkState::default()
-    }
-}
-
-fn unfinished() -> OpsError {
-    OpsError::NotInThisVersion {
-        what: "this operation",
+    pub async fn network_state(&self, grant: &Grant) -> NetworkState {
+        network::state(&self.docker, grant).await
     }
 }

@@ -64,8 +64,12 @@ pub fn verify_bind(
     Ok(())
 }
 
-/// Opens the root of the volume that is mounted at `base_dir`; every component is root's.
-fn open_volume(base_dir: &Path) -> Result<std::os::fd::OwnedFd, BindError> {
+/// Opens the root of the volume that is mounted at `base_dir` as a place; every component is
+/// root's.
+///
+/// # Errors
+/// [`BindError::NotMounted`] when no file system of its own is mounted there.
+pub(crate) fn open_volume(base_dir: &Path) -> Result<std::os::fd::OwnedFd, BindError> {
     let (parent, _) = open_root_owned_parent(base_dir, Missing::Refuse)?;
     let base = open_root_owned(base_dir, Missing::Refuse)?;
     let device = |fd| rustix::fs::fstat(fd).map(|stat| stat.st_dev);

@@ -1,0 +1,170 @@
+//! Loop devices: putting an image behind one, and finding those that an image is behind.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{FileType, OFlags, Stat, major, minor};
+
+use super::loop_ioctl::{self, Backing};
+use super::wire::{Failure, FailureReason};
+use super::{Result, cannot};
+use crate::safe_path::{Cross, Missing, open_at, open_root_owned};
+
+/// Major number of loop devices (Documentation/admin-guide/devices.txt).
+const LOOP_MAJOR: u32 = 7;
+/// Other processes may take the free device first; so often is luck tried.
+const TRIES: usize = 64;
+/// How long an unmounted device may take to free itself, in steps of [`STEP`].
+const STEPS: usize = 40;
+const STEP: Duration = Duration::from_millis(50);
+
+/// A loop device with an image behind it. It frees itself when this and its mounts are gone.
+#[derive(Debug)]
+pub(super) struct LoopDevice {
+    /// Keeps the device from freeing itself.
+    _fd: OwnedFd,
+    /// `/dev/loop<N>`.
+    pub(super) path: String,
+    /// Device number.
+    pub(super) rdev: u64,
+}
+
+/// Puts `image` behind a free loop device.
+pub(super) fn attach(image: &OwnedFd, label: &str) -> Result<LoopDevice> {
+    let failed = |error: io::Error| {
+        let message = format!("cannot attach the volume's image to a loop device: {error}");
+        Failure::new(FailureReason::NoLoopDevice, message)
+    };
+    let control = open_device("loop-control", OFlags::RDWR).map_err(failed)?;
+    for _ in 0..TRIES {
+        let number = loop_ioctl::free_number(&control).map_err(failed)?;
+        let fd = match open_loop(number, OFlags::RDWR) {
+            // The node of a new device may be a moment late.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::thread::sleep(STEP);
+                continue;
+            }
+            other => other.map_err(failed)?,
+        };
+        match loop_ioctl::configure(&fd, image, label) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+            Err(error) => return Err(failed(error)),
+            Ok(()) => {
+                let stat = rustix::fs::fstat(&fd).map_err(cannot("look at the loop device"))?;
+                return Ok(LoopDevice {
+                    _fd: fd,
+                    path: format!("/dev/loop{number}"),
+                    rdev: stat.st_rdev,
+                });
+            }
+        }
+    }
+    Err(failed(io::Error::from_raw_os_error(libc::EBUSY)))
+}
+
+/// True when the file system with device number `device` is on a loop device over this image.
+pub(super) fn is_behind(image: &Stat, device: u64) -> Result<bool> {
+    if major(device) != LOOP_MAJOR {
+        return Ok(false);
+    }
+    let fd = open_loop(minor(device), OFlags::RDONLY).map_err(looking)?;
+    Ok(loop_ioctl::backing(fd).map_err(looking)? == Some(backing_of(image)))
+}
+
+/// Frees every loop device over the image `name` that no one uses: leftovers of somebody's
+/// `losetup`, since our own free themselves.
+pub(super) fn release_unused(image: &Stat, name: &str) -> Result<()> {
+    for _ in 0..STEPS {
+        let mut found = false;
+        for number in over(image, name)? {
+            found = true;
+            // With O_EXCL the open fails while it is mounted, in whatever mount namespace.
+            match open_loop(number, OFlags::RDWR | OFlags::EXCL) {
+                Ok(fd) => drop(loop_ioctl::clear(fd)),
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+                Err(error) => return Err(looking(error)),
+            }
+        }
+        if !found {
+            return Ok(());
+        }
+        std::thread::sleep(STEP);
+    }
+    let message = "the volume is still in use elsewhere on this host, perhaps by containers";
+    Err(Failure::new(FailureReason::InUse, message)
+        .with_hint("stop the containers that use it, then run the command again"))
+}
+
+/// Waits a little until no loop device is over the image any more; it may be kept by others.
+pub(super) fn wait_until_free(image: &Stat, name: &str) {
+    for _ in 0..STEPS {
+        if over(image, name).is_ok_and(|numbers| numbers.is_empty()) {
+            return;
+        }
+        std::thread::sleep(STEP);
+    }
+}
+
+/// Numbers of the loop devices over the image `name`.
+fn over(image: &Stat, name: &str) -> Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir("/sys/block").map_err(looking)? {
+        let entry = entry.map_err(looking)?;
+        let device = entry.file_name();
+        let Some(number) = device.to_str().and_then(|text| text.strip_prefix("loop")) else {
+            continue;
+        };
+        let Ok(number) = number.parse::<u32>() else {
+            continue;
+        };
+        // Only those that may be ours are opened; the text may end with " (deleted)".
+        let file = std::fs::read_to_string(entry.path().join("loop/backing_file"));
+        if !file.is_ok_and(|path| path.contains(&format!("/{name}"))) {
+            continue;
+        }
+        let backing = open_loop(number, OFlags::RDONLY).and_then(loop_ioctl::backing);
+        if backing.map_err(looking)? == Some(backing_of(image)) {
+            numbers.push(number);
+        }
+    }
+    Ok(numbers)
+}
+
+fn backing_of(image: &Stat) -> Backing {
+    Backing {
+        device: image.st_dev,
+        inode: image.st_ino,
+    }
+}
+
+fn open_loop(number: u32, flags: OFlags) -> io::Result<OwnedFd> {
+    let fd = open_device(&format!("loop{number}"), flags)?;
+    let stat = rustix::fs::fstat(&fd)?;
+    let is_it = FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice
+        && major(stat.st_rdev) == LOOP_MAJOR
+        && minor(stat.st_rdev) == number;
+    if is_it {
+        return Ok(fd);
+    }
+    let text = format!("/dev/loop{number} is not that loop device");
+    Err(io::Error::other(text))
+}
+
+fn open_device(name: &str, flags: OFlags) -> io::Result<OwnedFd> {
+    let dev = open_root_owned(Path::new("/dev"), Missing::Refuse).map_err(io::Error::other)?;
+    open_at(dev, OsStr::new(name), flags, Cross::Nothing).map_err(|problem| match problem {
+        crate::safe_path::Problem::Os(errno) => errno.into(),
+        crate::safe_path::Problem::Missing => io::ErrorKind::NotFound.into(),
+        other => io::Error::other(other),
+    })
+}
+
+// By value, as map_err passes it.
+#[expect(clippy::needless_pass_by_value)]
+fn looking(error: io::Error) -> Failure {
+    let message = format!("cannot look at the loop devices: {error}");
+    Failure::new(FailureReason::Internal, message)
+}

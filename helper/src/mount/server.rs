@@ -1,0 +1,96 @@
+//! The worker's socket: root's connections only, one request and one reply each.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use super::volume;
+use super::wire::{Failure, FailureReason, MAX_MESSAGE, Reply, Request};
+
+/// So many requests run at once; those of one volume one after another.
+const WORKERS: usize = 4;
+/// Time for a peer to send its request, and to take the reply.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Answers connections, for ever.
+pub fn serve(listener: &UnixListener) {
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                loop {
+                    match listener.accept() {
+                        Ok((stream, _)) => {
+                            if let Err(error) = answer(&stream) {
+                                tracing::warn!(%error, "a connection broke off");
+                            }
+                        }
+                        Err(error) => {
+                            // Out of descriptors or memory; it may pass.
+                            tracing::error!(%error, "cannot accept a connection");
+                            std::thread::sleep(Duration::from_millis(100));
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Reads one request, does it and replies.
+fn answer(stream: &UnixStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let peer = rustix::net::sockopt::socket_peercred(stream)?;
+    if !peer.uid.is_root() {
+        tracing::warn!(uid = peer.uid.as_raw(), "refused a peer that is not root");
+        return Ok(());
+    }
+    let reply = match read_request(stream)? {
+        Ok(request) => perform(&request),
+        Err(failure) => Reply::Failed(failure),
+    };
+    let mut line = serde_json::to_vec(&reply)?;
+    line.push(b'\n');
+    let mut out = stream;
+    out.write_all(&line)
+}
+
+fn read_request(stream: &UnixStream) -> io::Result<Result<Request, Failure>> {
+    let mut line = Vec::new();
+    BufReader::new(stream.take(MAX_MESSAGE as u64)).read_until(b'\n', &mut line)?;
+    let bad = |message: String| Failure::new(FailureReason::BadRequest, message);
+    if line.last() != Some(&b'\n') {
+        let message = format!("a request is one line of at most {MAX_MESSAGE} bytes");
+        return Ok(Err(bad(message)));
+    }
+    Ok(serde_json::from_slice(&line).map_err(|error| bad(format!("not a request: {error}"))))
+}
+
+fn perform(request: &Request) -> Reply {
+    let (what, place) = match request {
+        Request::MountLoop(mount) => ("mount", &mount.place),
+        Request::Unmount(place) => ("unmount", place),
+        Request::State(place) => ("state", place),
+    };
+    let reply = std::panic::catch_unwind(AssertUnwindSafe(|| volume::perform(request)));
+    let reply = reply.unwrap_or_else(|_| {
+        let message = "the mount worker failed inside; its log says where";
+        Reply::Failed(Failure::new(FailureReason::Internal, message))
+    });
+    let reply = within_bounds(reply);
+    tracing::info!(uid = place.uid, base_dir = %place.base_dir.display(), ?reply, "{what}");
+    reply
+}
+
+/// Cuts the text of a failure so that the reply fits into one message.
+fn within_bounds(reply: Reply) -> Reply {
+    match reply {
+        Reply::Failed(mut failure) => {
+            // At most six bytes a character in JSON, and room for the hint.
+            failure.message = failure.message.chars().take(MAX_MESSAGE / 12).collect();
+            Reply::Failed(failure)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,211 @@
+//! Chown: gives everything below one service directory to its owner, by descriptors only.
+//!
+//! The tree belongs to somebody who may change it during the walk. So each name is opened once,
+//! following nothing and entering no other file system, and whatever was opened is what changes
+//! hands. A symbolic link is itself given away, never what it points at. A file with several names
+//! is given away too: all its names are on this tenant's own volume, and nobody can link into a
+//! service directory what they could not already read and write there.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+use aistack_policy::{Refusal, Rule};
+use aistack_proto::v1::ChownProgress;
+use rustix::fs::{AtFlags, Dir, Gid, OFlags, Stat, Uid, chownat};
+use rustix::io::Errno;
+use tokio::sync::mpsc::Sender;
+
+use super::directories::{is_gone, open_tree, set_mode};
+use super::paths::{at_fault, io_error, open_base};
+use super::{OpsError, Ownership};
+use crate::safe_path::{Cross, is_directory, open_at, open_to_read};
+
+/// How deep a tree may be; each level holds one descriptor.
+const MAX_DEPTH: usize = 128;
+/// How many entries one call looks at.
+const MAX_ENTRIES: u64 = 20_000_000;
+/// How often progress is told, whichever comes first.
+const EVERY_ENTRIES: u64 = 1000;
+const EVERY: Duration = Duration::from_millis(250);
+const SET_ID_BITS: u32 = 0o6000;
+
+/// Where the walk's messages go.
+pub(super) type Messages = Sender<Result<ChownProgress, OpsError>>;
+
+/// One service directory and whom everything in it is for.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) base_dir: String,
+    pub(super) tree: &'static str,
+    pub(super) service: String,
+    pub(super) owner: Ownership,
+}
+
+/// Walks, tells progress, and ends with `done` or an error. Stops when nobody listens any more.
+pub(super) fn run(job: &Job, messages: &Messages) {
+    let mut walk = Walk::new(job, messages);
+    let last = match walk.all() {
+        Ok(()) => Ok(walk.progress(true)),
+        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::NobodyListens) => return,
+    };
+    // Fails only when nobody listens any more.
+    let _ = messages.blocking_send(last);
+}
+
+/// Why a walk ends early.
+enum Stop {
+    Error(OpsError),
+    NobodyListens,
+}
+
+impl From<OpsError> for Stop {
+    fn from(error: OpsError) -> Self {
+        Self::Error(error)
+    }
+}
+
+struct Walk<'a> {
+    job: &'a Job,
+    messages: &'a Messages,
+    /// How the place is told: never with names that others chose.
+    path: String,
+    visited: u64,
+    changed: u64,
+    told: Instant,
+}
+
+impl<'a> Walk<'a> {
+    fn new(job: &'a Job, messages: &'a Messages) -> Self {
+        Self {
+            job,
+            messages,
+            path: format!("{}/{}", job.tree, job.service),
+            visited: 0,
+            changed: 0,
+            told: Instant::now(),
+        }
+    }
+
+    fn all(&mut self) -> Result<(), Stop> {
+        require_a_tenants(self.job.owner)?;
+        let volume = open_base(&self.job.base_dir)?;
+        let tree = open_tree(&volume, self.job.tree)?;
+        let name = OsStr::new(&self.job.service);
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let top = open_at(&tree, name, flags, Cross::Nothing).map_err(at_fault(&self.path))?;
+        let before = self.changed;
+        let mut levels = vec![self.enter(&top)?];
+        if self.changed > before {
+            let top = open_to_read(&top).map_err(self.failed("open"))?;
+            set_mode(&top, self.job.owner.mode).map_err(self.failed("set the mode of"))?;
+        }
+        while let Some(dir) = levels.last_mut() {
+            let Some(entry) = dir.read() else {
+                levels.pop();
+                continue;
+            };
+            let entry = entry.map_err(self.failed("read something below"))?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if matches!(name.as_bytes(), b"." | b"..") {
+                continue;
+            }
+            let parent = dir.fd().map_err(self.failed("read something below"))?;
+            let flags = OFlags::PATH | OFlags::NOFOLLOW;
+            let place = match open_at(parent, name, flags, Cross::Nothing) {
+                Err(problem) if is_gone(&problem) => continue,
+                other => other.map_err(at_fault(&format!("something below {}", self.path)))?,
+            };
+            if let Some(below) = self.visit(&place)? {
+                if levels.len() >= MAX_DEPTH {
+                    return Err(too_large("the depth of the tree", MAX_DEPTH as u64).into());
+                }
+                levels.push(below);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives one thing to its owner; a directory comes back to be walked.
+    fn visit(&mut self, place: &OwnedFd) -> Result<Option<Dir>, Stop> {
+        self.count()?;
+        let stat = rustix::fs::fstat(place).map_err(self.failed("look at something below"))?;
+        if is_directory(&stat) {
+            return self.enter(place).map(Some);
+        }
+        self.give(place, &stat)?;
+        Ok(None)
+    }
+
+    /// Gives a directory to its owner, without set-id bits: chown(2) keeps those of directories.
+    fn enter(&mut self, place: &OwnedFd) -> Result<Dir, Stop> {
+        let failed = self.failed("open something below");
+        // The very directory that `place` is, whatever its name is by now.
+        let dir = open_to_read(place).map_err(&failed)?;
+        let stat = rustix::fs::fstat(&dir).map_err(&failed)?;
+        if stat.st_mode & SET_ID_BITS != 0 {
+            let mode = stat.st_mode & 0o7777 & !SET_ID_BITS;
+            set_mode(&dir, mode).map_err(self.failed("set the mode of something below"))?;
+        }
+        self.give(place, &stat)?;
+        Ok(Dir::new(dir).map_err(failed)?)
+    }
+
+    fn give(&mut self, place: &OwnedFd, stat: &Stat) -> Result<(), Stop> {
+        let Ownership { uid, gid, .. } = self.job.owner;
+        if (stat.st_uid, stat.st_gid) == (uid, gid) {
+            return Ok(());
+        }
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        chownat(place, "", uid, gid, AtFlags::EMPTY_PATH)
+            .map_err(self.failed("change the owner of something below"))?;
+        self.changed += 1;
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), Stop> {
+        self.visited += 1;
+        if self.visited > MAX_ENTRIES {
+            return Err(too_large("the number of files", MAX_ENTRIES).into());
+        }
+        let due = self.visited.is_multiple_of(EVERY_ENTRIES) || self.told.elapsed() >= EVERY;
+        if due {
+            self.told = Instant::now();
+            let progress = self.progress(false);
+            let sent = self.messages.blocking_send(Ok(progress));
+            return sent.map_err(|_| Stop::NobodyListens);
+        }
+        if self.messages.is_closed() {
+            return Err(Stop::NobodyListens);
+        }
+        Ok(())
+    }
+
+    fn progress(&self, done: bool) -> ChownProgress {
+        ChownProgress {
+            visited: self.visited,
+            changed: self.changed,
+            done,
+        }
+    }
+
+    fn failed(&self, step: &'static str) -> impl Fn(Errno) -> OpsError + use<> {
+        io_error(step, &self.path)
+    }
+}
+
+/// (uid_t)-1 would change nothing and say it did; root is nobody's service.
+fn require_a_tenants(owner: Ownership) -> Result<(), OpsError> {
+    let no_tenants = |id: u32| id == 0 || id == u32::MAX;
+    if no_tenants(owner.uid) || no_tenants(owner.gid) {
+        let message = format!("nothing is given to {}:{}", owner.uid, owner.gid);
+        return Err(Refusal::new("BAD_OWNER", message, Rule::builtin("owner")).into());
+    }
+    Ok(())
+}
+
+fn too_large(what: &'static str, limit: u64) -> OpsError {
+    OpsError::TooLarge { what, limit }
+}

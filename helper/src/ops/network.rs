@@ -1,0 +1,299 @@
+//! The tenant's Docker network: one fixed shape, never somebody else's network.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use aistack_policy::Grant;
+use aistack_proto::v1::{CreateNetworkResponse, NetworkState, RemoveNetworkResponse};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::routes;
+use super::{Ops, OpsError};
+use crate::docker::{Docker, DockerError};
+
+/// Who a Docker object belongs to, by UID.
+const OWNER_LABEL: &str = "io.aistack.owner";
+const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
+/// Networks of the machine's own interfaces.
+const INTERFACES: &str = "/sys/class/net";
+
+/// A network as Docker lists it; what is not compared is not read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Network {
+    name: String,
+    id: String,
+    driver: String,
+    internal: bool,
+    labels: Option<BTreeMap<String, String>>,
+    options: Option<BTreeMap<String, String>>,
+    #[serde(rename = "IPAM")]
+    ipam: Ipam,
+    containers: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Ipam {
+    config: Option<Vec<Pool>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Pool {
+    subnet: String,
+    gateway: String,
+}
+
+pub(super) async fn create(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
+    // Docker lets two networks have one name when they are created at the same moment.
+    let _alone = ops.network_turn.lock().await;
+    if let Some(network) = find(&ops.docker, grant).await? {
+        same_shape(grant, &network)?;
+        return Ok(response(grant, network.id, false));
+    }
+    require_free(grant)?;
+    let body = Bytes::from(shape(grant).to_string());
+    match ops.docker.act(Method::POST, "/networks/create", body).await {
+        Ok(()) => {}
+        Err(error) => return after_failure(ops, grant, error).await,
+    }
+    // What exists is what counts, not what the answer says.
+    let network = find(&ops.docker, grant)
+        .await?
+        .ok_or(OpsError::Interrupted)?;
+    same_shape(grant, &network)?;
+    Ok(response(grant, network.id, true))
+}
+
+/// Docker did not create it: perhaps since somebody else, or an earlier call, was faster.
+async fn after_failure(
+    ops: &Ops,
+    grant: &Grant,
+    error: DockerError,
+) -> Result<CreateNetworkResponse, OpsError> {
+    if let Some(network) = find(&ops.docker, grant).await? {
+        same_shape(grant, &network)?;
+        return Ok(response(grant, network.id, false));
+    }
+    Err(explain(grant, error))
+}
+
+pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
+    let _alone = ops.network_turn.lock().await;
+    let network = match find(&ops.docker, grant).await {
+        // What is not the tenant's does not exist for the tenant.
+        Ok(None) | Err(OpsError::NetworkNameTaken { .. }) => {
+            return Ok(RemoveNetworkResponse { changed: false });
+        }
+        Ok(Some(network)) => network,
+        Err(error) => return Err(error),
+    };
+    let attached = attached(&ops.docker, &network.id).await?;
+    if attached > 0 {
+        return Err(in_use(grant, attached));
+    }
+    let path = format!("/networks/{}", network.id);
+    match ops.docker.act(Method::DELETE, &path, Bytes::new()).await {
+        Ok(()) => Ok(RemoveNetworkResponse { changed: true }),
+        Err(error) if error.is_not_found() => Ok(RemoveNetworkResponse { changed: false }),
+        Err(error) if says(&error, "active endpoints") => Err(in_use(grant, 1)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) async fn state(docker: &Docker, grant: &Grant) -> NetworkState {
+    match find(docker, grant).await {
+        Ok(Some(network)) => NetworkState {
+            exists: true,
+            id: network.id,
+        },
+        _ => NetworkState::default(),
+    }
+}
+
+/// The tenant's network, `None` where nothing has its name.
+///
+/// # Errors
+/// When something has the name that is not the tenant's.
+async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, OpsError> {
+    // Docker's filter finds parts of names; the exact name is compared here.
+    let filters = json!({"name": [grant.network.name]}).to_string();
+    let path = format!("/networks?filters={}", percent_encoded(&filters));
+    let listed: Vec<Network> = docker.json(Method::GET, &path, Bytes::new()).await?;
+    let mut named = listed
+        .into_iter()
+        .filter(|network| network.name == grant.network.name);
+    let Some(network) = named.next() else {
+        return Ok(None);
+    };
+    let owner = grant.uid.to_string();
+    let labels = network.labels.as_ref();
+    let ours = labels.and_then(|labels| labels.get(OWNER_LABEL)) == Some(&owner);
+    if ours && named.next().is_none() && is_id(&network.id) {
+        return Ok(Some(network));
+    }
+    Err(OpsError::NetworkNameTaken {
+        name: grant.network.name.clone(),
+    })
+}
+
+fn is_id(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+async fn attached(docker: &Docker, id: &str) -> Result<usize, OpsError> {
+    let path = format!("/networks/{id}");
+    match docker
+        .json::<Network>(Method::GET, &path, Bytes::new())
+        .await
+    {
+        Ok(network) => Ok(network.containers.map_or(0, |containers| containers.len())),
+        Err(error) if error.is_not_found() => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The one body that is ever sent.
+fn shape(grant: &Grant) -> serde_json::Value {
+    let network = &grant.network;
+    json!({
+        "Name": network.name,
+        "CheckDuplicate": true,
+        "Driver": "bridge",
+        "Internal": false,
+        "Attachable": false,
+        "Ingress": false,
+        "EnableIPv6": false,
+        "IPAM": {
+            "Driver": "default",
+            "Config": [{
+                "Subnet": network.subnet.to_string(),
+                "Gateway": network.gateway.to_string(),
+            }],
+        },
+        "Options": {
+            BRIDGE_OPTION: network.bridge,
+            "com.docker.network.bridge.enable_icc": "true",
+        },
+        "Labels": {OWNER_LABEL: grant.uid.to_string()},
+    })
+}
+
+/// Refuses the tenant's own network when the policy has changed under it.
+fn same_shape(grant: &Grant, network: &Network) -> Result<(), OpsError> {
+    let wanted = Pool {
+        subnet: grant.network.subnet.to_string(),
+        gateway: grant.network.gateway.to_string(),
+    };
+    let pools = network.ipam.config.as_deref().unwrap_or_default();
+    let bridge = network
+        .options
+        .as_ref()
+        .and_then(|options| options.get(BRIDGE_OPTION));
+    let same = pools == [wanted]
+        && bridge == Some(&grant.network.bridge)
+        && network.driver == "bridge"
+        && !network.internal;
+    if same {
+        return Ok(());
+    }
+    let subnets: Vec<&str> = pools.iter().map(|pool| pool.subnet.as_str()).collect();
+    let bridge = bridge.map_or("none", String::as_str);
+    Err(OpsError::NetworkDiffers {
+        name: grant.network.name.clone(),
+        actual: format!("subnet {} on bridge {bridge}", subnets.join(", ")),
+        expected: format!(
+            "subnet {} on bridge {}",
+            grant.network.subnet, grant.network.bridge
+        ),
+    })
+}
+
+/// Docker would adopt an interface of the bridge's name, and does not look at the host's routes.
+fn require_free(grant: &Grant) -> Result<(), OpsError> {
+    let network = &grant.network;
+    if Path::new(INTERFACES)
+        .join(&network.bridge)
+        .symlink_metadata()
+        .is_ok()
+    {
+        return Err(bridge_in_use(grant));
+    }
+    match routes::overlapping(network.subnet) {
+        Some(route) => Err(subnet_in_use(
+            grant,
+            &route.to_string(),
+            "a route of this host",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What Docker's refusal means; the texts are those of 20.10 and later.
+fn explain(grant: &Grant, error: DockerError) -> OpsError {
+    if says(&error, "overlaps") {
+        return subnet_in_use(grant, "a subnet", "another Docker network");
+    }
+    if says(&error, "same bridge name") {
+        return bridge_in_use(grant);
+    }
+    let conflict =
+        matches!(&error, DockerError::Refused { status, .. } if *status == StatusCode::CONFLICT);
+    if conflict {
+        return OpsError::NetworkNameTaken {
+            name: grant.network.name.clone(),
+        };
+    }
+    error.into()
+}
+
+fn says(error: &DockerError, words: &str) -> bool {
+    matches!(error, DockerError::Refused { message, .. } if message.contains(words))
+}
+
+fn bridge_in_use(grant: &Grant) -> OpsError {
+    OpsError::BridgeInUse {
+        bridge: grant.network.bridge.clone(),
+    }
+}
+
+fn subnet_in_use(grant: &Grant, other: &str, user: &'static str) -> OpsError {
+    OpsError::SubnetInUse {
+        subnet: grant.network.subnet.to_string(),
+        other: other.to_owned(),
+        user,
+    }
+}
+
+fn in_use(grant: &Grant, containers: usize) -> OpsError {
+    OpsError::NetworkInUse {
+        name: grant.network.name.clone(),
+        containers,
+    }
+}
+
+fn response(grant: &Grant, id: String, changed: bool) -> CreateNetworkResponse {
+    CreateNetworkResponse {
+        changed,
+        id,
+        name: grant.network.name.clone(),
+        subnet: grant.network.subnet.to_string(),
+    }
+}
+
+fn percent_encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
