@@ -1,0 +1,94 @@
+//! SIGKILL for the worker at many moments of the first mount; afterwards the same request finishes.
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aistack_helper::mount::wire::FileSystem;
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::world::{World, mounted};
+
+/// Asks for a mount and kills the worker `delay` later.
+fn kill_after(world: &mut World, fs: FileSystem, delay: Duration) {
+    let line = serde_json::to_string(&world.mount_request(fs)).unwrap();
+    let mut stream = UnixStream::connect(world.socket()).unwrap();
+    stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+    std::thread::sleep(delay);
+    world.kill_worker();
+}
+
+fn is_mounted(world: &World) -> bool {
+    let device = |path: &Path| std::fs::metadata(path).map(|data| data.dev()).ok();
+    device(&world.base()).is_some_and(|base| Some(base) != device(world.mnt()))
+}
+
+fn at_every_moment(fs: FileSystem, steps: u32) {
+    let Some(mut world) = World::start() else {
+        return;
+    };
+    let begun = Instant::now();
+    assert!(mounted(world.ask(&world.mount_request(fs))).formatted);
+    let whole = begun.elapsed();
+    let mut half_done = 0;
+    for step in 0..=steps {
+        world.unmount();
+        world.wait_for_no_loop_device();
+        std::fs::remove_file(world.image()).unwrap();
+        std::fs::remove_file(world.record()).unwrap();
+        kill_after(&mut world, fs, whole * step / steps);
+        half_done += u32::from(world.image().exists() && !is_mounted(&world));
+        world.start_worker();
+        let reply = mounted(world.ask(&world.mount_request(fs)));
+        assert_eq!(reply.fs, fs, "step {step}");
+        std::fs::write(world.base().join("kept"), "data").unwrap();
+        assert_eq!(world.loop_devices().len(), 1, "step {step}");
+        // A kill between two mounts keeps the data.
+        world.kill_worker();
+        world.start_worker();
+        assert!(!mounted(world.ask(&world.mount_request(fs))).changed);
+        assert_eq!(
+            std::fs::read_to_string(world.base().join("kept")).unwrap(),
+            "data"
+        );
+    }
+    assert!(half_done > 0, "no kill met a half-made volume");
+    eprintln!(
+        "{half_done} of {} kills met a half-made {} volume",
+        steps + 1,
+        fs.name()
+    );
+}
+
+#[test]
+fn a_killed_first_mount_is_finished_by_the_next_ext4() {
+    at_every_moment(FileSystem::Ext4, 24);
+}
+
+#[test]
+fn a_killed_first_mount_is_finished_by_the_next_xfs() {
+    at_every_moment(FileSystem::Xfs, 12);
+}
+
+#[test]
+fn a_volume_comes_back_after_a_restart_of_the_host() {
+    let Some(mut world) = World::start() else {
+        return;
+    };
+    world.mount();
+    std::fs::write(world.base().join("kept"), "data").unwrap();
+    // As after a power cut: nothing is mounted, nothing is attached, no worker remembers.
+    world.kill_worker();
+    unmount(world.base(), UnmountFlags::NOFOLLOW).unwrap();
+    world.wait_for_no_loop_device();
+    std::fs::remove_dir(world.base()).unwrap();
+    world.start_worker();
+    let reply = world.mount();
+    assert!(reply.changed && !reply.formatted);
+    assert_eq!(
+        std::fs::read_to_string(world.base().join("kept")).unwrap(),
+        "data"
+    );
+}

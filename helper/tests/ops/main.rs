@@ -1,0 +1,16 @@
+//! The operations and the mount worker against this machine's kernel and Docker, as root.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and says what it skips"
+)]
+
+mod chown;
+mod directories;
+mod kill;
+mod mount;
+mod network;
+mod world;

@@ -1,0 +1,180 @@
+//! The tenant's network against this machine's Docker.
+
+use std::process::Command;
+
+use aistack_helper::ops::{Ops, OpsError};
+use aistack_policy::Grant;
+
+use crate::world::{A, World, runtime};
+
+/// Removes every network and interface of these tests, before and after.
+struct Clean<'a>(&'a Grant);
+
+impl Drop for Clean<'_> {
+    fn drop(&mut self) {
+        for name in [
+            self.0.network.name.clone(),
+            format!("{}-other", self.0.network.name),
+        ] {
+            let listed = docker(
+                &["network", "ls", "-q", "--no-trunc", "--filter"],
+                &format!("name=^{name}$"),
+            );
+            for id in listed.lines() {
+                docker(&["network", "rm"], id);
+            }
+        }
+        let link = ["link", "del", &self.0.network.bridge];
+        drop(Command::new("ip").args(link).output());
+    }
+}
+
+/// Every line that docker printed; nothing when it failed.
+fn docker(arguments: &[&str], last: &str) -> String {
+    let output = Command::new("docker")
+        .args(["-H", "unix:///run/docker.sock"])
+        .args(arguments)
+        .arg(last)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn world() -> Option<(World, Ops, Grant)> {
+    let world = World::start()?;
+    if !std::path::Path::new("/run/docker.sock").exists() {
+        eprintln!("SKIPPED: no Docker at /run/docker.sock");
+        return None;
+    }
+    let (ops, grant) = (world.ops(), world.grant());
+    Some((world, ops, grant))
+}
+
+fn create(ops: &Ops, grant: &Grant) -> Result<(bool, String), OpsError> {
+    let answer = runtime().block_on(ops.create_network(grant))?;
+    assert_eq!(answer.subnet, grant.network.subnet.to_string());
+    Ok((answer.changed, answer.id))
+}
+
+fn reason(answer: Result<(bool, String), OpsError>) -> &'static str {
+    answer.unwrap_err().reason()
+}
+
+fn remove(ops: &Ops, grant: &Grant) -> Result<bool, OpsError> {
+    runtime()
+        .block_on(ops.remove_network(grant))
+        .map(|answer| answer.changed)
+}
+
+/// One test, since all of it is about one name, one bridge and one subnet.
+#[test]
+fn the_tenants_network_is_made_once_and_nobody_elses_is_adopted() {
+    let Some((world, ops, grant)) = world() else {
+        return;
+    };
+    drop(Clean(&grant));
+    let _clean = Clean(&grant);
+    let network = &grant.network;
+    let (name, subnet) = (network.name.as_str(), network.subnet.to_string());
+    assert!(!remove(&ops, &grant).unwrap());
+
+    let (changed, id) = create(&ops, &grant).unwrap();
+    assert!(changed && id.len() == 64);
+    assert_eq!(create(&ops, &grant).unwrap(), (false, id.clone()));
+    let state = runtime().block_on(ops.network_state(&grant));
+    assert!(state.exists && state.id == id);
+    let format = "{{.Driver}} {{.Internal}} {{.Attachable}} {{json .Labels}} \
+        {{index .Options \"com.docker.network.bridge.name\"}} {{(index .IPAM.Config 0).Subnet}}";
+    let shown = docker(&["network", "inspect", "--format", format], name);
+    let label = format!("{{\"io.aistack.owner\":\"{A}\"}}");
+    assert_eq!(
+        shown.trim(),
+        format!("bridge false false {label} {} {subnet}", network.bridge)
+    );
+    assert!(remove(&ops, &grant).unwrap());
+    assert!(!remove(&ops, &grant).unwrap());
+    assert!(!runtime().block_on(ops.network_state(&grant)).exists);
+
+    // Somebody else's network of that name.
+    docker(&["network", "create", "--subnet", "10.212.0.0/24"], name);
+    assert_eq!(reason(create(&ops, &grant)), "NETWORK_NAME_TAKEN");
+    assert!(!remove(&ops, &grant).unwrap());
+    assert!(!runtime().block_on(ops.network_state(&grant)).exists);
+    assert!(!docker(&["network", "inspect", "--format", "{{.Id}}"], name).is_empty());
+    docker(&["network", "rm"], name);
+
+    // The tenant's own, of another shape.
+    let owner = format!("io.aistack.owner={A}");
+    docker(
+        &[
+            "network",
+            "create",
+            "--label",
+            &owner,
+            "--subnet",
+            "10.212.0.0/24",
+        ],
+        name,
+    );
+    assert_eq!(reason(create(&ops, &grant)), "NETWORK_DIFFERS");
+    assert!(remove(&ops, &grant).unwrap());
+
+    // The subnet is taken by another Docker network.
+    let other = format!("{name}-other");
+    docker(&["network", "create", "--subnet", &subnet], &other);
+    assert_eq!(reason(create(&ops, &grant)), "SUBNET_IN_USE");
+    docker(&["network", "rm"], &other);
+
+    // An interface of the bridge's name.
+    let ip = |arguments: &[&str]| {
+        let done = Command::new("ip").args(arguments).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    ip(&["link", "add", &network.bridge, "type", "bridge"]);
+    assert_eq!(reason(create(&ops, &grant)), "BRIDGE_IN_USE");
+    // A route of the host that the subnet would hide.
+    ip(&["link", "set", &network.bridge, "up"]);
+    ip(&["link", "set", &network.bridge, "name", "aistack-dev-op"]);
+    ip(&[
+        "addr",
+        "add",
+        &format!("{}/16", network.gateway),
+        "dev",
+        "aistack-dev-op",
+    ]);
+    let hidden = reason(create(&ops, &grant));
+    ip(&["link", "del", "aistack-dev-op"]);
+    assert_eq!(hidden, "SUBNET_IN_USE");
+
+    two_helpers_make_one_network(&world, &grant);
+}
+
+/// Two daemons, so that the turn inside of one does not help.
+fn two_helpers_make_one_network(world: &World, grant: &Grant) {
+    for _ in 0..5 {
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| create(&world.ops(), grant)))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        let filter = format!("name=^{}$", grant.network.name);
+        let listed = docker(&["network", "ls", "-q", "--filter"], &filter);
+        assert_eq!(listed.lines().count(), 1, "{listed}");
+        assert!(made.iter().any(Result::is_ok), "{made:?}");
+        assert!(create(&world.ops(), grant).is_ok());
+        assert!(remove(&world.ops(), grant).unwrap());
+    }
+}
+
+#[test]
+fn without_docker_it_is_said() {
+    let Some(world) = World::start() else { return };
+    let docker = aistack_helper::docker::Docker::new(&world.run().join("no.sock"));
+    let ops = Ops::new(docker, world.socket(), world.run()).unwrap();
+    assert_eq!(reason(create(&ops, &world.grant())), "DOCKER_UNREACHABLE");
+    assert!(!runtime().block_on(ops.network_state(&world.grant())).exists);
+}
