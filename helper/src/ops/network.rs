@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use aistack_policy::Grant;
 use aistack_proto::v1::{CreateNetworkResponse, NetworkState, RemoveNetworkResponse};
@@ -19,6 +20,9 @@ const OWNER_LABEL: &str = "io.aistack.owner";
 const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
 /// Networks of the machine's own interfaces.
 const INTERFACES: &str = "/sys/class/net";
+
+/// How long one operation may take, its turn included.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A network as Docker lists it; what is not compared is not read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -49,6 +53,10 @@ struct Pool {
 }
 
 pub(super) async fn create(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
+    in_time(create_alone(ops, grant)).await
+}
+
+async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
     // Docker lets two networks have one name when they are created at the same moment.
     let _alone = ops.network_turn.lock().await;
     if let Some(network) = find(&ops.docker, grant).await? {
@@ -83,6 +91,10 @@ async fn after_failure(
 }
 
 pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
+    in_time(remove_alone(ops, grant)).await
+}
+
+async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
     let _alone = ops.network_turn.lock().await;
     let network = match find(&ops.docker, grant).await {
         // What is not the tenant's does not exist for the tenant.
@@ -106,12 +118,20 @@ pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResp
 }
 
 pub(super) async fn state(docker: &Docker, grant: &Grant) -> NetworkState {
-    match find(docker, grant).await {
+    match in_time(find(docker, grant)).await {
         Ok(Some(network)) => NetworkState {
             exists: true,
             id: network.id,
         },
         _ => NetworkState::default(),
+    }
+}
+
+/// A Docker that hangs must not hold up every tenant's turn.
+async fn in_time<T>(act: impl Future<Output = Result<T, OpsError>>) -> Result<T, OpsError> {
+    match tokio::time::timeout(PATIENCE, act).await {
+        Ok(result) => result,
+        Err(_) => Err(DockerError::Http("Docker took too long".into()).into()),
     }
 }
 
