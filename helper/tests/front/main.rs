@@ -13,4 +13,6 @@ mod calls;
 mod hostile;
 mod log;
 mod raw;
+mod whole;
+mod work;
 mod world;
