@@ -170,11 +170,12 @@ impl Image {
         let resize = |length| {
             rustix::fs::ftruncate(&self.fd, length).map_err(cannot("resize the volume's image"))
         };
-        let length = self.length()?.max(wanted.size / BLOCK * BLOCK);
+        let size = wanted.size / BLOCK * BLOCK;
         if wipe {
             resize(0)?;
         }
-        resize(length)?;
+        // A blank image that the administrator made larger stays so.
+        resize(self.length()?.max(size))?;
         self.make(wanted.fs, &uuid)?;
         rustix::fs::fsync(&self.fd).map_err(cannot("write the volume's image"))?;
         let made = Contents::Known {

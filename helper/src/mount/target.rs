@@ -136,9 +136,7 @@ fn configure(context: &OwnedFd, device: &LoopDevice, fs: FileSystem) -> rustix::
     }
     match fsconfig_create_exclusive(context) {
         // Before Linux 6.6. The device was free a moment ago, so nobody can have mounted it.
-        Err(Errno::OPNOTSUPP | Errno::INVAL) if kernel_log(context).is_empty() => {
-            fsconfig_create(context)
-        }
+        Err(Errno::OPNOTSUPP) => fsconfig_create(context),
         other => other,
     }
 }
@@ -168,7 +166,7 @@ fn check_root(mount: &OwnedFd, device: &LoopDevice) -> Result<()> {
 /// What the kernel says about a failed mount, e.g. `e ext4: bad geometry`.
 fn kernel_log(context: &OwnedFd) -> String {
     let mut text = String::new();
-    let mut buffer = [0; 256];
+    let mut buffer = [0; MAX_LOG];
     while text.len() < MAX_LOG {
         match rustix::io::read(context, &mut buffer) {
             Ok(length) if length > 0 => {

@@ -31,7 +31,9 @@ fn mount(wanted: &MountLoop) -> Result<Mounted> {
     // From here on this request is alone with the volume.
     let target = open_target(place)?;
     if let Some(device) = target.mounted()? {
-        return already_mounted(&target, &image, device, wanted.fs);
+        let record = record::read(&dir, place.uid)?;
+        let fs = record.map_or(wanted.fs, |record| record.fs);
+        return already_mounted(&target, &image, device, fs);
     }
     target.require_empty()?;
     device::release_unused(&image.stat, &image.name)?;
@@ -72,19 +74,14 @@ fn open_target(place: &Place) -> Result<Target> {
         .ok_or_else(|| cannot("create the base directory")(rustix::io::Errno::NOENT))
 }
 
-fn already_mounted(
-    target: &Target,
-    image: &Image,
-    device: u64,
-    wanted: FileSystem,
-) -> Result<Mounted> {
+fn already_mounted(target: &Target, image: &Image, device: u64, fs: FileSystem) -> Result<Mounted> {
     if !device::is_behind(&image.stat, device)? || !target.is_confined()? {
         return Err(occupied());
     }
     Ok(Mounted {
         changed: false,
         formatted: false,
-        fs: wanted,
+        fs,
         device,
     })
 }

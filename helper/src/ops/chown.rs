@@ -20,7 +20,7 @@ use tokio::sync::mpsc::Sender;
 use super::directories::{is_gone, open_tree, set_mode};
 use super::paths::{at_fault, io_error, open_base};
 use super::{OpsError, Ownership};
-use crate::safe_path::{Cross, is_directory, open_at, open_to_read};
+use crate::safe_path::{Cross, Problem, is_directory, open_at, open_to_read};
 
 /// How deep a tree may be; each level holds one descriptor.
 const MAX_DEPTH: usize = 128;
@@ -97,7 +97,10 @@ impl<'a> Walk<'a> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let top = open_at(&tree, name, flags, Cross::Nothing).map_err(at_fault(&self.path))?;
         let before = self.changed;
-        let mut levels = vec![self.enter(&top)?];
+        let Some(dir) = self.enter(&top)? else {
+            return Err(at_fault(&self.path)(Problem::Missing).into());
+        };
+        let mut levels = vec![dir];
         if self.changed > before {
             let top = open_to_read(&top).map_err(self.failed("open"))?;
             set_mode(&top, self.job.owner.mode).map_err(self.failed("set the mode of"))?;
@@ -133,24 +136,28 @@ impl<'a> Walk<'a> {
         self.count()?;
         let stat = rustix::fs::fstat(place).map_err(self.failed("look at something below"))?;
         if is_directory(&stat) {
-            return self.enter(place).map(Some);
+            return self.enter(place);
         }
         self.give(place, &stat)?;
         Ok(None)
     }
 
     /// Gives a directory to its owner, without set-id bits: chown(2) keeps those of directories.
-    fn enter(&mut self, place: &OwnedFd) -> Result<Dir, Stop> {
+    /// `None` for one that was removed meanwhile.
+    fn enter(&mut self, place: &OwnedFd) -> Result<Option<Dir>, Stop> {
         let failed = self.failed("open something below");
         // The very directory that `place` is, whatever its name is by now.
-        let dir = open_to_read(place).map_err(&failed)?;
+        let dir = match open_to_read(place) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other.map_err(&failed)?,
+        };
         let stat = rustix::fs::fstat(&dir).map_err(&failed)?;
         if stat.st_mode & SET_ID_BITS != 0 {
             let mode = stat.st_mode & 0o7777 & !SET_ID_BITS;
             set_mode(&dir, mode).map_err(self.failed("set the mode of something below"))?;
         }
         self.give(place, &stat)?;
-        Ok(Dir::new(dir).map_err(failed)?)
+        Ok(Some(Dir::new(dir).map_err(failed)?))
     }
 
     fn give(&mut self, place: &OwnedFd, stat: &Stat) -> Result<(), Stop> {

@@ -8,7 +8,7 @@ use aistack_helper::ops::{DirKind, DirOwner, OpsError, ServiceDir};
 use aistack_proto::v1::ChownProgress;
 
 use crate::directories::{dir, exchanging};
-use crate::world::{A, World, runtime};
+use crate::world::{A, World, as_the_helper, runtime};
 
 const SERVICE: u32 = A + 1000;
 
@@ -30,7 +30,7 @@ fn prepared() -> Option<(World, PathBuf)> {
 
 fn walk(world: &World) -> (Result<ChownProgress, OpsError>, usize) {
     let (ops, grant) = (world.ops(), world.grant());
-    runtime().block_on(async {
+    let walk = async {
         let mut messages = ops.chown(&grant, &target());
         let mut told = 0;
         loop {
@@ -39,7 +39,8 @@ fn walk(world: &World) -> (Result<ChownProgress, OpsError>, usize) {
                 last => return (last, told),
             }
         }
-    })
+    };
+    as_the_helper(|| runtime().block_on(walk))
 }
 
 fn owner(path: &Path) -> (u32, u32) {

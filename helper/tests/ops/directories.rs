@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aistack_helper::ops::{DirKind, DirOwner, ServiceDir, ServiceName};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::world::{A, World, runtime};
+use crate::world::{A, World, as_the_helper, runtime};
 
 pub(crate) fn dir(service: &str, kind: DirKind, owner: DirOwner) -> ServiceDir {
     ServiceDir {
@@ -33,7 +33,8 @@ fn of(path: &Path) -> (u32, u32, u32) {
 }
 
 fn prepare(world: &World) -> Result<(u32, u32), &'static str> {
-    let answer = runtime().block_on(world.ops().prepare_directories(&world.grant(), &services()));
+    let (ops, grant) = (world.ops(), world.grant());
+    let answer = as_the_helper(|| runtime().block_on(ops.prepare_directories(&grant, &services())));
     answer
         .map(|answer| (answer.created, answer.existing))
         .map_err(|error| error.reason())

@@ -1,6 +1,9 @@
 //! The tenant's network against this machine's Docker.
 
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use aistack_helper::ops::{Ops, OpsError};
 use aistack_policy::Grant;
@@ -50,6 +53,19 @@ fn world() -> Option<(World, Ops, Grant)> {
     Some((world, ops, grant))
 }
 
+/// Waits until no other run of this test on this machine uses the same name; held while it lives.
+fn alone() -> UnixListener {
+    let name = SocketAddr::from_abstract_name("aistack-dev-ops-network").unwrap();
+    let until = Instant::now() + Duration::from_mins(2);
+    loop {
+        match UnixListener::bind_addr(&name) {
+            Ok(held) => return held,
+            Err(error) => assert!(Instant::now() < until, "another run has it still: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 fn create(ops: &Ops, grant: &Grant) -> Result<(bool, String), OpsError> {
     let answer = runtime().block_on(ops.create_network(grant))?;
     assert_eq!(answer.subnet, grant.network.subnet.to_string());
@@ -72,6 +88,7 @@ fn the_tenants_network_is_made_once_and_nobody_elses_is_adopted() {
     let Some((world, ops, grant)) = world() else {
         return;
     };
+    let _alone = alone();
     drop(Clean(&grant));
     let _clean = Clean(&grant);
     let network = &grant.network;

@@ -76,9 +76,24 @@ impl World {
         self.mnt.path().join(A.to_string())
     }
 
+    /// Starts the worker and waits until it answers. A child of a killed worker has the socket
+    /// until its exec, for a moment; a new worker that meets it gives up and is started again.
     pub(crate) fn start_worker(&mut self) {
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut worker = self.spawn_worker();
+        while self.say("null").unwrap_or_default().is_empty() {
+            assert!(Instant::now() < until, "the worker does not answer");
+            std::thread::sleep(Duration::from_millis(2));
+            if worker.try_wait().unwrap().is_some() {
+                worker = self.spawn_worker();
+            }
+        }
+        self.worker = Some(worker);
+    }
+
+    fn spawn_worker(&self) -> Child {
         let log = std::fs::File::create(self.run.path().join("worker.log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_aistack-mount"))
+        Command::new(env!("CARGO_BIN_EXE_aistack-mount"))
             .args([
                 "serve".as_ref(),
                 "--socket".as_ref(),
@@ -87,13 +102,7 @@ impl World {
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
-            .unwrap();
-        self.worker = Some(child);
-        let until = Instant::now() + Duration::from_secs(20);
-        while UnixStream::connect(self.socket()).is_err() {
-            assert!(Instant::now() < until, "the worker does not answer");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+            .unwrap()
     }
 
     pub(crate) fn worker_pid(&self) -> u32 {
@@ -240,4 +249,24 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
+}
+
+/// Runs `act` with the capabilities that the helper keeps, as the daemon would.
+pub(crate) fn as_the_helper<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    use caps::{CapSet, Capability, CapsHashSet};
+    let kept: CapsHashSet = [
+        Capability::CAP_CHOWN,
+        Capability::CAP_FOWNER,
+        Capability::CAP_DAC_READ_SEARCH,
+    ]
+    .into();
+    std::thread::scope(|scope| {
+        // A thread has capabilities of its own, and those that it starts inherit them.
+        let thread = scope.spawn(|| {
+            caps::set(None, CapSet::Effective, &kept).unwrap();
+            caps::set(None, CapSet::Permitted, &kept).unwrap();
+            act()
+        });
+        thread.join().unwrap()
+    })
 }
