@@ -1,6 +1,6 @@
 //! The `aistack` command: reads the command line, runs one verb, tells how it ended.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -110,6 +110,9 @@ async fn say_what_runs(context: &Context, interrupt: &mut Signal) {
 
 /// A question may have hidden it.
 fn restore_cursor() {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
     drop(dialoguer::console::Term::stderr().show_cursor());
 }
 
