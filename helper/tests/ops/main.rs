@@ -13,4 +13,5 @@ mod directories;
 mod kill;
 mod mount;
 mod network;
+mod refusals;
 mod world;

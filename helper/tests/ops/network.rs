@@ -10,6 +10,9 @@ use aistack_policy::Grant;
 
 use crate::world::{A, World, runtime};
 
+/// An image, and a container of it, that does nothing but live.
+const SLEEPER: &str = "aistack-dev-ops-sleeper";
+
 /// Removes every network and interface of these tests, before and after.
 struct Clean<'a>(&'a Grant);
 
@@ -27,6 +30,8 @@ impl Drop for Clean<'_> {
                 docker(&["network", "rm"], id);
             }
         }
+        docker(&["rm", "--force"], SLEEPER);
+        docker(&["rmi", "--force"], SLEEPER);
         let link = ["link", "del", &self.0.network.bridge];
         drop(Command::new("ip").args(link).output());
     }
@@ -108,6 +113,7 @@ fn the_tenants_network_is_made_once_and_nobody_elses_is_adopted() {
         shown.trim(),
         format!("bridge false false {label} {} {subnet}", network.bridge)
     );
+    a_network_in_use_stays(&ops, &grant);
     assert!(remove(&ops, &grant).unwrap());
     assert!(!remove(&ops, &grant).unwrap());
     assert!(!runtime().block_on(ops.network_state(&grant)).exists);
@@ -164,6 +170,29 @@ fn the_tenants_network_is_made_once_and_nobody_elses_is_adopted() {
     assert_eq!(hidden, "SUBNET_IN_USE");
 
     two_helpers_make_one_network(&world, &grant);
+}
+
+fn a_network_in_use_stays(ops: &Ops, grant: &Grant) {
+    let pack = "tar -C / -ch /bin/sleep $(ldd /bin/sleep | grep -o '/[^ ]*')";
+    let import = "docker -H unix:///run/docker.sock import -";
+    let script = format!("{pack} 2>/dev/null | {import} {SLEEPER}");
+    let made = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let network = grant.network.name.as_str();
+    let run = [
+        "run",
+        "-d",
+        "--network",
+        network,
+        "--name",
+        SLEEPER,
+        SLEEPER,
+    ];
+    docker(&[&run[..], &["/bin/sleep"]].concat(), "600");
+    let shown = docker(&["inspect", "--format", "{{.State.Running}}"], SLEEPER);
+    assert_eq!(shown.trim(), "true");
+    assert_eq!(remove(ops, grant).unwrap_err().reason(), "NETWORK_IN_USE");
+    docker(&["rm", "--force"], SLEEPER);
 }
 
 /// Two daemons, so that the turn inside of one does not help.
