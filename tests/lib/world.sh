@@ -105,7 +105,8 @@ daemon() {
 daemon_pid() { as_root cat "$WORLD_DIR/log/$1.pid" 2>/dev/null; }
 daemon_runs() {
     local pid
-    pid=$(daemon_pid "$1") && [ -n "$pid" ] && as_root kill -0 "$pid" 2>/dev/null
+    # A killed process that nobody has reaped yet still takes signals, so its state is asked.
+    pid=$(daemon_pid "$1") && [ -n "$pid" ] && grep -qsE '^State:[[:space:]]+[RSDTtI]' "/proc/$pid/status"
 }
 
 start_mount() { daemon mount "$WORLD_DIR/bin/aistack-mount" serve --socket "$MOUNT_SOCKET"; }
@@ -129,7 +130,9 @@ start_daemon() { # NAME: unless it runs; waits until it listens
     daemon_runs "$name" && return
     "start_$name"
     for _ in $(seq 100); do
-        as_root grep -qs " $socket\$" /proc/net/unix && daemon_runs "$name" && return
+        # Flag 00010000 is a socket that listens; one that is bound only refuses.
+        as_root awk -v s="$socket" '$4 == "00010000" && $8 == s {found=1} END {exit !found}' /proc/net/unix &&
+            daemon_runs "$name" && return
         sleep 0.1
     done
     as_root tail -n 20 "$WORLD_DIR/log/$name.log" >&2

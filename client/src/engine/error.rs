@@ -62,8 +62,8 @@ impl EngineError {
                 message,
             } => Self::from_answer(status_code, &message),
             Error::RequestTimeoutError => Self::TimedOut,
-            Error::SocketNotFoundError(_) => unreachable(),
-            Error::HyperLegacyError { ref err } if err.is_connect() => unreachable(),
+            // Not there, not reached, or gone before it answered.
+            Error::SocketNotFoundError(_) | Error::HyperLegacyError { .. } => unreachable(),
             Error::DockerStreamError { error } => Self::Failed { message: error },
             other => Self::Failed {
                 message: with_sources(&other),

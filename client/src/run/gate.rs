@@ -14,6 +14,8 @@ use crate::run::diagnose::Trouble;
 /// How often a container is looked at although no event came: an event may be lost while the
 /// stream is being opened.
 const SAFETY: Duration = Duration::from_secs(2);
+/// How long the gateway may be away while a container is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the event stream stays closed after it broke.
 const REOPEN: Duration = Duration::from_millis(500);
 /// Events that a slow waiter may lag behind; one that lags more looks at its container instead.
@@ -49,7 +51,7 @@ impl Gate {
         let deadline = Instant::now() + limit;
         let mut restarts = None;
         loop {
-            let inspection = self.engine.inspect(id).await.map_err(engine_trouble)?;
+            let inspection = self.inspect(id).await.map_err(engine_trouble)?;
             let restarted = inspection.restarts > *restarts.get_or_insert(inspection.restarts);
             match judge(&inspection, restarted) {
                 Verdict::Healthy => return Ok(()),
@@ -62,6 +64,21 @@ impl Gate {
             }
             let next_look = deadline.min(Instant::now() + SAFETY);
             drop(tokio::time::timeout_at(next_look, next_event(&mut events, id)).await);
+        }
+    }
+}
+
+impl Gate {
+    /// A gateway that is being restarted is given a moment.
+    async fn inspect(&self, id: &str) -> Result<Inspection, EngineError> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match self.engine.inspect(id).await {
+                Err(EngineError::Unreachable { .. }) if Instant::now() < patience => {
+                    tokio::time::sleep(REOPEN).await;
+                }
+                answer => return answer,
+            }
         }
     }
 }
