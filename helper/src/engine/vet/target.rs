@@ -28,6 +28,17 @@ const MAX_TARGET: usize = 8 << 10;
 /// The longest reference to a container, exec or network, bytes.
 const MAX_REFERENCE: usize = 128;
 
+/// What a caller may name as the platform of an image: this host's, which it gets in any case.
+const OWN_PLATFORMS: &[&str] = &[
+    "",
+    "linux",
+    if cfg!(target_arch = "aarch64") {
+        "linux/arm64"
+    } else {
+        "linux/amd64"
+    },
+];
+
 /// One call of the Docker Engine API that the gateway offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
@@ -254,6 +265,8 @@ fn containers(
     match (method, rest) {
         ("GET", ["json"]) => {
             query.must_be_false("size")?;
+            // docker-py sends it; Docker does not read it.
+            query.drop_bool("trunc_cmd")?;
             Ok(Endpoint::ListContainers {
                 all: query.bool("all")?,
                 limit: query.limit("limit")?,
@@ -261,7 +274,7 @@ fn containers(
             })
         }
         ("POST", ["create"]) => {
-            query.literal("platform", &["", "linux"])?;
+            query.literal("platform", OWN_PLATFORMS)?;
             Ok(Endpoint::CreateContainer {
                 name: query.take("name"),
             })
@@ -301,7 +314,7 @@ fn exec(
 fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<Endpoint, Refusal> {
     match (method, rest) {
         ("GET", ["json"]) => {
-            for name in ["all", "digests", "shared-size", "manifests"] {
+            for name in ["all", "digests", "shared-size", "manifests", "only_ids"] {
                 query.drop_bool(name)?;
             }
             Ok(Endpoint::ListImages {
@@ -309,16 +322,10 @@ fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<
             })
         }
         ("POST", ["create"]) => {
-            for name in [
-                "fromSrc",
-                "repo",
-                "message",
-                "changes",
-                "platform",
-                "inputImage",
-            ] {
+            for name in ["fromSrc", "repo", "message", "changes", "inputImage"] {
                 query.literal(name, &[""])?;
             }
+            query.literal("platform", OWN_PLATFORMS)?;
             Ok(Endpoint::PullImage {
                 image: pulled(&query.take("fromImage"), &query.take("tag"))?,
             })
@@ -396,3 +403,6 @@ fn bad_query(why: &str) -> Refusal {
         Rule::builtin("strict-query"),
     )
 }
+
+#[cfg(test)]
+mod tests;

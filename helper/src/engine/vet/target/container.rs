@@ -233,7 +233,8 @@ fn seconds(query: &mut Query) -> Result<Option<u32>, Refusal> {
 }
 
 fn signal(text: &str) -> Result<&'static str, Refusal> {
-    let name = match text {
+    let upper = text.to_ascii_uppercase();
+    let name = match upper.as_str() {
         "" | "9" => "KILL",
         "1" => "HUP",
         "2" => "INT",
