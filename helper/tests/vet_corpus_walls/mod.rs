@@ -8,6 +8,7 @@
 )]
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use aistack_helper::engine::vet::create::{
     Canonical, CreateRequest, HostAppArmor, Usage, World, decide,
@@ -19,10 +20,13 @@ use serde_json::{Value, json};
 const NETWORK_ID: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 const IMAGE_ID: &str = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 
-/// The grant of UID 1001 of the corpus's policy.
+/// The grant of UID 1001 of the corpus's policy, which is read once.
 pub(crate) fn grant() -> Grant {
-    let text = include_str!("../corpus/policy.toml");
-    Policy::parse(text).unwrap().grant(1001).unwrap()
+    static GRANT: LazyLock<Grant> = LazyLock::new(|| {
+        let policy = Policy::parse(include_str!("../corpus/policy.toml"));
+        policy.unwrap().grant(1001).unwrap()
+    });
+    GRANT.clone()
 }
 
 /// Vets a body for an image with a VOLUME.
