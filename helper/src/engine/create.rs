@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aistack_policy::{Grant, Refusal, Rule};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -18,6 +19,20 @@ use crate::apparmor;
 const TURN: Duration = Duration::from_mins(1);
 
 impl Gateway {
+    /// The container whose network is joined. Not a 404: the docker command takes every 404 of a
+    /// create for a missing image, and would pull one.
+    async fn joined(&self, grant: &Grant, reference: &str) -> Result<String, Fault> {
+        match self.own_container(grant, reference).await {
+            Ok(container) => Ok(container.id),
+            Err(Fault::NotFound(text)) => {
+                let message = format!("HostConfig.NetworkMode: {text}");
+                let rule = Rule::builtin("own-containers");
+                Err(Refusal::new("JOINED_CONTAINER_REFUSED", message, rule).into())
+            }
+            Err(other) => Err(other),
+        }
+    }
+
     /// Makes a container. One at a time for each UID, so that the limits are counted rightly.
     pub(super) async fn create(
         &self,
@@ -34,7 +49,7 @@ impl Gateway {
         let network = self.own_network(grant).await?;
         let network_id = network.as_ref().map(|network| text(network, "/Id"));
         let joined = match request.joins_network_of() {
-            Some(reference) => Some(self.own_container(grant, reference).await?.id),
+            Some(reference) => Some(self.joined(grant, reference).await?),
             None => None,
         };
         let apparmor = HostAppArmor {

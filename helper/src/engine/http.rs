@@ -57,6 +57,8 @@ pub(super) async fn read_head(
                 "the head of the request is longer than 16 KiB",
             ));
         }
+        // What cannot become a good head is not waited for.
+        check_lines(buffer)?;
         if stream.read_buf(buffer).await? == 0 {
             return Err(ReadError::Ended(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -111,6 +113,18 @@ fn parse_head(head: &[u8]) -> Result<Head, ReadError> {
         expects_continue: fields.expects_continue()?,
         has_registry_auth: fields.has_registry_auth(),
     })
+}
+
+/// A line feed comes after a carriage return only.
+fn check_lines(start: &[u8]) -> Result<(), ReadError> {
+    let mut before = 0;
+    for byte in start {
+        if *byte == b'\n' && before != b'\r' {
+            return Err(ReadError::Bad("the head has a bare line end"));
+        }
+        before = *byte;
+    }
+    Ok(())
 }
 
 /// Lines end with CR LF, none is folded, and the request line has single spaces.
@@ -314,6 +328,7 @@ mod tests {
         for text in [
             "GET / HTTP/1.0\r\nHost: d\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\nHost: d\n\n",
             "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             "GET  / HTTP/1.1\r\nHost: d\r\n\r\n",
             "GET / HTTP/1.1 \r\nHost: d\r\n\r\n",

@@ -34,14 +34,23 @@ pub(super) struct LocalImage {
 }
 
 impl Gateway {
-    /// The caller's container of that name or id.
+    /// The caller's container of that name or id. The start of an id is looked for among the
+    /// caller's own only: Docker would look among everybody's, and say so when several have it.
     pub(super) async fn own_container(
         &self,
         grant: &Grant,
         reference: &str,
     ) -> Result<OwnContainer, Fault> {
         let absent = || Fault::NotFound(format!("No such container: {reference}"));
-        let path = format!("/containers/{reference}/json");
+        let unambiguous =
+            full_id(reference).is_some() || reference.starts_with(&grant.container_prefix);
+        let place = if unambiguous {
+            reference.to_owned()
+        } else {
+            let list = self.own_containers(grant).await?;
+            by_start(&list, reference).ok_or_else(absent)?
+        };
+        let path = format!("/containers/{place}/json");
         let inspected: Value = match self.get(&path).await {
             Err(error) if is_absent(&error) => return Err(absent()),
             other => other?,
@@ -158,6 +167,14 @@ impl Gateway {
     }
 }
 
+/// The full id of the one container whose id starts so.
+fn by_start(list: &Value, start: &str) -> Option<String> {
+    let ids = list.as_array().into_iter().flatten();
+    let mut ids = ids.filter_map(|container| full_id(text(container, "/Id")));
+    let found = ids.find(|id| !start.is_empty() && id.starts_with(start))?;
+    ids.all(|id| !id.starts_with(start)).then_some(found)
+}
+
 /// Verifies that every bind source of an existing container still is a directory that only root
 /// could replace: Docker resolves it anew at each start.
 pub(super) async fn verify_binds_of(grant: &Grant, container: &OwnContainer) -> Result<(), Fault> {
@@ -226,4 +243,26 @@ pub(super) fn full_id(text: &str) -> Option<String> {
 /// Docker answers 400 to a start of an id that several have, and 404 to what is not there.
 fn is_absent(error: &DockerError) -> bool {
     matches!(error, DockerError::Refused { status, .. } if matches!(status.as_u16(), 400 | 404 | 409))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_start_of_an_id_names_one_container_of_the_list() {
+        let (a, b) = ("ab".repeat(32), format!("ac{}", "0".repeat(62)));
+        let list = json!([{"Id": a}, {"Id": b}]);
+        for (start, found) in [
+            ("ab", Some(&a)),
+            ("ac0", Some(&b)),
+            ("a", None),
+            ("", None),
+            ("ff", None),
+        ] {
+            assert_eq!(by_start(&list, start).as_ref(), found, "{start}");
+        }
+    }
 }

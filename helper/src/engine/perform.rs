@@ -113,12 +113,14 @@ impl Gateway {
                 let absent = || Fault::NotFound(format!("No such image: {image}"));
                 Ok(ok(views::image(found.inspected, grant).ok_or_else(absent)?))
             }
+            Endpoint::InspectImageById { start } => self.inspect_image_by_id(grant, start).await,
             Endpoint::PullImage { image } => self.pull(tenant, image, call.has_registry_auth).await,
             Endpoint::ListNetworks => {
                 let own = self.own_network(grant).await?;
                 Ok(ok(Value::Array(own.into_iter().collect())))
             }
             Endpoint::InspectNetwork { reference } => self.inspect_network(tenant, reference).await,
+            Endpoint::Absent { text } => Err(Fault::NotFound(text.clone())),
             Endpoint::ListVolumes => Ok(ok(json!({"Volumes": [], "Warnings": null}))),
         }
     }
@@ -286,6 +288,21 @@ impl Gateway {
             .recorded(intent, self.stream_of(Method::POST, &path))
             .await?;
         Ok(Reply::Stream("application/json", answer))
+    }
+
+    /// An id is looked for among the images that the caller may see, never by Docker.
+    async fn inspect_image_by_id(&self, grant: &Grant, start: &str) -> Result<Reply, Fault> {
+        let absent = || Fault::NotFound(format!("No such image: {start}"));
+        let list = views::images(self.get("/images/json").await?, grant);
+        let ids = list.as_array().into_iter().flatten();
+        let mut ids = ids.map(|image| text(image, "/Id"));
+        let starts = |id: &str| id.trim_start_matches("sha256:").starts_with(start);
+        let id = ids.find(|id| starts(id)).ok_or_else(absent)?;
+        if ids.any(starts) {
+            return Err(absent());
+        }
+        let inspected = self.get(&format!("/images/{id}/json")).await?;
+        Ok(ok(views::image(inspected, grant).ok_or_else(absent)?))
     }
 
     async fn inspect_network(&self, tenant: &Tenant, reference: &str) -> Result<Reply, Fault> {

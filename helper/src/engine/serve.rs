@@ -248,8 +248,13 @@ async fn stream(
             continue;
         };
         let data = lines.pass(data)?;
-        if !data.is_empty() {
-            in_time(http::write_chunk(&mut to_caller, &data)).await?;
+        if data.is_empty() {
+            continue;
+        }
+        // No time limit: a pager may be held at one page for long.
+        tokio::select! {
+            written = http::write_chunk(&mut to_caller, &data) => written?,
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
         }
     }
     in_time(http::write_chunk(&mut to_caller, b"")).await?;

@@ -107,6 +107,11 @@ pub enum Endpoint {
         /// Normalised.
         image: ImageRef,
     },
+    /// `GET /images/<id>/json`
+    InspectImageById {
+        /// Hexadecimal digits that the id starts with, without `sha256:`.
+        start: String,
+    },
     /// `POST /images/create`
     PullImage {
         /// Normalised.
@@ -121,6 +126,12 @@ pub enum Endpoint {
     },
     /// `GET /volumes`: there are none.
     ListVolumes,
+    /// `GET /volumes/<name>` and `GET /plugins/<name>/json`: tenants have none. `docker inspect` asks
+    /// for both when nothing else has the name.
+    Absent {
+        /// What Docker says of what is not there.
+        text: String,
+    },
 }
 
 impl Endpoint {
@@ -163,6 +174,12 @@ impl Endpoint {
                 query.take("filters");
                 Self::ListVolumes
             }
+            ("GET", ["volumes", name]) => Self::Absent {
+                text: format!("get {}: no such volume", reference(name)?),
+            },
+            ("GET", ["plugins", name, "json"]) => Self::Absent {
+                text: format!("plugin \"{}\" not found", reference(name)?),
+            },
             (_, ["containers", rest @ ..]) => containers(method, path, rest, &mut query)?,
             (_, ["exec", id, action]) => exec(method, path, id, action, &mut query)?,
             (_, ["images", rest @ ..]) => images(method, path, rest, &mut query)?,
@@ -190,9 +207,11 @@ impl Endpoint {
             | Self::ResizeExec { .. }
             | Self::ListImages { .. }
             | Self::InspectImage { .. }
+            | Self::InspectImageById { .. }
             | Self::ListNetworks
             | Self::InspectNetwork { .. }
-            | Self::ListVolumes => None,
+            | Self::ListVolumes
+            | Self::Absent { .. } => None,
         }
     }
 
@@ -333,12 +352,25 @@ fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<
         ("GET", [name @ .., "json"]) if !name.is_empty() => {
             query.literal("platform", &[""])?;
             query.drop_bool("manifests")?;
+            let name = name.join("/");
+            if let Some(start) = start_of_id(&name) {
+                return Ok(Endpoint::InspectImageById {
+                    start: start.to_owned(),
+                });
+            }
             Ok(Endpoint::InspectImage {
-                image: ImageRef::parse(&name.join("/"))?,
+                image: ImageRef::parse(&name)?,
             })
         }
         _ => Err(not_offered(method, path)),
     }
+}
+
+/// What clients take for an image's id: `docker inspect` and docker-py look images up by it.
+fn start_of_id(name: &str) -> Option<&str> {
+    let start = name.strip_prefix("sha256:").unwrap_or(name);
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    ((4..=64).contains(&start.len()) && start.bytes().all(hex)).then_some(start)
 }
 
 /// Docker takes the tag from `tag`, and from `fromImage` where that is empty.

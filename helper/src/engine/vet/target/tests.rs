@@ -67,10 +67,14 @@ const OFFERED: &[(&str, &str, &str)] = &[
     ("GET", "/exec/ID/json", "InspectExec"),
     ("GET", "/images/json", "ListImages"),
     ("GET", "/images/ghcr.io/a/b:1/json", "InspectImage"),
+    ("GET", "/images/sha256:ID/json", "InspectImageById"),
+    ("GET", "/images/abcdef012345/json", "InspectImageById"),
     ("POST", "/images/create?fromImage=redis", "PullImage"),
     ("GET", "/networks", "ListNetworks"),
     ("GET", "/networks/own", "InspectNetwork"),
     ("GET", "/volumes", "ListVolumes"),
+    ("GET", "/volumes/x", "Absent"),
+    ("GET", "/plugins/x/json", "Absent"),
 ];
 
 #[test]
@@ -242,7 +246,6 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("DELETE", "/images/redis"),
     ("POST", "/volumes/create"),
     ("POST", "/volumes/prune"),
-    ("GET", "/volumes/x"),
     ("PUT", "/volumes/x"),
     ("DELETE", "/volumes/x"),
     ("POST", "/networks/create"),
@@ -377,9 +380,11 @@ fn what_changes_something_or_reaches_inside_is_audited() {
         "InspectExec",
         "ListImages",
         "InspectImage",
+        "InspectImageById",
         "ListNetworks",
         "InspectNetwork",
         "ListVolumes",
+        "Absent",
     ];
     for (method, path, kind) in OFFERED {
         let endpoint = parsed(method, &path.replace("ID", ID));

@@ -1,0 +1,353 @@
+//! The stock docker command through the gateway to the real dockerd, as two tenants.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::world::{A, B, World, said};
+
+const DOCKER: &str = "/run/docker.sock";
+const IMAGE: &str = "docker.io/library/aistack-dev-gateway:1";
+
+/// Docker as root, beside the gateway: makes and removes what the test needs.
+fn root(arguments: &[&str]) -> String {
+    let output = Command::new("docker")
+        .args(["-H", "unix:///run/docker.sock"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    said(&output)
+}
+
+struct Clean;
+
+impl Clean {
+    fn all() {
+        for uid in [A, B] {
+            let filter = format!("label=io.aistack.owner={uid}");
+            let ids = root(&["ps", "-aq", "--filter", &filter]);
+            for id in ids.split_whitespace() {
+                root(&["rm", "-f", id]);
+            }
+            root(&["network", "rm", &format!("aistack-dev-gateway-{uid}")]);
+        }
+        root(&["rmi", IMAGE]);
+    }
+}
+
+impl Drop for Clean {
+    fn drop(&mut self) {
+        Self::all();
+    }
+}
+
+/// An image of nothing but busybox, and a network for each tenant.
+fn prepare() -> Option<(World, Clean, Vec<&'static str>)> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let clients: Vec<&str> = ["/usr/local/bin/docker", "/usr/bin/docker"]
+        .into_iter()
+        .filter(|path| Path::new(path).exists())
+        .collect();
+    let Some(busybox) = busybox.filter(|_| Path::new(DOCKER).exists() && !clients.is_empty())
+    else {
+        eprintln!("SKIPPED: needs dockerd at {DOCKER}, the docker command and busybox-static");
+        return None;
+    };
+    let world = World::start(Path::new(DOCKER))?;
+    Clean::all();
+    let tree = world.dir.path().join("image");
+    std::fs::create_dir_all(tree.join("bin")).unwrap();
+    std::fs::copy(busybox, tree.join("bin/busybox")).unwrap();
+    for name in ["sh", "sleep", "cat", "echo", "id", "wc", "true"] {
+        std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).unwrap();
+    }
+    let archive = world.dir.path().join("image.tar");
+    let tar = Command::new("tar")
+        .arg("-C")
+        .arg(&tree)
+        .arg("-cf")
+        .arg(&archive)
+        .arg(".")
+        .status()
+        .unwrap();
+    assert!(tar.success());
+    let imported = root(&["import", archive.to_str().unwrap(), IMAGE]);
+    assert!(imported.contains("sha256:"), "{imported}");
+    for (uid, subnet) in [(A, "10.200.1.0/26"), (B, "10.200.1.64/26")] {
+        let label = format!("io.aistack.owner={uid}");
+        let name = format!("aistack-dev-gateway-{uid}");
+        root(&[
+            "network", "create", "--subnet", subnet, "--label", &label, &name,
+        ]);
+    }
+    Some((world, Clean, clients))
+}
+
+#[test]
+fn two_tenants_use_the_docker_command_and_do_not_meet() {
+    let Some((world, _clean, clients)) = prepare() else {
+        return;
+    };
+    for client in clients {
+        works(&world, client);
+        is_apart(&world, client);
+        large_input_is_streamed(&world, client);
+        root(&["rm", "-f", "tenant-62001-a", "tenant-62002-b"]);
+    }
+    let audit = world.audit();
+    for operation in [
+        "container.create",
+        "container.start",
+        "exec.create",
+        "exec.start",
+        "container.stop",
+    ] {
+        assert!(audit.contains(operation), "{operation}");
+    }
+}
+
+fn ok(world: &World, client: &str, uid: u32, arguments: &[&str]) -> String {
+    let output = world
+        .docker(client, uid)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{client} {arguments:?}: {}",
+        said(&output)
+    );
+    said(&output)
+}
+
+fn fails(world: &World, client: &str, uid: u32, arguments: &[&str], expected: &str) {
+    let output = world
+        .docker(client, uid)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = said(&output);
+    assert!(
+        !output.status.success() && text.contains(expected),
+        "{client} {arguments:?}: {text}"
+    );
+}
+
+fn works(world: &World, client: &str) {
+    let run = |arguments: &[&str]| ok(world, client, A, arguments);
+    run(&[
+        "run",
+        "-d",
+        "--name",
+        "tenant-62001-a",
+        "-m",
+        "64m",
+        IMAGE,
+        "sh",
+        "-c",
+        "echo started; sleep 600",
+    ]);
+    run(&["ps"]);
+    assert!(
+        run(&["ps", "-a", "--format", "{{.Names}} {{.Image}}"]).contains("aistack-dev-gateway:1")
+    );
+    assert!(
+        run(&[
+            "inspect",
+            "--format",
+            "{{.State.Running}}",
+            "tenant-62001-a"
+        ])
+        .contains("true")
+    );
+    assert!(run(&["logs", "tenant-62001-a"]).contains("started"));
+    assert!(run(&["exec", "tenant-62001-a", "id"]).contains("uid=62001 gid=62001"));
+    assert!(run(&["stats", "--no-stream", "tenant-62001-a"]).contains("tenant-62001-a"));
+    assert!(run(&["top", "tenant-62001-a"]).contains("sleep"));
+    run(&["rename", "tenant-62001-a", "tenant-62001-c"]);
+    run(&["rename", "tenant-62001-c", "tenant-62001-a"]);
+    run(&["stop", "-t", "0", "tenant-62001-a"]);
+    run(&["start", "tenant-62001-a"]);
+    run(&["restart", "-t", "0", "tenant-62001-a"]);
+    run(&["kill", "-s", "KILL", "tenant-62001-a"]);
+    run(&["wait", "tenant-62001-a"]);
+    run(&["start", "tenant-62001-a"]);
+    assert!(run(&["version"]).contains("1.41"));
+    run(&["info"]);
+    assert!(run(&["images"]).contains("aistack-dev-gateway"));
+    assert!(run(&["network", "ls"]).contains("aistack-dev-gateway-62001"));
+    run(&["volume", "ls"]);
+    let events = run(&["events", "--since", "1h", "--until", "0s"]);
+    assert!(
+        events.contains("tenant-62001-a") && !events.contains("tenant-62002"),
+        "{events}"
+    );
+    assert!(
+        run(&[
+            "run",
+            "--rm",
+            "--name",
+            "tenant-62001-r",
+            "-m",
+            "64m",
+            IMAGE,
+            "echo",
+            "once"
+        ])
+        .contains("once")
+    );
+    let mut exec = world.docker(client, A);
+    exec.args(["exec", "-i", "tenant-62001-a", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut exec = exec.spawn().unwrap();
+    exec.stdin
+        .take()
+        .unwrap()
+        .write_all(b"half closed")
+        .unwrap();
+    let mut text = String::new();
+    exec.stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "half closed");
+    assert!(exec.wait().unwrap().success());
+}
+
+fn is_apart(world: &World, client: &str) {
+    ok(
+        world,
+        client,
+        B,
+        &[
+            "run",
+            "-d",
+            "--name",
+            "tenant-62002-b",
+            "-m",
+            "64m",
+            IMAGE,
+            "sleep",
+            "600",
+        ],
+    );
+    let id = root(&["inspect", "--format", "{{.Id}}", "tenant-62001-a"]);
+    let id = id.trim();
+    assert!(!ok(world, client, B, &["ps", "-a"]).contains("62001"));
+    assert!(!ok(world, client, B, &["network", "ls"]).contains("62001"));
+    for target in ["tenant-62001-a", id, &id[..12]] {
+        for verb in [
+            &["logs"][..],
+            &["stop"],
+            &["rm"],
+            &["kill"],
+            &["start"],
+            &["restart"],
+            &["top"],
+            &["attach"],
+        ] {
+            let arguments: Vec<&str> = verb.iter().copied().chain([target]).collect();
+            fails(world, client, B, &arguments, "No such container");
+        }
+        fails(
+            world,
+            client,
+            B,
+            &["exec", target, "id"],
+            "No such container",
+        );
+        fails(world, client, B, &["inspect", target], "No such");
+    }
+    let answer = |reference: &str| {
+        let answer = world.raw(
+            B,
+            format!("GET /containers/{reference}/json HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes(),
+        );
+        answer.replace(reference, "x")
+    };
+    assert_eq!(
+        answer("tenant-62001-a"),
+        answer("tenant-62001-z"),
+        "foreign and missing are the same"
+    );
+    let name = "tenant-62002-probe";
+    for (flags, expected) in [
+        (&["--privileged"][..], "Privileged"),
+        (&["--pid", "host"], "PidMode"),
+        (&["--network", "host"], "NetworkMode"),
+        (
+            &["--network", "container:tenant-62001-a"],
+            "No such container",
+        ),
+        (&["-v", "/:/host"], "Binds"),
+        (&["--user", "0:0"], "User"),
+        (&["--cap-add", "SYS_ADMIN"], "CapAdd"),
+    ] {
+        let mut arguments = vec!["run", "--rm", "--name", name];
+        arguments.extend(flags);
+        arguments.push(IMAGE);
+        fails(world, client, B, &arguments, expected);
+    }
+    fails(
+        world,
+        client,
+        B,
+        &["pull", "quay.io/evil/image:1"],
+        "tenants.images",
+    );
+    fails(world, client, B, &["volume", "create", "v"], "endpoint");
+    fails(
+        world,
+        client,
+        B,
+        &["cp", "tenant-62002-b:/bin/sh", "/tmp/"],
+        "endpoint",
+    );
+    assert!(
+        root(&[
+            "inspect",
+            "--format",
+            "{{.State.Running}}",
+            "tenant-62001-a"
+        ])
+        .contains("true")
+    );
+}
+
+fn large_input_is_streamed(world: &World, client: &str) {
+    const SIZE: usize = 200 << 20;
+    let before = world.memory();
+    let mut exec = world.docker(client, A);
+    exec.args(["exec", "-i", "tenant-62001-a", "wc", "-c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut exec = exec.spawn().unwrap();
+    let mut stdin = exec.stdin.take().unwrap();
+    let chunk = vec![b'x'; 1 << 20];
+    for _ in 0..SIZE >> 20 {
+        stdin.write_all(&chunk).unwrap();
+    }
+    let after = world.memory();
+    drop(stdin);
+    let mut text = String::new();
+    exec.stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert!(exec.wait().unwrap().success());
+    assert_eq!(text.trim(), SIZE.to_string());
+    eprintln!(
+        "{client}: 200 MiB through exec; the gateway had {before} KiB before and {after} KiB after"
+    );
+    assert!(
+        after < before + 16 * 1024,
+        "{before} KiB became {after} KiB"
+    );
+}

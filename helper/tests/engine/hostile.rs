@@ -1,0 +1,201 @@
+//! Attacks through the real socket. The Docker behind it is a recorder: an attack is stopped when
+//! it is refused and the recorder has seen nothing.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex};
+
+use super::world::{A, STRANGER, World};
+
+struct Setting {
+    world: World,
+    seen: Arc<Mutex<Vec<String>>>,
+    _dir: tempfile::TempDir,
+}
+
+/// Answers every request with an empty list, and writes down its first line.
+fn setting() -> Option<Setting> {
+    let dir = tempfile::Builder::new()
+        .prefix("aistack-dev-gateway-docker-")
+        .tempdir_in("/run")
+        .unwrap();
+    let socket = dir.path().join("docker.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let writing = Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut bytes = vec![0; 64 << 10];
+            let count = stream.read(&mut bytes).unwrap_or(0);
+            let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            writing
+                .lock()
+                .unwrap()
+                .push(text.lines().next().unwrap_or_default().to_owned());
+            let _ = stream.write_all(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n[]\n",
+            );
+        }
+    });
+    Some(Setting {
+        world: World::start(&socket)?,
+        seen,
+        _dir: dir,
+    })
+}
+
+impl Setting {
+    fn seen(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+#[test]
+fn a_plain_list_reaches_docker_once_rebuilt_and_for_the_caller_only() {
+    let Some(setting) = setting() else { return };
+    for prefix in ["", "/v1.24", "/v1.41"] {
+        let answer = setting.world.raw(
+            A,
+            format!("GET {prefix}/containers/json?all=true HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes(),
+        );
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let seen = setting.seen();
+        let expected = format!(
+            "GET /v1.41/containers/json?all=true&filters=%7B%22label%22%3A%5B%22io.aistack.owner%3D{A}%22%5D%7D HTTP/1.1"
+        );
+        assert_eq!(seen, [expected]);
+    }
+}
+
+#[test]
+fn requests_that_can_be_read_in_two_ways_never_reach_docker() {
+    let Some(setting) = setting() else { return };
+    for request in [
+        "GET /info HTTP/1.1\nHost: d\n\n",
+        "GET /info HTTP/1.0\r\nHost: d\r\n\r\n",
+        "GET http://docker/info HTTP/1.1\r\nHost: d\r\n\r\n",
+        "GET /info HTTP/1.1\r\nHost: d\r\nHost: e\r\n\r\n",
+        "GET /info HTTP/1.1\r\n\r\n",
+        "GET /info HTTP/1.1\r\nHost: d\r\nX: a\r\n b\r\n\r\n",
+        "GET /info HTTP/1.1\r\nHost: d\r\nX: a\0\r\n\r\n",
+        "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+        "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: gzip\r\n\r\n{}",
+        "GET /info HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+        "GET /info HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        "GET /%69nfo HTTP/1.1\r\nHost: d\r\n\r\n",
+        "GET //info HTTP/1.1\r\nHost: d\r\n\r\n",
+        "POST /containers/x/start HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}",
+        "POST /images/create?fromImage=aistack-dev-gateway HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 14\r\n\r\nfromImage=evil",
+    ] {
+        let answer = setting.world.raw(A, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer}");
+        assert_eq!(
+            answer.matches("Api-Version").count(),
+            1,
+            "{request:?}: {answer}"
+        );
+        assert!(setting.seen().is_empty(), "{request:?}");
+    }
+}
+
+#[test]
+fn what_is_not_offered_never_reaches_docker_and_is_recorded() {
+    let Some(setting) = setting() else { return };
+    for request in [
+        "POST /build",
+        "POST /session",
+        "POST /grpc",
+        "GET /debug/pprof/heap",
+        "POST /volumes/create",
+        "POST /networks/create",
+        "POST /networks/x/connect",
+        "DELETE /networks/x",
+        "POST /swarm/init",
+        "GET /plugins",
+        "GET /v01.41/info",
+        "PUT /containers/x/archive",
+        "GET /containers/x/export",
+        "POST /containers/prune",
+        "POST /containers/x/update",
+        "DELETE /images/x",
+        "POST /auth",
+        "POST /commit",
+        "POST /images/load",
+        "POST /containers/create?name=evil",
+        "POST /images/create?fromImage=127.0.0.1:1/evil",
+    ] {
+        let answer = setting.world.raw(
+            A,
+            format!("{request} HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes(),
+        );
+        assert!(
+            answer.starts_with("HTTP/1.1 403 ") && answer.contains("{\"message\":"),
+            "{request}: {answer}"
+        );
+        assert!(setting.seen().is_empty(), "{request}");
+    }
+    let audit = setting.world.audit();
+    assert!(
+        audit.contains("ENDPOINT_REFUSED") && audit.contains("builtin.endpoints"),
+        "{audit}"
+    );
+}
+
+#[test]
+fn who_is_no_tenant_gets_nothing() {
+    let Some(setting) = setting() else { return };
+    for uid in [STRANGER, 0] {
+        let answer = setting.world.raw(
+            uid,
+            b"GET /containers/json HTTP/1.1\r\nHost: d\r\nX-Uid: 62001\r\n\r\n",
+        );
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    assert!(setting.seen().is_empty());
+}
+
+#[test]
+fn a_hostile_create_body_never_reaches_docker() {
+    let Some(setting) = setting() else { return };
+    for body in [
+        r#"{"Image":"aistack-dev-gateway","Privileged":true}"#,
+        r#"{"Image":"aistack-dev-gateway","hostconfig":{"Privileged":true}}"#,
+        r#"{"Image":"aistack-dev-gateway","HostConfig":{},"HOSTCONFIG":{"Privileged":true}}"#,
+        r#"{"Image":"aistack-dev-gateway"}{"HostConfig":{"Privileged":true}}"#,
+    ] {
+        let request = format!(
+            "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = setting.world.raw(A, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 40"), "{body}: {answer}");
+        assert!(setting.seen().is_empty(), "{body}");
+    }
+}
+
+#[test]
+fn a_second_request_behind_the_first_is_never_read() {
+    let Some(setting) = setting() else { return };
+    let answer = setting.world.raw(
+        A,
+        b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\nGET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n",
+    );
+    assert_eq!(answer.matches("Api-Version").count(), 1, "{answer}");
+    assert_eq!(setting.seen(), ["GET /v1.41/_ping HTTP/1.1"]);
+}
+
+#[test]
+fn the_start_of_an_id_is_looked_for_among_own_containers_only() {
+    let Some(setting) = setting() else { return };
+    for reference in ["a", "abcdef012345", "tenant-62002-web", "postgres"] {
+        let request = format!("DELETE /containers/{reference} HTTP/1.1\r\nHost: d\r\n\r\n");
+        let answer = setting.world.raw(A, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        let own = format!(
+            "GET /v1.41/containers/json?all=true&filters=%7B%22label%22%3A%5B%22io.aistack.owner%3D{A}%22%5D%7D HTTP/1.1"
+        );
+        assert_eq!(setting.seen(), [own], "{reference}");
+    }
+}
