@@ -194,8 +194,14 @@ fn an_image_is_named_by_one_name() {
             "{query}: {reason}"
         );
     }
-    for name in [ID, "99b2", "a:b:c", "A", &digest] {
+    for name in ["a:b:c", "A", "sha256:x"] {
         let reason = refused("GET", &format!("/images/{name}/json"));
         assert_eq!(reason, "BAD_IMAGE_REFERENCE", "{name}");
+    }
+    // An id is no reference: it is looked up among the images that the caller may use.
+    for name in [ID, "99b2", &digest] {
+        let endpoint = parsed("GET", &format!("/images/{name}/json"));
+        let start = name.trim_start_matches("sha256:").to_owned();
+        assert_eq!(endpoint, Endpoint::InspectImageById { start });
     }
 }

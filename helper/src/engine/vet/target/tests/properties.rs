@@ -29,7 +29,7 @@ fn listed(method: &str, path: &str) -> bool {
         let pattern = pattern.split('?').next().unwrap_or_default();
         let pattern: Vec<&str> = pattern.split('/').skip(1).collect();
         let same = |(want, got): (&&str, &&str)| match *want {
-            "web" | "own" => !got.is_empty(),
+            "web" | "own" | "x" => !got.is_empty(),
             "ID" => *got == ID,
             word => word == *got,
         };
