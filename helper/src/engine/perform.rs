@@ -15,10 +15,14 @@ use super::own::{self, OwnContainer, text};
 use super::vet::create::container_name;
 use super::vet::exec::{CanonicalExec, ExecStart};
 use super::vet::image::{ImageRef, Version};
+use super::vet::standing;
 use super::vet::target::{ContainerCall, Endpoint, Filters};
 use super::views::{self, OWNER};
 use crate::audit::Intent;
 use crate::docker::DockerError;
+
+/// Execs of one container at once; health checks are some of them.
+const MAX_EXECS: usize = 64;
 
 /// What a caller gets.
 pub(super) enum Reply {
@@ -132,10 +136,14 @@ impl Gateway {
         until: &str,
         filters: &Filters,
     ) -> Result<Reply, Fault> {
-        let filters = filters
-            .clone()
-            .only("type", "container")
-            .encoded_with("label", &format!("{OWNER}={}", tenant.grant.uid));
+        // Where the caller wants other types only, it gets nothing: no line of those passes.
+        let types = filters.of("type");
+        let filters = if types.is_empty() || types.iter().any(|kind| kind == "container") {
+            filters.clone().only("type", "container")
+        } else {
+            filters.clone()
+        };
+        let filters = filters.encoded_with("label", &format!("{OWNER}={}", tenant.grant.uid));
         let mut parts = vec![format!("filters={filters}")];
         for (key, time) in [("since", since), ("until", until)] {
             if !time.is_empty() {
@@ -163,11 +171,11 @@ impl Gateway {
                 let answer = self.stream(method, &path).await?;
                 Ok(Reply::Stream("application/vnd.docker.raw-stream", answer))
             }
-            ContainerCall::Stats { .. } | ContainerCall::Wait { .. } => {
+            // What `top` prints is as long as the tenant's processes make it.
+            ContainerCall::Stats { .. } | ContainerCall::Wait { .. } | ContainerCall::Top => {
                 let answer = self.stream(method, &path).await?;
                 Ok(Reply::Stream("application/json", answer))
             }
-            ContainerCall::Top => Ok(ok(self.get(&path).await?)),
             ContainerCall::Resize { .. } => {
                 self.docker.act(method, &path, Bytes::new()).await?;
                 Ok(Reply::Empty(200))
@@ -178,7 +186,7 @@ impl Gateway {
                     .await
             }
             ContainerCall::Start | ContainerCall::Restart { .. } => {
-                own::verify_binds_of(grant, &container).await?;
+                self.still_allowed(grant, &container).await?;
                 self.change(call, &container, json!({}), method, &path)
                     .await
             }
@@ -222,6 +230,15 @@ impl Gateway {
         Ok(Reply::Empty(self.recorded(intent, act).await?))
     }
 
+    /// Whether a container that exists may be started: as the policy is now, and the bind sources
+    /// are now.
+    async fn still_allowed(&self, grant: &Grant, container: &OwnContainer) -> Result<(), Fault> {
+        let network = self.own_network(grant).await?;
+        let network_id = network.as_ref().map(|network| text(network, "/Id"));
+        standing::check(grant, network_id, &container.inspected)?;
+        own::verify_binds_of(grant, container).await
+    }
+
     async fn create_exec(
         &self,
         call: &Call,
@@ -229,6 +246,7 @@ impl Gateway {
         path: &str,
     ) -> Result<Reply, Fault> {
         let user = text(&container.inspected, "/Config/User");
+        check_exec_count(&container.inspected)?;
         let exec = CanonicalExec::decide(&call.tenant.grant, user, &call.body)?;
         let act = self
             .docker
@@ -336,8 +354,11 @@ impl Gateway {
     async fn upgrade(&self, path: &str, body: Bytes) -> Result<Response<Incoming>, DockerError> {
         let headers = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "tcp")];
         let answer = self.docker.send(Method::POST, path, &headers, body).await?;
-        if answer.status().as_u16() == 101 {
-            return Ok(answer);
+        match answer.status().as_u16() {
+            101 => return Ok(answer),
+            // An answer of success that is no stream may be one without end: it is not read.
+            0..300 => return Err(DockerError::Http("Docker did not open a stream".into())),
+            _ => {}
         }
         Err(DockerError::of(answer).await)
     }
@@ -364,6 +385,18 @@ fn needs_upgrade(call: &Call) -> Result<(), Refusal> {
         "a stream needs the headers Connection: Upgrade and Upgrade: tcp",
         Rule::builtin("strict-upgrade"),
     ))
+}
+
+/// Docker keeps an exec that was made and not started for as long as its container runs.
+fn check_exec_count(inspected: &Value) -> Result<(), Refusal> {
+    let execs = inspected.pointer("/ExecIDs").and_then(Value::as_array);
+    if execs.map_or(0, Vec::len) < MAX_EXECS {
+        return Ok(());
+    }
+    let message = format!("the container has {MAX_EXECS} execs that run or were not started");
+    let rule = Rule::builtin("exec-count");
+    let hint = "let them end, or restart the container";
+    Err(Refusal::new("EXEC_REFUSED", message, rule).with_hint(hint))
 }
 
 async fn tunnel(opened: Response<Incoming>) -> Result<Reply, Fault> {

@@ -11,4 +11,5 @@
 
 mod dockerd;
 mod hostile;
+mod lasting;
 mod world;

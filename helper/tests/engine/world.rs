@@ -66,6 +66,30 @@ impl World {
         self.dir.path().join("engine.sock")
     }
 
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.daemon);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Whether the gateway has ended well within this time.
+    pub(crate) fn ends_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            if let Some(status) = self.daemon.try_wait().unwrap() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    /// Takes every tenant of the tests out of the policy.
+    pub(crate) fn dismiss_all(&self) {
+        let policy = POLICY.replace("62001-62010", "62901-62910");
+        std::fs::write(self.dir.path().join("policy.toml"), policy).unwrap();
+        self.signal(rustix::process::Signal::HUP);
+    }
+
     /// The gateway's resident memory, KiB.
     pub(crate) fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
@@ -97,7 +121,7 @@ impl World {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    fn connector(&self, uid: u32) -> Child {
+    pub(crate) fn connector(&self, uid: u32) -> Child {
         const CONNECT: &str = "import os,socket,sys,threading\n\
             s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1]);s.settimeout(20)\n\
             def up():\n\

@@ -9,7 +9,7 @@ mod limits;
 mod mounts;
 mod network;
 mod paths;
-mod ports;
+pub(super) mod ports;
 pub(super) mod process;
 mod render;
 mod security;

@@ -7,4 +7,5 @@ pub mod create;
 pub mod exec;
 pub mod image;
 pub mod json;
+pub mod standing;
 pub mod target;

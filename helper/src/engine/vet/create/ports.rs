@@ -11,7 +11,7 @@ use super::user::decimal;
 
 /// The one address that ports are published on. Docker takes an address that it cannot read, even
 /// `"127.0.0.1 "`, for all addresses.
-pub(super) const HOST_IP: &str = "127.0.0.1";
+pub(in crate::engine::vet) const HOST_IP: &str = "127.0.0.1";
 
 /// Ports of one container, at most.
 const MAX_PORTS: usize = 128;

@@ -13,6 +13,9 @@ use super::paths::may_work_in;
 /// Labels that only the gateway writes.
 const RESERVED_LABELS: &str = "io.aistack.";
 
+/// The label with the image's name, since Docker is told its id.
+pub(in crate::engine::vet) const IMAGE_LABEL: &str = "io.aistack.image";
+
 /// Environment variables, at most.
 const MAX_ENV: usize = 512;
 
@@ -110,7 +113,7 @@ impl Process {
 /// Labels of the gateway: the image by name, since Docker is told its id, and the owner.
 pub(super) fn own_labels(grant: &Grant, image: &str) -> [(&'static str, String); 2] {
     [
-        ("io.aistack.image", image.to_owned()),
+        (IMAGE_LABEL, image.to_owned()),
         ("io.aistack.owner", grant.uid.to_string()),
     ]
 }
