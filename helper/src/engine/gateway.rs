@@ -31,6 +31,8 @@ const STRANGERS: Rate = Rate {
     burst: 60,
     interval: Duration::from_millis(50),
 };
+/// How often a long stream asks whether its caller still is a tenant.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Buckets in use at once.
 const MAX_BUCKETS: usize = 4096;
 
@@ -121,10 +123,10 @@ impl Gateway {
             grant: Arc::new(grant),
             policy,
         };
-        let endpoint = Endpoint::parse(method, target).and_then(|endpoint| {
-            self.in_time(caller.uid, endpoint.audited().is_some())?;
-            Ok(endpoint)
-        });
+        // What is refused writes a record too, and counts as what it says it is.
+        let parsed = Endpoint::parse(method, target);
+        let recorded = parsed.as_ref().map_or(true, |it| it.audited().is_some());
+        let endpoint = self.in_time(caller.uid, recorded).and(parsed);
         match endpoint {
             Ok(endpoint) => Ok((tenant, endpoint)),
             Err(refusal) => {
@@ -160,6 +162,13 @@ impl Gateway {
         };
         record.finish(outcome).await?;
         Ok(result?)
+    }
+
+    /// Returns when this UID is no tenant any more.
+    pub(super) async fn dismissed(&self, uid: u32) {
+        while self.is_tenant(uid) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     fn stranger(&self, uid: u32) -> Refusal {

@@ -68,7 +68,13 @@ async fn converse(
 ) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(4096);
     let arrival = tokio::time::timeout(ARRIVAL, receive(&mut connection, &mut buffer, gateway));
-    let (with_body, result) = match arrival.await {
+    let mut stopping = stop.clone();
+    let arrived = tokio::select! {
+        arrived = arrival => arrived,
+        // Nothing was done yet, so nobody is waited for.
+        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+    };
+    let (with_body, result) = match arrived {
         Err(_) => return Ok(()),
         Ok(Received::Ended(error)) => return Err(error),
         Ok(Received::Refused(status, text)) => {
@@ -89,7 +95,17 @@ async fn converse(
             let (status, text) = fault.told();
             tell(&mut connection, status, &text, with_body).await
         }
-        Ok(reply) => send(connection, buffer, reply, with_body, stop).await,
+        Ok(reply) => {
+            let uid = connection.caller().uid;
+            let end = async move {
+                let mut stop = stop;
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => {}
+                    () = gateway.dismissed(uid) => {}
+                }
+            };
+            send(connection, buffer, reply, with_body, end).await
+        }
     }
 }
 
@@ -186,11 +202,11 @@ async fn send(
     buffer: BytesMut,
     reply: Reply,
     with_body: bool,
-    stop: watch::Receiver<bool>,
+    end: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (status, content_type, body) = match reply {
         Reply::Stream(content_type, answer) => {
-            return stream(connection, content_type, answer, Lines::none(), stop).await;
+            return stream(connection, content_type, answer, Lines::none(), end).await;
         }
         Reply::Events(answer, grant) => {
             return stream(
@@ -198,11 +214,11 @@ async fn send(
                 "application/json",
                 answer,
                 Lines::of(grant),
-                stop,
+                end,
             )
             .await;
         }
-        Reply::Tunnel(upgraded) => return tunnel(connection, buffer, upgraded, stop).await,
+        Reply::Tunnel(upgraded) => return tunnel(connection, buffer, upgraded, end).await,
         Reply::Empty(status) => (status, "application/json", Vec::new()),
         Reply::Text(text) => (200, "text/plain; charset=utf-8", text.as_bytes().to_vec()),
         Reply::Json(status, value) => (
@@ -222,15 +238,16 @@ async fn send(
     connection.shutdown().await
 }
 
-/// Passes Docker's answer on as it comes, until it or the caller ends. What the caller does not
+/// Passes Docker's answer on as it comes, until it or the caller ends, or `end` does. What the caller does not
 /// take is not fetched.
 async fn stream(
     connection: Connection,
     content_type: &str,
     answer: ::http::Response<Incoming>,
     mut lines: Lines,
-    mut stop: watch::Receiver<bool>,
+    end: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let mut end = std::pin::pin!(end);
     let mut body = answer.into_body();
     let (mut from_caller, mut to_caller) = tokio::io::split(connection);
     in_time(http::write_stream_head(&mut to_caller, 200, content_type)).await?;
@@ -240,7 +257,7 @@ async fn stream(
             frame = body.frame() => frame,
             // A caller who hangs up or says anything more is done.
             _ = from_caller.read(&mut nothing) => return Ok(()),
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = &mut end => return Ok(()),
         };
         let Some(frame) = frame else { break };
         let frame = frame.map_err(io::Error::other)?;
@@ -254,26 +271,29 @@ async fn stream(
         // No time limit: a pager may be held at one page for long.
         tokio::select! {
             written = http::write_chunk(&mut to_caller, &data) => written?,
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = &mut end => return Ok(()),
         }
     }
     in_time(http::write_chunk(&mut to_caller, b"")).await?;
     to_caller.shutdown().await
 }
 
-/// Bytes both ways until both sides have ended; one side may end before the other.
+/// Bytes both ways until both sides have ended, one perhaps before the other, or `end` does.
 async fn tunnel(
     mut connection: Connection,
     early: BytesMut,
     upgraded: hyper::upgrade::Upgraded,
-    mut stop: watch::Receiver<bool>,
+    end: impl Future<Output = ()>,
 ) -> io::Result<()> {
     in_time(http::write_upgraded(&mut connection)).await?;
     let mut docker = TokioIo::new(upgraded);
-    docker.write_all(&early).await?;
+    let copy = async {
+        docker.write_all(&early).await?;
+        tokio::io::copy_bidirectional(&mut connection, &mut docker).await
+    };
     tokio::select! {
-        copied = tokio::io::copy_bidirectional(&mut connection, &mut docker) => copied.map(drop),
-        _ = stop.wait_for(|stop| *stop) => Ok(()),
+        copied = copy => copied.map(drop),
+        () = end => Ok(()),
     }
 }
 
