@@ -41,7 +41,7 @@ impl Fault {
             Self::Refused(refusal) => (status_of(refusal), text_of(refusal)),
             Self::NotFound(text) => (404, text.clone()),
             Self::Docker(DockerError::Refused { status, message }) => {
-                (status.as_u16(), without_ids(&plain(message)))
+                (status.as_u16(), plain(&without_ids(message)))
             }
             Self::Docker(DockerError::Unreachable { .. }) => (
                 503,

@@ -47,9 +47,13 @@ pub(super) async fn read_head(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
 ) -> Result<Head, ReadError> {
+    // Bytes that were looked at already: a head may come byte by byte.
+    let mut seen = 0_usize;
     loop {
-        if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = buffer.split_to(end + 4);
+        let start = seen.saturating_sub(3);
+        let fresh = buffer.get(start..).unwrap_or_default();
+        if let Some(end) = fresh.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = buffer.split_to(start + end + 4);
             return parse_head(&head);
         }
         if buffer.len() > MAX_HEAD {
@@ -58,7 +62,8 @@ pub(super) async fn read_head(
             ));
         }
         // What cannot become a good head is not waited for.
-        check_lines(buffer)?;
+        check_lines(fresh, start > 0)?;
+        seen = buffer.len();
         if stream.read_buf(buffer).await? == 0 {
             return Err(ReadError::Ended(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -115,10 +120,11 @@ fn parse_head(head: &[u8]) -> Result<Head, ReadError> {
     })
 }
 
-/// A line feed comes after a carriage return only.
-fn check_lines(start: &[u8]) -> Result<(), ReadError> {
-    let mut before = 0;
-    for byte in start {
+/// A line feed comes after a carriage return only. The first byte of what continues something was
+/// looked at before.
+fn check_lines(bytes: &[u8], continues: bool) -> Result<(), ReadError> {
+    let mut before = if continues { b'\r' } else { 0 };
+    for byte in bytes {
         if *byte == b'\n' && before != b'\r' {
             return Err(ReadError::Bad("the head has a bare line end"));
         }
