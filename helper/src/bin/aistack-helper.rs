@@ -24,8 +24,9 @@ const CAPABILITIES: [Capability; 3] = [
     Capability::CAP_FOWNER,
     Capability::CAP_DAC_READ_SEARCH,
 ];
-/// Connections, the descriptors of running operations, and a reserve.
-const MAX_FILES: u64 = 1024;
+/// Connections, the descriptors of running operations, and a reserve: a walk through the deepest
+/// tree holds 130, and 64 operations may run.
+const MAX_FILES: u64 = 10_240;
 /// Everybody may connect; the policy says who is answered.
 const SOCKET_MODE: u32 = 0o666;
 /// Time for open connections to close when no operation runs any more.
