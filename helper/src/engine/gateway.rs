@@ -8,6 +8,7 @@ use aistack_policy::{Grant, Refusal, Rule};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::places::Places;
 use super::vet::target::Endpoint;
 use crate::audit::{Audit, Intent, Outcome};
 use crate::docker::{Docker, DockerError};
@@ -41,6 +42,7 @@ const MAX_BUCKETS: usize = 4096;
 pub struct Gateway {
     pub(super) docker: Docker,
     pub(super) locks: Locks,
+    pub(super) places: Places,
     policy: PolicyStore,
     audit: Audit,
     rates: Mutex<Rates>,
@@ -81,6 +83,7 @@ impl Gateway {
         Self {
             docker,
             locks: Locks::default(),
+            places: Places::default(),
             policy,
             audit,
             rates: Mutex::new(Rates {

@@ -11,6 +11,7 @@ pub mod gateway;
 mod http;
 mod own;
 mod perform;
+mod places;
 pub mod serve;
 pub mod vet;
 mod views;

@@ -409,3 +409,17 @@ async fn tunnel(opened: Response<Incoming>) -> Result<Reply, Fault> {
 fn ok(value: Value) -> Reply {
     Reply::Json(200, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn execs_that_docker_keeps_have_a_bound() {
+        let with = |count: usize| json!({"ExecIDs": vec!["a"; count]});
+        assert!(check_exec_count(&json!({"ExecIDs": null})).is_ok());
+        assert!(check_exec_count(&with(MAX_EXECS - 1)).is_ok());
+        let refusal = check_exec_count(&with(MAX_EXECS)).unwrap_err();
+        assert_eq!(refusal.reason, "EXEC_REFUSED");
+    }
+}

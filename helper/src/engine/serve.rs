@@ -82,11 +82,19 @@ async fn converse(
         }
         Ok(Received::Call { head_only, call }) => (!head_only, call),
     };
+    let place = tokio::select! {
+        place = gateway.places.of(connection.caller().uid) => place,
+        _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+    };
     // From here on the operation goes to its end, whatever the caller does.
     let reply = match result {
         Ok(call) => gateway.perform(call).await,
         Err(fault) => Err(fault),
     };
+    // A whole answer is in memory until it is taken; of a stream only a part is.
+    if let Ok(Reply::Tunnel(_) | Reply::Stream(..) | Reply::Events(..)) = &reply {
+        drop(place);
+    }
     match reply {
         Err(fault) => {
             if let Fault::Internal | Fault::Answer | Fault::Docker(_) | Fault::Audit(_) = &fault {

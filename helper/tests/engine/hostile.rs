@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::sync::{Arc, Mutex};
 
 use super::world::{A, STRANGER, World};
@@ -198,4 +199,46 @@ fn the_start_of_an_id_is_looked_for_among_own_containers_only() {
         );
         assert_eq!(setting.seen(), [own], "{reference}");
     }
+}
+
+#[test]
+fn events_of_other_types_are_not_turned_into_those_of_containers() {
+    let Some(setting) = setting() else { return };
+    for (asked, sent) in [
+        ("network", "%22type%22%3A%5B%22network%22%5D"),
+        ("container", "%22type%22%3A%5B%22container%22%5D"),
+    ] {
+        let request = format!(
+            "GET /events?filters=%7B%22type%22%3A%5B%22{asked}%22%5D%7D HTTP/1.1\r\nHost: d\r\n\r\n"
+        );
+        let answer = setting.world.raw(A, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let seen = setting.seen();
+        assert!(
+            seen.len() == 1 && seen[0].contains(sent) && seen[0].contains("io.aistack.owner"),
+            "{seen:?}"
+        );
+    }
+}
+
+#[test]
+fn refusals_count_against_the_rate() {
+    const MANY: &str = "import socket,sys\n\
+        for _ in range(260):\n\
+        \x20s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1])\n\
+        \x20s.sendall(b'POST /build HTTP/1.1\\r\\nHost: d\\r\\n\\r\\n')\n\
+        \x20print(s.recv(4096)[9:12].decode())\n";
+    let Some(setting) = setting() else { return };
+    let output = std::process::Command::new("python3")
+        .args(["-c", MANY])
+        .arg(setting.world.socket())
+        .uid(A)
+        .gid(A)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let count = |status: &str| said.lines().filter(|line| *line == status).count();
+    assert!(count("403") >= 200 && count("429") > 0, "{said}");
+    assert_eq!(count("403") + count("429"), 260, "{said}");
+    assert!(setting.seen().is_empty());
 }

@@ -1,0 +1,58 @@
+//! How many requests of one UID are worked on at once: each may hold an answer of Docker's of many
+//! mebibytes, and the memory is everybody's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Requests of one UID at once, open streams not counted; more wait.
+const AT_ONCE: usize = 16;
+
+/// The places that are held or waited for, by UID.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    held: Mutex<HashMap<u32, Arc<Semaphore>>>,
+}
+
+impl Places {
+    /// A place of this UID's; waits until one is free.
+    pub(super) async fn of(&self, uid: u32) -> Option<OwnedSemaphorePermit> {
+        // Never closed, so this is never `None`.
+        self.places_of(uid).acquire_owned().await.ok()
+    }
+
+    fn places_of(&self, uid: u32) -> Arc<Semaphore> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|_, places| Arc::strong_count(places) > 1);
+        let places = held
+            .entry(uid)
+            .or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
+        Arc::clone(places)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_uid_waits_for_its_own_requests_only() {
+        let places = Places::default();
+        let mut held = Vec::new();
+        for _ in 0..AT_ONCE {
+            held.push(places.of(1).await.unwrap());
+        }
+        let more = tokio::time::timeout(Duration::from_millis(20), places.of(1));
+        assert!(more.await.is_err());
+        let other = places.of(2).await.unwrap();
+        held.pop();
+        assert!(places.of(1).await.is_some());
+        drop((held, other));
+        let last = places.of(3).await.unwrap();
+        assert_eq!(places.held.lock().unwrap().len(), 1, "nothing is kept");
+        drop(last);
+    }
+}
