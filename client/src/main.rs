@@ -23,6 +23,8 @@ fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| wrong_usage(&error));
     let globals = &cli.globals;
     let printer = Printer::new(globals);
+    // Questions and the live table ask this crate, which knows the environment and not the flags.
+    dialoguer::console::set_colors_enabled_stderr(printer.err.is_on());
     let context = Context {
         globals: globals.clone(),
         printer,
@@ -49,10 +51,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ends the process as clap does. `down` means "remove" to some and "stop" to others, so there is
-/// no such verb, and whoever tries it is told what there is.
+/// Ends the process as clap does; with `--json` there is a document too. `down` means "remove" to
+/// some and "stop" to others, so there is no such verb, and whoever tries it is told what there is.
 fn wrong_usage(error: &clap::Error) -> ! {
     drop(error.print());
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let what = text.lines().next().unwrap_or_default();
+        let what = what.trim_start_matches("error: ");
+        let failure = Failure::new(Exit::Usage, what).next("aistack help");
+        let globals = Globals {
+            json: true,
+            ..Globals::default()
+        };
+        Printer::new(&globals).failure_document(&failure);
+    }
     let down = error.get(ContextKind::InvalidSubcommand);
     if down.is_some_and(|name| name.to_string() == "down") {
         drop(writeln!(
@@ -89,6 +102,11 @@ async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit,
         say_what_runs(context, &mut interrupt).await;
     }
     restore_cursor();
+    // Breaking off is how a log is left, and what was printed of it is whole.
+    if !matches!(command, Some(Command::Logs(_))) {
+        let failure = Failure::new(exit, exit.meaning());
+        context.printer.failure_document(&failure);
+    }
     Ok(exit)
 }
 

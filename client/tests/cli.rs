@@ -2,12 +2,22 @@
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on has failed, in its helper functions too"
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed, in its helper functions too; a skipped one says so"
 )]
 
 use std::fmt::Write as _;
 use std::io::Read;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use aistack::verbs::args::Cli;
+use clap::CommandFactory;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 fn aistack(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aistack"));
@@ -53,7 +63,121 @@ fn a_failure_is_one_document_with_a_schema() {
 }
 
 #[test]
+fn every_verb_answers_with_one_document() {
+    for arguments in [
+        &["init"][..],
+        &["whoami"],
+        &["plan"],
+        &["deploy"],
+        &["status"],
+        &["logs"],
+        &["restart"],
+        &["validate"],
+        &["destroy"],
+        &["completion", "bash"],
+        &["man"],
+        &["version"],
+        &["help"],
+        &["help", "exit-codes"],
+        &["help", "deploy"],
+        &["help", "nosuch"],
+        &["logs", "--grep", "("],
+        &["deploy", "--nosuch"],
+        &["nosuch"],
+        &[],
+    ] {
+        let output = aistack(arguments).arg("--json").output().unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["schema"], 1, "{arguments:?}");
+        let code = output.status.code();
+        if code != Some(0) {
+            assert_eq!(document["error"]["exit"].as_i64(), code.map(i64::from));
+            assert_ne!(document["error"]["what"], "", "{arguments:?}");
+        }
+    }
+}
+
+/// A socket of root's on which nobody ever answers; `None` (said out loud) where we are not root.
+fn mute_helper(directory: &Path) -> Option<UnixListener> {
+    if nix::unistd::geteuid().is_root() {
+        return Some(UnixListener::bind(directory.join("helper.sock")).unwrap());
+    }
+    println!("SKIPPED: the client talks to root's sockets only, and this test is not root");
+    None
+}
+
+#[test]
+fn a_signal_and_a_timeout_have_codes_and_documents_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_listener) = mute_helper(dir.path()) else {
+        return;
+    };
+    let deploy = |arguments: &[&str]| {
+        let mut command = aistack(arguments);
+        command.env("AISTACK_HELPER_SOCKET", dir.path().join("helper.sock"));
+        // Something is there, and it refuses to be connected to.
+        command.env("AISTACK_ENGINE_SOCKET", "/dev/null");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let child = deploy(&["deploy", "--json"]).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        wait_for_handler(pid, signal);
+        nix::sys::signal::kill(pid, signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["error"]["exit"], code);
+        let said = text(&output.stderr);
+        assert!(said.contains("containers are left as they are"), "{said}");
+    }
+    let output = deploy(&["status", "--timeout", "300ms"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(124));
+}
+
+/// Until the process catches the signal, it would die of it.
+fn wait_for_handler(pid: Pid, signal: Signal) {
+    let bit = 1_u64 << (signal as i32 - 1);
+    for _ in 0..500 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        if caught.is_some_and(|mask| mask & bit != 0) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{pid} does not catch {signal}");
+}
+
+#[test]
+fn completions_and_manual_pages_have_every_verb() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().to_str().unwrap();
+    assert_eq!(run(&["man", "--to", target]).status.code(), Some(0));
+    let scripts = ["bash", "zsh", "fish"].map(|shell| (shell, run(&["completion", shell])));
+    for verb in Cli::command().get_subcommands() {
+        let name = verb.get_name();
+        let page = dir.path().join(format!("aistack-{name}.1"));
+        assert!(page.is_file(), "no page of {name}");
+        for (shell, script) in &scripts {
+            let script = text(&script.stdout);
+            assert!(script.contains(name), "{shell} does not know {name}");
+        }
+    }
+}
+
+#[test]
 fn wrong_usage_is_two() {
+    for arguments in [
+        &["logs", "--grep", "("][..],
+        &["logs", "--since", "yesterday"],
+    ] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
     for arguments in [
         &["nosuch"][..],
         &["deploy", "--nosuch"],
@@ -97,6 +221,9 @@ fn colour_is_off_in_a_pipe_and_on_when_asked_for() {
     assert!(!text(&run(&["help", "exit-codes"]).stdout).contains(escape));
     let forced = run(&["help", "exit-codes", "--color", "always"]);
     assert!(text(&forced.stdout).contains(escape));
+    let mut forced = aistack(&["help", "exit-codes"]);
+    let forced = forced.env("CLICOLOR_FORCE", "1").env("TERM", "dumb");
+    assert!(text(&forced.output().unwrap().stdout).contains(escape));
     let mut quiet = aistack(&["help", "exit-codes"]);
     let quiet = quiet.env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1");
     assert!(!text(&quiet.output().unwrap().stdout).contains(escape));

@@ -60,6 +60,12 @@ impl Paint {
         Self { on }
     }
 
+    /// Whether there is colour.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self.on
+    }
+
     /// The text in its colour (SGR codes of ECMA-48).
     #[must_use]
     pub fn paint(self, tone: Tone, text: &str) -> String {

@@ -138,8 +138,19 @@ impl Printer {
         } else {
             self.failure_text(failure);
         }
-        // The exit code tells it too, so a closed pipe loses nothing.
-        drop(self.document(json!({"error": failure.to_json()})));
+        self.failure_document(failure);
+    }
+
+    /// A failure as the document, with `--json` only. It is one line, so that `logs --json` keeps
+    /// to one object a line.
+    pub fn failure_document(&self, failure: &Failure) {
+        if !self.json {
+            return;
+        }
+        if let Ok(document) = with_schema(json!({"error": failure.to_json()})) {
+            // The exit code tells it too, so a closed pipe loses nothing.
+            drop(self.raw(&format!("{document}\n")));
+        }
     }
 
     fn failure_text(self, failure: &Failure) {

@@ -1,6 +1,7 @@
 //! `aistack help [COMMAND|exit-codes]`.
 
 use clap::CommandFactory;
+use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -15,7 +16,11 @@ pub(super) fn run(context: &Context, args: &HelpArgs) -> Result<Exit, Failure> {
     command.build();
     let text = match args.topic.as_deref() {
         None => command.render_long_help().to_string(),
-        Some(EXIT_CODES) => exit_codes().render(context.printer.out),
+        Some(EXIT_CODES) => {
+            context.printer.document(json!({"exit_codes": codes()}))?;
+            context.printer.table(&exit_codes())?;
+            return Ok(Exit::Done);
+        }
         Some(name) => match command.find_subcommand_mut(name) {
             Some(verb) => verb.render_long_help().to_string(),
             None => {
@@ -26,8 +31,16 @@ pub(super) fn run(context: &Context, args: &HelpArgs) -> Result<Exit, Failure> {
             }
         },
     };
-    context.printer.raw(&text)?;
+    context.printer.document(json!({"text": text}))?;
+    context.printer.data(&text)?;
     Ok(Exit::Done)
+}
+
+fn codes() -> Vec<serde_json::Value> {
+    Exit::ALL
+        .iter()
+        .map(|exit| json!({"code": exit.code(), "means": exit.meaning()}))
+        .collect()
 }
 
 fn exit_codes() -> Table {

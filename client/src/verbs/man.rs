@@ -2,6 +2,7 @@
 
 use clap::CommandFactory;
 use clap_mangen::Man;
+use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -12,11 +13,14 @@ pub(super) fn run(context: &Context, args: &ManArgs) -> Result<Exit, Failure> {
     let Some(directory) = &args.to else {
         let mut page = Vec::new();
         Man::new(Cli::command()).render(&mut page)?;
-        context.printer.raw(&String::from_utf8_lossy(&page))?;
+        let page = String::from_utf8_lossy(&page);
+        context.printer.document(json!({"text": page}))?;
+        context.printer.data(&page)?;
         return Ok(Exit::Done);
     };
     clap_mangen::generate_to(Cli::command(), directory)
         .map_err(|error| Failure::io("write the manual pages to", directory, &error))?;
+    context.printer.document(json!({"written_to": directory}))?;
     context
         .printer
         .note(&format!("manual pages are in {}", directory.display()));
