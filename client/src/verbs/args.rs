@@ -46,7 +46,7 @@ pub struct Globals {
     /// Your base directory; must be the one that the policy gives you
     #[arg(short = 'C', long, global = true, value_name = "BASE_DIR")]
     pub dir: Option<PathBuf>,
-    /// Print one JSON document
+    /// Print one JSON document, errors too; logs print an object a line
     #[arg(long, global = true)]
     pub json: bool,
     /// When to use colour
@@ -302,8 +302,8 @@ pub struct LogsArgs {
     /// With the time of each line
     #[arg(short, long)]
     pub timestamps: bool,
-    /// Only lines that hold this text
-    #[arg(long, value_name = "TEXT")]
+    /// Only lines that match this regular expression, e.g. 'error|warn' or '(?i)error'
+    #[arg(long, value_name = "RE")]
     pub grep: Option<String>,
     /// Without the service's name in front
     #[arg(long)]
@@ -313,7 +313,7 @@ pub struct LogsArgs {
 /// `destroy`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DestroyArgs {
-    /// Remove data, logs, configuration and the .env as well
+    /// Remove data, logs, configuration and the .env as well, and unmount the volume
     #[arg(long)]
     pub purge: bool,
     /// Your tenant's name, instead of typing it, for --purge

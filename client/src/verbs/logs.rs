@@ -3,6 +3,7 @@
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
+use regex::Regex;
 use serde_json::json;
 
 use crate::engine::{Container, Engine, EngineError, LogLine, LogQuery};
@@ -14,6 +15,8 @@ use crate::verbs::args::LogsArgs;
 use crate::verbs::select;
 
 pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Failure> {
+    let query = query(args)?;
+    let wanted = wanted(args)?;
     let engine = context.engine()?;
     let mut containers = engine.list().await?;
     if containers.is_empty() {
@@ -26,8 +29,7 @@ pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Fail
         .collect();
     let chosen = select(&args.services, &known)?;
     containers.retain(|container| chosen.contains(&container.service));
-    let query = query(args)?;
-    let shape = Shape::new(context, args, &containers);
+    let shape = Shape::new(context, args, wanted, &containers);
     if args.follow {
         follow(&engine, &containers, &query, &shape).await
     } else {
@@ -51,16 +53,31 @@ fn query(args: &LogsArgs) -> Result<LogQuery, Failure> {
     })
 }
 
+/// The expression of `--grep`; one that takes long to match does not exist for this crate.
+fn wanted(args: &LogsArgs) -> Result<Option<Regex>, Failure> {
+    let wanted = args.grep.as_deref().map(Regex::new).transpose();
+    wanted.map_err(|error| {
+        let failure = Failure::new(Exit::Usage, "--grep is no regular expression");
+        error.to_string().lines().fold(failure, Failure::because)
+    })
+}
+
 /// Which lines are shown, and how.
 struct Shape<'a> {
     context: &'a Context,
     args: &'a LogsArgs,
+    wanted: Option<Regex>,
     names: Vec<String>,
     width: usize,
 }
 
 impl<'a> Shape<'a> {
-    fn new(context: &'a Context, args: &'a LogsArgs, containers: &[Container]) -> Self {
+    fn new(
+        context: &'a Context,
+        args: &'a LogsArgs,
+        wanted: Option<Regex>,
+        containers: &[Container],
+    ) -> Self {
         let names: Vec<String> = containers
             .iter()
             .map(|container| container.service.clone())
@@ -69,6 +86,7 @@ impl<'a> Shape<'a> {
         Self {
             context,
             args,
+            wanted,
             names,
             width,
         }
@@ -77,10 +95,9 @@ impl<'a> Shape<'a> {
     fn show(&self, source: usize, line: &LogLine) -> Result<(), Failure> {
         let text = clean(&line.text);
         if self
-            .args
-            .grep
+            .wanted
             .as_ref()
-            .is_some_and(|wanted| !text.contains(wanted))
+            .is_some_and(|wanted| !wanted.is_match(&text))
         {
             return Ok(());
         }
