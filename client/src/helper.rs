@@ -68,7 +68,8 @@ impl HelperError {
             Self::Answered { code, .. } => match code {
                 Code::PermissionDenied | Code::Unauthenticated => Exit::Policy,
                 Code::Unavailable => Exit::Unreachable,
-                Code::DeadlineExceeded => Exit::TimedOut,
+                // The first is tonic's own, when CALL_TIMEOUT is over.
+                Code::Cancelled | Code::DeadlineExceeded => Exit::TimedOut,
                 _ => Exit::Failed,
             },
         }
@@ -142,6 +143,16 @@ impl Helper {
     pub async fn mount_volume(&self) -> Result<v1::MountVolumeResponse, HelperError> {
         let request = v1::MountVolumeRequest {};
         let answer = self.client.clone().mount_volume(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Takes the caller's volume off its place; what it holds stays in it.
+    ///
+    /// # Errors
+    /// What the helper answered.
+    pub async fn unmount_volume(&self) -> Result<v1::UnmountVolumeResponse, HelperError> {
+        let request = v1::UnmountVolumeRequest {};
+        let answer = self.client.clone().unmount_volume(request).await?;
         Ok(answer.into_inner())
     }
 

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,14 +41,20 @@ impl Lock {
     /// [`Exit::Locked`] with the holder, or what the kernel said.
     pub async fn take(base_dir: &Path, command: &str, wait: Duration) -> Result<Self, Failure> {
         let path = base_dir.join("config/.lock");
-        let mut file = open(&path).map_err(|error| Failure::io("open", &path, &error))?;
         let deadline = Instant::now() + wait;
-        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            if Instant::now() >= deadline {
-                return Err(locked(&mut file, &path));
+        // Opened each time: `destroy --purge` removes the file, and a lock on what has no name any
+        // more keeps nobody out.
+        let mut file = loop {
+            let mut file = open(&path).map_err(|error| Failure::io("open", &path, &error))?;
+            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                if Instant::now() >= deadline {
+                    return Err(locked(&mut file, &path));
+                }
+                tokio::time::sleep(AGAIN).await;
+            } else if is_at(&file, &path) {
+                break file;
             }
-            tokio::time::sleep(AGAIN).await;
-        }
+        };
         let holder = Holder {
             pid: std::process::id(),
             command: command.to_owned(),
@@ -68,6 +74,14 @@ fn open(path: &PathBuf) -> std::io::Result<File> {
         .mode(0o600)
         .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
         .open(path)
+}
+
+/// Whether `path` still leads to this very file.
+fn is_at(file: &File, path: &Path) -> bool {
+    let own = file.metadata().map(|own| (own.dev(), own.ino()));
+    let there = path.symlink_metadata();
+    let there = there.map(|there| (there.dev(), there.ino()));
+    matches!((own, there), (Ok(own), Ok(there)) if own == there)
 }
 
 fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
@@ -123,6 +137,23 @@ mod tests {
         Lock::take(dir.path(), "aistack init", Duration::ZERO)
             .await
             .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lock_whose_file_was_removed_meanwhile_is_taken_on_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        std::fs::create_dir(&config).unwrap();
+        let first = Lock::take(dir.path(), "one", Duration::ZERO).await.unwrap();
+        let path = dir.path().to_owned();
+        let second =
+            tokio::spawn(async move { Lock::take(&path, "two", Duration::from_secs(10)).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        std::fs::remove_file(config.join(".lock")).unwrap();
+        drop(first);
+        let _second = second.await.unwrap().unwrap();
+        let third = Lock::take(dir.path(), "three", Duration::ZERO).await;
+        assert_eq!(third.unwrap_err().exit, Exit::Locked);
     }
 
     #[tokio::test]

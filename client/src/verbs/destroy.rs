@@ -1,9 +1,8 @@
 //! `aistack destroy`: removes the containers and the network. Data stays unless `--purge` and the
 //! tenant's name say otherwise.
 
-use std::path::{Path, PathBuf};
+mod purge;
 
-use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -11,7 +10,7 @@ use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
-use crate::run::{Context, Session, prompt, store};
+use crate::run::{Context, Session, prompt};
 use crate::ui::{Progress, Word};
 use crate::verbs::args::DestroyArgs;
 use crate::verbs::lock_wait;
@@ -19,39 +18,53 @@ use crate::verbs::lock_wait;
 pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let containers = session.engine.list().await?;
-    let network = session
-        .who
-        .network
-        .as_ref()
-        .is_some_and(|state| state.exists);
-    let stack_here = session.manifest().ok().flatten().is_some();
-    if containers.is_empty() && !network && !(args.purge && stack_here) {
-        context
-            .printer
-            .document(json!({"removed": [], "left": []}))?;
-        context
-            .printer
-            .data("nothing to do: there are no containers and no network\n")?;
-        return Ok(Exit::Done);
+    let network = network_exists(&session);
+    // Until its volume is unmounted, there may be something to purge.
+    let volume = args.purge && session.who.volume.is_some_and(|volume| volume.mounted);
+    if containers.is_empty() && !network && !volume {
+        return nothing_to_do(context, args.purge);
     }
-    announce(context, &session, &containers, args.purge);
     if context.globals.dry_run {
-        return Ok(Exit::Done);
+        return announce(context, &session, &containers, args.purge);
+    }
+    if !context.printer.json {
+        announce(context, &session, &containers, args.purge)?;
     }
     agree(context, &session, args).await?;
     let lock = lock(context, &session).await?;
+    // Again: a run that was waited for may have made others.
+    let containers = session.engine.list().await?;
     let progress = Progress::new(context.printer);
     let mut left = remove_containers(&session, &containers, &progress).await;
     progress.close();
-    if network && let Err(error) = session.helper.remove_network().await {
+    if let Err(error) = session.helper.remove_network().await {
         left.push(format!("network {}: {error}", network_name(&session)));
     }
-    if args.purge && left.is_empty() {
-        left.extend(purge(&session).await);
+    if volume && left.is_empty() {
+        left.extend(purge::contents(&session).await);
     }
+    // The lock lies in the volume and would keep it busy.
     drop(lock);
+    if volume && left.is_empty() {
+        left.extend(purge::unmount(&session).await);
+    }
     left.extend(still_there(&session).await?);
     tell(context, &session, &containers, &left, args.purge)
+}
+
+fn nothing_to_do(context: &Context, purge: bool) -> Result<Exit, Failure> {
+    let printer = context.printer;
+    printer.document(json!({"removed": [], "left": []}))?;
+    printer.data("nothing to do: there are no containers and no network\n")?;
+    if purge {
+        printer.note("your volume is not mounted: what it may hold was not looked at");
+    }
+    Ok(Exit::Done)
+}
+
+fn network_exists(session: &Session) -> bool {
+    let network = session.who.network.as_ref();
+    network.is_some_and(|state| state.exists)
 }
 
 fn network_name(session: &Session) -> String {
@@ -70,26 +83,47 @@ async fn lock(context: &Context, session: &Session) -> Result<Option<Lock>, Fail
         .map(Some)
 }
 
-fn announce(context: &Context, session: &Session, containers: &[Container], purge: bool) {
+/// What goes and what stays: the answer to `--dry-run`, and what the question is about.
+fn announce(
+    context: &Context,
+    session: &Session,
+    containers: &[Container],
+    purge: bool,
+) -> Result<Exit, Failure> {
     let printer = context.printer;
     let names: Vec<&str> = containers
         .iter()
         .map(|container| container.name.as_str())
         .collect();
-    printer.note(&format!(
+    let network = network_exists(session).then(|| network_name(session));
+    let base = session.base_dir().display();
+    printer.document(json!({
+        "would_remove": names, "network": network, "purge": purge,
+        "base_dir": session.grant.base_dir,
+    }))?;
+    let mut lines = vec![format!(
         "goes: {} containers: {}",
         names.len(),
         names.join(", ")
-    ));
-    printer.note(&format!("goes: network {}", network_name(session)));
-    let base = session.base_dir().display();
+    )];
+    lines.extend(network.map(|network| format!("goes: network {network}")));
     if purge {
-        printer.note(&format!(
+        lines.push(format!(
             "goes: everything in {base}/data, {base}/logs, {base}/etc and the .env with every secret"
         ));
+        lines.push(
+            "stays: the image file of your volume, unmounted; it is the administrator's".to_owned(),
+        );
     } else {
-        printer.note(&format!("stays: all data, logs and the .env in {base}"));
+        lines.push(format!("stays: all data, logs and the .env in {base}"));
     }
+    let text = lines.join("\n");
+    if context.globals.dry_run {
+        printer.data(&format!("{text}\n"))?;
+    } else {
+        printer.note(&text);
+    }
+    Ok(Exit::Done)
 }
 
 async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Result<(), Failure> {
@@ -103,6 +137,7 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
             None => {
                 return Err(
                     Failure::new(Exit::Usage, "--purge needs your tenant's name")
+                        .because("it cannot ask here: there is no terminal, or --json, --yes or --no-input is set")
                         .next(format!("aistack destroy --purge --confirm {name}")),
                 );
             }
@@ -121,7 +156,7 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
     if !context.interactive() {
         return Err(
             Failure::new(Exit::Usage, "destroy asks before it removes anything")
-                .because("there is no terminal to ask on")
+                .because("it cannot ask here: there is no terminal, or --json or --no-input is set")
                 .next("aistack destroy --yes"),
         );
     }
@@ -161,79 +196,6 @@ async fn remove_containers(
     join_all(removals).await.into_iter().flatten().collect()
 }
 
-/// Empties the tenant's directories; returns what could not be removed. The directories of the
-/// services stand in directories of root's and stay, empty.
-async fn purge(session: &Session) -> Vec<String> {
-    let mut left = Vec::new();
-    for (tree, kind) in [
-        ("data", DirectoryKind::Data),
-        ("logs", DirectoryKind::Logs),
-        ("etc", DirectoryKind::Etc),
-    ] {
-        for service in session.catalog.names() {
-            let path = session.base_dir().join(tree).join(service);
-            if let Err(problem) = empty(session, &path, service, kind).await {
-                left.push(format!("{}: {problem}", path.display()));
-            }
-        }
-    }
-    for path in [
-        store::manifest_path(session.base_dir()),
-        session.base_dir().join("config/.lock"),
-    ] {
-        if let Err(error) = remove_any(&path) {
-            left.push(format!("{}: {error}", path.display()));
-        }
-    }
-    left
-}
-
-/// What a service UID made is given to the tenant first: only its owner may remove it.
-async fn empty(
-    session: &Session,
-    path: &Path,
-    service: &str,
-    kind: DirectoryKind,
-) -> Result<(), String> {
-    match store::owner(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.to_string()),
-        Ok(owner) if owner == session.grant.uid => {}
-        Ok(_) => {
-            let directory = ServiceDirectory {
-                service: service.to_owned(),
-                kind: kind.into(),
-                owner: DirectoryOwner::Tenant.into(),
-            };
-            let given = session.helper.chown(directory).await;
-            given.map_err(|error| error.to_string())?;
-        }
-    }
-    for entry in entries(path).map_err(|error| error.to_string())? {
-        remove_any(&entry).map_err(|error| error.to_string())?;
-    }
-    Ok(())
-}
-
-fn entries(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    std::fs::read_dir(path)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect()
-}
-
-/// Removes a file, a link (not what it leads to) or a whole directory; nothing there is fine.
-fn remove_any(path: &Path) -> std::io::Result<()> {
-    let removed = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Looks again instead of believing the answers.
 async fn still_there(session: &Session) -> Result<Vec<String>, Failure> {
     let containers = session.engine.list().await?;
@@ -270,7 +232,8 @@ fn tell(
         "removed": names, "left": [], "purged": purged, "base_dir": session.grant.base_dir,
     }))?;
     let kept = if purged {
-        "no data kept".to_owned()
+        "no data kept; your volume is unmounted, and its image file stays with the administrator"
+            .to_owned()
     } else {
         format!("data kept in {}", session.grant.base_dir)
     };
@@ -278,24 +241,4 @@ fn tell(
         .printer
         .data(&format!("0 containers, 0 networks, {kept}\n"))?;
     Ok(Exit::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_is_removed_and_what_it_leads_to_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().join("target");
-        std::fs::create_dir(&target).unwrap();
-        std::fs::write(target.join("file"), "kept").unwrap();
-        let link = dir.path().join("link");
-        std::os::unix::fs::symlink(&target, &link).unwrap();
-        remove_any(&link).unwrap();
-        assert!(target.join("file").exists());
-        remove_any(&target).unwrap();
-        assert!(!target.exists());
-        remove_any(&target).unwrap();
-    }
 }

@@ -23,6 +23,13 @@ use crate::verbs::{lock_wait, plan, select, service_names};
 pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
+    // Before the look at the containers: the run that is waited for may make others.
+    let _lock = if context.globals.dry_run {
+        None
+    } else {
+        let wait = lock_wait(&context.globals);
+        Some(Lock::take(session.base_dir(), "aistack restart", wait).await?)
+    };
     let containers = session.engine.list().await?;
     if containers.is_empty() {
         return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
@@ -53,12 +60,6 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
             .data(&format!("would restart: {}\n", names.join(", ")))?;
         return Ok(Exit::Done);
     }
-    let _lock = Lock::take(
-        session.base_dir(),
-        "aistack restart",
-        lock_wait(&context.globals),
-    )
-    .await?;
     let services: BTreeMap<String, DesiredService> = stack
         .services
         .into_iter()

@@ -1,0 +1,123 @@
+//! What `--purge` removes besides: everything in the tenant's volume, and its place in the host.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
+
+use crate::run::{Session, store};
+
+/// Empties the tenant's directories; returns what could not be removed. The directories of the
+/// services stand in directories of root's and stay, empty. The manifest goes last, and only when
+/// nothing else is left: it holds the secrets of the data.
+pub(super) async fn contents(session: &Session) -> Vec<String> {
+    let mut left = Vec::new();
+    for (tree, kind) in [
+        ("data", DirectoryKind::Data),
+        ("logs", DirectoryKind::Logs),
+        ("etc", DirectoryKind::Etc),
+    ] {
+        for service in session.catalog.names() {
+            let path = session.base_dir().join(tree).join(service);
+            if let Err(problem) = empty(session, &path, service, kind).await {
+                left.push(format!("{}: {problem}", path.display()));
+            }
+        }
+    }
+    if !left.is_empty() {
+        return left;
+    }
+    let config = session.base_dir().join("config");
+    for path in [
+        store::manifest_path(session.base_dir()),
+        config.join(".lock"),
+    ] {
+        if let Err(error) = remove_any(&path) {
+            left.push(format!("{}: {error}", path.display()));
+        }
+    }
+    left
+}
+
+/// Takes the volume off its place; returns why not.
+pub(super) async fn unmount(session: &Session) -> Option<String> {
+    let unmounted = session.helper.unmount_volume().await;
+    let base = session.base_dir().display();
+    unmounted
+        .err()
+        .map(|error| format!("the mount of your volume at {base}: {error}; leave its directories"))
+}
+
+/// What a service UID made, only its owner may remove: where that is so, everything is given to
+/// the tenant first.
+async fn empty(
+    session: &Session,
+    path: &Path,
+    service: &str,
+    kind: DirectoryKind,
+) -> Result<(), String> {
+    match clear(path).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        done => return done.map_err(|error| error.to_string()),
+    }
+    let directory = ServiceDirectory {
+        service: service.to_owned(),
+        kind: kind.into(),
+        owner: DirectoryOwner::Tenant.into(),
+    };
+    let given = session.helper.chown(directory).await;
+    given.map_err(|error| error.to_string())?;
+    clear(path).await.map_err(|error| error.to_string())
+}
+
+/// Removes what is in a directory, on a thread of its own: it may take long, and signals are to
+/// be heard meanwhile.
+async fn clear(path: &Path) -> io::Result<()> {
+    let path = path.to_owned();
+    let cleared = tokio::task::spawn_blocking(move || {
+        entries(&path)?
+            .iter()
+            .try_for_each(|entry| remove_any(entry))
+    });
+    cleared.await.map_err(io::Error::other)?
+}
+
+fn entries(path: &Path) -> io::Result<Vec<PathBuf>> {
+    std::fs::read_dir(path)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect()
+}
+
+/// Removes a file, a link (not what it leads to) or a whole directory; nothing there is fine.
+fn remove_any(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_removed_and_what_it_leads_to_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        std::fs::create_dir(&target).unwrap();
+        std::fs::write(target.join("file"), "kept").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        remove_any(&link).unwrap();
+        assert!(target.join("file").exists());
+        remove_any(&target).unwrap();
+        assert!(!target.exists());
+        remove_any(&target).unwrap();
+    }
+}
