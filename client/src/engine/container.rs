@@ -128,7 +128,7 @@ pub enum Health {
 }
 
 /// One container in detail.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Inspection {
     /// Full id.
     pub id: String,
@@ -152,6 +152,19 @@ pub struct Inspection {
     pub config: ContainerConfig,
     /// What it was made of, to make it again.
     pub host_config: HostConfig,
+}
+
+/// The configuration's environment holds secrets, so `Debug` leaves it out.
+impl std::fmt::Debug for Inspection {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Inspection")
+            .field("id", &self.id)
+            .field("running", &self.running)
+            .field("exit_code", &self.exit_code)
+            .field("error", &self.error)
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Inspection {

@@ -27,6 +27,28 @@ impl std::fmt::Debug for ExecOutput {
     }
 }
 
+impl ExecOutput {
+    /// Why a command that was fed `stdin` failed: its code and its last line. Standard input may
+    /// hold secrets, and a command may repeat it, so a line with a piece of it is left out.
+    #[must_use]
+    pub fn failure(&self, stdin: &str) -> String {
+        let said = self.text.lines().last().unwrap_or_default();
+        if said.is_empty() || repeats(said, stdin) {
+            format!("exit code {}", self.code)
+        } else {
+            format!("exit code {}: {said}", self.code)
+        }
+    }
+}
+
+/// True when `said` holds a word of `stdin` that is long enough to be a secret.
+fn repeats(said: &str, stdin: &str) -> bool {
+    stdin
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| word.len() >= 16)
+        .any(|word| said.contains(word))
+}
+
 impl Engine {
     /// Runs `command` in a container and feeds it `stdin`.
     ///
@@ -87,4 +109,23 @@ fn append(text: &mut Vec<u8>, chunk: &LogOutput) {
     let room = MAX_OUTPUT.saturating_sub(text.len());
     let bytes = chunk.as_ref();
     text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_a_commands_last_line_is_left_out() {
+        let stdin = "ALTER ROLE n8n PASSWORD '0123456789abcdef0123';";
+        let failure = |text: &str| {
+            let text = text.to_owned();
+            ExecOutput { code: 1, text }.failure(stdin)
+        };
+        assert_eq!(
+            failure("a\nerror near 0123456789abcdef0123\n"),
+            "exit code 1"
+        );
+        assert_eq!(failure("a\nno role n8n\n"), "exit code 1: no role n8n");
+    }
 }

@@ -98,8 +98,7 @@ async fn one(engine: &Engine, id: &str, check: &Check) -> Result<(), String> {
             let output = engine.exec(id, command, stdin).await;
             let output = output.map_err(|error| error.to_string())?;
             if output.code != 0 {
-                let said = output.text.lines().last().unwrap_or_default();
-                return Err(format!("exit code {}: {}", output.code, ui::clean(said)));
+                return Err(ui::clean(&output.failure(stdin)));
             }
             match expect {
                 Some(text) if !output.text.contains(text) => {

@@ -126,14 +126,7 @@ impl Deployer {
         if output.code == 0 {
             return Ok(());
         }
-        // Standard input held secrets, and a command may repeat it: only the last line is shown,
-        // and nothing of it where it holds a piece of the input.
-        let said = output.text.lines().last().unwrap_or_default();
-        let why = if repeats(said, &provision.stdin) {
-            format!("exit code {}", output.code)
-        } else {
-            format!("exit code {}: {said}", output.code)
-        };
+        let why = output.failure(&provision.stdin);
         Err(Trouble::Provision { title, why })
     }
 
@@ -201,24 +194,4 @@ impl Deployer {
 
 fn step(step: &'static str, error: crate::engine::EngineError) -> Trouble {
     Trouble::Engine { step, error }
-}
-
-/// True when `said` holds a word of `stdin` that is long enough to be a secret.
-fn repeats(said: &str, stdin: &str) -> bool {
-    stdin
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| word.len() >= 16)
-        .any(|word| said.contains(word))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_in_a_commands_last_line_is_noticed() {
-        let stdin = "ALTER ROLE n8n PASSWORD '0123456789abcdef0123';";
-        assert!(repeats("syntax error near 0123456789abcdef0123", stdin));
-        assert!(!repeats("role n8n does not exist", stdin));
-    }
 }

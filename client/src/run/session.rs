@@ -17,7 +17,7 @@ use crate::ui::Printer;
 use crate::verbs::args::Globals;
 
 /// What every verb is given.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Context {
     /// Flags of all verbs.
     pub globals: Globals,
@@ -25,6 +25,16 @@ pub struct Context {
     pub printer: Printer,
     /// The process environment; values that are no UTF-8 are left out.
     pub environment: BTreeMap<String, String>,
+}
+
+/// The environment may hold secrets, so `Debug` leaves it out.
+impl std::fmt::Debug for Context {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Context")
+            .field("globals", &self.globals)
+            .field("printer", &self.printer)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Context {
