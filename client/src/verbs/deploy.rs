@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::desired::{DesiredService, Phase, Stack};
+use crate::desired::{ConfigFile, DesiredService, Phase, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::{Failure, ServiceReport};
@@ -18,7 +18,7 @@ use crate::run::graph::{self, Node, Outcome};
 use crate::run::{Context, Session, images, prompt, setup};
 use crate::ui::{Progress, Table, Tone, Word, seconds, url};
 use crate::verbs::args::DeployArgs;
-use crate::verbs::{plan, validate};
+use crate::verbs::{plan, select, service_names, validate};
 
 pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
@@ -29,13 +29,18 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         plan::show(context, &plan, &stack)?;
         return Ok(Exit::Done);
     }
+    if !args.services.is_empty() {
+        // A mistyped name is told before anything is made.
+        let stack = setup::draft(context, &session)?;
+        select(&args.services, &service_names(&stack))?;
+    }
     let progress = Progress::new(context.printer);
     let ready = setup::for_deploy(context, &session, &progress).await?;
     let containers = session.engine.list().await?;
     let plan = planned(&ready.stack, &containers, args)?;
     if plan.is_empty() {
         // A file that somebody changed by hand is put right; no container is made of it.
-        configs::write_all(session.base_dir(), &ready.stack.files)?;
+        configs::write_all(session.base_dir(), &files(&ready.stack, &plan))?;
         return nothing_to_do(context, &plan);
     }
     agree(context, &plan, &ready.stack).await?;
@@ -50,7 +55,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         &progress,
     )
     .await?;
-    let previous = configs::write_all(session.base_dir(), &ready.stack.files)?;
+    let previous = configs::write_all(session.base_dir(), &files(&ready.stack, &plan))?;
     remove(&session, &plan, &containers, &progress).await?;
     let outcomes = execute(
         &session,
@@ -126,6 +131,12 @@ fn needed_images(plan: &Plan, stack: &Stack) -> BTreeSet<String> {
         .filter(|service| changes.contains(service.name.as_str()))
         .map(|service| service.image.clone())
         .collect()
+}
+
+/// Files of the planned services. Those of others stay as their containers were made with.
+fn files(stack: &Stack, plan: &Plan) -> Vec<ConfigFile> {
+    let planned = |file: &&ConfigFile| plan.steps.iter().any(|step| step.service == file.service);
+    stack.files.iter().filter(planned).cloned().collect()
 }
 
 async fn remove(
