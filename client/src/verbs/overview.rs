@@ -10,13 +10,10 @@ use crate::run::{Context, Session};
 use crate::ui::Table;
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
-    let (state, next) = match Session::open(context).await {
-        Ok(session) => where_it_stands(&session).await,
-        Err(failure) => (
-            failure.what.clone(),
-            failure.next.unwrap_or_else(|| "aistack whoami".to_owned()),
-        ),
-    };
+    let (state, next) = where_it_stands(context).await.unwrap_or_else(|failure| {
+        let next = failure.next.unwrap_or_else(|| "aistack whoami".to_owned());
+        (failure.what, next)
+    });
     let printer = context.printer;
     printer.document(json!({"state": state, "next": next}))?;
     printer.data(&format!("{state}\nnext: {next}\n\n"))?;
@@ -25,12 +22,12 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn where_it_stands(session: &Session) -> (String, String) {
-    let tenant = &session.grant.name;
-    let containers = session.engine.list().await.unwrap_or_default();
-    let manifest = matches!(session.manifest(), Ok(Some(_)));
+async fn where_it_stands(context: &Context) -> Result<(String, String), Failure> {
+    let session = Session::open(context).await?;
+    let containers = session.engine.list().await?;
+    let manifest = session.manifest()?.is_some();
     let (what, next) = summary(manifest, &containers);
-    (format!("{tenant}: {what}"), next.to_owned())
+    Ok((format!("{}: {what}", session.grant.name), next.to_owned()))
 }
 
 fn summary(manifest: bool, containers: &[Container]) -> (String, &'static str) {

@@ -28,7 +28,7 @@ struct Row {
 pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let containers = session.engine.list().await?;
-    let stack = stack(context, &session)?;
+    let stack = stack(context, &session, &containers)?;
     if containers.is_empty() && stack.is_none() {
         return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
     }
@@ -54,15 +54,24 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Fa
     Ok(if unwell { Exit::NotHealthy } else { Exit::Done })
 }
 
-/// The stack of the manifest; containers are shown also when the manifest has mistakes.
-fn stack(context: &Context, session: &Session) -> Result<Option<Stack>, Failure> {
+/// The stack of the manifest; containers are shown also when the manifest has mistakes, or asks for
+/// what the policy gives no more.
+fn stack(
+    context: &Context,
+    session: &Session,
+    containers: &[Container],
+) -> Result<Option<Stack>, Failure> {
     match session.stack_on_disk(context) {
         Ok(stack) => Ok(Some(stack)),
         Err(failure) if failure.exit == Exit::NotFound => Ok(None),
-        Err(failure) if failure.exit == Exit::Refused => {
+        Err(failure)
+            if matches!(failure.exit, Exit::Refused | Exit::Policy) && !containers.is_empty() =>
+        {
             context.printer.warn(&failure.what);
             for cause in &failure.causes {
-                context.printer.warn(&cause.text);
+                let rule = cause.rule.as_ref().map(|rule| format!(" [{rule}]"));
+                let rule = rule.unwrap_or_default();
+                context.printer.warn(&format!("{}{rule}", cause.text));
             }
             Ok(None)
         }
