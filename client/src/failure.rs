@@ -166,6 +166,9 @@ impl Failure {
     }
 }
 
+/// What to do where the helper does not answer.
+const HELPER_GONE: &str = "ask the administrator to start aistack-helper";
+
 impl From<HelperError> for Failure {
     fn from(error: HelperError) -> Self {
         let exit = error.exit();
@@ -173,7 +176,7 @@ impl From<HelperError> for Failure {
         match error {
             HelperError::Unreachable { source, .. } => Self::new(exit, what)
                 .because(source.to_string())
-                .next("ask the administrator to start aistack-helper"),
+                .next(HELPER_GONE),
             HelperError::NotRoot { .. } => {
                 Self::new(exit, what).next("unset AISTACK_HELPER_SOCKET, or tell the administrator")
             }
@@ -184,7 +187,8 @@ impl From<HelperError> for Failure {
                 if rule.is_some() {
                     failure = failure.by_rule(reason, rule);
                 }
-                failure.next = hint;
+                let gone = exit == Exit::Unreachable;
+                failure.next = hint.or_else(|| gone.then(|| HELPER_GONE.to_owned()));
                 failure
             }
         }

@@ -124,7 +124,8 @@ fn image(world: &World<'_>, entry: &Entry) -> Result<(String, Vec<String>), Desi
     }
     let message = format!(
         "the binary in {image} starts only with the capability {}, which the policy's capabilities \
-         do not have; set {key} to an image whose binary has no file capability",
+         do not have; ask the administrator to add it, or set {key} to an image whose binary has \
+         no file capability",
         missing.join(", ")
     );
     Err(world.refusal(&key, "capabilities", message))

@@ -47,7 +47,7 @@ pub struct Manifest {
 }
 
 /// A port whose usual place was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct MovedPort {
     /// Its key.
     pub key: String,
@@ -55,6 +55,16 @@ pub struct MovedPort {
     pub usual: u16,
     /// Where it is now.
     pub chosen: u16,
+}
+
+impl fmt::Display for MovedPort {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            out,
+            "{} is {}: {} is in use",
+            self.key, self.chosen, self.usual
+        )
+    }
 }
 
 /// Why no manifest can be written.

@@ -83,6 +83,7 @@ fn not_to_be_had(image: &str, error: EngineError) -> Failure {
     failure.because(cause).next(if exit == Exit::Policy {
         "compare with the images in `aistack whoami`, or show the rule to the administrator"
     } else {
-        "check the reference in the .env and the way to the registry, then run the command again"
+        "check the reference in the .env and this host's way to the registry, or ask the \
+         administrator to load the image; then run the command again"
     })
 }

@@ -117,10 +117,7 @@ pub async fn settle(
             manifest.changed.len()
         ));
         for port in &manifest.moved {
-            progress.note(&format!(
-                "{} is {}: {} is in use",
-                port.key, port.chosen, port.usual
-            ));
+            context.printer.warn(&port.to_string());
         }
     }
     if store::directories_are_missing(session.base_dir(), &stack.directories) {

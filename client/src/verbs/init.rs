@@ -24,9 +24,12 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Fail
     if args.print || context.globals.dry_run {
         let text = shown(&session, &draft);
         context.printer.data(&text)?;
-        context
-            .printer
-            .document(json!({"text": text, "added": draft.added, "changed": draft.changed}))?;
+        context.printer.document(json!({
+            "text": text, "added": draft.added, "changed": draft.changed, "moved": draft.moved,
+        }))?;
+        for port in &draft.moved {
+            context.printer.warn(&port.to_string());
+        }
         return Ok(Exit::Done);
     }
     let progress = Progress::new(context.printer);
@@ -166,6 +169,7 @@ fn report(
         "manifest": path,
         "added": manifest.added,
         "changed": manifest.changed,
+        "moved": manifest.moved,
         "services": services,
         "next": "aistack deploy",
     }))?;
