@@ -143,7 +143,9 @@ fn likely_cause(inspection: Option<&Inspection>, texts: &[String]) -> Option<Str
         if inspection.oom_killed {
             return Some("it needs more memory than its limit allows".to_owned());
         }
-        if matches!(inspection.exit_code, 126 | 127) && !inspection.running {
+        // Docker calls a container that waits for its next start running too.
+        let ended = !inspection.running || inspection.restarting;
+        if matches!(inspection.exit_code, 126 | 127) && ended {
             return Some(
                 "the image does not hold the command that the service is started with".to_owned(),
             );
@@ -184,6 +186,9 @@ mod tests {
         };
         assert!(cause(&exited(137, true), "").contains("memory"));
         assert!(cause(&exited(127, false), "").contains("command"));
+        let mut again = exited(127, false);
+        (again.running, again.restarting) = (true, true);
+        assert!(cause(&again, "").contains("command"));
         let denied = "mkdir /data/x: Permission denied";
         assert!(cause(&exited(1, false), denied).contains("another user"));
         assert_eq!(cause(&exited(1, false), "boom"), "");

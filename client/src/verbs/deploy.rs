@@ -282,9 +282,12 @@ fn judge(outcomes: &BTreeMap<String, Outcome>, running: &[String]) -> Result<(),
     if !running.is_empty() {
         failure = failure.because(format!("left running: {}", running.join(", ")));
     }
-    let first = failed.first().copied().unwrap_or("SERVICE");
+    // The log of a service that was put back is not that of the container that failed.
+    let failing = reports.iter().find(|report| !report.restored);
+    let look = failing.map(|report| format!("aistack logs {}; ", report.service));
     failure = failure.next(format!(
-        "aistack logs {first}; mend the cause, then run `aistack deploy` again"
+        "{}mend the cause, then run `aistack deploy` again",
+        look.unwrap_or_default()
     ));
     failure.reports = reports;
     Err(failure)
@@ -311,7 +314,7 @@ fn finish(
     let mut document = plan::document(plan);
     if let Value::Object(members) = &mut document {
         let took = progress.elapsed();
-        let urls: Vec<Value> = urls(stack)
+        let urls: Vec<Value> = urls(stack, plan)
             .into_iter()
             .map(|(service, url)| json!({"service": service, "url": url}))
             .collect();
@@ -324,7 +327,7 @@ fn finish(
         return Err(validate::failure(&failed));
     }
     printer.document(document)?;
-    printer.table(&url_table(stack))?;
+    printer.table(&url_table(stack, plan))?;
     progress.note(&format!(
         "{} in {}",
         printer.err.paint(Tone::Good, "deployed"),
@@ -333,11 +336,13 @@ fn finish(
     Ok(Exit::Done)
 }
 
-/// Every address of every service.
-fn urls(stack: &Stack) -> Vec<(String, String)> {
+/// Every address of every planned service.
+fn urls(stack: &Stack, plan: &Plan) -> Vec<(String, String)> {
+    let planned = |name: &str| plan.steps.iter().any(|step| step.service == name);
     stack
         .services
         .iter()
+        .filter(|service| planned(&service.name))
         .flat_map(|service| {
             service.endpoints.iter().map(|endpoint| {
                 let address = url(&endpoint.scheme, &endpoint.host, endpoint.port);
@@ -347,9 +352,9 @@ fn urls(stack: &Stack) -> Vec<(String, String)> {
         .collect()
 }
 
-fn url_table(stack: &Stack) -> Table {
+fn url_table(stack: &Stack, plan: &Plan) -> Table {
     let mut table = Table::new(&["SERVICE", "URL"]);
-    for (service, address) in urls(stack) {
+    for (service, address) in urls(stack, plan) {
         table.text([&service, &address]);
     }
     table
