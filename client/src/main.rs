@@ -16,6 +16,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long a deploy or restart may take when nothing else is said.
 const CHANGE_TIMEOUT: Duration = Duration::from_mins(15);
+/// How long the signal of a key may take to arrive.
+const SAME_KEY: Duration = Duration::from_millis(100);
 /// How long the look at what still runs may take after an interrupt.
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
@@ -93,10 +95,18 @@ async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit,
         }
     };
     let exit = tokio::select! {
-        ended = verb => return ended,
-        _ = interrupt.recv() => Exit::Interrupted,
-        _ = terminate.recv() => Exit::Terminated,
+        ended = verb => match ended {
+            Err(failure) if failure.exit == Exit::Interrupted => None,
+            ended => return ended,
+        },
+        _ = interrupt.recv() => Some(Exit::Interrupted),
+        _ = terminate.recv() => Some(Exit::Terminated),
     };
+    if exit.is_none() {
+        // A question reads Ctrl-C as a key and makes a signal of it, which is not a second one.
+        drop(tokio::time::timeout(SAME_KEY, interrupt.recv()).await);
+    }
+    let exit = exit.unwrap_or(Exit::Interrupted);
     // The verb is dropped by now: nothing more is started.
     if command.is_some_and(Command::changes) {
         say_what_runs(context, &mut interrupt).await;

@@ -101,11 +101,14 @@ fn announce(
         "would_remove": names, "network": network, "purge": purge,
         "base_dir": session.grant.base_dir,
     }))?;
-    let mut lines = vec![format!(
-        "goes: {} containers: {}",
-        names.len(),
-        names.join(", ")
-    )];
+    let mut lines = Vec::new();
+    if !names.is_empty() {
+        lines.push(format!(
+            "goes: {} containers: {}",
+            names.len(),
+            names.join(", ")
+        ));
+    }
     lines.extend(network.map(|network| format!("goes: network {network}")));
     if purge {
         lines.push(format!(
