@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::gateway::{Gateway, Tenant};
 use super::own::{self, OwnContainer, text};
 use super::vet::create::container_name;
-use super::vet::exec::{CanonicalExec, ExecStart};
+use super::vet::exec::{CanonicalExec, ExecStart, check_existing};
 use super::vet::image::{ImageRef, Version};
 use super::vet::standing;
 use super::vet::target::{ContainerCall, Endpoint, Filters};
@@ -258,7 +258,8 @@ impl Gateway {
     }
 
     async fn start_exec(&self, call: &Call, id: &str) -> Result<Reply, Fault> {
-        let (container, _) = self.own_exec(&call.tenant.grant, id).await?;
+        let (container, exec) = self.own_exec(&call.tenant.grant, id).await?;
+        check_existing(&call.tenant.grant, &exec)?;
         let start = ExecStart::parse(&call.body)?;
         let path = format!("/exec/{id}/start");
         let intent = about(call, &container, json!({"exec": id}));

@@ -83,6 +83,14 @@ fn answer(line: &str) -> String {
         "/containers/tenant-62003-old/json" => {
             whole(&container('c', "old", &json!(["CAP_SYS_ADMIN"])))
         }
+        rest if rest == format!("/containers/{}/json", id('a')) => {
+            whole(&container('a', "web", &json!([])))
+        }
+        // One that the administrator has just made with `docker exec --privileged -u 0`.
+        rest if rest.starts_with("/exec/") && rest.ends_with("/json") => whole(
+            &json!({"ContainerID": id('a'), "ProcessConfig": {"user": "0", "privileged": true}})
+                .to_string(),
+        ),
         rest if rest.starts_with("/networks?") => whole(
             &json!([{"Id": NETWORK, "Name": "aistack-dev-gateway-62003",
                 "Labels": {"io.aistack.owner": "62003"}}])
@@ -233,6 +241,22 @@ fn only_a_switch_of_dockers_makes_a_tunnel() {
     for text in setting.sent() {
         assert!(!text.contains("secrets"), "{text}");
     }
+}
+
+#[test]
+fn an_exec_that_the_administrator_made_is_not_the_tenants_to_start() {
+    let Some(setting) = setting() else { return };
+    let request = format!(
+        "POST /exec/{}/start HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\
+         Content-Length: 2\r\n\r\n{{}}",
+        "e".repeat(64)
+    );
+    let answer = setting.world.raw(C, request.as_bytes());
+    assert!(
+        answer.starts_with("HTTP/1.1 403 ") && answer.contains("privileged"),
+        "{answer}"
+    );
+    assert!(setting.sent().iter().all(|text| !text.contains("/start")));
 }
 
 #[test]

@@ -187,6 +187,25 @@ impl ExecStart {
     }
 }
 
+/// Decides whether an exec that exists, as Docker shows it, may be started by the tenant. Docker
+/// shows the ids of the administrator's execs in a container too, and those may be root's.
+///
+/// # Errors
+/// When it is privileged, or of a user that is none of the grant's.
+pub fn check_existing(grant: &Grant, inspected: &Value) -> Result<(), Refusal> {
+    let process = inspected.get("ProcessConfig").unwrap_or(&Value::Null);
+    if !matches!(
+        process.get("privileged"),
+        None | Some(Value::Null | Value::Bool(false))
+    ) {
+        let message = "the exec is privileged, so it was not made through the gateway";
+        let rule = Rule::builtin("no-privileged");
+        return Err(Refusal::new("PRIVILEGED_REFUSED", message, rule));
+    }
+    let user = process.get("user").and_then(Value::as_str);
+    User::of_container(grant, user.unwrap_or_default()).map(drop)
+}
+
 fn refused(message: &str) -> Refusal {
     Refusal::new("EXEC_REFUSED", message, Rule::builtin("exec"))
 }

@@ -181,3 +181,33 @@ proptest! {
         let _ = ExecStart::parse(&bytes);
     }
 }
+
+#[test]
+fn an_exec_of_the_administrators_is_not_started() {
+    let exec = |user: Value, privileged: Value| {
+        let exec = json!({"ProcessConfig": {"user": user, "privileged": privileged}});
+        check_existing(&grant(), &exec).map_err(|refusal| refusal.reason)
+    };
+    for user in ["1001:1001", "2001:2001"] {
+        assert_eq!(exec(json!(user), json!(false)), Ok(()));
+    }
+    for user in [
+        json!(""),
+        json!("0"),
+        json!("root"),
+        json!("1002:1002"),
+        json!(null),
+        json!(1001),
+    ] {
+        assert_eq!(
+            exec(user.clone(), json!(false)),
+            Err("USER_REFUSED"),
+            "{user}"
+        );
+    }
+    for privileged in [json!(true), json!(1), json!("false")] {
+        let refused = exec(json!("1001:1001"), privileged.clone());
+        assert_eq!(refused, Err("PRIVILEGED_REFUSED"), "{privileged}");
+    }
+    assert!(check_existing(&grant(), &json!({})).is_err());
+}
