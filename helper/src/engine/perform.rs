@@ -13,16 +13,13 @@ use super::fault::Fault;
 use super::gateway::{Gateway, Tenant};
 use super::own::{self, OwnContainer, text};
 use super::vet::create::container_name;
-use super::vet::exec::{CanonicalExec, ExecStart, check_existing};
+use super::vet::exec::{CanonicalExec, ExecStart, check_count, check_existing};
 use super::vet::image::{ImageRef, Version};
 use super::vet::standing;
 use super::vet::target::{ContainerCall, Endpoint, Filters};
 use super::views::{self, OWNER};
 use crate::audit::Intent;
 use crate::docker::DockerError;
-
-/// Execs of one container at once; health checks are some of them.
-const MAX_EXECS: usize = 64;
 
 /// What a caller gets.
 pub(super) enum Reply {
@@ -246,7 +243,7 @@ impl Gateway {
         path: &str,
     ) -> Result<Reply, Fault> {
         let user = text(&container.inspected, "/Config/User");
-        check_exec_count(&container.inspected)?;
+        check_count(&container.inspected)?;
         let exec = CanonicalExec::decide(&call.tenant.grant, user, &call.body)?;
         let act = self
             .docker
@@ -388,18 +385,6 @@ fn needs_upgrade(call: &Call) -> Result<(), Refusal> {
     ))
 }
 
-/// Docker keeps an exec that was made and not started for as long as its container runs.
-fn check_exec_count(inspected: &Value) -> Result<(), Refusal> {
-    let execs = inspected.pointer("/ExecIDs").and_then(Value::as_array);
-    if execs.map_or(0, Vec::len) < MAX_EXECS {
-        return Ok(());
-    }
-    let message = format!("the container has {MAX_EXECS} execs that run or were not started");
-    let rule = Rule::builtin("exec-count");
-    let hint = "let them end, or restart the container";
-    Err(Refusal::new("EXEC_REFUSED", message, rule).with_hint(hint))
-}
-
 async fn tunnel(opened: Response<Incoming>) -> Result<Reply, Fault> {
     let upgraded = hyper::upgrade::on(opened)
         .await
@@ -409,18 +394,4 @@ async fn tunnel(opened: Response<Incoming>) -> Result<Reply, Fault> {
 
 fn ok(value: Value) -> Reply {
     Reply::Json(200, value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn execs_that_docker_keeps_have_a_bound() {
-        let with = |count: usize| json!({"ExecIDs": vec!["a"; count]});
-        assert!(check_exec_count(&json!({"ExecIDs": null})).is_ok());
-        assert!(check_exec_count(&with(MAX_EXECS - 1)).is_ok());
-        let refusal = check_exec_count(&with(MAX_EXECS)).unwrap_err();
-        assert_eq!(refusal.reason, "EXEC_REFUSED");
-    }
 }

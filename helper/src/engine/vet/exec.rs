@@ -16,6 +16,9 @@ use super::json::value;
 /// The longest text that is read and dropped, bytes.
 const MAX_DROPPED: usize = 256;
 
+/// Execs of one container at once; health checks are some of them.
+const MAX_EXECS: usize = 64;
+
 object! {
     /// The exec create body. `Container`, `Detach`, `DetachKeys` and `ConsoleSize` are sent by
     /// clients and change nothing in Docker's answer: they are read, and dropped.
@@ -204,6 +207,22 @@ pub fn check_existing(grant: &Grant, inspected: &Value) -> Result<(), Refusal> {
     }
     let user = process.get("user").and_then(Value::as_str);
     User::of_container(grant, user.unwrap_or_default()).map(drop)
+}
+
+/// Bounds the execs of a container, as Docker shows it: one that was made and not started is kept
+/// for as long as the container runs.
+///
+/// # Errors
+/// `EXEC_REFUSED` when there are 64.
+pub fn check_count(container: &Value) -> Result<(), Refusal> {
+    let execs = container.get("ExecIDs").and_then(Value::as_array);
+    if execs.map_or(0, Vec::len) < MAX_EXECS {
+        return Ok(());
+    }
+    let message = format!("the container has {MAX_EXECS} execs that run or were not started");
+    let rule = Rule::builtin("exec-count");
+    let hint = "let them end, or restart the container";
+    Err(Refusal::new("EXEC_REFUSED", message, rule).with_hint(hint))
 }
 
 fn refused(message: &str) -> Refusal {

@@ -211,3 +211,15 @@ fn an_exec_of_the_administrators_is_not_started() {
     }
     assert!(check_existing(&grant(), &json!({})).is_err());
 }
+
+#[test]
+fn execs_that_docker_keeps_have_a_bound() {
+    let with = |count: usize| json!({"ExecIDs": vec!["a"; count]});
+    for some in [json!({"ExecIDs": null}), with(0), with(MAX_EXECS - 1)] {
+        assert!(check_count(&some).is_ok());
+    }
+    assert_eq!(
+        check_count(&with(MAX_EXECS)).unwrap_err().reason,
+        "EXEC_REFUSED"
+    );
+}
