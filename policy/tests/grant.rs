@@ -36,7 +36,7 @@ fn a_uid_of_the_range_follows_the_formulas() {
     assert_eq!(grant.volume.kind, VolumeKind::Loop { size: 20 << 30 });
     assert_eq!(grant.volume.fs, "ext4");
     assert_eq!(grant.volume.format, Format::IfBlank);
-    assert_eq!(grant.apparmor, AppArmorMode::Required);
+    assert_eq!(grant.apparmor, AppArmorMode::IfAvailable);
     assert!(grant.capabilities.contains("NET_BIND_SERVICE"));
     assert!(
         grant
