@@ -1,5 +1,7 @@
 //! What the three daemons do alike: get their socket, listen to signals, tell systemd, end well.
 
+use std::error::Error;
+use std::fmt::Write;
 use std::future::Future;
 use std::io;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
@@ -55,6 +57,19 @@ pub fn start_tracing() {
         .with_writer(io::stderr)
         .with_ansi(false)
         .init();
+}
+
+/// An error with everything that caused it, on one line.
+#[must_use]
+pub fn told(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {next}");
+        cause = next.source();
+    }
+    text
 }
 
 /// The listening socket: systemd's (`LISTEN_FDS`), or a new one at `socket` with permission bits

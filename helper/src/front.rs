@@ -14,16 +14,16 @@ mod status;
 mod vet;
 mod whoami;
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use self::choke::Rates;
 use crate::audit::Audit;
 use crate::locks::Locks;
 use crate::ops::Ops;
 use crate::policy_store::PolicyStore;
+use crate::rate::Limiter;
 
 pub use method::Method;
 pub use serve::serve;
@@ -67,9 +67,8 @@ struct Shared {
     ops: Arc<Ops>,
     times: Times,
     locks: Locks,
-    rates: Mutex<Rates>,
+    limiter: Limiter,
     running: Arc<Semaphore>,
-    started: Instant,
 }
 
 impl Front {
@@ -83,9 +82,8 @@ impl Front {
                 ops: Arc::new(ops),
                 times,
                 locks: Locks::default(),
-                rates: Mutex::new(Rates::default()),
+                limiter: Limiter::new(choke::RATES),
                 running: Arc::new(Semaphore::new(MAX_RUNNING as usize)),
-                started: Instant::now(),
             }),
         }
     }

@@ -1,7 +1,11 @@
 //! How often one UID may ask: a token bucket for each, pure (time is passed in).
 
+mod limiter;
+
 use std::collections::HashMap;
 use std::time::Duration;
+
+pub use limiter::{Asks, Limiter, Rates};
 
 /// A bucket's size and how quickly it fills again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

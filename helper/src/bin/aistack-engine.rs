@@ -59,20 +59,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to be done when standard error is gone.
-            let _ = writeln!(io::stderr(), "aistack-engine: {}", told(error.as_ref()));
+            let _ = writeln!(
+                io::stderr(),
+                "aistack-engine: {}",
+                daemon::told(error.as_ref())
+            );
             ExitCode::FAILURE
         }
     }
-}
-
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 fn serve(options: &Serve) -> Result<(), Failure> {

@@ -84,20 +84,14 @@ fn main() -> ExitCode {
         Command::Audit(command) => read_audit(command),
     };
     result.unwrap_or_else(|error| {
-        report(error.as_ref());
+        // Nothing is left to be done when standard error is gone.
+        let _ = writeln!(
+            io::stderr(),
+            "aistack-helper: {}",
+            daemon::told(error.as_ref())
+        );
         ExitCode::FAILURE
     })
-}
-
-fn report(error: &dyn std::error::Error) {
-    let mut text = format!("aistack-helper: {error}");
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    // Nothing is left to be done when standard error is gone.
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn read_policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {

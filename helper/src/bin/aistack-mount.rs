@@ -51,7 +51,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing is left to be done when standard error is gone.
-            let _ = writeln!(io::stderr(), "aistack-mount: {error}");
+            let _ = writeln!(
+                io::stderr(),
+                "aistack-mount: {}",
+                daemon::told(error.as_ref())
+            );
             ExitCode::FAILURE
         }
     }

@@ -1,8 +1,8 @@
 //! One request from beginning to end: who, may they, what, is it theirs, do it, record it.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aistack_policy::{Grant, Refusal, Rule};
 use serde_json::{Value, json};
@@ -15,27 +15,26 @@ use crate::docker::{Docker, DockerError};
 use crate::locks::Locks;
 use crate::peer::Caller;
 use crate::policy_store::{LoadedPolicy, PolicyStore};
-use crate::rate::{Buckets, Rate};
+use crate::rate::{Asks, Limiter, Rate, Rates};
 
-/// Requests that only read.
-const READS: Rate = Rate {
-    burst: 500,
-    interval: Duration::from_millis(5),
+/// How often the requests of one UID are answered.
+const RATES: Rates = Rates {
+    reads: Rate {
+        burst: 500,
+        interval: Duration::from_millis(5),
+    },
+    changes: Rate {
+        burst: 200,
+        interval: Duration::from_millis(100),
+    },
+    strangers: Rate {
+        burst: 60,
+        interval: Duration::from_millis(50),
+    },
 };
-/// Requests that change something, and so write to the audit log.
-const CHANGES: Rate = Rate {
-    burst: 200,
-    interval: Duration::from_millis(100),
-};
-/// Requests of everyone who is no tenant, together.
-const STRANGERS: Rate = Rate {
-    burst: 60,
-    interval: Duration::from_millis(50),
-};
+
 /// How often a long stream asks whether its caller still is a tenant.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Buckets in use at once.
-const MAX_BUCKETS: usize = 4096;
 
 /// What every request needs.
 #[derive(Debug)]
@@ -45,15 +44,7 @@ pub struct Gateway {
     pub(super) places: Places,
     policy: PolicyStore,
     audit: Audit,
-    rates: Mutex<Rates>,
-    started: Instant,
-}
-
-#[derive(Debug)]
-struct Rates {
-    reads: Buckets,
-    changes: Buckets,
-    strangers: Buckets,
+    limiter: Limiter,
 }
 
 /// A caller who is a tenant, with the grant that holds for this request.
@@ -86,12 +77,7 @@ impl Gateway {
             places: Places::default(),
             policy,
             audit,
-            rates: Mutex::new(Rates {
-                reads: Buckets::new(READS, MAX_BUCKETS),
-                changes: Buckets::new(CHANGES, MAX_BUCKETS),
-                strangers: Buckets::new(STRANGERS, 1),
-            }),
-            started: Instant::now(),
+            limiter: Limiter::new(RATES),
         }
     }
 
@@ -128,8 +114,11 @@ impl Gateway {
         };
         // What is refused writes a record too, and counts as what it says it is.
         let parsed = Endpoint::parse(method, target);
-        let recorded = parsed.as_ref().map_or(true, |it| it.audited().is_some());
-        let endpoint = self.in_time(caller.uid, recorded).and(parsed);
+        let asks = match &parsed {
+            Ok(endpoint) if endpoint.audited().is_none() => Asks::Read(caller.uid),
+            _ => Asks::Change(caller.uid),
+        };
+        let endpoint = self.in_time(asks).and(parsed);
         match endpoint {
             Ok(endpoint) => Ok((tenant, endpoint)),
             Err(refusal) => {
@@ -175,8 +164,7 @@ impl Gateway {
     }
 
     fn stranger(&self, uid: u32) -> Refusal {
-        let wait = self.take(|rates, now| rates.strangers.take(0, now));
-        match wait {
+        match self.limiter.take(Asks::Stranger) {
             Err(_) => too_often(),
             Ok(()) => Refusal::new(
                 "NO_GRANT",
@@ -187,21 +175,8 @@ impl Gateway {
         }
     }
 
-    fn in_time(&self, uid: u32, changes: bool) -> Result<(), Refusal> {
-        let wait = self.take(|rates, now| {
-            let buckets = if changes {
-                &mut rates.changes
-            } else {
-                &mut rates.reads
-            };
-            buckets.take(uid, now)
-        });
-        wait.map_err(|_| too_often())
-    }
-
-    fn take<T>(&self, take: impl FnOnce(&mut Rates, Duration) -> T) -> T {
-        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        take(&mut rates, self.started.elapsed())
+    fn in_time(&self, asks: Asks) -> Result<(), Refusal> {
+        self.limiter.take(asks).map_err(|_| too_often())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The choke point: who is calling, may they, and not too often. No call passes beside it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aistack_policy::{Grant, Refusal};
@@ -10,45 +10,26 @@ use tonic::{Code, Status};
 use super::method::Method;
 use super::{Front, status};
 use crate::audit::Intent;
+use crate::daemon::told;
 use crate::peer::Caller;
 use crate::policy_store::LoadedPolicy;
-use crate::rate::{Buckets, Rate};
+use crate::rate::{Asks, Rate, Rates};
 
-/// Calls that only read.
-const READS: Rate = Rate {
-    burst: 60,
-    interval: Duration::from_millis(100),
+/// How often the calls of one UID are answered.
+pub(super) const RATES: Rates = Rates {
+    reads: Rate {
+        burst: 60,
+        interval: Duration::from_millis(100),
+    },
+    changes: Rate {
+        burst: 60,
+        interval: Duration::from_secs(1),
+    },
+    strangers: Rate {
+        burst: 60,
+        interval: Duration::from_millis(50),
+    },
 };
-/// Calls that change something, and so write to the audit log.
-const CHANGES: Rate = Rate {
-    burst: 60,
-    interval: Duration::from_secs(1),
-};
-/// Calls of everyone who is no tenant, together.
-const STRANGERS: Rate = Rate {
-    burst: 60,
-    interval: Duration::from_millis(50),
-};
-/// Buckets in use at once; more tenants than that do not call at one moment.
-const MAX_BUCKETS: usize = 4096;
-
-/// The token buckets.
-#[derive(Debug)]
-pub(super) struct Rates {
-    reads: Buckets,
-    changes: Buckets,
-    strangers: Buckets,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self {
-            reads: Buckets::new(READS, MAX_BUCKETS),
-            changes: Buckets::new(CHANGES, MAX_BUCKETS),
-            strangers: Buckets::new(STRANGERS, 1),
-        }
-    }
-}
 
 /// A call that may be made: by whom, what, and under which grant. Only the choke point makes one.
 #[derive(Debug, Clone)]
@@ -85,7 +66,12 @@ impl Front {
         let grant = policy.policy.grant(caller.uid);
         let refused = match (grant, method) {
             (Some(grant), Some(method)) => {
-                let Some(wait) = self.wait_of(caller.uid, method.changes()) else {
+                let asks = if method.changes() {
+                    Asks::Change(caller.uid)
+                } else {
+                    Asks::Read(caller.uid)
+                };
+                let Some(wait) = self.wait_of(asks) else {
                     return Ok(Permission {
                         caller,
                         method,
@@ -95,11 +81,11 @@ impl Front {
                 };
                 Refused::TooOften(wait)
             }
-            (Some(_), None) => match self.wait_of(caller.uid, false) {
+            (Some(_), None) => match self.wait_of(Asks::Read(caller.uid)) {
                 Some(wait) => Refused::TooOften(wait),
                 None => Refused::By(status::unknown_method()),
             },
-            (None, _) => match self.wait_of_strangers() {
+            (None, _) => match self.wait_of(Asks::Stranger) {
                 Some(wait) => Refused::TooOften(wait),
                 None => Refused::By(status::no_grant(caller.uid)),
             },
@@ -129,37 +115,14 @@ impl Front {
         intent.rule = refusal.rule.to_string();
         let reason = format!("{}: {}", refusal.reason, refusal.message);
         if let Err(error) = self.shared.audit.denied(intent, &reason).await {
-            tracing::error!(error = %status::told(&error), "a refusal is not in the audit log");
+            tracing::error!(error = %told(&error), "a refusal is not in the audit log");
         }
         status
     }
 
-    /// How long this UID must wait before its next call, `None` when it may call now.
-    fn wait_of(&self, uid: u32, changes: bool) -> Option<Duration> {
-        self.take_token(|rates, now| {
-            let buckets = if changes {
-                &mut rates.changes
-            } else {
-                &mut rates.reads
-            };
-            buckets.take(uid, now)
-        })
-    }
-
-    fn wait_of_strangers(&self) -> Option<Duration> {
-        self.take_token(|rates, now| rates.strangers.take(0, now))
-    }
-
-    fn take_token(
-        &self,
-        take: impl FnOnce(&mut Rates, Duration) -> Result<(), Duration>,
-    ) -> Option<Duration> {
-        let mut rates = self
-            .shared
-            .rates
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        take(&mut rates, self.shared.started.elapsed()).err()
+    /// How long the caller must wait before its next call, `None` when it may call now.
+    fn wait_of(&self, asks: Asks) -> Option<Duration> {
+        self.shared.limiter.take(asks).err()
     }
 }
 

@@ -16,6 +16,7 @@ use super::choke::Permission;
 use super::vet::Vetted;
 use super::{Front, status};
 use crate::audit::{OpenRecord, Outcome};
+use crate::daemon::told;
 use crate::ops::{Ops, OpsError, ServiceDir};
 
 /// Progress messages that wait for a slow reader; later ones are left out.
@@ -41,7 +42,7 @@ struct Turn {
 /// Why an operation gave no result.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{}: {}", .0.reason(), status::told(.0))]
+    #[error("{}: {}", .0.reason(), told(.0))]
     Operation(OpsError),
     #[error("PANICKED: the operation panicked")]
     Panicked,
@@ -172,7 +173,7 @@ fn outcome_of<R>(result: &Result<R, Failure>) -> Outcome {
 
 async fn finish(record: OpenRecord, outcome: Outcome) -> Result<(), Status> {
     record.finish(outcome).await.map_err(|error| {
-        tracing::error!(error = %status::told(&error), "an outcome is not in the audit log yet");
+        tracing::error!(error = %told(&error), "an outcome is not in the audit log yet");
         status::outcome_not_audited()
     })
 }
@@ -180,7 +181,7 @@ async fn finish(record: OpenRecord, outcome: Outcome) -> Result<(), Status> {
 // By value, as map_err passes it.
 #[expect(clippy::needless_pass_by_value)]
 fn not_audited(error: crate::audit::AuditError) -> Status {
-    tracing::error!(error = %status::told(&error), "refused an operation");
+    tracing::error!(error = %told(&error), "refused an operation");
     status::not_audited()
 }
 

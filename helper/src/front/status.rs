@@ -1,14 +1,13 @@
 //! How refusals and failures are told to the caller: a gRPC code, a sentence, and
 //! google.rpc.ErrorInfo for programs.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use aistack_policy::{Refusal, Rule};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::daemon::told;
 use crate::ops::OpsError;
 
 /// The longest message, bytes: it travels in a header.
@@ -135,18 +134,6 @@ pub(super) fn failed(error: &OpsError) -> Status {
     }
     let details = info(error.reason(), None, error.hint().as_deref());
     Status::with_error_details(error.code(), bounded(told(error)), details)
-}
-
-/// The error and what caused it, in one line.
-pub(super) fn told(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ": {next}");
-        cause = next.source();
-    }
-    text
 }
 
 fn plain(code: Code, reason: &str, message: &str) -> Status {

@@ -1,0 +1,99 @@
+//! The buckets of one daemon: tenants each for themselves, everyone else together.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Buckets, Rate};
+
+/// Tenants whose buckets are in use at once; more do not call at one moment.
+const MAX_TENANTS: usize = 4096;
+
+/// How often each kind of request may come.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// Requests of one tenant that only read.
+    pub reads: Rate,
+    /// Requests of one tenant that write to the audit log.
+    pub changes: Rate,
+    /// Requests of everyone who is no tenant, together.
+    pub strangers: Rate,
+}
+
+/// Whose token a request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// A tenant's that only reads.
+    Read(u32),
+    /// A tenant's that writes to the audit log.
+    Change(u32),
+    /// Anybody else's.
+    Stranger,
+}
+
+/// Counts the requests of one daemon.
+#[derive(Debug)]
+pub struct Limiter {
+    started: Instant,
+    buckets: Mutex<[Buckets; 3]>,
+}
+
+impl Limiter {
+    /// Full buckets for everyone.
+    #[must_use]
+    pub fn new(rates: Rates) -> Self {
+        Self {
+            started: Instant::now(),
+            buckets: Mutex::new([
+                Buckets::new(rates.reads, MAX_TENANTS),
+                Buckets::new(rates.changes, MAX_TENANTS),
+                Buckets::new(rates.strangers, 1),
+            ]),
+        }
+    }
+
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// How long to wait when there is none.
+    pub fn take(&self, asks: Asks) -> Result<(), Duration> {
+        let now = self.started.elapsed();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let [reads, changes, strangers] = &mut *buckets;
+        match asks {
+            Asks::Read(uid) => reads.take(uid, now),
+            Asks::Change(uid) => changes.take(uid, now),
+            Asks::Stranger => strangers.take(0, now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_changes_and_strangers_have_buckets_of_their_own() {
+        let once = Rate {
+            burst: 1,
+            interval: Duration::from_hours(1),
+        };
+        let limiter = Limiter::new(Rates {
+            reads: once,
+            changes: once,
+            strangers: once,
+        });
+        let kinds = [
+            Asks::Read(1),
+            Asks::Change(1),
+            Asks::Read(2),
+            Asks::Change(2),
+            Asks::Stranger,
+        ];
+        for asks in kinds {
+            assert_eq!(limiter.take(asks), Ok(()), "{asks:?}");
+        }
+        for asks in kinds {
+            assert!(limiter.take(asks).is_err(), "{asks:?}");
+        }
+    }
+}
