@@ -90,13 +90,21 @@ impl Gateway {
 
     /// The caller's network, where the helper has made it.
     pub(super) async fn own_network(&self, grant: &Grant) -> Result<Option<Value>, Fault> {
-        let filters = Filters::default().encoded_with("label", &format!("{OWNER}={}", grant.uid));
-        let list: Value = self.get(&format!("/networks?filters={filters}")).await?;
-        let Value::Array(networks) = views::networks(list, grant) else {
-            return Ok(None);
-        };
-        let named = |network: &Value| text(network, "/Name") == grant.network.name;
-        Ok(networks.into_iter().find(named))
+        let own = self.own_networks(grant, &Filters::default()).await?;
+        Ok(own.into_iter().next())
+    }
+
+    /// The caller's network, when it is what these filters ask for.
+    pub(super) async fn own_networks(
+        &self,
+        grant: &Grant,
+        filters: &Filters,
+    ) -> Result<Vec<Value>, Fault> {
+        let filters = filters.encoded_with("label", &format!("{OWNER}={}", grant.uid));
+        let list = self.get(&format!("/networks?filters={filters}")).await?;
+        let mut own = views::networks(list, grant);
+        own.retain(|network| text(network, "/Name") == grant.network.name);
+        Ok(own)
     }
 
     /// The containers of the caller's, running or not, as Docker lists them.

@@ -116,9 +116,9 @@ impl Gateway {
             }
             Endpoint::InspectImageById { start } => self.inspect_image_by_id(grant, start).await,
             Endpoint::PullImage { image } => self.pull(tenant, image, call.has_registry_auth).await,
-            Endpoint::ListNetworks => {
-                let own = self.own_network(grant).await?;
-                Ok(ok(Value::Array(own.into_iter().collect())))
+            Endpoint::ListNetworks { filters } => {
+                let own = self.own_networks(grant, filters).await?;
+                Ok(ok(Value::Array(own)))
             }
             Endpoint::InspectNetwork { reference } => self.inspect_network(tenant, reference).await,
             Endpoint::Absent { text } => Err(Fault::NotFound(text.clone())),

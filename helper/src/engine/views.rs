@@ -40,7 +40,7 @@ pub(super) fn container(mut container: Value) -> Value {
 
 /// The containers of a list that are the tenant's.
 pub(super) fn containers(list: Value, grant: &Grant) -> Value {
-    let mut own = own_items(list, "Labels", grant);
+    let mut own = own_items(list, grant);
     own.iter_mut().for_each(name_image);
     Value::Array(own)
 }
@@ -58,16 +58,16 @@ fn name_image(holder: &mut Value) {
 }
 
 /// The networks of a list that are the tenant's.
-pub(super) fn networks(list: Value, grant: &Grant) -> Value {
-    Value::Array(own_items(list, "Labels", grant))
+pub(super) fn networks(list: Value, grant: &Grant) -> Vec<Value> {
+    own_items(list, grant)
 }
 
-fn own_items(list: Value, labels: &str, grant: &Grant) -> Vec<Value> {
+fn own_items(list: Value, grant: &Grant) -> Vec<Value> {
     let Value::Array(items) = list else {
         return Vec::new();
     };
     let own = |item: &Value| {
-        item.get(labels)
+        item.get("Labels")
             .is_some_and(|labels| is_owned(labels, grant))
     };
     items.into_iter().filter(own).collect()

@@ -180,6 +180,15 @@ fn works(world: &World, client: &str) {
     run(&["info"]);
     assert!(run(&["images"]).contains("aistack-dev-gateway"));
     assert!(run(&["network", "ls"]).contains("aistack-dev-gateway-62001"));
+    // docker compose removes what its label filter gives it.
+    for (filter, there) in [
+        ("name=gateway-62001", true),
+        ("name=no-such-network", false),
+        ("label=com.docker.compose.project=x", false),
+    ] {
+        let listed = run(&["network", "ls", "--filter", filter]);
+        assert_eq!(listed.contains("62001"), there, "{filter}: {listed}");
+    }
     run(&["volume", "ls"]);
     let events = run(&["events", "--since", "1h", "--until", "0s"]);
     assert!(

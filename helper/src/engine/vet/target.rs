@@ -118,7 +118,10 @@ pub enum Endpoint {
         image: ImageRef,
     },
     /// `GET /networks`
-    ListNetworks,
+    ListNetworks {
+        /// The caller's own filters.
+        filters: Filters,
+    },
     /// `GET /networks/<reference>`
     InspectNetwork {
         /// A name or full id.
@@ -160,8 +163,8 @@ impl Endpoint {
                 filters: Filters::parse(&query.take("filters"), filters::EVENTS)?,
             },
             ("GET", ["networks"]) => {
-                query.take("filters");
-                Self::ListNetworks
+                let filters = Filters::parse(&query.take("filters"), filters::NETWORKS)?;
+                Self::ListNetworks { filters }
             }
             ("GET", ["networks", reference]) => {
                 query.drop_bool("verbose")?;
@@ -171,7 +174,7 @@ impl Endpoint {
                 }
             }
             ("GET", ["volumes"]) => {
-                query.take("filters");
+                Filters::parse(&query.take("filters"), filters::VOLUMES)?;
                 Self::ListVolumes
             }
             ("GET", ["volumes", name]) => Self::Absent {
@@ -208,7 +211,7 @@ impl Endpoint {
             | Self::ListImages { .. }
             | Self::InspectImage { .. }
             | Self::InspectImageById { .. }
-            | Self::ListNetworks
+            | Self::ListNetworks { .. }
             | Self::InspectNetwork { .. }
             | Self::ListVolumes
             | Self::Absent { .. } => None,

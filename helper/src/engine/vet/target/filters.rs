@@ -18,6 +18,11 @@ pub(super) const CONTAINERS: &[&str] = &[
 pub(super) const EVENTS: &[&str] = &["type", "event", "container", "label"];
 /// Filters of the image list.
 pub(super) const IMAGES: &[&str] = &["reference", "label", "dangling"];
+/// Filters of the network list.
+pub(super) const NETWORKS: &[&str] =
+    &["id", "name", "label", "driver", "scope", "type", "dangling"];
+/// Filters of the volume list, which is empty whatever they say.
+pub(super) const VOLUMES: &[&str] = &["name", "label", "driver", "dangling"];
 
 /// Values of one request, at most.
 const MAX_VALUES: usize = 64;

@@ -205,3 +205,28 @@ fn an_image_is_named_by_one_name() {
         assert_eq!(endpoint, Endpoint::InspectImageById { start });
     }
 }
+
+#[test]
+fn filters_of_networks_and_volumes_are_read_too() {
+    let filters = |kind: &str, text: &str| format!("/{kind}?filters={}", query::encode(text));
+    let target = filters("networks", r#"{"name":["x"],"label":{"a=b":true}}"#);
+    match parsed("GET", &target) {
+        Endpoint::ListNetworks { filters } => {
+            assert_eq!(filters.of("name"), ["x"]);
+            assert_eq!(filters.of("label"), ["a=b"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    for kind in ["networks", "volumes"] {
+        parsed("GET", &filters(kind, "{}"));
+        for text in [
+            r#"{"owner":["x"]}"#,
+            r#"{"name":"x"}"#,
+            r#"{"name":["x"]"#,
+            "x",
+        ] {
+            let reason = refused("GET", &filters(kind, text));
+            assert!(reason.starts_with("BAD_"), "{kind} {text}: {reason}");
+        }
+    }
+}
