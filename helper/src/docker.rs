@@ -13,6 +13,10 @@ use tokio::net::UnixStream;
 /// Every request goes upstream under this version, so that what was judged is what is executed.
 pub const API_VERSION: &str = "v1.41";
 
+/// The label that says whose a container or network is: the tenant's UID. Only the gateway and the
+/// helper write it.
+pub const OWNER_LABEL: &str = "io.aistack.owner";
+
 /// The largest JSON answer that is read whole, bytes.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -159,6 +163,29 @@ impl Docker {
 async fn whole(answer: Response<Incoming>) -> Result<Bytes, DockerError> {
     let body = Limited::new(answer.into_body(), MAX_ANSWER);
     Ok(body.collect().await.map_err(broke)?.to_bytes())
+}
+
+/// True for a full id of a container, network or exec: 64 lower-case hexadecimal digits.
+#[must_use]
+pub fn is_full_id(text: &str) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 64 && text.bytes().all(hex)
+}
+
+/// A value as it stands in a query (RFC 3986, 2.1).
+#[must_use]
+pub fn percent_encoded(text: &str) -> String {
+    use std::fmt::Write;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// Docker's errors are `{"message": "…"}`.

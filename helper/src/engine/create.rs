@@ -12,8 +12,8 @@ use super::gateway::{Gateway, Tenant};
 use super::own::{self, text};
 use super::perform::Reply;
 use super::vet::create::{CreateRequest, HostAppArmor, World, container_name, decide};
-use super::vet::target::encode;
 use crate::apparmor;
+use crate::docker::percent_encoded;
 
 /// Time that a create waits for another one of the same UID.
 const TURN: Duration = Duration::from_mins(1);
@@ -80,7 +80,7 @@ impl Gateway {
         let sources = canonical.binds().iter();
         own::verify_binds(grant, sources.map(|bind| bind.components.clone()).collect()).await?;
 
-        let path = format!("/containers/create?name={}", encode(name));
+        let path = format!("/containers/create?name={}", percent_encoded(name));
         let act = self
             .docker
             .json::<Value>(Method::POST, &path, canonical.render().into());

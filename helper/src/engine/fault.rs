@@ -3,7 +3,7 @@
 use aistack_policy::Refusal;
 
 use crate::audit::AuditError;
-use crate::docker::DockerError;
+use crate::docker::{DockerError, is_full_id};
 
 /// The longest text of Docker's that is passed on, characters.
 const MAX_TEXT: usize = 1024;
@@ -89,12 +89,11 @@ fn plain(message: &str) -> String {
 
 /// Docker's text with every full id cut out: a conflict names the container that is in the way.
 fn without_ids(message: &str) -> String {
-    let is_id = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
     message
         .split_inclusive(|character: char| !character.is_ascii_alphanumeric())
         .map(|word| {
             let bare = word.trim_end_matches(|character: char| !character.is_ascii_alphanumeric());
-            if is_id(bare) {
+            if is_full_id(bare) {
                 word.replace(bare, "…")
             } else {
                 word.to_owned()

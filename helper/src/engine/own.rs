@@ -12,8 +12,8 @@ use super::gateway::Gateway;
 use super::vet::create::Usage;
 use super::vet::image::ImageRef;
 use super::vet::target::Filters;
-use super::views::{self, OWNER};
-use crate::docker::DockerError;
+use super::views;
+use crate::docker::{DockerError, OWNER_LABEL, is_full_id};
 use crate::safe_path::verify_bind;
 
 /// A container of the caller's.
@@ -100,7 +100,7 @@ impl Gateway {
         grant: &Grant,
         filters: &Filters,
     ) -> Result<Vec<Value>, Fault> {
-        let filters = filters.encoded_with("label", &format!("{OWNER}={}", grant.uid));
+        let filters = filters.encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
         let list = self.get(&format!("/networks?filters={filters}")).await?;
         let mut own = views::networks(list, grant);
         own.retain(|network| text(network, "/Name") == grant.network.name);
@@ -109,7 +109,8 @@ impl Gateway {
 
     /// The containers of the caller's, running or not, as Docker lists them.
     pub(super) async fn own_containers(&self, grant: &Grant) -> Result<Value, Fault> {
-        let filters = Filters::default().encoded_with("label", &format!("{OWNER}={}", grant.uid));
+        let filters =
+            Filters::default().encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
         let path = format!("/containers/json?all=true&filters={filters}");
         Ok(views::containers(self.get(&path).await?, grant))
     }
@@ -244,8 +245,7 @@ pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 
 /// The text, when it is a full id.
 pub(super) fn full_id(text: &str) -> Option<String> {
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    (text.len() == 64 && text.bytes().all(hex)).then(|| text.to_owned())
+    is_full_id(text).then(|| text.to_owned())
 }
 
 /// Docker answers 400 to a start of an id that several have, and 404 to what is not there.

@@ -17,9 +17,9 @@ use super::vet::exec::{CanonicalExec, ExecStart, check_count, check_existing};
 use super::vet::image::{ImageRef, Version};
 use super::vet::standing;
 use super::vet::target::{ContainerCall, Endpoint, Filters};
-use super::views::{self, OWNER};
+use super::views;
 use crate::audit::Intent;
-use crate::docker::DockerError;
+use crate::docker::{DockerError, OWNER_LABEL, percent_encoded};
 
 /// What a caller gets.
 pub(super) enum Reply {
@@ -87,7 +87,8 @@ impl Gateway {
                 limit,
                 filters,
             } => {
-                let filters = filters.encoded_with("label", &format!("{OWNER}={}", grant.uid));
+                let filters =
+                    filters.encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
                 let limit = limit.map_or(String::new(), |limit| format!("&limit={limit}"));
                 let path = format!("/containers/json?all={all}{limit}&filters={filters}");
                 Ok(ok(views::containers(self.get(&path).await?, grant)))
@@ -140,7 +141,7 @@ impl Gateway {
         } else {
             filters.clone()
         };
-        let filters = filters.encoded_with("label", &format!("{OWNER}={}", tenant.grant.uid));
+        let filters = filters.encoded_with("label", &format!("{OWNER_LABEL}={}", tenant.grant.uid));
         let mut parts = vec![format!("filters={filters}")];
         for (key, time) in [("since", since), ("until", until)] {
             if !time.is_empty() {
@@ -296,8 +297,8 @@ impl Gateway {
         let (Version::Tag(version) | Version::Digest(version)) = &image.version;
         let path = format!(
             "/images/create?fromImage={}&tag={}",
-            super::vet::target::encode(&image.repository),
-            super::vet::target::encode(version)
+            percent_encoded(&image.repository),
+            percent_encoded(version)
         );
         let intent = tenant.intent("image.pull", json!({"image": image.to_string()}), rule);
         let answer = self

@@ -5,9 +5,8 @@ use aistack_policy::Grant;
 use serde_json::{Map, Value, json};
 
 use super::vet::image::ImageRef;
+use crate::docker::OWNER_LABEL;
 
-/// The label that says whose a container or network is; only the gateway and the helper write it.
-pub(super) const OWNER: &str = "io.aistack.owner";
 /// The label with the image's name, since Docker is told its id.
 const IMAGE: &str = "io.aistack.image";
 
@@ -22,7 +21,7 @@ const HOST_PATHS: [&str; 5] = [
 
 /// True when these labels say that it is the tenant's.
 pub(super) fn is_owned(labels: &Value, grant: &Grant) -> bool {
-    labels.get(OWNER).and_then(Value::as_str) == Some(grant.uid.to_string().as_str())
+    labels.get(OWNER_LABEL).and_then(Value::as_str) == Some(grant.uid.to_string().as_str())
 }
 
 /// One container in full.

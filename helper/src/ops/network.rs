@@ -13,10 +13,9 @@ use serde_json::json;
 
 use super::routes;
 use super::{Ops, OpsError};
-use crate::docker::{Docker, DockerError};
+use crate::docker::{Docker, DockerError, OWNER_LABEL, is_full_id, percent_encoded};
 
-/// Who a Docker object belongs to, by UID.
-const OWNER_LABEL: &str = "io.aistack.owner";
+/// The driver's option for the name of the bridge interface.
 const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
 /// Networks of the machine's own interfaces.
 const INTERFACES: &str = "/sys/class/net";
@@ -153,16 +152,12 @@ async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, OpsErro
     let owner = grant.uid.to_string();
     let labels = network.labels.as_ref();
     let ours = labels.and_then(|labels| labels.get(OWNER_LABEL)) == Some(&owner);
-    if ours && named.next().is_none() && is_id(&network.id) {
+    if ours && named.next().is_none() && is_full_id(&network.id) {
         return Ok(Some(network));
     }
     Err(OpsError::NetworkNameTaken {
         name: grant.network.name.clone(),
     })
-}
-
-fn is_id(id: &str) -> bool {
-    id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 async fn attached(docker: &Docker, id: &str) -> Result<usize, OpsError> {
@@ -303,17 +298,4 @@ fn response(grant: &Grant, id: String, changed: bool) -> CreateNetworkResponse {
         name: grant.network.name.clone(),
         subnet: grant.network.subnet.to_string(),
     }
-}
-
-fn percent_encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }

@@ -9,6 +9,7 @@ use super::create::process::IMAGE_LABEL;
 use super::create::user::{User, decimal};
 use super::image::ImageRef;
 use super::json::shown;
+use crate::docker::is_full_id;
 
 /// Fields of HostConfig that the gateway never fills; somebody else did when they hold something.
 const UNSET: [&str; 19] = [
@@ -140,8 +141,7 @@ fn check_security(grant: &Grant, user: User, host: &Value) -> Result<(), Refusal
 /// A joined container was looked up as the tenant's own at the create, and is named by its full id.
 fn check_network(grant: &Grant, network_id: Option<&str>, host: &Value) -> Result<(), Refusal> {
     let mode = text(host, "/NetworkMode");
-    let is_id = |id: &str| id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let joined = mode.strip_prefix("container:").is_some_and(is_id);
+    let joined = mode.strip_prefix("container:").is_some_and(is_full_id);
     if mode == "none" || joined || Some(mode) == network_id {
         return Ok(());
     }

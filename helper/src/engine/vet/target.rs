@@ -14,10 +14,10 @@ use aistack_policy::{Refusal, Rule};
 pub use container::{ContainerCall, LogsQuery};
 pub use filters::Filters;
 use query::Query;
-pub(in crate::engine) use query::encode;
 
 use super::image::{ImageRef, Version};
 use super::json::shown;
+use crate::docker::is_full_id;
 
 /// The API versions that a caller may put before a path; all mean the same here.
 const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 24..=41;
@@ -404,8 +404,7 @@ fn reference(text: &str) -> Result<String, Refusal> {
 }
 
 fn full_id(text: &str) -> Result<String, Refusal> {
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if text.len() == 64 && text.bytes().all(hex) {
+    if is_full_id(text) {
         return Ok(text.to_owned());
     }
     Err(bad_target("an exec is named by its full id"))

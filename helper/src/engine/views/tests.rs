@@ -17,10 +17,10 @@ fn grant() -> Grant {
 #[test]
 fn a_list_shows_own_containers_by_the_name_of_their_image() {
     let list = json!([
-        {"Id": "a", "Image": "sha256:1", "Labels": {OWNER: "1001", IMAGE: "docker.io/library/redis:8"}},
-        {"Id": "b", "Labels": {OWNER: "1002"}},
-        {"Id": "c", "Labels": {OWNER: "10010"}},
-        {"Id": "d", "Labels": {OWNER: 1001}},
+        {"Id": "a", "Image": "sha256:1", "Labels": {OWNER_LABEL: "1001", IMAGE: "docker.io/library/redis:8"}},
+        {"Id": "b", "Labels": {OWNER_LABEL: "1002"}},
+        {"Id": "c", "Labels": {OWNER_LABEL: "10010"}},
+        {"Id": "d", "Labels": {OWNER_LABEL: 1001}},
         {"Id": "e", "Labels": {}},
         {"Id": "f"},
     ]);
@@ -59,7 +59,7 @@ fn images_are_seen_by_the_names_that_the_policy_has() {
 #[test]
 fn events_are_about_own_containers() {
     let line = |kind: &str, owner: &str| {
-        json!({"Type": kind, "Actor": {"ID": "x", "Attributes": {OWNER: owner}}}).to_string()
+        json!({"Type": kind, "Actor": {"ID": "x", "Attributes": {OWNER_LABEL: owner}}}).to_string()
     };
     assert!(event(line("container", "1001").as_bytes(), &grant()).is_some());
     assert!(event(line("container", "1002").as_bytes(), &grant()).is_none());

@@ -9,6 +9,7 @@ use super::super::json::shown;
 use super::body::Body;
 use super::network::is_host_label;
 use super::paths::may_work_in;
+use crate::docker::OWNER_LABEL;
 
 /// Labels that only the gateway writes.
 const RESERVED_LABELS: &str = "io.aistack.";
@@ -114,7 +115,7 @@ impl Process {
 pub(super) fn own_labels(grant: &Grant, image: &str) -> [(&'static str, String); 2] {
     [
         (IMAGE_LABEL, image.to_owned()),
-        ("io.aistack.owner", grant.uid.to_string()),
+        (OWNER_LABEL, grant.uid.to_string()),
     ]
 }
 

@@ -5,7 +5,8 @@ use http::Method;
 
 use super::super::json::shown;
 use super::bad_query;
-use super::query::{Query, encode};
+use super::query::Query;
+use crate::docker::percent_encoded;
 
 /// Signals that may be sent (signal(7)); the names Docker knows, without `SIG`.
 const SIGNALS: &[&str] = &[
@@ -156,7 +157,7 @@ impl ContainerCall {
             }
             Self::Rename { name } => (
                 Method::POST,
-                format!("{below}/rename?name={}", encode(name)),
+                format!("{below}/rename?name={}", percent_encoded(name)),
             ),
             Self::Resize { height, width } => {
                 (Method::POST, format!("{below}/resize?h={height}&w={width}"))
@@ -264,7 +265,10 @@ fn attach(query: &mut Query) -> Result<String, Refusal> {
     for name in ["logs", "stream", "stdin", "stdout", "stderr"] {
         parts.push(format!("{name}={}", query.bool(name)?));
     }
-    parts.push(format!("detachKeys={}", encode(&detach_keys(query)?)));
+    parts.push(format!(
+        "detachKeys={}",
+        percent_encoded(&detach_keys(query)?)
+    ));
     Ok(parts.join("&"))
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::super::json::{shown, strict};
 use super::bad_query;
-use super::query::encode;
+use crate::docker::percent_encoded;
 
 /// Filters of the container list. `before` and `since` are none of them: they tell whether a
 /// container exists.
@@ -78,13 +78,13 @@ impl Filters {
         let mut filters = self.0.clone();
         let values = filters.entry(key.to_owned()).or_default();
         values.push(value.to_owned());
-        encode(&serde_json::json!(filters).to_string())
+        percent_encoded(&serde_json::json!(filters).to_string())
     }
 
     /// These filters, encoded for a query.
     #[must_use]
     pub fn encoded(&self) -> String {
-        encode(&serde_json::json!(self.0).to_string())
+        percent_encoded(&serde_json::json!(self.0).to_string())
     }
 
     /// These filters with one key set to one value.

@@ -208,7 +208,7 @@ fn an_image_is_named_by_one_name() {
 
 #[test]
 fn filters_of_networks_and_volumes_are_read_too() {
-    let filters = |kind: &str, text: &str| format!("/{kind}?filters={}", query::encode(text));
+    let filters = |kind: &str, text: &str| format!("/{kind}?filters={}", percent_encoded(text));
     let target = filters("networks", r#"{"name":["x"],"label":{"a=b":true}}"#);
     match parsed("GET", &target) {
         Endpoint::ListNetworks { filters } => {
