@@ -26,6 +26,10 @@ use crate::accept::{Acceptor, Bounds, Connection};
 const ARRIVAL: Duration = Duration::from_secs(30);
 /// Time for an answer, or a part of one, to be taken.
 const TAKEN: Duration = Duration::from_mins(2);
+/// Time for a caller to take its answer and hang up.
+const LINGER: Duration = Duration::from_secs(1);
+/// What a caller may still send after its answer, bytes: the largest body.
+const MAX_REST: u64 = super::vet::json::MAX_BODY as u64;
 /// The longest line of Docker's event stream, bytes.
 const MAX_LINE: usize = 1 << 20;
 
@@ -186,6 +190,17 @@ async fn body_of(
     http::read_body(connection, buffer, head.length).await
 }
 
+/// Ends a connection so that its answer arrives: a socket that is closed with bytes unread tells the
+/// caller of an error instead, and a caller may still be sending the body of a refused request.
+async fn close(connection: &mut Connection) -> io::Result<()> {
+    connection.shutdown().await?;
+    let (mut rest, mut nowhere) = (connection.take(MAX_REST), tokio::io::sink());
+    let drained = tokio::io::copy(&mut rest, &mut nowhere);
+    // Whoever does not hang up in time is hung up on.
+    let _ = tokio::time::timeout(LINGER, drained).await;
+    Ok(())
+}
+
 /// Tells a failure as Docker does.
 async fn tell(
     connection: &mut Connection,
@@ -202,7 +217,7 @@ async fn tell(
         with_body,
     );
     in_time(written).await?;
-    connection.shutdown().await
+    close(connection).await
 }
 
 async fn send(
@@ -243,7 +258,7 @@ async fn send(
         with_body,
     ))
     .await?;
-    connection.shutdown().await
+    close(&mut connection).await
 }
 
 /// Passes Docker's answer on as it comes, until it or the caller ends, or `end` does. What the caller does not
