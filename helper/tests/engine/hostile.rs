@@ -242,3 +242,18 @@ fn refusals_count_against_the_rate() {
     assert_eq!(count("403") + count("429"), 260, "{said}");
     assert!(setting.seen().is_empty());
 }
+
+#[test]
+fn a_caller_that_still_sends_its_body_sees_the_refusal() {
+    let Some(setting) = setting() else { return };
+    let body = "x".repeat(200 << 10);
+    let head = format!(
+        "POST /volumes/create HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    for _ in 0..20 {
+        let answer = setting.world.raw(A, format!("{head}{body}").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer:?}");
+    }
+    assert!(setting.seen.lock().unwrap().is_empty());
+}
