@@ -1,12 +1,15 @@
 # The front door. Every target is one line or a script with a name.
 
-.PHONY: help build demo demo-down test test-quick images install
+.PHONY: help build deb demo demo-down test test-quick images install
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## Builds the four commands, optimised, into target/release.
 	cargo build --locked --release --workspace --bins
+
+deb: ## Builds the packages aistack-helper and aistack into target/deb.
+	@packaging/build-deb
 
 demo: ## Two tenants deploy a real stack side by side on this host; leaves it running.
 	@tests/demo/up
