@@ -11,6 +11,7 @@ pub mod accept;
 pub mod admin;
 mod apparmor;
 pub mod audit;
+pub mod cli;
 pub mod daemon;
 pub mod docker;
 pub mod engine;

@@ -1,60 +1,29 @@
 //! `aistack-engine`: the vetted Docker Engine API, one socket for all tenants.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use aistack_helper::accept::Bounds;
 use aistack_helper::audit::Audit;
+use aistack_helper::cli::{Engine, EngineCommand, EngineServe};
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
 use aistack_helper::engine::gateway::Gateway;
 use aistack_helper::engine::serve;
 use aistack_helper::policy_store::PolicyStore;
 use aistack_helper::sandbox;
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 
 /// Two for each connection, and a reserve.
 const MAX_FILES: u64 = 4096;
 /// Everybody may connect; the policy says who is answered.
 const SOCKET_MODE: u32 = 0o666;
 
-/// Gives the tenants that a policy names a vetted subset of the Docker Engine API. Run it as a user
-/// of its own in group docker, without any capability.
-#[derive(Debug, Parser)]
-#[command(name = "aistack-engine", version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the daemon.
-    Serve(Serve),
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// The policy file; it and every directory above it must be root's alone.
-    #[arg(long, value_name = "FILE", default_value = "/etc/aistack/policy.toml")]
-    policy: PathBuf,
-    /// The socket to listen on, unless systemd passes one.
-    #[arg(long, value_name = "SOCKET", default_value = aistack_proto::ENGINE_SOCKET)]
-    socket: PathBuf,
-    /// Docker's own socket.
-    #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
-    docker_socket: PathBuf,
-    /// Where the audit log is written; a directory of this daemon's own user.
-    #[arg(long, value_name = "DIR", default_value = "/var/log/aistack-engine")]
-    audit_dir: PathBuf,
-}
-
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let Command::Serve(options) = Cli::parse().command;
+    let EngineCommand::Serve(options) = Engine::parse().command;
     match serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -69,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(options: &Serve) -> Result<(), Failure> {
+fn serve(options: &EngineServe) -> Result<(), Failure> {
     daemon::start_tracing();
     sandbox::restrict(&[], MAX_FILES)?;
     if rustix::process::geteuid().is_root() {

@@ -1,7 +1,6 @@
 //! `aistack-helper`: the gRPC daemon between tenants and the host, and the admin's commands.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,13 +8,14 @@ use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
 use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::Audit;
+use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
 use aistack_helper::front::{self, Front, Times};
 use aistack_helper::ops::Ops;
 use aistack_helper::policy_store::PolicyStore;
 use aistack_helper::sandbox::{self, Capability};
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 
 /// What the operations need: give directories to their owners (CHOWN, FOWNER for their modes) and
 /// walk through directories of others (DAC_READ_SEARCH). Root's own files need none.
@@ -32,56 +32,13 @@ const SOCKET_MODE: u32 = 0o666;
 /// Time for open connections to close when no operation runs any more.
 const CLOSING: Duration = Duration::from_secs(3);
 
-/// The privileged side of aistack: lets the tenants that a policy names have their own volume,
-/// directories and network, and nothing else.
-#[derive(Debug, Parser)]
-#[command(name = "aistack-helper", version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the daemon.
-    Serve(Serve),
-    /// Check a policy file, or show what it gives to a UID.
-    #[command(subcommand)]
-    Policy(PolicyCommand),
-    /// Read the audit log.
-    #[command(subcommand)]
-    Audit(AuditCommand),
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// The policy file; it and every directory above it must be root's alone.
-    #[arg(long, value_name = "FILE", default_value = "/etc/aistack/policy.toml")]
-    policy: PathBuf,
-    /// The socket to listen on, unless systemd passes one.
-    #[arg(long, value_name = "SOCKET", default_value = aistack_proto::HELPER_SOCKET)]
-    socket: PathBuf,
-    /// Where the daemon keeps the images of loop volumes.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/aistack")]
-    state_dir: PathBuf,
-    /// Where the audit log is written.
-    #[arg(long, value_name = "DIR", default_value = "/var/log/aistack")]
-    audit_dir: PathBuf,
-    /// Docker's own socket.
-    #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
-    docker_socket: PathBuf,
-    /// The mount worker's socket.
-    #[arg(long, value_name = "SOCKET", default_value = "/run/aistack/mount.sock")]
-    mount_socket: PathBuf,
-}
-
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Serve(options) => serve(&options).map(|()| ExitCode::SUCCESS),
-        Command::Policy(command) => read_policy(&command),
-        Command::Audit(command) => read_audit(command),
+    let result = match Helper::parse().command {
+        HelperCommand::Serve(options) => serve(&options).map(|()| ExitCode::SUCCESS),
+        HelperCommand::Policy(command) => read_policy(&command),
+        HelperCommand::Audit(command) => read_audit(command),
     };
     result.unwrap_or_else(|error| {
         // Nothing is left to be done when standard error is gone.
@@ -114,7 +71,7 @@ fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(options: &Serve) -> Result<(), Failure> {
+fn serve(options: &HelperServe) -> Result<(), Failure> {
     daemon::start_tracing();
     sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
     let policy = PolicyStore::load(&options.policy)?;

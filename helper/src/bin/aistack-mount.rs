@@ -1,13 +1,13 @@
 //! `aistack-mount`: mounts and unmounts the tenants' volumes for `aistack-helper`, and nothing else.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use aistack_helper::cli::{Mount, MountCommand, MountServe};
 use aistack_helper::daemon;
 use aistack_helper::mount::server;
 use aistack_helper::sandbox::{self, Capability};
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
 
 /// Mounting and the loop driver (SYS_ADMIN); walking and reading what belongs to others
 /// (DAC_OVERRIDE, DAC_READ_SEARCH); the root directory of a volume (CHOWN, FOWNER).
@@ -23,29 +23,8 @@ const MAX_FILES: u64 = 256;
 /// Root's only; the peer's UID is checked as well.
 const SOCKET_MODE: u32 = 0o600;
 
-/// Mounts and unmounts the volumes of tenants at the request of aistack-helper.
-#[derive(Debug, Parser)]
-#[command(name = "aistack-mount", version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the worker.
-    Serve(Serve),
-}
-
-#[derive(Debug, Args)]
-struct Serve {
-    /// The socket to listen on, unless systemd passes one.
-    #[arg(long, value_name = "SOCKET", default_value = "/run/aistack/mount.sock")]
-    socket: PathBuf,
-}
-
 fn main() -> ExitCode {
-    let Command::Serve(options) = Cli::parse().command;
+    let MountCommand::Serve(options) = Mount::parse().command;
     daemon::start_tracing();
     match serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(options: &Serve) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(options: &MountServe) -> Result<(), Box<dyn std::error::Error>> {
     if !rustix::process::geteuid().is_root() {
         return Err("it must run as root, since it mounts file systems".into());
     }

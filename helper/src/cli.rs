@@ -1,0 +1,113 @@
+//! What the command lines of the three daemons may say, and nothing of what is done about it: the
+//! manual pages and completions are made from it as well.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::audit::AuditCommand;
+use crate::admin::policy::PolicyCommand;
+
+/// The privileged side of aistack: lets the tenants that a policy names have their own volume,
+/// directories and network, and nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "aistack-helper", version, arg_required_else_help = true)]
+pub struct Helper {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: HelperCommand,
+}
+
+/// What `aistack-helper` can do.
+#[derive(Debug, Subcommand)]
+pub enum HelperCommand {
+    /// Run the daemon.
+    Serve(HelperServe),
+    /// Check a policy file, or show what it gives to a UID.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Read the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+}
+
+/// What the daemon is started with.
+#[derive(Debug, Args)]
+pub struct HelperServe {
+    /// The policy file; it and every directory above it must be root's alone.
+    #[arg(long, value_name = "FILE", default_value = "/etc/aistack/policy.toml")]
+    pub policy: PathBuf,
+    /// The socket to listen on, unless systemd passes one.
+    #[arg(long, value_name = "SOCKET", default_value = aistack_proto::HELPER_SOCKET)]
+    pub socket: PathBuf,
+    /// Where the daemon keeps the images of loop volumes.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/aistack")]
+    pub state_dir: PathBuf,
+    /// Where the audit log is written.
+    #[arg(long, value_name = "DIR", default_value = "/var/log/aistack")]
+    pub audit_dir: PathBuf,
+    /// Docker's own socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
+    pub docker_socket: PathBuf,
+    /// The mount worker's socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/run/aistack/mount.sock")]
+    pub mount_socket: PathBuf,
+}
+
+/// Mounts and unmounts the volumes of tenants at the request of aistack-helper.
+#[derive(Debug, Parser)]
+#[command(name = "aistack-mount", version, arg_required_else_help = true)]
+pub struct Mount {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: MountCommand,
+}
+
+/// What `aistack-mount` can do.
+#[derive(Debug, Subcommand)]
+pub enum MountCommand {
+    /// Run the worker.
+    Serve(MountServe),
+}
+
+/// What the daemon is started with.
+#[derive(Debug, Args)]
+pub struct MountServe {
+    /// The socket to listen on, unless systemd passes one.
+    #[arg(long, value_name = "SOCKET", default_value = "/run/aistack/mount.sock")]
+    pub socket: PathBuf,
+}
+
+/// Gives the tenants that a policy names a vetted subset of the Docker Engine API. Run it as a user
+/// of its own in group docker, without any capability.
+#[derive(Debug, Parser)]
+#[command(name = "aistack-engine", version, arg_required_else_help = true)]
+pub struct Engine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: EngineCommand,
+}
+
+/// What `aistack-engine` can do.
+#[derive(Debug, Subcommand)]
+pub enum EngineCommand {
+    /// Run the daemon.
+    Serve(EngineServe),
+}
+
+/// What the daemon is started with.
+#[derive(Debug, Args)]
+pub struct EngineServe {
+    /// The policy file; it and every directory above it must be root's alone.
+    #[arg(long, value_name = "FILE", default_value = "/etc/aistack/policy.toml")]
+    pub policy: PathBuf,
+    /// The socket to listen on, unless systemd passes one.
+    #[arg(long, value_name = "SOCKET", default_value = aistack_proto::ENGINE_SOCKET)]
+    pub socket: PathBuf,
+    /// Docker's own socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
+    pub docker_socket: PathBuf,
+    /// Where the audit log is written; a directory of this daemon's own user.
+    #[arg(long, value_name = "DIR", default_value = "/var/log/aistack-engine")]
+    pub audit_dir: PathBuf,
+}
