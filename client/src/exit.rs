@@ -13,7 +13,7 @@ pub enum Exit {
     NotHealthy,
     /// No such service, or no stack here.
     NotFound,
-    /// The configuration was refused; nothing was changed.
+    /// The configuration was refused, or `doctor` found a problem; nothing was changed.
     Refused,
     /// Changes are pending, where the caller asked for this code.
     Pending,
@@ -78,7 +78,9 @@ impl Exit {
             Self::Usage => "wrong usage, or something is missing and there is no terminal to ask",
             Self::NotHealthy => "the stack or a service is not healthy",
             Self::NotFound => "no such service, or no stack here",
-            Self::Refused => "the configuration was refused; nothing was changed",
+            Self::Refused => {
+                "the configuration was refused, or `doctor` found a problem; nothing was changed"
+            }
             Self::Pending => "changes are pending (`plan --exit-code`)",
             Self::Policy => "refused by the host's policy",
             Self::Locked => "another run holds the lock",

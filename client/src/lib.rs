@@ -1,7 +1,9 @@
 //! The aistack command as a library: pure parts first, the verbs on top.
 
+pub mod apparmor;
 pub mod catalog;
 pub mod desired;
+pub mod doctor;
 pub mod engine;
 pub mod env_file;
 pub mod exit;

@@ -10,7 +10,6 @@ use aistack::run::Context;
 use aistack::ui::Printer;
 use aistack::verbs::args::{Cli, Command, Globals};
 use aistack::verbs::{run, still_running};
-use clap::Parser;
 use clap::error::ContextKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,7 +21,8 @@ const SAME_KEY: Duration = Duration::from_millis(100);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| wrong_usage(&error));
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli = Cli::read(&arguments).unwrap_or_else(|error| wrong_usage(&error));
     let globals = &cli.globals;
     let printer = Printer::new(globals);
     // Questions and the live table ask this crate, which knows the environment and not the flags.

@@ -77,6 +77,7 @@ fn every_verb_answers_with_one_document() {
         &["completion", "bash"],
         &["man"],
         &["version"],
+        &["doctor"],
         &["help"],
         &["help", "exit-codes"],
         &["help", "deploy"],
@@ -90,7 +91,8 @@ fn every_verb_answers_with_one_document() {
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(document["schema"], 1, "{arguments:?}");
         let code = output.status.code();
-        if code != Some(0) {
+        // What a doctor finds is its answer, not its failure.
+        if code != Some(0) && arguments != ["doctor"] {
             assert_eq!(document["error"]["exit"].as_i64(), code.map(i64::from));
             assert_ne!(document["error"]["what"], "", "{arguments:?}");
         }
@@ -171,6 +173,74 @@ fn completions_and_manual_pages_have_every_verb() {
 }
 
 #[test]
+fn completions_offer_the_services_of_the_catalog() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(&run(&["completion", shell]).stdout);
+        for name in ["postgres", "n8n", "exit-codes"] {
+            assert!(script.contains(name), "{shell} does not offer {name}");
+        }
+    }
+    // Only the shell is told: a wrong name is still answered by the command itself.
+    assert_eq!(run(&["restart", "nosuch"]).status.code(), Some(9));
+}
+
+#[test]
+fn the_manual_page_tells_the_exit_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    run(&["man", "--to", dir.path().to_str().unwrap()]);
+    let written = std::fs::read_to_string(dir.path().join("aistack.1")).unwrap();
+    assert_eq!(written, text(&run(&["man"]).stdout));
+    assert!(written.contains("EXIT STATUS"), "{written}");
+    assert!(written.contains("another run holds the lock"), "{written}");
+}
+
+/// Findings of `doctor --json`, as `check level`.
+fn doctor(command: &mut Command) -> (Option<i32>, Vec<String>) {
+    let output = command.output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = document["checks"].as_array().unwrap().iter();
+    let found = checks.map(|check| {
+        let word = |key: &str| check[key].as_str().unwrap().to_owned();
+        assert!(!word("found").is_empty());
+        format!("{} {}", word("check"), word("level"))
+    });
+    (output.status.code(), found.collect())
+}
+
+#[test]
+fn the_doctor_works_when_everything_is_broken() {
+    let (code, found) = doctor(&mut aistack(&["doctor", "--json"]));
+    assert_eq!(code, Some(5));
+    assert!(found.contains(&"helper problem".to_owned()), "{found:?}");
+    assert!(found.contains(&"gateway problem".to_owned()), "{found:?}");
+    assert!(found.contains(&"files unchecked".to_owned()), "{found:?}");
+    let said = text(&run(&["doctor"]).stdout);
+    assert!(
+        said.contains("ask the administrator to start aistack-helper"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_doctor_looks_at_the_files_also_without_a_helper() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("config");
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(config.join(".env"), "not a line\n").unwrap();
+    let base = dir.path().to_str().unwrap();
+    let (code, found) = doctor(&mut aistack(&["doctor", "--json", "-C", base]));
+    assert_eq!(code, Some(5));
+    assert!(found.contains(&".env problem".to_owned()), "{found:?}");
+    assert!(found.contains(&"volume problem".to_owned()), "{found:?}");
+    assert!(
+        found.contains(&"directories unchecked".to_owned()),
+        "{found:?}"
+    );
+    let named = doctor(aistack(&["doctor", "--json"]).env("BASE_DIR", base));
+    assert_eq!(named, (code, found));
+}
+
+#[test]
 fn wrong_usage_is_two() {
     for arguments in [
         &["logs", "--grep", "("][..],
@@ -224,6 +294,20 @@ fn colour_is_off_in_a_pipe_and_on_when_asked_for() {
     let mut forced = aistack(&["help", "exit-codes"]);
     let forced = forced.env("CLICOLOR_FORCE", "1").env("TERM", "dumb");
     assert!(text(&forced.output().unwrap().stdout).contains(escape));
+    // What clap prints itself listens too.
+    for (arguments, coloured) in [
+        (&["deploy", "-h", "--color", "always"][..], true),
+        (&["deploy", "-h", "--color", "never"], false),
+        (&["--no-color", "deploy", "-h"], false),
+    ] {
+        let mut help = aistack(arguments);
+        let help = help.env("CLICOLOR_FORCE", "1").output().unwrap();
+        assert_eq!(
+            text(&help.stdout).contains(escape),
+            coloured,
+            "{arguments:?}"
+        );
+    }
     let mut quiet = aistack(&["help", "exit-codes"]);
     let quiet = quiet.env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1");
     assert!(!text(&quiet.output().unwrap().stdout).contains(escape));
@@ -244,6 +328,7 @@ fn help_texts() {
         "exit-codes",
         "init",
         "whoami",
+        "doctor",
         "plan",
         "deploy",
         "status",

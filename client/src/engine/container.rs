@@ -148,6 +148,8 @@ pub struct Inspection {
     pub health: Health,
     /// Output of the last probe.
     pub probe: Option<String>,
+    /// The AppArmor label that Docker gives its processes; empty for Docker's own choice.
+    pub apparmor: String,
     /// What it was made of, to make it again.
     pub config: ContainerConfig,
     /// What it was made of, to make it again.
@@ -190,6 +192,7 @@ impl Inspection {
                 .and_then(|mut log| log.pop())
                 .and_then(|probe| probe.output)
                 .filter(|output| !output.trim().is_empty()),
+            apparmor: response.app_armor_profile.unwrap_or_default(),
             config: response.config.unwrap_or_default(),
             host_config: response.host_config.unwrap_or_default(),
         }

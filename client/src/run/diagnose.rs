@@ -174,6 +174,7 @@ mod tests {
             error: String::new(),
             health: Health::None,
             probe: None,
+            apparmor: String::new(),
             config: bollard::models::ContainerConfig::default(),
             host_config: bollard::models::HostConfig::default(),
         }

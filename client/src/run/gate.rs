@@ -156,6 +156,7 @@ mod tests {
             error: String::new(),
             health,
             probe: None,
+            apparmor: String::new(),
             config: bollard::models::ContainerConfig::default(),
             host_config: bollard::models::HostConfig::default(),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 
 use crate::engine::{Engine, EngineError};
 use crate::exit::Exit;
@@ -16,22 +16,50 @@ const AT_ONCE: usize = 3;
 /// Shortest time between two steps of one pull's progress.
 const STEP: Duration = Duration::from_millis(200);
 
+/// What every failure here says besides.
+const UNCHANGED: &str = "; no service was changed";
+
 /// Makes sure that every image is here.
 ///
 /// # Errors
-/// The first image that cannot be had, by its reference; [`Exit::Policy`] when the gateway does
-/// not allow it.
+/// Every image that cannot be had, by its reference; [`Exit::Policy`] when the gateway does not
+/// allow one.
 pub async fn ensure(
     engine: &Engine,
     images: BTreeSet<String>,
     pull: Pull,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    stream::iter(images)
+    let ended: Vec<Result<(), Failure>> = stream::iter(images)
         .map(|image| ensure_one(engine, image, pull, progress))
-        .buffer_unordered(AT_ONCE)
-        .try_collect()
-        .await
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    all_of(ended.into_iter().filter_map(Result::err).collect())
+}
+
+/// One failure for all: a user who mends one reference wants to know of the next one now.
+fn all_of(mut failures: Vec<Failure>) -> Result<(), Failure> {
+    if failures.len() < 2 {
+        return failures.pop().map_or(Ok(()), Err);
+    }
+    let decisive = |exit: Exit| failures.iter().position(|failure| failure.exit == exit);
+    let first = decisive(Exit::Policy).unwrap_or_default();
+    let mut whole = Failure::new(
+        failures
+            .get(first)
+            .map_or(Exit::Failed, |failure| failure.exit),
+        format!("{} images cannot be had{UNCHANGED}", failures.len()),
+    );
+    whole.next = failures.get(first).and_then(|failure| failure.next.clone());
+    for failure in failures {
+        let rule = failure.causes.iter().find_map(|cause| cause.rule.clone());
+        let last = failure.causes.last().map(|cause| cause.text.as_str());
+        let why = last.map(|why| format!(": {why}")).unwrap_or_default();
+        let what = failure.what.trim_end_matches(UNCHANGED);
+        whole = whole.by_rule(format!("{what}{why}"), rule);
+    }
+    Err(whole)
 }
 
 async fn ensure_one(
@@ -79,11 +107,48 @@ fn not_to_be_had(image: &str, error: EngineError) -> Failure {
     if exit == Exit::Unreachable {
         return failure;
     }
-    failure.what = format!("image {image} cannot be had; no service was changed");
+    failure.what = format!("image {image} cannot be had{UNCHANGED}");
     failure.because(cause).next(if exit == Exit::Policy {
         "compare with the images in `aistack whoami`, or show the rule to the administrator"
     } else {
         "check the reference in the .env and this host's way to the registry, or ask the \
          administrator to load the image; then run the command again"
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(image: &str) -> EngineError {
+        EngineError::Refused {
+            message: format!("{image} is not allowed"),
+            rule: Some("tenants.images (policy.toml:12)".to_owned()),
+        }
+    }
+
+    fn missing() -> EngineError {
+        EngineError::Failed {
+            message: "manifest unknown".to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_image_that_cannot_be_had_is_named_and_a_rule_decides_the_code() {
+        assert!(all_of(Vec::new()).is_ok());
+        let one = all_of(vec![not_to_be_had("a:1", missing())]).unwrap_err();
+        assert_eq!(one.what, "image a:1 cannot be had; no service was changed");
+        let failures = vec![
+            not_to_be_had("a:1", missing()),
+            not_to_be_had("b:2", refused("b:2")),
+        ];
+        let both = all_of(failures).unwrap_err();
+        assert_eq!(both.exit, Exit::Policy);
+        assert_eq!(both.what, "2 images cannot be had; no service was changed");
+        assert!(both.causes[0].text.contains("a:1"), "{:?}", both.causes);
+        assert!(both.causes[0].text.contains("manifest unknown"));
+        assert!(both.causes[1].text.contains("b:2"));
+        assert!(both.causes[1].rule.is_some());
+        assert!(both.next.unwrap().contains("whoami"));
+    }
 }

@@ -8,6 +8,7 @@ pub mod diagnose;
 pub mod gate;
 pub mod graph;
 pub mod images;
+pub mod listeners;
 pub mod lock;
 pub mod prompt;
 pub mod restore;

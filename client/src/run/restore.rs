@@ -95,6 +95,7 @@ mod tests {
             error: String::new(),
             health: Health::Healthy,
             probe: None,
+            apparmor: String::new(),
             config: ContainerConfig {
                 image: Some("sha256:00ff".to_owned()),
                 labels: Some(labels),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aistack_proto::v1::{Grant, WhoAmIResponse};
 
+use crate::apparmor::Standing;
 use crate::catalog::Catalog;
 use crate::desired::{self, Stack};
 use crate::engine::Engine;
@@ -43,8 +44,7 @@ impl Context {
     /// # Errors
     /// When there is no socket.
     pub fn engine(&self) -> Result<Engine, Failure> {
-        let socket = self.socket("AISTACK_ENGINE_SOCKET", aistack_proto::ENGINE_SOCKET);
-        Ok(Engine::at(&socket)?)
+        Ok(Engine::at(&self.engine_socket())?)
     }
 
     /// The helper.
@@ -52,8 +52,19 @@ impl Context {
     /// # Errors
     /// When it does not answer or is not root's.
     pub async fn helper(&self) -> Result<Helper, Failure> {
-        let socket = self.socket("AISTACK_HELPER_SOCKET", aistack_proto::HELPER_SOCKET);
-        Ok(Helper::connect(&socket).await?)
+        Ok(Helper::connect(&self.helper_socket()).await?)
+    }
+
+    /// Where the gateway listens.
+    #[must_use]
+    pub fn engine_socket(&self) -> PathBuf {
+        self.socket("AISTACK_ENGINE_SOCKET", aistack_proto::ENGINE_SOCKET)
+    }
+
+    /// Where the helper listens.
+    #[must_use]
+    pub fn helper_socket(&self) -> PathBuf {
+        self.socket("AISTACK_HELPER_SOCKET", aistack_proto::HELPER_SOCKET)
     }
 
     /// True when a question may be asked: people at both ends and no flag against it.
@@ -184,16 +195,9 @@ impl Session {
         self.stack(context, &file)
     }
 
-    /// A sentence when containers run without AppArmor.
+    /// How containers are confined on this host.
     #[must_use]
-    pub fn apparmor_warning(&self) -> Option<String> {
-        let state = self.who.apparmor.clone().unwrap_or_default();
-        let confined = state.kernel_enabled && state.profiles_loaded;
-        (!confined).then(|| {
-            format!(
-                "containers run WITHOUT your AppArmor profile: {}",
-                state.summary
-            )
-        })
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.who)
     }
 }

@@ -60,6 +60,7 @@ pub async fn for_deploy(
     progress: &Progress,
 ) -> Result<Ready, Failure> {
     draft(context, session)?;
+    session.standing().check()?;
     ground(session, progress).await?;
     if session.manifest()?.is_none() {
         progress.note("there is no .env yet: doing what `aistack init` does first");

@@ -52,6 +52,14 @@ pub fn manifest_warning(base_dir: &Path) -> Option<String> {
     (mode != 0).then(|| format!("others may read {}: run `chmod 600` on it", path.display()))
 }
 
+/// Whether a file was written later than now; a minute of difference is nothing.
+#[must_use]
+pub fn is_from_the_future(path: &Path) -> bool {
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_mins(1);
+    let written = std::fs::metadata(path).and_then(|found| found.modified());
+    written.is_ok_and(|written| written > soon)
+}
+
 /// Writes the manifest, 0600.
 ///
 /// # Errors

@@ -1,9 +1,10 @@
 //! What the command line may say, and nothing of what is done about it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::ui::{Mode, Span, When};
 
@@ -95,6 +96,42 @@ pub struct Globals {
     pub dry_run: bool,
 }
 
+impl Cli {
+    /// Reads a command line. What clap prints itself (help, version, wrong usage) heeds `--color`
+    /// and `--no-color` too, wherever they stand.
+    ///
+    /// # Errors
+    /// What clap is to print, and the code to end with.
+    pub fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let command = Self::command().color(colour_of(arguments));
+        let matches = command.try_get_matches_from(arguments)?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+/// The colour that a command line asks for, before it is known to be right.
+fn colour_of(arguments: &[OsString]) -> ColorChoice {
+    let words: Vec<&str> = arguments
+        .iter()
+        .filter_map(|argument| argument.to_str())
+        .take_while(|&argument| argument != "--")
+        .collect();
+    let mut choice = ColorChoice::Auto;
+    for (at, &word) in words.iter().enumerate() {
+        let value = match word {
+            "--no-color" => return ColorChoice::Never,
+            "--color" => words.get(at + 1).copied(),
+            _ => word.strip_prefix("--color="),
+        };
+        match value {
+            Some("never") => choice = ColorChoice::Never,
+            Some("always") => choice = ColorChoice::Always,
+            _ => {}
+        }
+    }
+    choice
+}
+
 impl Globals {
     /// Whether questions are off, by flag or environment.
     #[must_use]
@@ -150,6 +187,8 @@ pub enum Command {
     Init(InitArgs),
     /// What the host's policy gives you
     Whoami,
+    /// What is wrong, what it means and what to do about it; changes nothing
+    Doctor,
     /// What deploy would do
     Plan(PlanArgs),
     /// Make the stack, or change what differs; a second run changes nothing
@@ -356,8 +395,6 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -375,6 +412,26 @@ mod tests {
             panic!("no deploy");
         };
         assert_eq!(args.services, ["n8n"]);
+    }
+
+    #[test]
+    fn colour_is_found_wherever_it_stands_and_not_behind_two_dashes() {
+        let choice = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            colour_of(&words)
+        };
+        assert_eq!(
+            choice("aistack deploy --color never -h"),
+            ColorChoice::Never
+        );
+        assert_eq!(choice("aistack --color=always -h"), ColorChoice::Always);
+        assert_eq!(choice("aistack -h --no-color"), ColorChoice::Never);
+        assert_eq!(
+            choice("aistack --color=always --no-color"),
+            ColorChoice::Never
+        );
+        assert_eq!(choice("aistack -h"), ColorChoice::Auto);
+        assert_eq!(choice("aistack logs -- --no-color"), ColorChoice::Auto);
     }
 
     #[test]

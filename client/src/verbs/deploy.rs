@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         return nothing_to_do(context, &plan);
     }
     agree(context, &plan, &ready.stack).await?;
-    if let Some(warning) = session.apparmor_warning() {
+    if let Some(warning) = session.standing().warning() {
         context.printer.warn(&warning);
     }
     progress.note(&plan::sum(&plan));

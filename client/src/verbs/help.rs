@@ -9,7 +9,7 @@ use crate::run::Context;
 use crate::ui::Table;
 use crate::verbs::args::{Cli, HelpArgs};
 
-const EXIT_CODES: &str = "exit-codes";
+pub(super) const EXIT_CODES: &str = "exit-codes";
 
 pub(super) fn run(context: &Context, args: &HelpArgs) -> Result<Exit, Failure> {
     let mut command = Cli::command();

@@ -5,6 +5,7 @@ pub mod args;
 mod completion;
 mod deploy;
 mod destroy;
+mod doctor;
 mod help;
 mod init;
 mod logs;
@@ -24,6 +25,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::Context;
 use args::{Command, Globals};
+pub(crate) use version::CLIENT as CLIENT_VERSION;
 
 /// Runs one verb, or tells where things stand when there is none.
 ///
@@ -34,6 +36,7 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, F
         None => overview::run(context).await,
         Some(Command::Init(args)) => init::run(context, args).await,
         Some(Command::Whoami) => whoami::run(context).await,
+        Some(Command::Doctor) => doctor::run(context).await,
         Some(Command::Plan(args)) => plan::run(context, args).await,
         Some(Command::Deploy(args)) => deploy::run(context, args).await,
         Some(Command::Status(args)) => status::run(context, args).await,

@@ -56,6 +56,7 @@ fn verbs() -> Table {
         ("logs", "what the services write"),
         ("restart", "stop and start services"),
         ("validate", "ask each service what its users would ask"),
+        ("doctor", "what is wrong, and what to do about it"),
         ("destroy", "remove the containers; your data stays"),
     ] {
         table.text([&format!("  aistack {verb}"), what]);

@@ -209,7 +209,7 @@ fn show(
     wide: bool,
 ) -> Result<(), Failure> {
     let printer = context.printer;
-    let apparmor = session.apparmor_warning();
+    let apparmor = session.standing().warning();
     printer.document(json!({
         "tenant": session.grant.name,
         "services": rows.iter().map(Row::json).collect::<Vec<_>>(),

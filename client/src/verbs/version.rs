@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::run::Context;
 
 /// This client's version.
-pub(super) const CLIENT: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const CLIENT: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let helper = helper_version(context).await;

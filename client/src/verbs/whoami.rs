@@ -16,7 +16,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     for warning in &session.who.warnings {
         context.printer.warn(warning);
     }
-    if let Some(warning) = session.apparmor_warning() {
+    if let Some(warning) = session.standing().warning() {
         context.printer.warn(&warning);
     }
     Ok(Exit::Done)
@@ -67,8 +67,7 @@ fn table(session: &Session, rules: bool) -> Table {
         join(grant.service_uids.iter()),
         "service_uids",
     );
-    let apparmor = session.who.apparmor.clone().unwrap_or_default();
-    row("AppArmor", apparmor.summary, "apparmor");
+    row("AppArmor", session.standing().sentence(), "apparmor");
     let capabilities = join(grant.capabilities.iter());
     let capabilities = if capabilities.is_empty() {
         "none".to_owned()
@@ -147,6 +146,7 @@ fn document(session: &Session) -> Value {
         },
         "network": {"exists": state.exists, "id": state.id},
         "apparmor": {
+            "mode": session.standing().mode(),
             "kernel_enabled": apparmor.kernel_enabled,
             "profiles_loaded": apparmor.profiles_loaded, "summary": apparmor.summary,
         },

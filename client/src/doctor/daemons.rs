@@ -1,0 +1,222 @@
+//! The two daemons and the clock: who answers, as what, in which version.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use aistack_proto::v1::WhoAmIResponse;
+use tokio::net::UnixStream;
+use tokio::process::Command;
+
+use super::{Finding, LIMIT};
+use crate::engine::{Container, Engine, EngineError};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::run::Context;
+use crate::verbs::CLIENT_VERSION;
+
+/// How long the host's clock service may take.
+const CLOCK_LIMIT: Duration = Duration::from_millis(700);
+
+/// What the helper said.
+pub(super) struct HelperAnswer {
+    socket: PathBuf,
+    /// `Err` when it was not reached.
+    reached: Result<Result<Box<WhoAmIResponse>, Failure>, Failure>,
+}
+
+impl HelperAnswer {
+    pub(super) fn who(&self) -> Option<&WhoAmIResponse> {
+        self.reached.as_ref().ok()?.as_deref().ok()
+    }
+}
+
+pub(super) async fn ask_helper(context: &Context) -> HelperAnswer {
+    let socket = context.helper_socket();
+    let too_late = || Failure::new(Exit::TimedOut, "the helper did not answer in time");
+    let reached = match tokio::time::timeout(LIMIT, context.helper()).await {
+        Err(_) => Err(too_late()),
+        Ok(Err(failure)) => Err(failure),
+        Ok(Ok(helper)) => Ok(match tokio::time::timeout(LIMIT, helper.who_am_i()).await {
+            Err(_) => Err(too_late()),
+            Ok(answer) => answer.map(Box::new).map_err(Failure::from),
+        }),
+    };
+    HelperAnswer { socket, reached }
+}
+
+/// The helper, what the policy gives, and whether the versions fit.
+pub(super) fn helper(answer: &HelperAnswer) -> Vec<Finding> {
+    let socket = answer.socket.display();
+    let who = match &answer.reached {
+        Err(failure) => return vec![from_failure("helper", failure)],
+        Ok(who) => who,
+    };
+    let served = Finding::ok("helper", format!("root answers on {socket}"));
+    match who {
+        Err(failure) => vec![served, from_failure("policy", failure)],
+        Ok(who) => {
+            let mut findings = vec![served, granted(who), versions(&who.helper_version)];
+            findings.extend(
+                who.warnings
+                    .iter()
+                    .map(|warning| Finding::warning("policy", warning)),
+            );
+            findings
+        }
+    }
+}
+
+fn granted(who: &WhoAmIResponse) -> Finding {
+    match &who.grant {
+        Some(grant) => Finding::ok(
+            "policy",
+            format!("you are tenant {} (UID {})", grant.name, grant.uid),
+        ),
+        None => Finding::problem("policy", "the helper answered without a grant")
+            .means("client and helper do not fit together")
+            .next("tell the administrator"),
+    }
+}
+
+fn versions(helper: &str) -> Finding {
+    if helper == CLIENT_VERSION {
+        return Finding::ok("versions", format!("client and helper are both {helper}"));
+    }
+    let found = format!("the client is {CLIENT_VERSION}, the helper {helper}");
+    Finding::warning("versions", found)
+        .means("what is new in one of them may not work")
+        .next("ask the administrator to upgrade both packages")
+}
+
+/// What the gateway said.
+pub(super) struct GatewayAnswer {
+    socket: PathBuf,
+    /// Who holds the other end, as the kernel says.
+    peer: std::io::Result<u32>,
+    /// `None` when there is no socket.
+    pub(super) engine: Option<Engine>,
+    pub(super) containers: Result<Vec<Container>, Failure>,
+}
+
+pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
+    let socket = context.engine_socket();
+    let peer = match tokio::time::timeout(LIMIT, UnixStream::connect(&socket)).await {
+        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        Ok(stream) => stream
+            .and_then(|stream| stream.peer_cred())
+            .map(|peer| peer.uid()),
+    };
+    let engine = Engine::at(&socket).ok();
+    let containers = match &engine {
+        Some(engine) if peer.is_ok() => tokio::time::timeout(LIMIT, engine.list())
+            .await
+            .unwrap_or(Err(EngineError::TimedOut)),
+        _ => Err(EngineError::Unreachable {
+            socket: socket.clone(),
+        }),
+    };
+    GatewayAnswer {
+        socket,
+        peer,
+        engine,
+        containers: containers.map_err(Failure::from),
+    }
+}
+
+pub(super) fn gateway(answer: &GatewayAnswer) -> Vec<Finding> {
+    let socket = answer.socket.display();
+    match (&answer.peer, &answer.containers) {
+        (Err(error), _) => vec![
+            Finding::problem("gateway", format!("nobody answers on {socket}: {error}"))
+                .means("containers can be neither seen nor changed; those that run go on")
+                .next("ask the administrator to start aistack-engine"),
+        ],
+        (Ok(_), Err(failure)) => vec![from_failure("gateway", failure)],
+        (Ok(uid), Ok(_)) => vec![Finding::ok(
+            "gateway",
+            format!("UID {uid} answers on {socket}"),
+        )],
+    }
+}
+
+/// A failure of the command's edge as a problem.
+pub(super) fn from_failure(check: &'static str, failure: &Failure) -> Finding {
+    let mut finding = Finding::problem(check, &failure.what);
+    for cause in &failure.causes {
+        let rule = cause.rule.as_ref().map(|rule| format!(" [{rule}]"));
+        finding = finding.means(format!("{}{}", cause.text, rule.unwrap_or_default()));
+    }
+    finding.next.clone_from(&failure.next);
+    finding
+}
+
+/// Whether the host's clock is kept right. systemd asks the kernel (adjtimex(2)), whoever sets it.
+pub(super) async fn clock() -> Finding {
+    let mut ask = Command::new("timedatectl");
+    ask.args(["show", "--property=NTPSynchronized", "--value"])
+        .kill_on_drop(true);
+    let answer = tokio::time::timeout(CLOCK_LIMIT, ask.output()).await;
+    let answer = answer.ok().and_then(Result::ok);
+    let word = answer.filter(|output| output.status.success());
+    synchronised(word.map(|output| output.stdout).as_deref())
+}
+
+fn synchronised(answer: Option<&[u8]>) -> Finding {
+    match answer.map(<[u8]>::trim_ascii) {
+        Some(b"yes") => Finding::ok("clock", "the clock is synchronised"),
+        Some(b"no") => Finding::warning("clock", "the clock is not synchronised")
+            .means("certificates and sign-ins by token fail when it is wrong by minutes")
+            .next("ask the administrator to turn on time synchronisation"),
+        _ => Finding::unchecked(
+            "clock",
+            "this host does not tell whether it is synchronised",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    #[test]
+    fn a_helper_that_is_not_there_is_one_problem() {
+        let answer = HelperAnswer {
+            socket: "/nonexistent".into(),
+            reached: Err(Failure::new(Exit::Unreachable, "gone").next("start it")),
+        };
+        let findings = helper(&answer);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].level, Level::Problem);
+        assert_eq!(findings[0].next.as_deref(), Some("start it"));
+        assert!(answer.who().is_none());
+    }
+
+    #[test]
+    fn a_refusal_names_the_rule_and_the_helper_itself_is_fine() {
+        let refused = Failure::new(Exit::Policy, "you are no tenant")
+            .by_rule("NO_TENANT", Some("tenants.uids (policy.toml:4)".to_owned()));
+        let answer = HelperAnswer {
+            socket: "/run/x.sock".into(),
+            reached: Ok(Err(refused)),
+        };
+        let findings = helper(&answer);
+        assert_eq!(findings[0].level, Level::Ok);
+        assert_eq!(findings[1].check, "policy");
+        assert!(findings[1].means[0].contains("policy.toml:4"));
+    }
+
+    #[test]
+    fn versions_that_differ_are_worth_a_warning() {
+        assert_eq!(versions(CLIENT_VERSION).level, Level::Ok);
+        assert_eq!(versions("9.9.9").level, Level::Warning);
+    }
+
+    #[test]
+    fn the_clock_is_judged_by_what_the_host_says_and_not_when_it_says_nothing() {
+        assert_eq!(synchronised(Some(b"yes\n")).level, Level::Ok);
+        assert_eq!(synchronised(Some(b"no\n")).level, Level::Warning);
+        assert_eq!(synchronised(Some(b"")).level, Level::Unchecked);
+        assert_eq!(synchronised(None).level, Level::Unchecked);
+    }
+}

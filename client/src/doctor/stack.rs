@@ -1,0 +1,289 @@
+//! The stack of the manifest against this host: is it granted, are its ports and images there, do
+//! its containers run.
+
+use std::collections::BTreeSet;
+
+use aistack_proto::v1::{Grant, WhoAmIResponse};
+use futures_util::{StreamExt, stream};
+
+use super::confinement;
+use super::daemons::from_failure;
+use super::{Finding, LIMIT};
+use crate::catalog::Catalog;
+use crate::desired::{self, DesiredService, Stack};
+use crate::engine::{Container, Engine, EngineError, Inspection};
+use crate::env_file::{EnvFile, Settings};
+use crate::failure::Failure;
+use crate::plan::State;
+use crate::run::{Context, listeners, store};
+
+/// Questions to the gateway at once.
+const AT_ONCE: usize = 4;
+
+/// The stack that the manifest describes, and whether there is one.
+pub(super) fn desired(
+    context: &Context,
+    catalog: &Catalog,
+    grant: &Grant,
+    file: &EnvFile,
+) -> (Option<Stack>, Vec<Finding>) {
+    let known = |key: &str| catalog.is_key(key);
+    let settings = Settings::resolve(file, &context.environment, known)
+        .map_err(|errors| Failure::manifest(&errors));
+    let stack = settings
+        .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(Failure::settings));
+    match stack {
+        Ok(stack) => {
+            let found = format!("valid, {} services", stack.services.len());
+            (Some(stack), vec![Finding::ok(".env", found)])
+        }
+        Err(failure) => (None, vec![from_failure(".env", &failure)]),
+    }
+}
+
+/// The tenant's network; without containers it need not be there yet.
+pub(super) fn network(who: &WhoAmIResponse, containers: Option<&[Container]>) -> Finding {
+    let granted = who.grant.as_ref().and_then(|grant| grant.network.clone());
+    let name = granted.unwrap_or_default().name;
+    let exists = who.network.as_ref().is_some_and(|network| network.exists);
+    if exists {
+        return Finding::ok("network", format!("{name} is there"));
+    }
+    if containers.is_some_and(|containers| !containers.is_empty()) {
+        return Finding::problem("network", format!("{name} is not there"))
+            .means("your containers do not reach each other")
+            .next("aistack deploy --recreate");
+    }
+    Finding::ok(
+        "network",
+        format!("{name} is not made yet; deploy makes it"),
+    )
+}
+
+/// Ports that the stack is to publish, each either its own service's already or free.
+pub(super) fn ports(stack: &Stack, containers: Option<&[Container]>) -> Vec<Finding> {
+    let Some(containers) = containers else {
+        return vec![Finding::unchecked(
+            "ports",
+            "whose they are, the gateway tells; it does not answer",
+        )];
+    };
+    let mut findings = Vec::new();
+    let mut count = 0;
+    for service in &stack.services {
+        for port in published(service) {
+            count += 1;
+            let holds = |container: &&Container| container.ports.contains(&port);
+            match containers.iter().find(holds) {
+                Some(container) if container.service == service.name => {}
+                Some(container) => findings.push(taken(
+                    service,
+                    port,
+                    &format!("your container {}", container.name),
+                )),
+                None if store::port_is_free(port) => {}
+                None => findings.push(taken(service, port, &listeners::holder(port))),
+            }
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("ports", format!("{count} ports, none taken")));
+    }
+    findings
+}
+
+fn taken(service: &DesiredService, port: u16, by: &str) -> Finding {
+    let name = &service.name;
+    Finding::problem("ports", format!("{port} ({name}) is taken by {by}"))
+        .means(format!("{name} cannot start"))
+        .next("choose another in the .env, then aistack deploy")
+}
+
+/// Ports of the host that a service publishes.
+fn published(service: &DesiredService) -> BTreeSet<u16> {
+    let host = service.body.host_config.as_ref();
+    let bindings = host.and_then(|host| host.port_bindings.as_ref());
+    bindings
+        .into_iter()
+        .flat_map(std::collections::HashMap::values)
+        .flatten()
+        .flatten()
+        .filter_map(|binding| binding.host_port.as_ref()?.parse().ok())
+        .collect()
+}
+
+/// Images of the stack, each on this host or to be pulled.
+pub(super) async fn images(engine: &Engine, stack: Option<&Stack>) -> Vec<Finding> {
+    let Some(stack) = stack else {
+        return Vec::new();
+    };
+    let images: BTreeSet<&str> = stack
+        .services
+        .iter()
+        .map(|service| service.image.as_str())
+        .collect();
+    let count = images.len();
+    let mut findings: Vec<Finding> = stream::iter(images)
+        .map(|image| async move {
+            let asked = tokio::time::timeout(LIMIT, engine.has_image(image)).await;
+            image_finding(image, asked.unwrap_or(Err(EngineError::TimedOut)))
+        })
+        .buffered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    if findings.is_empty() {
+        findings.push(Finding::ok("images", format!("{count} images are here")));
+    }
+    findings
+}
+
+fn image_finding(image: &str, here: Result<bool, EngineError>) -> Option<Finding> {
+    match here {
+        Ok(true) => None,
+        Ok(false) => Some(
+            Finding::warning("images", format!("{image} is not on this host"))
+                .means("deploy pulls it, which takes a while"),
+        ),
+        Err(error) => {
+            let mut finding = from_failure("images", &Failure::from(error));
+            finding.found = format!("{image}: {}", finding.found);
+            Some(finding)
+        }
+    }
+}
+
+/// Containers: one for each service, healthy, under the right AppArmor label.
+pub(super) async fn containers(
+    engine: &Engine,
+    stack: Option<&Stack>,
+    containers: &[Container],
+    who: Option<&WhoAmIResponse>,
+) -> Vec<Finding> {
+    let mut findings = states(stack, containers);
+    let inspected: Vec<(&Container, Result<Inspection, EngineError>)> = stream::iter(containers)
+        .map(|container| async move {
+            let asked = tokio::time::timeout(LIMIT, engine.inspect(&container.id)).await;
+            (container, asked.unwrap_or(Err(EngineError::TimedOut)))
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut labels = Vec::new();
+    for (container, inspected) in inspected {
+        match inspected {
+            Ok(inspection) => {
+                labels.push((container, inspection));
+            }
+            // Removed since it was listed.
+            Err(EngineError::NotFound { .. }) => {}
+            Err(error) => findings.push(from_failure("containers", &Failure::from(error))),
+        }
+    }
+    if let Some(who) = who {
+        findings.extend(confinement::labels(who, &labels));
+    }
+    findings
+}
+
+/// What the list says of the containers.
+fn states(stack: Option<&Stack>, containers: &[Container]) -> Vec<Finding> {
+    let missing = stack.into_iter().flat_map(|stack| &stack.services);
+    let missing: Vec<&str> = missing
+        .filter(|service| !containers.iter().any(|own| own.service == service.name))
+        .map(|service| service.name.as_str())
+        .collect();
+    if containers.is_empty() {
+        return vec![Finding::warning("containers", "there are none").next("aistack deploy")];
+    }
+    let mut findings: Vec<Finding> = containers.iter().filter_map(state).collect();
+    if !missing.is_empty() {
+        let found = format!("without a container: {}", missing.join(", "));
+        findings.push(Finding::warning("containers", found).next("aistack deploy"));
+    }
+    if findings.is_empty() {
+        let found = format!("{} services, all healthy", containers.len());
+        findings.push(Finding::ok("containers", found));
+    }
+    findings
+}
+
+fn state(container: &Container) -> Option<Finding> {
+    let service = &container.service;
+    let status = &container.status;
+    match container.plan_state {
+        State::Healthy => None,
+        State::Starting => Some(
+            Finding::warning("containers", format!("{service} is starting: {status}"))
+                .next("aistack status"),
+        ),
+        State::Unhealthy => Some(
+            Finding::problem("containers", format!("{service} is unhealthy: {status}"))
+                .means("its probe fails")
+                .next(format!("aistack logs -n 50 {service}")),
+        ),
+        State::Created | State::Stopped => Some(
+            Finding::problem("containers", format!("{service} does not run: {status}")).next(
+                format!("aistack logs -n 50 {service}; aistack deploy {service}"),
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    fn container(service: &str, state: State) -> Container {
+        Container {
+            id: service.to_owned(),
+            name: format!("tenant-1001-{service}"),
+            service: service.to_owned(),
+            image: String::new(),
+            state: String::new(),
+            plan_state: state,
+            status: "Exited (1) 2 minutes ago".to_owned(),
+            ports: Vec::new(),
+            fingerprint: None,
+        }
+    }
+
+    #[test]
+    fn containers_that_do_not_run_are_named_with_the_next_command() {
+        let all = [
+            container("redis", State::Healthy),
+            container("n8n", State::Stopped),
+            container("caddy", State::Unhealthy),
+        ];
+        let findings = states(None, &all);
+        let found: Vec<_> = findings.iter().map(|found| found.level).collect();
+        assert_eq!(found, [Level::Problem, Level::Problem]);
+        assert!(findings[0].found.contains("n8n does not run"));
+        assert!(findings[0].next.as_ref().unwrap().contains("deploy n8n"));
+        let fine = states(None, &all[..1]);
+        assert_eq!(fine[0].level, Level::Ok);
+        assert_eq!(states(None, &[])[0].level, Level::Warning);
+    }
+
+    #[test]
+    fn a_missing_network_matters_only_to_containers() {
+        let who = WhoAmIResponse::default();
+        assert_eq!(network(&who, Some(&[])).level, Level::Ok);
+        let own = [container("redis", State::Healthy)];
+        assert_eq!(network(&who, Some(&own)).level, Level::Problem);
+    }
+
+    #[test]
+    fn an_image_is_here_to_be_pulled_or_refused() {
+        assert_eq!(image_finding("x", Ok(true)), None);
+        assert_eq!(image_finding("x", Ok(false)).unwrap().level, Level::Warning);
+        let refused = EngineError::Refused {
+            message: "not yours".to_owned(),
+            rule: Some("tenants.images".to_owned()),
+        };
+        let finding = image_finding("x", Err(refused)).unwrap();
+        assert_eq!(finding.level, Level::Problem);
+        assert!(finding.means[0].contains("tenants.images"));
+    }
+}
