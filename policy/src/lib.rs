@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod apparmor;
+
 mod check;
 mod error;
 mod file;
