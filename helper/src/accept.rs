@@ -10,7 +10,7 @@ mod counter;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use futures_util::Stream;
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 use tonic::transport::server::Connected;
 
@@ -72,7 +73,7 @@ impl Bounds {
 pub struct Acceptor {
     listener: UnixListener,
     bounds: Bounds,
-    counter: Arc<Mutex<Counter>>,
+    open: Arc<Open>,
     is_tenant: Box<dyn Fn(u32) -> bool + Send + Sync>,
 }
 
@@ -86,7 +87,7 @@ impl Acceptor {
         Self {
             listener,
             bounds,
-            counter: Arc::new(Mutex::new(Counter::new(bounds))),
+            open: Arc::new(Open::new(bounds)),
             is_tenant: Box::new(is_tenant),
         }
     }
@@ -110,6 +111,12 @@ impl Acceptor {
         }
     }
 
+    /// Tells when there are no connections.
+    #[must_use]
+    pub fn quiet(&self) -> Quiet {
+        Quiet(self.open.number.subscribe())
+    }
+
     /// The connections as a stream, as tonic takes it.
     pub fn into_stream(self) -> impl Stream<Item = io::Result<Connection>> {
         futures_util::stream::unfold(self, async |acceptor| {
@@ -124,7 +131,7 @@ impl Acceptor {
             .ok()
             .filter(|caller| !NOBODY.contains(&caller.uid))?;
         let tenant = (self.is_tenant)(caller.uid);
-        let Some(permit) = Permit::take(&self.counter, caller.uid, tenant) else {
+        let Some(permit) = Permit::take(&self.open, caller.uid, tenant) else {
             tracing::debug!(uid = caller.uid, "closed a connection: too many");
             return None;
         };
@@ -147,22 +154,42 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
+/// The connections that are open.
+#[derive(Debug)]
+struct Open {
+    counter: Mutex<Counter>,
+    number: watch::Sender<usize>,
+}
+
+impl Open {
+    fn new(bounds: Bounds) -> Self {
+        Self {
+            counter: Mutex::new(Counter::new(bounds)),
+            number: watch::Sender::new(0),
+        }
+    }
+
+    fn counter(&self) -> MutexGuard<'_, Counter> {
+        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A place among the connections; given back when dropped.
 #[derive(Debug)]
 struct Permit {
-    counter: Arc<Mutex<Counter>>,
+    open: Arc<Open>,
     uid: u32,
     tenant: bool,
 }
 
 impl Permit {
-    fn take(counter: &Arc<Mutex<Counter>>, uid: u32, tenant: bool) -> Option<Self> {
-        let admitted = counter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .admit(uid, tenant);
-        admitted.then(|| Self {
-            counter: Arc::clone(counter),
+    fn take(open: &Arc<Open>, uid: u32, tenant: bool) -> Option<Self> {
+        if !open.counter().admit(uid, tenant) {
+            return None;
+        }
+        open.number.send_modify(|number| *number += 1);
+        Some(Self {
+            open: Arc::clone(open),
             uid,
             tenant,
         })
@@ -171,10 +198,27 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.counter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .release(self.uid, self.tenant);
+        self.open.counter().release(self.uid, self.tenant);
+        self.open.number.send_modify(|number| *number -= 1);
+    }
+}
+
+/// Tells when nobody is connected (see [`Acceptor::quiet`]).
+#[derive(Debug)]
+pub struct Quiet(watch::Receiver<usize>);
+
+impl Quiet {
+    /// Returns when nobody was connected for so long without a break.
+    pub async fn lasting(&mut self, time: Duration) {
+        loop {
+            // An error: the acceptor and all its connections are gone.
+            if self.0.wait_for(|open| *open == 0).await.is_err() {
+                return;
+            }
+            if tokio::time::timeout(time, self.0.changed()).await.is_err() {
+                return;
+            }
+        }
     }
 }
 

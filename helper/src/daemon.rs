@@ -14,6 +14,7 @@ use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 use crate::audit::{Audit, AuditError};
 use crate::own_dir::{OwnDirError, open_own_parent};
@@ -72,14 +73,25 @@ pub fn told(error: &dyn Error) -> String {
     text
 }
 
+/// A socket to listen on.
+#[derive(Debug)]
+pub struct Listening {
+    /// The socket; [`attach`] it.
+    pub listener: StdListener,
+    /// systemd passed it: it goes on listening when the daemon ends, and starts the daemon again for
+    /// the next caller.
+    pub activated: bool,
+}
+
 /// The listening socket: systemd's (`LISTEN_FDS`), or a new one at `socket` with permission bits
 /// `mode`. A socket that a killed daemon left behind is replaced, a live one is not. Call it before
 /// the first thread starts, since it sets the umask for a moment; then [`attach`] it.
 ///
 /// # Errors
 /// When there is no such socket to be had.
-pub fn listen(socket: &Path, mode: u32) -> Result<StdListener, ListenError> {
+pub fn listen(socket: &Path, mode: u32) -> Result<Listening, ListenError> {
     let mut passed = ListenFd::from_env();
+    let activated = passed.len() == 1;
     let listener = match passed.len() {
         0 => bind(socket, mode)?,
         1 => passed
@@ -92,7 +104,10 @@ pub fn listen(socket: &Path, mode: u32) -> Result<StdListener, ListenError> {
     listener
         .set_nonblocking(true)
         .map_err(|source| failed(socket, source))?;
-    Ok(listener)
+    Ok(Listening {
+        listener,
+        activated,
+    })
 }
 
 /// Gives the socket to the running tokio runtime.
@@ -171,6 +186,13 @@ impl Signals {
     }
 }
 
+/// Says in the log what the policy in force allows and perhaps should not.
+pub fn tell_warnings(policy: &PolicyStore) {
+    for warning in policy.current().policy.warnings() {
+        tracing::warn!(%warning, "the policy");
+    }
+}
+
 /// Reads the policy again and says so, in the log and in the audit. A bad file changes nothing.
 pub async fn reload_policy(policy: &PolicyStore, audit: &Audit) {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
@@ -181,6 +203,7 @@ pub async fn reload_policy(policy: &PolicyStore, audit: &Audit) {
         Ok(()) => {
             let after = policy.current().digest.clone();
             tracing::info!(%before, %after, "policy reloaded");
+            tell_warnings(policy);
             let detail = json!({"before": before, "after": after});
             audit.note("policy-reloaded", detail).await
         }
@@ -197,6 +220,20 @@ pub async fn reload_policy(policy: &PolicyStore, audit: &Audit) {
 /// Tells systemd that requests are answered now. Without systemd it does nothing.
 pub fn ready() {
     notify(&[NotifyState::Ready]);
+}
+
+/// Tells systemd, twice in the time of `WatchdogSec=`, that this runtime still turns. It never ends;
+/// run it on the thread that answers, so that a daemon that hangs is killed and started again.
+pub async fn keep_watchdog_quiet() {
+    let Some(time) = sd_notify::watchdog_enabled() else {
+        return std::future::pending().await;
+    };
+    let mut interval = tokio::time::interval(time / 2);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        notify(&[NotifyState::Watchdog]);
+    }
 }
 
 /// Lets `work` end within [`DRAIN`], then records the stop.

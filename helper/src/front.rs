@@ -42,6 +42,8 @@ pub struct Times {
     pub turn: Duration,
     /// A connection takes no new calls after this time.
     pub connection: Duration,
+    /// The daemon ends after so long without a connection or an operation; `None` for never.
+    pub idle: Option<Duration>,
 }
 
 impl Times {
@@ -51,6 +53,7 @@ impl Times {
         operation: Duration::from_mins(10),
         turn: Duration::from_secs(20),
         connection: Duration::from_mins(1),
+        idle: None,
     };
 }
 
@@ -86,6 +89,11 @@ impl Front {
                 running: Arc::new(Semaphore::new(MAX_RUNNING as usize)),
             }),
         }
+    }
+
+    /// True while no operation runs.
+    fn is_idle(&self) -> bool {
+        self.shared.running.available_permits() == MAX_RUNNING as usize
     }
 
     /// Waits until no operation runs; none can begin afterwards.

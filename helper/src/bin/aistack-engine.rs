@@ -47,14 +47,14 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     let policy = PolicyStore::load(&options.policy)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
     let audit = Audit::open(&options.audit_dir, "engine")?;
-    let listener = daemon::listen(&options.socket, SOCKET_MODE)?;
+    let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let docker = Docker::new(&options.docker_socket);
     let gateway = Arc::new(Gateway::new(docker, policy.clone(), audit.clone()));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let ended = runtime.block_on(async {
-        let listener = daemon::attach(listener)?;
+        let listener = daemon::attach(socket.listener)?;
         run(listener, gateway, &policy, &audit).await
     });
     // A look at a file system that does not answer is not waited for.
@@ -73,8 +73,12 @@ async fn run(
     let server = tokio::spawn(serve::serve(listener, Bounds::ENGINE, gateway, stopped));
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-engine answers");
+    daemon::tell_warnings(policy);
     let reload = async || daemon::reload_policy(policy, audit).await;
-    signals.until_stopped(reload).await;
+    tokio::select! {
+        () = signals.until_stopped(reload) => {}
+        () = daemon::keep_watchdog_quiet() => {}
+    }
     // Fails only when the server has ended already.
     let _ = stop.send(true);
     daemon::drain(async { drop(server.await) }, audit).await;

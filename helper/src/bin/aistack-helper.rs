@@ -29,6 +29,8 @@ const CAPABILITIES: [Capability; 3] = [
 const MAX_FILES: u64 = 10_240;
 /// Everybody may connect; the policy says who is answered.
 const SOCKET_MODE: u32 = 0o666;
+/// Started by systemd for a caller, it ends after so long without one: the next one starts it again.
+const IDLE: Duration = Duration::from_mins(1);
 /// Time for open connections to close when no operation runs any more.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -77,15 +79,19 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
     let policy = PolicyStore::load(&options.policy)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
     let audit = Audit::open(&options.audit_dir, "helper")?;
-    let listener = daemon::listen(&options.socket, SOCKET_MODE)?;
+    let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
+    let times = Times {
+        idle: socket.activated.then_some(IDLE),
+        ..Times::DEFAULT
+    };
     let docker = Docker::new(&options.docker_socket);
     let ops = Ops::new(docker, options.mount_socket.clone(), &options.state_dir)?;
-    let front = Front::new(policy.clone(), audit.clone(), ops, Times::DEFAULT);
+    let front = Front::new(policy.clone(), audit.clone(), ops, times);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let listener = daemon::attach(listener)?;
+        let listener = daemon::attach(socket.listener)?;
         run(listener, front, &policy, &audit).await
     })
 }
@@ -102,16 +108,23 @@ async fn run(
     let mut server = tokio::spawn(front::serve(listener, Bounds::GRPC, front.clone(), stopped));
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-helper answers");
+    daemon::tell_warnings(policy);
     let reload = async || daemon::reload_policy(policy, audit).await;
-    tokio::select! {
-        () = signals.until_stopped(reload) => {}
-        ended = &mut server => return Err(format!("the server ended by itself: {ended:?}").into()),
-    }
+    let still_serving = tokio::select! {
+        () = signals.until_stopped(reload) => true,
+        () = daemon::keep_watchdog_quiet() => true,
+        ended = &mut server => {
+            ended??;
+            false
+        }
+    };
     drop(stop);
     let work = async {
         front.idle().await;
-        // Idle clients are told to go away; hostile ones are not waited for.
-        let _ = tokio::time::timeout(CLOSING, server).await;
+        if still_serving {
+            // Idle clients are told to go away; hostile ones are not waited for.
+            let _ = tokio::time::timeout(CLOSING, server).await;
+        }
     };
     daemon::drain(work, audit).await;
     Ok(())

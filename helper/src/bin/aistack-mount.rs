@@ -45,7 +45,7 @@ fn serve(options: &MountServe) -> Result<(), Box<dyn std::error::Error>> {
         return Err("it must run as root, since it mounts file systems".into());
     }
     sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
-    let listener = daemon::listen(&options.socket, SOCKET_MODE)?;
+    let listener = daemon::listen(&options.socket, SOCKET_MODE)?.listener;
     listener.set_nonblocking(false)?;
     daemon::ready();
     tracing::info!(socket = %options.socket.display(), "aistack-mount answers");

@@ -9,7 +9,7 @@ use tonic::body::Body;
 use tonic::transport::Server;
 
 use super::Front;
-use crate::accept::{Acceptor, Bounds};
+use crate::accept::{Acceptor, Bounds, Quiet};
 
 /// Calls at once on one connection.
 const MAX_STREAMS: u32 = 8;
@@ -22,7 +22,8 @@ const MAX_RESETS: usize = 20;
 /// A peer that does not answer a ping within this time is gone.
 const PING: Duration = Duration::from_secs(20);
 
-/// Serves until `stop` ends; then waits for the connections to close.
+/// Serves until `stop` ends, or nobody needed it for [`Times::idle`](super::Times::idle); then waits
+/// for the connections to close.
 ///
 /// # Errors
 /// When the server cannot go on.
@@ -40,6 +41,15 @@ pub async fn serve(
     };
     let acceptor = Acceptor::new(listener, bounds, is_tenant);
     let age = front.shared.times.connection;
+    // tonic looks at this and at the next connection in one task, one after the other: none can be
+    // accepted after the end was decided.
+    let unused = unused(front.clone(), acceptor.quiet());
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            () = unused => tracing::info!("nobody needed anything for a while"),
+        }
+    };
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let front = front.clone();
         async move { Ok::<_, Infallible>(front.answer(request).await) }
@@ -58,4 +68,17 @@ pub async fn serve(
         .max_connection_age(age)
         .serve_with_incoming_shutdown(service, acceptor.into_stream(), stop)
         .await
+}
+
+async fn unused(front: Front, mut quiet: Quiet) {
+    let Some(time) = front.shared.times.idle else {
+        return std::future::pending().await;
+    };
+    loop {
+        quiet.lasting(time).await;
+        // The caller may be gone while its operation goes on.
+        if front.is_idle() {
+            return;
+        }
+    }
 }

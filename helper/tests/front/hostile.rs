@@ -321,13 +321,14 @@ async fn who_asks_too_often_is_told_when_to_come_back_and_disturbs_nobody() {
 }
 
 /// The daemon's parts in this process, with times short enough to wait for.
-fn quick_server(world: &World) -> tokio::task::JoinHandle<()> {
+fn quick_server(world: &World, idle: Option<Duration>) -> tokio::task::JoinHandle<()> {
     let policy = PolicyStore::load(&world.path("policy.toml")).unwrap();
     let audit = Audit::open(world.audit_dir(), "helper").unwrap();
     let docker = Docker::new(&world.path("docker.sock"));
     let ops = Ops::new(docker, world.path("mount.sock"), &world.path("state")).unwrap();
     let times = Times {
         connection: Duration::from_millis(700),
+        idle,
         ..Times::DEFAULT
     };
     let bounds = Bounds {
@@ -335,7 +336,7 @@ fn quick_server(world: &World) -> tokio::task::JoinHandle<()> {
         ..Bounds::GRPC
     };
     let listener = daemon::listen(&world.socket(), 0o666).unwrap();
-    let listener = daemon::attach(listener).unwrap();
+    let listener = daemon::attach(listener.listener).unwrap();
     let front = Front::new(policy, audit, ops, times);
     tokio::spawn(async move {
         let never = std::future::pending();
@@ -344,11 +345,32 @@ fn quick_server(world: &World) -> tokio::task::JoinHandle<()> {
 }
 
 #[tokio::test]
+async fn a_server_that_may_ends_when_nobody_is_connected_and_not_before() {
+    let Some(world) = World::prepare() else {
+        return;
+    };
+    let idle = Duration::from_millis(400);
+    let mut server = quick_server(&world, Some(idle));
+    let open = connect_as(A, &world.socket()).unwrap();
+    assert!(
+        tokio::time::timeout(3 * idle, &mut server).await.is_err(),
+        "it ended under a caller"
+    );
+    let closed = Instant::now();
+    drop(open);
+    tokio::time::timeout(10 * idle, server)
+        .await
+        .expect("it goes on although nobody is connected")
+        .unwrap();
+    assert!(closed.elapsed() >= idle, "{:?}", closed.elapsed());
+}
+
+#[tokio::test]
 async fn a_connection_grows_old_in_order_and_a_silent_one_is_cut_off() {
     let Some(world) = World::prepare() else {
         return;
     };
-    let server = quick_server(&world);
+    let server = quick_server(&world, None);
     let mut silent = connect_as(A, &world.socket()).unwrap();
     silent.write_all(PREFACE).unwrap();
     silent.write_all(SETTINGS).unwrap();
