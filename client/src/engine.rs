@@ -22,6 +22,9 @@ pub use exec::ExecOutput;
 pub use images::PullProgress;
 pub use streams::{Event, LogLine, LogQuery, Usage};
 
+#[cfg(test)]
+pub(crate) use container::tests;
+
 use crate::desired::LABEL_SERVICE;
 
 /// How long the head of an answer may take, seconds: longer than any container's stop.
@@ -71,6 +74,23 @@ impl Engine {
             .into_iter()
             .filter_map(Container::from_summary)
             .collect())
+    }
+
+    /// Id and name of every container of the caller's that runs, also of those that are no service.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn running(&self) -> Result<Vec<(String, String)>, EngineError> {
+        let summaries = self
+            .docker
+            .list_containers(None::<ListContainersOptions>)
+            .await;
+        let summaries = summaries.map_err(|error| self.error(error))?;
+        let named = summaries.into_iter().filter_map(|summary| {
+            let name = summary.names?.into_iter().next()?;
+            Some((summary.id?, name.trim_start_matches('/').to_owned()))
+        });
+        Ok(named.collect())
     }
 
     /// Makes a container; returns its id.

@@ -156,6 +156,26 @@ impl Helper {
         Ok(answer.into_inner())
     }
 
+    /// Grows the file system of the caller's volume as far as it may.
+    ///
+    /// # Errors
+    /// What the helper answered.
+    pub async fn grow_volume(&self) -> Result<v1::GrowVolumeResponse, HelperError> {
+        let request = v1::GrowVolumeRequest {};
+        let answer = self.client.clone().grow_volume(request).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Vets and loads the caller's AppArmor profiles.
+    ///
+    /// # Errors
+    /// What the helper answered.
+    pub async fn load_apparmor(&self) -> Result<v1::LoadAppArmorResponse, HelperError> {
+        let request = v1::LoadAppArmorRequest {};
+        let answer = self.client.clone().load_app_armor(request).await?;
+        Ok(answer.into_inner())
+    }
+
     /// Creates the fixed directories and `directories`.
     ///
     /// # Errors

@@ -50,7 +50,19 @@ fn without_a_helper_every_verb_says_so_with_its_code() {
         assert!(said.contains("/nonexistent/helper.sock"), "{verb}: {said}");
         assert!(said.contains("next: "), "{verb}: {said}");
     }
-    assert_eq!(run(&["logs"]).status.code(), Some(9));
+    for verb in [
+        &["logs"][..],
+        &["volume", "status"],
+        &["volume", "mount"],
+        &["volume", "grow"],
+        &["volume", "unmount", "--stop"],
+        &["apparmor", "check"],
+        &["apparmor", "load"],
+        &["apparmor", "diff"],
+        &["apparmor", "reset"],
+    ] {
+        assert_eq!(run(verb).status.code(), Some(9), "{verb:?}");
+    }
 }
 
 #[test]
@@ -78,6 +90,7 @@ fn every_verb_answers_with_one_document() {
         &["man"],
         &["version"],
         &["doctor"],
+        &["volume", "status"],
         &["help"],
         &["help", "exit-codes"],
         &["help", "deploy"],
@@ -205,6 +218,33 @@ fn doctor(command: &mut Command) -> (Option<i32>, Vec<String>) {
         format!("{} {}", word("check"), word("level"))
     });
     (output.status.code(), found.collect())
+}
+
+#[test]
+fn profiles_are_checked_without_a_helper_and_the_refused_line_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().to_str().unwrap();
+    let directory = dir.path().join("apparmor");
+    std::fs::create_dir(&directory).unwrap();
+    let name = format!("ai-platform-{}", nix::unistd::getuid());
+    let apparmor = |verb: &str| run(&["apparmor", verb, "-C", base]);
+    assert_eq!(apparmor("check").status.code(), Some(0));
+    let refused = format!("profile {name} {{\n  file,\n  mount,\n}}\n");
+    std::fs::write(directory.join(&name), refused).unwrap();
+    let check = apparmor("check");
+    assert_eq!(check.status.code(), Some(5));
+    let said = text(&check.stdout);
+    assert!(said.contains(&format!("{name}:3")), "{said}");
+    assert!(said.contains("   3 |   mount,"), "{said}");
+    assert!(said.contains("E_RULE"), "{said}");
+    assert!(text(&apparmor("diff").stdout).contains("+  mount,"));
+    assert_eq!(apparmor("reset").status.code(), Some(0));
+    let backup = std::fs::read_to_string(directory.join(format!("{name}.bak"))).unwrap();
+    assert!(backup.contains("mount,"));
+    assert_eq!(apparmor("check").status.code(), Some(0));
+    assert_eq!(text(&apparmor("diff").stdout), "");
+    let unknown = run(&["apparmor", "reset", "-C", base, "docker-default"]);
+    assert_eq!(unknown.status.code(), Some(4));
 }
 
 #[test]
@@ -336,6 +376,8 @@ fn help_texts() {
         "restart",
         "validate",
         "destroy",
+        "volume",
+        "apparmor",
         "completion",
         "man",
         "version",

@@ -1,10 +1,13 @@
-//! AppArmor: what the policy wants, what the kernel has, and the label of each container.
+//! AppArmor: what the policy wants, what the kernel has, what the tenant has written, and the label
+//! of each container.
 
 use aistack_proto::v1::WhoAmIResponse;
 
 use super::Finding;
-use crate::apparmor::Standing;
+use super::daemons::from_failure;
+use crate::apparmor::{Source, Standing, sources};
 use crate::engine::{Container, Inspection};
+use crate::failure::Failure;
 
 /// What the policy wants and what the kernel has.
 pub(super) fn standing(who: &WhoAmIResponse) -> Finding {
@@ -21,41 +24,131 @@ pub(super) fn standing(who: &WhoAmIResponse) -> Finding {
     finding
 }
 
+/// The tenant's sources, vetted as the helper will.
+pub(super) fn profiles(sources: Result<Vec<Source>, Failure>) -> Vec<Finding> {
+    match sources {
+        Ok(sources) => sources.iter().map(profile).collect(),
+        Err(failure) => vec![from_failure("profiles", &failure)],
+    }
+}
+
+fn profile(source: &Source) -> Finding {
+    let text = match source.read() {
+        Ok(text) => text,
+        Err(failure) => return from_failure("profiles", &failure),
+    };
+    if let Some(refused) = text.as_deref().and_then(|text| source.vet(text).err()) {
+        let found = format!(
+            "{} is refused: {} ({})",
+            source.name, refused.sentence, refused.code
+        );
+        return refused
+            .place()
+            .into_iter()
+            .fold(Finding::problem("profiles", found), Finding::means)
+            .means("deploy ends there; what is loaded already stays in force")
+            .next(refused.next());
+    }
+    let edition = source.edition(text.as_deref());
+    let found = format!("{} {}", source.name, edition.sentence());
+    if edition.is_old() {
+        Finding::warning("profiles", found).next("aistack apparmor diff, then `reset` or `keep` it")
+    } else {
+        Finding::ok("profiles", found)
+    }
+}
+
 /// Whether each container that runs has one of the tenant's labels.
 pub(super) fn labels(
     who: &WhoAmIResponse,
     containers: &[(&Container, Inspection)],
 ) -> Vec<Finding> {
-    if !Standing::of(who).loaded {
+    let own = who.grant.as_ref().and_then(|grant| sources(grant).ok());
+    let (true, Some(own)) = (Standing::of(who).loaded, own) else {
         return Vec::new();
-    }
-    let grant = who.grant.clone().unwrap_or_default();
-    let own = [&grant.platform_profile, &grant.openclaw_profile];
-    // A stack `base//&profile` confines to both.
-    let confined = |label: &str| {
-        label
-            .split("//&")
-            .any(|part| own.iter().any(|own| *own == part))
     };
-    let without: Vec<Finding> = containers
+    let own = own.map(|source| source.label());
+    let running: Vec<_> = containers
         .iter()
-        .filter(|(_, inspection)| inspection.running && !confined(&inspection.apparmor))
-        .map(|(container, inspection)| {
-            let label = if inspection.apparmor.is_empty() {
-                "Docker's own profile"
-            } else {
-                &inspection.apparmor
-            };
-            let found = format!("{} runs under {label}", container.service);
-            Finding::warning("apparmor", found)
-                .means("it was made before your profiles were loaded")
-                .next(format!("aistack deploy --recreate {}", container.service))
-        })
+        .filter(|(_, inspection)| inspection.running)
         .collect();
-    let running = containers.iter().filter(|(_, state)| state.running).count();
-    if without.is_empty() && running > 0 {
-        let found = format!("{running} containers run under your profiles");
+    let without: Vec<Finding> = running
+        .iter()
+        .filter(|(_, inspection)| !own.contains(&inspection.apparmor))
+        .map(|(container, inspection)| unlabelled(&container.service, &inspection.apparmor))
+        .collect();
+    if without.is_empty() && !running.is_empty() {
+        let found = format!("{} containers run under your profiles", running.len());
         return vec![Finding::ok("apparmor", found)];
     }
     without
+}
+
+fn unlabelled(service: &str, label: &str) -> Finding {
+    let label = if label.is_empty() {
+        "no profile of yours"
+    } else {
+        label
+    };
+    Finding::warning("apparmor", format!("{service} runs under {label}"))
+        .means("it was made before your profiles were loaded")
+        .next(format!("aistack deploy --recreate {service}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use aistack_proto::v1::AppArmorMode;
+
+    use super::super::Level;
+    use super::*;
+    use crate::apparmor::who_for_tests as who;
+    use crate::engine::tests::{container, inspection};
+
+    #[test]
+    fn what_is_required_is_a_problem_and_what_is_not_a_warning() {
+        use AppArmorMode::{IfAvailable, Required};
+        for (mode, kernel, loaded, level) in [
+            (Required, true, true, Level::Ok),
+            (Required, false, false, Level::Problem),
+            (Required, true, false, Level::Problem),
+            (IfAvailable, true, false, Level::Warning),
+            (IfAvailable, false, false, Level::Warning),
+        ] {
+            assert_eq!(standing(&who(mode, kernel, loaded)).level, level);
+        }
+    }
+
+    #[test]
+    fn a_running_container_without_the_label_is_told() {
+        let who = who(AppArmorMode::Required, true, true);
+        let label = sources(who.grant.as_ref().unwrap()).unwrap()[0].label();
+        let container = container("redis");
+        let look = |label: &str, running| {
+            let mut inspection = inspection();
+            inspection.apparmor = label.to_owned();
+            inspection.running = running;
+            let found = labels(&who, &[(&container, inspection)]);
+            found.first().map(|finding| finding.level)
+        };
+        assert_eq!(look(&label, true), Some(Level::Ok));
+        assert_eq!(look("docker-default", true), Some(Level::Warning));
+        assert_eq!(look("", true), Some(Level::Warning));
+        assert_eq!(look("", false), None);
+    }
+
+    #[test]
+    fn a_refused_source_is_a_problem_with_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("apparmor")).unwrap();
+        let mut grant = who(AppArmorMode::Required, true, true).grant.unwrap();
+        grant.base_dir = dir.path().to_str().unwrap().to_owned();
+        let [source, _] = sources(&grant).unwrap();
+        assert_eq!(profile(&source).level, Level::Ok);
+        let text = format!("profile {} {{\n  mount,\n}}\n", source.name);
+        std::fs::write(&source.path, text).unwrap();
+        let finding = profile(&source);
+        assert_eq!(finding.level, Level::Problem);
+        assert!(finding.means[0].ends_with(":2"), "{finding:?}");
+        assert!(finding.means[1].contains("mount,"), "{finding:?}");
+    }
 }

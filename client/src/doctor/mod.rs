@@ -18,6 +18,7 @@ use aistack_proto::v1::{Grant, WhoAmIResponse};
 
 pub use finding::{Finding, Level};
 
+use crate::apparmor;
 use crate::catalog::Catalog;
 use crate::run::Context;
 
@@ -66,6 +67,11 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.push(stack::network(who, containers));
         findings.push(confinement::standing(who));
     }
+    let sources = match who.and_then(granted) {
+        Some(grant) => apparmor::sources(grant).map(Vec::from),
+        None => apparmor::sources_in(&base_dir),
+    };
+    findings.extend(confinement::profiles(sources));
     if let Some(desired) = &desired {
         findings.extend(stack::ports(desired, containers));
     }

@@ -200,10 +200,25 @@ impl Inspection {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::HashMap;
 
     use super::*;
+
+    /// A container that runs and is healthy.
+    pub(crate) fn container(service: &str) -> Container {
+        let mut summary = summary(ContainerSummaryStateEnum::RUNNING, "Up 5 seconds (healthy)");
+        summary.labels = Some(HashMap::from([(
+            LABEL_SERVICE.to_owned(),
+            service.to_owned(),
+        )]));
+        Container::from_summary(summary).unwrap()
+    }
+
+    /// A container in detail of which nothing is said.
+    pub(crate) fn inspection() -> Inspection {
+        Inspection::from_response(ContainerInspectResponse::default())
+    }
 
     fn summary(state: ContainerSummaryStateEnum, status: &str) -> ContainerSummary {
         ContainerSummary {

@@ -3,9 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, fchmod};
+use rustix::fs::{CWD, Mode, RenameFlags, fchmod, renameat_with};
+use rustix::io::Errno;
 
 /// Writes `content` to `path` with exactly these permission bits. A reader sees the old file or
 /// the new one; a crash leaves at most a file named `.<name>.new`, which the next write replaces.
@@ -13,6 +14,30 @@ use rustix::fs::{Mode, fchmod};
 /// # Errors
 /// What the kernel said.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let beside = write_beside(path, content, mode)?;
+    std::fs::rename(&beside, path)?;
+    sync_parent(path)
+}
+
+/// The same where nothing is there yet, not even a link; false when something is, which then stays
+/// as it is.
+///
+/// # Errors
+/// What the kernel said.
+pub fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(false);
+    }
+    let beside = write_beside(path, content, mode)?;
+    match renameat_with(CWD, &beside, CWD, path, RenameFlags::NOREPLACE) {
+        Ok(()) => sync_parent(path).map(|()| true),
+        Err(Errno::EXIST) => std::fs::remove_file(&beside).map(|()| false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Writes and syncs `.<name>.new` beside `path`.
+fn write_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<PathBuf> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let mut beside = std::ffi::OsString::from(".");
@@ -32,7 +57,11 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     // The umask may have taken bits away.
     fchmod(&file, Mode::from_raw_mode(mode))?;
     file.sync_all()?;
-    std::fs::rename(&beside, path)?;
+    Ok(beside)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     File::open(directory)?.sync_all()
 }
 
@@ -52,6 +81,16 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o640);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_is_written_only_where_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("profile");
+        assert!(write_new(&path, b"one", 0o600).unwrap());
+        assert!(!write_new(&path, b"two", 0o600).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

@@ -10,6 +10,8 @@ pub mod graph;
 pub mod images;
 pub mod listeners;
 pub mod lock;
+pub mod mounts;
+pub mod profiles;
 pub mod prompt;
 pub mod restore;
 pub mod session;

@@ -41,12 +41,18 @@ fn show(context: &Context, findings: &[Finding], took: Duration) -> Result<(), F
         rows(&mut table, finding);
     }
     printer.table(&table)?;
-    let mut sum = format!("{ok} ok, {warnings} warnings, {problems} problems");
+    let (warnings, problems) = (several(warnings, "warning"), several(problems, "problem"));
+    let mut sum = format!("{ok} ok, {warnings}, {problems}");
     if unchecked > 0 {
         sum = format!("{sum}, {unchecked} not looked at");
     }
     printer.data(&format!("\n{sum}, in {}\n", seconds(took)))?;
     Ok(())
+}
+
+fn several(count: usize, word: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {word}{plural}")
 }
 
 fn rows(table: &mut Table, finding: &Finding) {

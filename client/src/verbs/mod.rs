@@ -2,6 +2,7 @@
 
 pub mod args;
 
+mod apparmor;
 mod completion;
 mod deploy;
 mod destroy;
@@ -16,6 +17,7 @@ mod restart;
 mod status;
 mod validate;
 mod version;
+mod volume;
 mod whoami;
 
 use std::collections::BTreeSet;
@@ -44,6 +46,8 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, F
         Some(Command::Restart(args)) => restart::run(context, args).await,
         Some(Command::Validate(args)) => validate::run(context, args).await,
         Some(Command::Destroy(args)) => destroy::run(context, args).await,
+        Some(Command::Volume(args)) => volume::run(context, args).await,
+        Some(Command::AppArmor(args)) => apparmor::run(context, args).await,
         Some(Command::Completion(args)) => completion::run(context, args),
         Some(Command::Man(args)) => man::run(context, args),
         Some(Command::Version) => version::run(context).await,

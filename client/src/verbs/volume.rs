@@ -1,0 +1,193 @@
+//! `aistack volume`: the tenant's volume, in this host's file tree and out of it.
+
+use aistack_proto::v1::VolumeKind;
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::run::lock::Lock;
+use crate::run::{Context, Session, mounts};
+use crate::ui::{Progress, Table, Word, size};
+use crate::verbs::args::{UnmountArgs, VolumeArgs, VolumeVerb};
+use crate::verbs::lock_wait;
+
+pub(super) async fn run(context: &Context, args: &VolumeArgs) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    match &args.verb {
+        VolumeVerb::Status => status(context, &session),
+        VolumeVerb::Mount => mount(context, &session).await,
+        VolumeVerb::Grow => grow(context, &session).await,
+        VolumeVerb::Unmount(args) => unmount(context, &session, args).await,
+    }
+}
+
+fn is_mounted(session: &Session) -> bool {
+    session.who.volume.is_some_and(|volume| volume.mounted)
+}
+
+fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
+    let state = session.who.volume.unwrap_or_default();
+    let granted = session.grant.volume.clone().unwrap_or_default();
+    let mount = mounts::at(session.base_dir()).filter(|_| state.mounted);
+    let kind = match granted.kind() {
+        VolumeKind::Unspecified => "unknown",
+        VolumeKind::Ebs => "ebs",
+        VolumeKind::Loop => "loop",
+    };
+    context.printer.document(json!({
+        "base_dir": session.grant.base_dir, "mounted": state.mounted, "mount": mount,
+        "kind": kind, "id": granted.id, "total_bytes": state.total_bytes,
+        "available_bytes": state.available_bytes,
+    }))?;
+    let mut table = Table::plain();
+    let base = session.grant.base_dir.as_str();
+    if state.mounted {
+        table.text(["mounted", base]);
+        if let Some(mount) = mount {
+            table.text(["device", &mount.source]);
+            table.text(["file system", &mount.fs]);
+            table.text(["options", &mount.options]);
+        }
+        let used = state.total_bytes.saturating_sub(state.available_bytes);
+        let percent = used.saturating_mul(100) / state.total_bytes.max(1);
+        let (free, total) = (size(state.available_bytes), size(state.total_bytes));
+        table.text([
+            "space",
+            &format!("{free} of {total} free ({percent} % used)"),
+        ]);
+    } else {
+        table.text(["not mounted", base]);
+    }
+    let id = if granted.id.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", granted.id)
+    };
+    table.text(["by policy", &format!("{kind}{id}, {}", granted.fs)]);
+    context.printer.table(&table)?;
+    if !state.mounted {
+        context.printer.note("next: aistack volume mount");
+    }
+    Ok(Exit::Done)
+}
+
+async fn mount(context: &Context, session: &Session) -> Result<Exit, Failure> {
+    if context.globals.dry_run {
+        return would(context, !is_mounted(session), "mount your volume");
+    }
+    let answer = session.helper.mount_volume().await?;
+    context.printer.document(json!({
+        "changed": answer.changed, "formatted": answer.formatted, "fs": answer.fs,
+        "total_bytes": answer.total_bytes,
+    }))?;
+    let what = match (answer.changed, answer.formatted) {
+        (false, _) => "was mounted already",
+        (true, false) => "mounted",
+        (true, true) => "mounted, newly made",
+    };
+    context.printer.data(&format!(
+        "{what}: {} ({}, {})\n",
+        session.grant.base_dir,
+        size(answer.total_bytes),
+        answer.fs
+    ))?;
+    Ok(Exit::Done)
+}
+
+async fn grow(context: &Context, session: &Session) -> Result<Exit, Failure> {
+    if context.globals.dry_run {
+        return would(
+            context,
+            true,
+            "grow the file system to the size of its device",
+        );
+    }
+    let before = session.who.volume.unwrap_or_default().total_bytes;
+    let answer = session.helper.grow_volume().await?;
+    context.printer.document(json!({
+        "changed": answer.changed, "total_bytes": answer.total_bytes, "before_bytes": before,
+    }))?;
+    let now = size(answer.total_bytes);
+    if answer.changed {
+        let text = format!("grown from {} to {now}\n", size(before));
+        context.printer.data(&text)?;
+    } else {
+        context.printer.data(&format!("nothing to grow: {now}\n"))?;
+        context.printer.note(
+            "a larger volume comes first: the administrator enlarges it, or its size in the policy",
+        );
+    }
+    Ok(Exit::Done)
+}
+
+async fn unmount(
+    context: &Context,
+    session: &Session,
+    args: &UnmountArgs,
+) -> Result<Exit, Failure> {
+    let running = session.engine.running().await?;
+    if !running.is_empty() && !args.stop {
+        let names: Vec<&str> = running.iter().map(|(_, name)| name.as_str()).collect();
+        return Err(Failure::new(
+            Exit::Failed,
+            format!("{} containers run on your volume; it stays", running.len()),
+        )
+        .because(names.join(", "))
+        .next("aistack volume unmount --stop, or `docker stop` them yourself"));
+    }
+    if context.globals.dry_run {
+        let stop = format!("stop {} containers and unmount your volume", running.len());
+        return would(context, is_mounted(session), &stop);
+    }
+    // Nobody else may be in the middle of a deploy. The lock lies in the volume and would keep it
+    // busy, so it is given back before.
+    if session.base_dir().join("config").is_dir() {
+        let wait = lock_wait(&context.globals);
+        drop(Lock::take(session.base_dir(), "aistack volume unmount", wait).await?);
+    }
+    stop(context, session, &running).await?;
+    let answer = session.helper.unmount_volume().await?;
+    context.printer.document(json!({
+        "changed": answer.changed, "stopped": running.iter().map(|(_, name)| name).collect::<Vec<_>>(),
+    }))?;
+    let what = if answer.changed {
+        "unmounted; what it holds stays in it"
+    } else {
+        "was not mounted"
+    };
+    context.printer.data(&format!("{what}\n"))?;
+    if !running.is_empty() {
+        context
+            .printer
+            .note("`aistack deploy` mounts it again and starts what was stopped");
+    }
+    Ok(Exit::Done)
+}
+
+/// Stops containers all at once; they are kept, and stay stopped until somebody starts them.
+async fn stop(
+    context: &Context,
+    session: &Session,
+    running: &[(String, String)],
+) -> Result<(), Failure> {
+    let progress = Progress::new(context.printer);
+    let stops = running.iter().map(|(id, name)| {
+        progress.service(name, Word::Stopping, "");
+        session.engine.stop(id)
+    });
+    let stopped: Result<Vec<()>, _> = join_all(stops).await.into_iter().collect();
+    progress.close();
+    stopped?;
+    Ok(())
+}
+
+/// The answer to `--dry-run`.
+fn would(context: &Context, changes: bool, what: &str) -> Result<Exit, Failure> {
+    let what = if changes { what } else { "nothing to do" };
+    context
+        .printer
+        .document(json!({"would": what, "changes": changes}))?;
+    context.printer.data(&format!("{what}\n"))?;
+    Ok(Exit::Done)
+}
