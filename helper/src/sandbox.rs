@@ -1,5 +1,8 @@
 //! Giving up what a daemon does not need, before it listens to anyone.
 
+mod places;
+mod syscalls;
+
 use std::io;
 
 use caps::{CapSet, CapsHashSet};
@@ -7,6 +10,8 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 
 pub use caps::Capability;
+pub use places::{Places, parents_of_base_dirs};
+pub use syscalls::{Work, allow_only};
 
 /// Why a privilege could not be given up.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +19,12 @@ pub enum SandboxError {
     /// The kernel refused to change the capabilities.
     #[error("cannot drop capabilities: {0}")]
     Capabilities(String),
+    /// The kernel has Landlock and refused.
+    #[error("cannot restrict where this daemon writes")]
+    Landlock(#[source] landlock::RulesetError),
+    /// The kernel refused, or has no seccomp.
+    #[error("cannot restrict the system calls of this daemon: {0}")]
+    Seccomp(String),
     /// The kernel refused a limit or a flag.
     #[error("cannot {step}")]
     Kernel {

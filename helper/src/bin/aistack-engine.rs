@@ -1,6 +1,7 @@
 //! `aistack-engine`: the vetted Docker Engine API, one socket for all tenants.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,8 +12,9 @@ use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
 use aistack_helper::engine::gateway::Gateway;
 use aistack_helper::engine::serve;
+use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
-use aistack_helper::sandbox;
+use aistack_helper::sandbox::{self, Places, Work};
 use clap::Parser;
 
 /// Two for each connection, and a reserve.
@@ -45,6 +47,8 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         tracing::warn!("running as root, which the gateway does not need");
     }
     let policy = PolicyStore::load(&options.policy)?;
+    places(options)?.enter()?;
+    sandbox::allow_only(Work::Serve)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
     let audit = Audit::open(&options.audit_dir, "engine")?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
@@ -60,6 +64,18 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     // A look at a file system that does not answer is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Its log and its socket; it runs no program.
+fn places(options: &EngineServe) -> Result<Places, Failure> {
+    // Landlock knows directories, not names: what is missing is made first.
+    open_own_dir(&options.audit_dir)?;
+    let socket_dir = options.socket.parent().map(Path::to_owned);
+    let writable = socket_dir.into_iter().chain([options.audit_dir.clone()]);
+    Ok(Places {
+        writable: writable.collect(),
+        programs: false,
+    })
 }
 
 async fn run(

@@ -1,6 +1,7 @@
 //! `aistack-helper`: the gRPC daemon between tenants and the host, and the admin's commands.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
 use aistack_helper::front::{self, Front, Times};
 use aistack_helper::ops::Ops;
+use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
-use aistack_helper::sandbox::{self, Capability};
+use aistack_helper::sandbox::{self, Capability, Places, Work};
 use clap::Parser;
+use rustix::fs::StatVfsMountFlags;
 
 /// What the operations need: give directories to their owners (CHOWN, FOWNER for their modes) and
 /// walk through directories of others (DAC_READ_SEARCH). Root's own files need none.
@@ -23,6 +26,12 @@ const CAPABILITIES: [Capability; 3] = [
     Capability::CAP_CHOWN,
     Capability::CAP_FOWNER,
     Capability::CAP_DAC_READ_SEARCH,
+];
+/// Where AppArmor profiles are kept, loaded and compiled.
+const PROFILE_DIRS: [&str; 3] = [
+    "/etc/apparmor.d",
+    "/sys/kernel/security/apparmor",
+    "/var/cache/apparmor",
 ];
 /// Connections, the descriptors of running operations, and a reserve: a walk through the deepest
 /// tree holds 130, and 64 operations may run.
@@ -77,6 +86,9 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
     daemon::start_tracing();
     sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
     let policy = PolicyStore::load(&options.policy)?;
+    let places = places(options, &policy)?;
+    places.enter()?;
+    sandbox::allow_only(Work::ServeAndChange)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
     let audit = Audit::open(&options.audit_dir, "helper")?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
@@ -92,8 +104,42 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
         .build()?;
     runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
-        run(listener, front, &policy, &audit).await
+        run(listener, front, &policy, &audit, &places).await
     })
+}
+
+/// Its own directories, the profiles' (in `/etc`, in the kernel, and its compiler's cache), and the
+/// directories on the tenants' volumes.
+fn places(options: &HelperServe, policy: &PolicyStore) -> Result<Places, Failure> {
+    let mut writable = sandbox::parents_of_base_dirs(&policy.current().policy);
+    writable.extend(PROFILE_DIRS.map(PathBuf::from));
+    for own in [&options.audit_dir, &options.state_dir] {
+        // Landlock knows directories, not names: what is missing is made first.
+        open_own_dir(own)?;
+        writable.insert(own.clone());
+    }
+    writable.extend(options.socket.parent().map(Path::to_owned));
+    Ok(Places {
+        writable,
+        programs: true,
+    })
+}
+
+/// A directory that came with a new policy is out of reach until the next start.
+fn tell_out_of_reach(places: &Places, policy: &PolicyStore) {
+    let parents = sandbox::parents_of_base_dirs(&policy.current().policy);
+    for parent in places.missing(&parents) {
+        tracing::warn!(parent = %parent.display(),
+            "the policy has base directories in a new place; restart aistack-helper to let it write there");
+    }
+    for parent in parents.iter().filter(|parent| is_read_only(parent)) {
+        tracing::warn!(parent = %parent.display(),
+            "the unit of aistack-helper lets it write nothing there; add ReadWritePaths= (see aistack-helper(8))");
+    }
+}
+
+fn is_read_only(dir: &Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 async fn run(
@@ -101,6 +147,7 @@ async fn run(
     front: Front,
     policy: &PolicyStore,
     audit: &Audit,
+    places: &Places,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -109,7 +156,11 @@ async fn run(
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-helper answers");
     daemon::tell_warnings(policy);
-    let reload = async || daemon::reload_policy(policy, audit).await;
+    tell_out_of_reach(places, policy);
+    let reload = async || {
+        daemon::reload_policy(policy, audit).await;
+        tell_out_of_reach(places, policy);
+    };
     let still_serving = tokio::select! {
         () = signals.until_stopped(reload) => true,
         () = daemon::keep_watchdog_quiet() => true,
