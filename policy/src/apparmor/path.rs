@@ -61,7 +61,7 @@ fn is_dots(component: &str) -> bool {
     component == "." || component == ".."
 }
 
-const DOTS: &str = "the path has a component . or ..";
+const DOTS: &str = "a component . or .. is in no path that the kernel matches";
 
 fn is_literal(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_./+:=~-".contains(c)

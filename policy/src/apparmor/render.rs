@@ -49,7 +49,8 @@ impl Vetted {
     }
 
     /// The canonical source: what the tenant would write for exactly these rules. It is accepted by
-    /// [`super::vet`] again with an equal result, and is never longer than what was accepted first.
+    /// [`super::vet`] again with an equal result, and is at most one byte longer than what was
+    /// accepted first (the blank before the brace).
     #[must_use]
     pub fn source(&self) -> String {
         let mut text = format!("profile {} {{\n", self.names.name(self.kind));

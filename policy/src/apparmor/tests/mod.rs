@@ -4,6 +4,7 @@
 use super::{Abi, Kind, Names, Refusal, Vetted, vet};
 
 mod profile;
+mod rules;
 
 fn names() -> Names {
     Names::new(1001, 2001, "/mnt/data-tenant-1001")
