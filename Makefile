@@ -1,6 +1,6 @@
 # The front door. Every target is one line or a script with a name.
 
-.PHONY: help build deb demo demo-down test test-quick images install
+.PHONY: help build deb demo demo-down test test-quick test-vm images install
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ test: ## Everything: lints, unit, property and hostile-client tests, real engine
 
 test-quick: ## Only what needs neither root nor Docker.
 	@tests/run quick
+
+test-vm: ## Everything on a real kernel: a Debian guest under QEMU, the packages installed by apt.
+	@tests/vm/run
 
 images: ## Gets the images of the catalog: pulls them, or builds the stand-alone ones of tests/images.
 	@tests/get-images

@@ -1,0 +1,208 @@
+# The parts of tests/vm/run, in the order in which it calls them. Sourced after common.sh.
+# shellcheck shell=bash disable=SC2154,SC2034
+
+run=$cache/run                  # disks, logs and sockets of the current guest
+volumes=8                       # NVMe volumes, named by volume_id in guest/steps.sh
+volume_size=1G
+time_limit=${AISTACK_VM_LIMIT:-1500}      # seconds for all steps together
+silence_limit=420               # seconds without a word from the guest
+
+# Sets files to the step files that are to run.
+choose_files() {
+    local file prefix
+    files=()
+    for file in "$vm"/steps/*.sh; do
+        bash -n "$file" || die "$file does not parse"
+        if [ ${#wanted[@]} -eq 0 ]; then
+            files+=("$file")
+        else
+            for prefix in "${wanted[@]}"; do
+                [[ $(basename "$file") != "$prefix"* ]] || files+=("$file")
+            done
+        fi
+    done
+    [ ${#files[@]} -gt 0 ] || [ -n "$keep" ] || die "no step file begins with: ${wanted[*]}"
+}
+
+# Sets expected to the names of all steps in the chosen files. A name that is not literal could not be missed.
+expected_names() {
+    local unclear twice
+    expected=()
+    [ ${#files[@]} -gt 0 ] || return 0
+    unclear=$(grep -nE '(^|[[:space:];&|])(step|vital)[[:space:]]' "${files[@]}" /dev/null |
+        grep -vE '^[^:]*:[0-9]+:[[:space:]]*#' |
+        grep -vE '^[^:]*:[0-9]+:[[:space:]]*([A-Z]+=[0-9]+ )*(step|vital) [a-z0-9][a-z0-9.-]*( |$)' || true)
+    [ -z "$unclear" ] || die "a step must stand alone at the beginning of its line, with a literal name:
+$unclear"
+    mapfile -t expected < <(sed -nE 's/^[[:space:]]*([A-Z]+=[0-9]+ )*(step|vital) ([a-z0-9][a-z0-9.-]*)( .*|$)/\3/p' "${files[@]}")
+    twice=$(printf '%s\n' "${expected[@]}" | sort | uniq -d)
+    [ -z "$twice" ] || die "two steps have the same name: $twice"
+}
+
+# Sets debs to the folder with our packages.
+make_debs() {
+    [ -z "$debs" ] || return 0
+    say "making the packages (make deb)"
+    make --silent deb
+    debs=$PWD/target/deb
+}
+
+cached_root() {
+    root=$(root_image)
+    [ -e "$root.img" ] && return
+    say "making the guest's root: Debian $release with debootstrap (about 2 minutes, once)"
+    rm -f "$cache/root-$release"-* "$cache/docker-$release"-*
+    if ! nice "$vm/lib/make-root" "$root" >"$cache/root.log" 2>&1; then
+        tail -n 20 "$cache/root.log" >&2
+        die "the root could not be made; the log is $cache/root.log"
+    fi
+}
+
+cached_docker_disk() {
+    local reference
+    while read -r reference; do
+        host_docker image inspect "$reference" >/dev/null 2>&1 || { say "getting the images"; tests/get-images; break; }
+    done < <(image_references)
+    docker_disk=$(docker_image)
+    [ -e "$docker_disk.img" ] && return
+    say "making the disk with Docker's images for the guest"
+    rm -f "$cache/docker-$release"-*
+    nice "$vm/lib/make-docker-disk" "$docker_disk" >"$cache/docker.log" 2>&1 || {
+        tail -n 20 "$cache/docker.log" >&2
+        die "the disk with the images could not be made; the log is $cache/docker.log"
+    }
+}
+
+# The same package with a higher version, for the upgrade.
+higher_version() {
+    local deb=$1 into=$2 tree
+    tree=$(mktemp -d)
+    dpkg-deb -R "$deb" "$tree"
+    sed -i 's/^Version: .*/&+upgrade/' "$tree/DEBIAN/control"
+    dpkg-deb --root-owner-group -Zgzip -z1 -b "$tree" "$into/" >/dev/null
+    rm -rf "$tree"
+}
+
+make_disks() {
+    local payload=$run/payload n deb
+    say "making the disks of this run"
+    rm -rf "$run"
+    mkdir -p "$payload"/{debs,upgrade,steps,tests/lib,tests/demo,guest}
+    for deb in "$debs"/*.deb; do
+        cp "$deb" "$payload/debs/"
+        higher_version "$deb" "$payload/upgrade"
+    done
+    [ ${#files[@]} -eq 0 ] || cp "${files[@]}" "$payload/steps/"
+    cp -r "$vm/guest/." "$payload/guest/"
+    cp "$vm/../lib/host.sh" "$payload/tests/lib/"
+    cp "$vm/guest/world.sh" "$payload/tests/lib/world.sh"
+    cp "$vm/../demo/probes" "$payload/tests/demo/"
+    ssh-keygen -q -t ed25519 -N '' -f "$run/key"
+    cp "$run/key.pub" "$payload/authorized_keys"
+    chown -R root:root "$payload"
+    truncate -s 512M "$run/payload.img"
+    mkfs.ext4 -q -L aistack-payload -O ^has_journal -d "$payload" "$run/payload.img"
+    for n in $(seq $volumes); do truncate -s $volume_size "$run/volume$n.img"; done
+    # What the guest writes to the cached disks goes to files of this run.
+    qemu-img create -q -f qcow2 -F raw -b "$root.img" "$run/root.qcow2"
+    qemu-img create -q -f qcow2 -F raw -b "$docker_disk.img" "$run/docker.qcow2"
+}
+
+boot() {
+    local n arguments
+    arguments=(
+        # One processor: where the emulator gives each a thread of its own, a processor may run code that
+        # another has just patched, and the guest's kernel dies in an int3 (seen with QEMU 7.2).
+        -name aistack-vm -accel tcg,thread=single,tb-size=1024 -cpu max,la57=off -smp 1 -m 3072
+        -kernel "$root.vmlinuz" -initrd "$root.initrd" -display none -monitor "unix:$run/monitor,server=on,wait=off"
+        # Emulation is no place for workarounds of real CPUs.
+        -append "root=LABEL=aistack-root rw console=ttyS0 mitigations=off tsc=reliable panic=0 systemd.show_status=false quiet ${keep:+aistack.keep}"
+        -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng
+    )
+    for n in root docker; do
+        arguments+=(-drive "file=$run/$n.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap")
+    done
+    arguments+=(-drive "file=$run/payload.img,if=virtio,format=raw,readonly=on")
+    for n in $(seq $volumes); do
+        arguments+=(
+            -drive "file=$run/volume$n.img,if=none,id=volume$n,format=raw,cache=unsafe,discard=unmap"
+            -device "nvme,serial=$(printf 'vol%017d' "$n"),drive=volume$n"
+        )
+    done
+    if [ -n "$keep" ]; then
+        arguments+=(
+            -chardev "socket,id=console,path=$run/console,server=on,wait=off,logfile=$run/console.log" -serial chardev:console
+            -nic "user,restrict=on,model=virtio,hostfwd=tcp:127.0.0.1:${AISTACK_VM_PORT:-2222}-:22"
+        )
+    else
+        arguments+=(-serial "file:$run/console.log" -nic none)
+    fi
+    arguments+=(-serial "file:$run/steps.log")
+    touch "$run/steps.log" "$run/console.log"
+    say "booting Debian $release (logs: $run/steps.log, $run/console.log)"
+    # The lock is held by whatever guest runs, so QEMU keeps descriptor 9.
+    nice qemu-system-x86_64 "${arguments[@]}" >"$run/qemu.log" 2>&1 </dev/null &
+    qemu=$!
+    echo $qemu >"$run/pid"
+    trap 'kill $qemu 2>/dev/null || true' EXIT
+}
+
+# Shows what the guest says until it powers off, stays up on request, panics, or takes too long.
+follow() {
+    local started=$SECONDS heard=$SECONDS lines=0 now
+    verdict=
+    while :; do
+        now=$(wc -l <"$run/steps.log")
+        if [ "$now" -gt $lines ]; then
+            tail -n +$((lines + 1)) "$run/steps.log" | head -n $((now - lines)) | tr -d '\r' | while IFS= read -r line; do
+                say "  $line"
+            done
+            lines=$now
+            heard=$SECONDS
+        fi
+        if ! kill -0 $qemu 2>/dev/null; then break
+        elif [ -n "$keep" ] && grep -q '^KEPT' "$run/steps.log"; then break
+        elif grep -qE 'Kernel panic|Oops:' "$run/console.log"; then verdict="the guest's kernel panicked"
+        elif [ $((SECONDS - started)) -gt "$time_limit" ]; then verdict="the steps took more than $time_limit s"
+        elif [ $((SECONDS - heard)) -gt $silence_limit ]; then verdict="the guest said nothing for $silence_limit s"
+        fi
+        if [ -n "$verdict" ]; then
+            say "$verdict; the end of the console:"
+            tail -n 40 "$run/console.log" | sed 's/^/    /'
+            [ -n "$keep" ] || kill -KILL $qemu
+            break
+        fi
+        sleep 1
+    done
+}
+
+# The run has passed only if the guest reached its end, every expected step spoke, and none failed.
+judge() {
+    local name good=0 bad=()
+    tr -d '\r' <"$run/steps.log" >"$run/steps.txt"
+    for name in "${expected[@]}"; do
+        if grep -qE "^$name failed( |$)" "$run/steps.txt"; then bad+=("$name failed")
+        elif grep -qE "^$name passed( |$)" "$run/steps.txt"; then good=$((good + 1))
+        else bad+=("$name was never reached")
+        fi
+    done
+    [ -z "$verdict" ] || bad+=("$verdict")
+    grep -q '^END of all steps' "$run/steps.txt" || bad+=("the guest did not reach the end of the steps")
+    [ ! -s "$run/qemu.log" ] || sed 's/^/    qemu: /' "$run/qemu.log"
+    [ -z "$keep" ] || kept
+    [ ${#bad[@]} -eq 0 ] || printf '  %s\n' "${bad[@]}"
+    echo "$good passed, ${#bad[@]} failed in the VM (Debian $release) in $((SECONDS - began)) s"
+    [ ${#bad[@]} -eq 0 ]
+}
+
+kept() {
+    trap - EXIT
+    if [ -n "$shell" ]; then
+        need_packages socat=socat
+        say "root's shell in the guest; Ctrl-] leaves it, and the guest goes with it"
+        socat "STDIO,raw,echo=0,escape=0x1d" "UNIX-CONNECT:$run/console" || true
+        kill $qemu 2>/dev/null || true
+    else
+        say "the guest stays up: tests/vm/sh COMMAND runs in it as root, tests/vm/stop ends it"
+    fi
+}

@@ -1,0 +1,19 @@
+# Tenant B attacks tenant A, with the same tries as in the demo.
+. /payload/guest/steps.sh
+
+probes() {
+    mkdir -p "$WORLD_DIR" && ln -sfn /var/log/aistack "$WORLD_DIR/audit" || return 1
+    /payload/tests/demo/probes vm
+    local status=$?
+    rm -r "$WORLD_DIR"
+    return $status
+}
+LIMIT=400 step tenant-b-is-refused-everywhere probes
+
+still_healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' tenant-1001-postgres)" = healthy ]; }
+step tenant-a-did-not-notice still_healthy
+
+audit_holds() {
+    aistack-helper audit verify --audit-dir /var/log/aistack && aistack-helper audit verify --audit-dir /var/log/aistack-engine
+}
+step audit-chains-hold audit_holds

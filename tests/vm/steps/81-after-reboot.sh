@@ -1,0 +1,22 @@
+# Nobody logs in and nobody runs a command: everything is back by itself.
+. /payload/guest/steps.sh
+
+mounted() { mountpoint "$(base_dir 1001)" && mountpoint "$(base_dir 1002)"; }
+step volumes-are-back eventually 60 mounted
+running() { diff "$progress/running-before" <(docker ps --format '{{.Names}}' | sort); }
+step containers-are-back eventually 120 running
+all_healthy() { [ "$(docker ps --filter health=healthy -q | wc -l)" = "$(wc -l <"$progress/running-before")" ]; }
+step containers-are-healthy-again eventually 180 all_healthy
+
+# A container that is started before its volume is there would write into the empty directory beneath.
+on_the_volume() {
+    local uid
+    for uid in 1001 1002; do
+        [ "$(docker exec "tenant-$uid-redis" stat -fc %T /data)" = ext2/ext3 ] &&
+            [ "$(stat -c %d "$(base_dir $uid)/data/redis")" = "$(nsenter -t "$(docker inspect -f '{{.State.Pid}}' "tenant-$uid-redis")" -m stat -c %d /data)" ] || return 1
+    done
+}
+step containers-write-to-their-volumes on_the_volume
+
+failed_units() { [ -z "$(systemctl list-units --failed --no-legend | tee /dev/stderr)" ]; }
+step no-unit-failed failed_units

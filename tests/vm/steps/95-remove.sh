@@ -1,0 +1,19 @@
+# The packages go; the tenants' containers and data stay until the admin takes them away.
+. /payload/guest/steps.sh
+
+removed() {
+    local before
+    before=$(docker ps -q | sort)
+    DEBIAN_FRONTEND=noninteractive apt-get remove -y aistack aistack-helper || return 1
+    [ ! -e /run/aistack/helper.sock ] && [ ! -e /run/aistack/engine.sock ] && [ -e /etc/aistack/policy.toml ] || return 1
+    [ "$before" = "$(docker ps -q | sort)" ]
+}
+step remove-keeps-stacks-and-policy removed
+
+purged() {
+    DEBIAN_FRONTEND=noninteractive apt-get purge -y aistack aistack-helper || return 1
+    ls -d /etc/aistack /var/log/aistack /var/log/aistack-engine /run/aistack 2>/dev/null && return 1
+    # The data of the tenants is no part of the package.
+    [ -s "$(base_dir 1001)/config/.env" ]
+}
+step purge-keeps-the-data-of-the-tenants purged
