@@ -4,9 +4,9 @@
 mod chown;
 mod directories;
 mod error;
+mod host_network;
 mod network;
 mod paths;
-mod routes;
 mod service_dir;
 mod volume;
 mod worker;

@@ -1,7 +1,6 @@
 //! The tenant's Docker network: one fixed shape, never somebody else's network.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use aistack_policy::Grant;
@@ -11,14 +10,12 @@ use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::routes;
+use super::host_network;
 use super::{Ops, OpsError};
 use crate::docker::{Docker, DockerError, OWNER_LABEL, is_full_id, percent_encoded};
 
 /// The driver's option for the name of the bridge interface.
 const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
-/// Networks of the machine's own interfaces.
-const INTERFACES: &str = "/sys/class/net";
 
 /// How long one operation may take, its turn included.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -231,14 +228,10 @@ fn same_shape(grant: &Grant, network: &Network) -> Result<(), OpsError> {
 /// Docker would adopt an interface of the bridge's name, and does not look at the host's routes.
 fn require_free(grant: &Grant) -> Result<(), OpsError> {
     let network = &grant.network;
-    if Path::new(INTERFACES)
-        .join(&network.bridge)
-        .symlink_metadata()
-        .is_ok()
-    {
+    if host_network::has_interface(&network.bridge)? {
         return Err(bridge_in_use(grant));
     }
-    match routes::overlapping(network.subnet) {
+    match host_network::overlapping_route(network.subnet)? {
         Some(route) => Err(subnet_in_use(
             grant,
             &route.to_string(),

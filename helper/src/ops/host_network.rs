@@ -1,18 +1,46 @@
-//! The host's IPv4 routes, so that no tenant's subnet hides a network that the host uses.
+//! What the host's own network has already, so that no tenant's network hides or takes it.
+//!
+//! The daemon's unit gives it a network namespace without interfaces, so that what it sees of its
+//! own is nothing: the host's tables are those of process 1.
 
 use std::net::Ipv4Addr;
 
 use aistack_policy::Ipv4Subnet;
+use rustix::io::Errno;
 
-/// The first route of this host that overlaps `subnet`; the default route does not count. When the
-/// table cannot be read, Docker's own check remains.
-pub(super) fn overlapping(subnet: Ipv4Subnet) -> Option<Ipv4Subnet> {
-    let table = std::fs::read_to_string("/proc/net/route").ok()?;
-    routes(&table).find(|route| overlap(*route, subnet))
+use super::OpsError;
+use super::paths::io_error;
+
+/// IPv4 routes of the host (proc_net(5)).
+const ROUTES: &str = "/proc/1/net/route";
+/// Interfaces of the host with their counters (proc_net(5)).
+const INTERFACES: &str = "/proc/1/net/dev";
+
+/// The first route of this host that overlaps `subnet`; the default route does not count.
+pub(super) fn overlapping_route(subnet: Ipv4Subnet) -> Result<Option<Ipv4Subnet>, OpsError> {
+    let table = read(ROUTES)?;
+    Ok(routes(&table).find(|route| overlap(*route, subnet)))
 }
 
-/// The networks of `/proc/net/route` (proc_net(5)): from the second line on, the second field is
-/// the destination and the eighth the mask, as hexadecimal numbers in the host's byte order.
+/// True when the host has a network interface of this name.
+pub(super) fn has_interface(name: &str) -> Result<bool, OpsError> {
+    let table = read(INTERFACES)?;
+    Ok(interfaces(&table).any(|interface| interface == name))
+}
+
+fn read(table: &str) -> Result<String, OpsError> {
+    std::fs::read_to_string(table)
+        .map_err(|error| io_error("read", table)(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+}
+
+/// After two lines of headings, a name and a colon begin each line.
+fn interfaces(table: &str) -> impl Iterator<Item = &str> {
+    let lines = table.lines().skip(2);
+    lines.filter_map(|line| line.split_once(':').map(|(name, _)| name.trim()))
+}
+
+/// The networks of the table: from the second line on, the second field is the destination and the
+/// eighth the mask, as hexadecimal numbers in the host's byte order.
 fn routes(table: &str) -> impl Iterator<Item = Ipv4Subnet> {
     table.lines().skip(1).filter_map(|line| {
         let mut fields = line.split_whitespace();
@@ -59,6 +87,21 @@ mod tests {
             broken line\n";
         let read: Vec<String> = routes(table).map(|route| route.to_string()).collect();
         assert_eq!(read, ["192.168.0.0/24", "10.128.0.64/26"]);
+    }
+
+    #[test]
+    fn interfaces_are_the_names_before_the_colons() {
+        let table = "Inter-|   Receive                |  Transmit\n \
+            face |bytes    packets errs |bytes    packets errs\n    \
+            lo:  100       1    0  100       1    0\nai-1001:0 0 0 0 0 0\n";
+        let names: Vec<&str> = interfaces(table).collect();
+        assert_eq!(names, ["lo", "ai-1001"]);
+    }
+
+    #[test]
+    fn this_host_has_a_loopback_interface_and_not_any_other() {
+        assert!(has_interface("lo").unwrap());
+        assert!(!has_interface("ai-4294967294").unwrap());
     }
 
     #[test]
