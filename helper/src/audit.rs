@@ -57,6 +57,8 @@ pub struct Intent {
 pub enum Outcome {
     /// It was done, or was so already.
     Done,
+    /// As `Done`, and something worth knowing about it.
+    DoneWith(&'static str),
     /// It failed; the text is for the admin and holds no secret.
     Failed(String),
 }
@@ -164,11 +166,12 @@ impl OpenRecord {
     /// # Errors
     /// When the log cannot be written now. The outcome is kept and written as soon as it can be.
     pub async fn finish(mut self, outcome: Outcome) -> Result<(), AuditError> {
-        let (ending, error) = match outcome {
-            Outcome::Done => (Ending::Done, None),
-            Outcome::Failed(error) => (Ending::Failed, Some(cut(error))),
+        let (ending, error, note) = match outcome {
+            Outcome::Done => (Ending::Done, None, None),
+            Outcome::DoneWith(note) => (Ending::Done, None, Some(note)),
+            Outcome::Failed(error) => (Ending::Failed, Some(cut(error)), None),
         };
-        let Some(event) = self.outcome(ending, error) else {
+        let Some(event) = self.outcome(ending, error, note) else {
             return Ok(());
         };
         let (reply, answer) = oneshot::channel();
@@ -182,13 +185,19 @@ impl OpenRecord {
         answer.await.map_err(|_| ended())?
     }
 
-    fn outcome(&self, ending: Ending, error: Option<String>) -> Option<Event> {
+    fn outcome(
+        &self,
+        ending: Ending,
+        error: Option<String>,
+        note: Option<&'static str>,
+    ) -> Option<Event> {
         Some(Event::Outcome {
             intent: self.intent?,
             uid: self.uid,
             operation: self.operation.to_owned(),
             outcome: ending,
             error,
+            note,
             duration_us: u64::try_from(self.started.elapsed().as_micros()).ok(),
         })
     }
@@ -196,7 +205,7 @@ impl OpenRecord {
 
 impl Drop for OpenRecord {
     fn drop(&mut self) {
-        if let Some(event) = self.outcome(Ending::Interrupted, None) {
+        if let Some(event) = self.outcome(Ending::Interrupted, None, None) {
             // When the queue is full it stays open until the next start; waiting is impossible here.
             let _ = self.queue.try_send(Message {
                 event,

@@ -110,4 +110,7 @@ pub struct EngineServe {
     /// Where the audit log is written; a directory of this daemon's own user.
     #[arg(long, value_name = "DIR", default_value = "/var/log/aistack-engine")]
     pub audit_dir: PathBuf,
+    /// Where aistack-helper says which AppArmor profiles are loaded.
+    #[arg(long, value_name = "DIR", default_value = crate::apparmor::PUBLISHED)]
+    pub apparmor_dir: PathBuf,
 }

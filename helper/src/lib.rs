@@ -4,12 +4,12 @@
 //! - `aistack-mount` ([`mount`]): one typed request from the helper, one mount or unmount.
 //! - `aistack-engine` ([`engine`]): the vetted Docker Engine API.
 //!
-//! [`peer`], [`accept`], [`audit`], [`policy_store`], [`daemon`], [`sandbox`] and [`docker`] are
+//! [`apparmor`] loads profiles for the first and names them for the last; [`peer`], [`accept`], [`audit`], [`policy_store`], [`daemon`], [`sandbox`] and [`docker`] are
 //! what they have in common.
 
 pub mod accept;
 pub mod admin;
-mod apparmor;
+pub mod apparmor;
 pub mod audit;
 pub mod cli;
 pub mod daemon;

@@ -77,6 +77,7 @@ fn every_service_of_the_catalog_passes() {
     let apparmor = HostAppArmor {
         enabled: true,
         loaded: vec![
+            format!("ai-base-{}", grant.uid),
             grant.platform_profile.clone(),
             grant.openclaw_profile.clone(),
         ],

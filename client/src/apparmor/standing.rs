@@ -15,6 +15,7 @@ pub struct Standing {
     /// It enforces the tenant's profiles.
     pub loaded: bool,
     summary: String,
+    kernel_warning: String,
     rule: Option<String>,
 }
 
@@ -26,6 +27,7 @@ impl Standing {
             kernel_enabled,
             profiles_loaded,
             summary,
+            kernel_warning,
         } = who.apparmor.clone().unwrap_or_default();
         let grant = who.grant.clone().unwrap_or_default();
         Self {
@@ -33,6 +35,7 @@ impl Standing {
             kernel: kernel_enabled,
             loaded: kernel_enabled && profiles_loaded,
             summary,
+            kernel_warning,
             rule: grant.rules.get("apparmor").cloned(),
         }
     }
@@ -53,12 +56,12 @@ impl Standing {
         format!("{}: {}", self.mode(), self.summary)
     }
 
-    /// A sentence when containers do not run under the profiles.
+    /// A sentence when containers do not run under the profiles, or the kernel is known to have holes.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let why = &self.summary;
         match (self.loaded, self.required) {
-            (true, _) => None,
+            (true, _) => (!self.kernel_warning.is_empty()).then(|| self.kernel_warning.clone()),
             (false, true) => Some(format!(
                 "the policy requires AppArmor, so no container may start: {why}"
             )),
@@ -125,6 +128,7 @@ pub(crate) mod tests {
                 kernel_enabled: kernel,
                 profiles_loaded: loaded,
                 summary: "why".to_owned(),
+                kernel_warning: String::new(),
             }),
             ..WhoAmIResponse::default()
         }
@@ -148,6 +152,18 @@ pub(crate) mod tests {
             assert_eq!(standing.warning().is_some(), warned, "{case}");
             assert_eq!(standing.check().is_err(), refused, "{case}");
         }
+    }
+
+    #[test]
+    fn a_kernel_with_known_holes_is_a_warning_although_profiles_are_loaded() {
+        let mut who = who(AppArmorMode::Required, true, true);
+        who.apparmor.as_mut().unwrap().kernel_warning = "the kernel lacks fixes".to_owned();
+        let standing = Standing::of(&who);
+        assert_eq!(
+            standing.warning().as_deref(),
+            Some("the kernel lacks fixes")
+        );
+        assert_eq!(standing.next(), None);
     }
 
     #[test]

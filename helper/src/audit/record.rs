@@ -46,6 +46,8 @@ pub(super) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         duration_us: Option<u64>,
     },
     /// Refusals that were counted instead of listed; `uid` is absent for "all others".

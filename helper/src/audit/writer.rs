@@ -224,6 +224,7 @@ pub(super) fn opening_events(daemon: &str, found: &Found) -> Vec<Event> {
         operation: open.operation.clone(),
         outcome: Ending::Interrupted,
         error: Some("the daemon ended before the operation did".to_owned()),
+        note: None,
         duration_us: None,
     }));
     events

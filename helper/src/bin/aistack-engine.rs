@@ -53,7 +53,13 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     let audit = Audit::open(&options.audit_dir, "engine")?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let docker = Docker::new(&options.docker_socket);
-    let gateway = Arc::new(Gateway::new(docker, policy.clone(), audit.clone()));
+    let gateway = Gateway::new(
+        docker,
+        policy.clone(),
+        audit.clone(),
+        options.apparmor_dir.clone(),
+    );
+    let gateway = Arc::new(gateway);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

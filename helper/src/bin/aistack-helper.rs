@@ -21,11 +21,13 @@ use clap::Parser;
 use rustix::fs::StatVfsMountFlags;
 
 /// What the operations need: give directories to their owners (CHOWN, FOWNER for their modes) and
-/// walk through directories of others (DAC_READ_SEARCH). Root's own files need none.
-const CAPABILITIES: [Capability; 3] = [
+/// walk through directories of others (DAC_READ_SEARCH), and let apparmor_parser, their child, load
+/// profiles (MAC_ADMIN). Root's own files need none.
+const CAPABILITIES: [Capability; 4] = [
     Capability::CAP_CHOWN,
     Capability::CAP_FOWNER,
     Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_MAC_ADMIN,
 ];
 /// Where AppArmor profiles are kept, loaded and compiled.
 const PROFILE_DIRS: [&str; 3] = [
@@ -98,6 +100,7 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
     };
     let docker = Docker::new(&options.docker_socket);
     let ops = Ops::new(docker, options.mount_socket.clone(), &options.state_dir)?;
+    ops.warn_about_apparmor();
     let front = Front::new(policy.clone(), audit.clone(), ops, times);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -53,8 +53,8 @@ impl Gateway {
             None => None,
         };
         let apparmor = HostAppArmor {
-            enabled: apparmor::is_enabled(),
-            loaded: apparmor::loaded_of(grant),
+            enabled: apparmor::kernel_enforces(),
+            loaded: apparmor::published_of(&self.apparmor_dir, grant),
         };
         let image = match self.local_image(grant, request.image()).await {
             Ok(image) => Some(image),

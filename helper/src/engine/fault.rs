@@ -29,6 +29,9 @@ pub(super) enum Fault {
     /// A task of the gateway's own broke down.
     #[error("the gateway failed at this request")]
     Internal,
+    /// A container did not come under its AppArmor label.
+    #[error("the container {0} did not come under its AppArmor profile and was stopped")]
+    Unconfined(String),
     /// Another operation of the caller's does not end.
     #[error("another operation of yours is still running; try again")]
     Busy,
@@ -52,6 +55,7 @@ impl Fault {
                 "Docker's answer broke off or cannot be read".to_owned(),
             ),
             Self::Audit(_) | Self::Internal => (500, self.to_string()),
+            Self::Unconfined(_) => (500, format!("{self}; ask the administrator")),
             Self::Busy => (409, self.to_string()),
         }
     }

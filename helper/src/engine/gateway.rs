@@ -1,6 +1,7 @@
 //! One request from beginning to end: who, may they, what, is it theirs, do it, record it.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub struct Gateway {
     pub(super) docker: Docker,
     pub(super) locks: Locks,
     pub(super) places: Places,
+    /// Where the helper says which profiles are loaded.
+    pub(super) apparmor_dir: PathBuf,
     policy: PolicyStore,
     audit: Audit,
     limiter: Limiter,
@@ -68,13 +71,14 @@ impl Tenant {
 }
 
 impl Gateway {
-    /// A gateway to this Docker.
+    /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded.
     #[must_use]
-    pub fn new(docker: Docker, policy: PolicyStore, audit: Audit) -> Self {
+    pub fn new(docker: Docker, policy: PolicyStore, audit: Audit, apparmor_dir: PathBuf) -> Self {
         Self {
             docker,
             locks: Locks::default(),
             places: Places::default(),
+            apparmor_dir,
             policy,
             audit,
             limiter: Limiter::new(RATES),

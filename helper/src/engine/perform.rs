@@ -185,8 +185,11 @@ impl Gateway {
             }
             ContainerCall::Start | ContainerCall::Restart { .. } => {
                 self.still_allowed(grant, &container).await?;
-                self.change(call, &container, json!({}), method, &path)
-                    .await
+                let reply = self
+                    .change(call, &container, json!({}), method, &path)
+                    .await?;
+                self.check_confined(tenant, &container).await?;
+                Ok(reply)
             }
             ContainerCall::Stop { .. }
             | ContainerCall::Kill { .. }

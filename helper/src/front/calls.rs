@@ -67,12 +67,18 @@ impl Front {
             Method::Chown => self.chown_stream(permission, request).await,
             Method::LoadAppArmor => {
                 let vet = vet::nothing::<v1::LoadAppArmorRequest>;
-                let act = missing::<v1::LoadAppArmorResponse>("loading AppArmor profiles");
+                let act = async |a: Acting<()>| {
+                    let (answer, without) = a.ops.load_apparmor(&a.permission.grant).await?;
+                    if let Some(why) = without {
+                        a.note.write(why);
+                    }
+                    Ok(answer)
+                };
                 self.unary(permission, request, vet, act).await
             }
             Method::UnloadAppArmor => {
                 let vet = vet::nothing::<v1::UnloadAppArmorRequest>;
-                let act = missing::<v1::UnloadAppArmorResponse>("unloading AppArmor profiles");
+                let act = async |a: Acting<()>| a.ops.unload_apparmor(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
             Method::CreateNetwork => {

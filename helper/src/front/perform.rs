@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aistack_proto::v1::ChownProgress;
@@ -30,6 +30,18 @@ pub(super) struct Acting<V> {
     pub(super) ops: Arc<Ops>,
     pub(super) permission: Permission,
     pub(super) value: V,
+    pub(super) note: Note,
+}
+
+/// What the audit log says beside "done".
+#[derive(Debug, Clone, Default)]
+pub(super) struct Note(Arc<OnceLock<&'static str>>);
+
+impl Note {
+    /// The first note stays.
+    pub(super) fn write(&self, note: &'static str) {
+        self.0.get_or_init(|| note);
+    }
 }
 
 /// The right to run now: alone for the UID, and one of a bounded number.
@@ -76,10 +88,12 @@ impl Front {
         let intent = permission.intent(vetted.arguments);
         let changes = permission.method.changes();
         let limit = self.shared.times.operation;
+        let note = Note::default();
         let acting = Acting {
             ops: Arc::clone(&self.shared.ops),
             permission,
             value: vetted.value,
+            note: note.clone(),
         };
         if !changes {
             let result = guarded(act(acting), limit).await;
@@ -90,7 +104,7 @@ impl Front {
         let task = tokio::spawn(async move {
             let record = audit.intent(intent).await.map_err(not_audited)?;
             let result = guarded(act(acting), limit).await;
-            finish(record, outcome_of(&result)).await?;
+            finish(record, outcome_of(&result, &note)).await?;
             drop(turn);
             result.map_err(|failure| failure.status())
         });
@@ -113,7 +127,7 @@ impl Front {
         tokio::spawn(async move {
             let walk = walk(ops, permission, vetted.value, sender.clone());
             let result = guarded(walk, limit).await;
-            let last = match finish(record, outcome_of(&result)).await {
+            let last = match finish(record, outcome_of(&result, &Note::default())).await {
                 Ok(()) => result.map_err(|failure| failure.status()),
                 Err(status) => Err(status),
             };
@@ -164,9 +178,12 @@ async fn guarded<R>(
     }
 }
 
-fn outcome_of<R>(result: &Result<R, Failure>) -> Outcome {
+fn outcome_of<R>(result: &Result<R, Failure>, note: &Note) -> Outcome {
     match result {
-        Ok(_) => Outcome::Done,
+        Ok(_) => match note.0.get() {
+            Some(note) => Outcome::DoneWith(note),
+            None => Outcome::Done,
+        },
         Err(failure) => Outcome::Failed(failure.to_string()),
     }
 }

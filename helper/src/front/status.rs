@@ -129,7 +129,7 @@ pub(super) fn refused(code: Code, refusal: &Refusal) -> Status {
 
 /// An operation that was not done.
 pub(super) fn failed(error: &OpsError) -> Status {
-    if let OpsError::Refused(refusal) = error {
+    if let Some(refusal) = error.refusal() {
         return refused(error.code(), refusal);
     }
     let details = info(error.reason(), None, error.hint().as_deref());

@@ -4,7 +4,6 @@ use aistack_policy::{AppArmorMode, Grant, PolicyWarning, Rule, VolumeGrant, Volu
 use aistack_proto::v1;
 
 use super::perform::Acting;
-use crate::apparmor;
 use crate::ops::OpsError;
 
 /// The caller's grant and the state of each part of it.
@@ -19,7 +18,7 @@ pub(super) async fn answer(acting: Acting<()>) -> Result<v1::WhoAmIResponse, Ops
         grant: Some(grant_message(grant)),
         volume: Some(volume),
         network: Some(network),
-        apparmor: Some(apparmor::state(grant)),
+        apparmor: Some(acting.ops.apparmor_state(grant)),
         helper_version: env!("CARGO_PKG_VERSION").to_owned(),
         policy_digest: policy.digest.clone(),
         warnings: warnings(grant.uid, policy.policy.warnings()),

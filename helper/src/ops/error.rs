@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use aistack_policy::Refusal;
 use tonic::Code;
 
+use crate::apparmor::ProfileError;
 use crate::docker::DockerError;
 use crate::mount::wire::{Failure, FailureReason};
 
@@ -14,6 +15,9 @@ pub enum OpsError {
     /// The policy or a rule that no policy can change does not allow it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Profiles were not loaded or unloaded.
+    #[error(transparent)]
+    AppArmor(#[from] ProfileError),
     /// The contract has it, this version does not.
     #[error("{what} is not in this version of aistack-helper")]
     NotInThisVersion {
@@ -136,11 +140,21 @@ pub enum OpsError {
 }
 
 impl OpsError {
+    /// The rule's own refusal, where a rule decided.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) | Self::AppArmor(ProfileError::Off(refusal)) => Some(refusal),
+            _ => None,
+        }
+    }
+
     /// Stable upper-case word for programs.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.reason,
+            Self::AppArmor(error) => error.reason(),
             Self::NotInThisVersion { .. } => "NOT_IN_THIS_VERSION",
             Self::VolumeNotMounted { .. } => "VOLUME_NOT_MOUNTED",
             Self::WorkerUnreachable { .. } => "MOUNT_WORKER_UNREACHABLE",
@@ -168,6 +182,7 @@ impl OpsError {
         let hint = match self {
             Self::Refused(refusal) => return refusal.hint.clone(),
             Self::Worker(failure) => return failure.hint.clone(),
+            Self::AppArmor(error) => return error.hint(),
             Self::VolumeNotMounted { .. } => "mount it first: run `aistack init`",
             Self::WorkerUnreachable { .. } => "ask the administrator to start aistack-mount",
             Self::WrongOwner { .. } => "run `aistack chown`, or ask the administrator",
@@ -199,6 +214,7 @@ impl OpsError {
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(_) => Code::PermissionDenied,
+            Self::AppArmor(error) => error.code(),
             Self::NotInThisVersion { .. } => Code::Unimplemented,
             Self::WorkerUnreachable { .. } | Self::Docker(DockerError::Unreachable { .. }) => {
                 Code::Unavailable

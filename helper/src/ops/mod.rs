@@ -1,6 +1,7 @@
 //! The operations behind the gRPC calls. Each takes a [`Grant`] (so the caller is a tenant) and
 //! final, vetted values; authorising and auditing happen before and around them in the front.
 
+mod apparmor;
 mod chown;
 mod directories;
 mod error;
@@ -12,14 +13,17 @@ mod volume;
 mod worker;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use aistack_policy::Grant;
+use aistack_policy::{Grant, Policy};
 use aistack_proto::v1::{
-    ChownProgress, CreateNetworkResponse, MountVolumeResponse, NetworkState,
-    PrepareDirectoriesResponse, RemoveNetworkResponse, UnmountVolumeResponse, VolumeState,
+    AppArmorState, ChownProgress, CreateNetworkResponse, LoadAppArmorResponse, MountVolumeResponse,
+    NetworkState, PrepareDirectoriesResponse, RemoveNetworkResponse, UnloadAppArmorResponse,
+    UnmountVolumeResponse, VolumeState,
 };
 use tokio::sync::mpsc;
 
+use crate::apparmor::{AppArmor, Places, ProfileError};
 use crate::docker::Docker;
 use crate::safe_path::plain_components;
 
@@ -33,6 +37,7 @@ pub struct Ops {
     mount_socket: PathBuf,
     image_dir: PathBuf,
     network_turn: tokio::sync::Mutex<()>,
+    apparmor: Arc<AppArmor>,
 }
 
 impl Ops {
@@ -49,7 +54,15 @@ impl Ops {
             mount_socket,
             image_dir: state_dir.join("volumes"),
             network_turn: tokio::sync::Mutex::new(()),
+            apparmor: Arc::new(AppArmor::new(Places::default())),
         })
+    }
+
+    /// The same with AppArmor's files elsewhere.
+    #[must_use]
+    pub fn with_apparmor(mut self, places: Places) -> Self {
+        self.apparmor = Arc::new(AppArmor::new(places));
+        self
     }
 
     /// Makes the tenant's volume available at its base directory.
@@ -130,5 +143,40 @@ impl Ops {
     /// Whether the tenant's network exists.
     pub async fn network_state(&self, grant: &Grant) -> NetworkState {
         network::state(&self.docker, grant).await
+    }
+    /// Vets, compiles and loads the tenant's profiles. Beside the answer, why it names none, where
+    /// the policy allows containers without.
+    ///
+    /// # Errors
+    /// When a source is refused, or this host cannot do what the policy requires.
+    pub async fn load_apparmor(
+        &self,
+        grant: &Grant,
+    ) -> Result<(LoadAppArmorResponse, Option<&'static str>), OpsError> {
+        apparmor::load(self, grant).await
+    }
+
+    /// Takes the tenant's profiles out of the kernel and off the disk.
+    ///
+    /// # Errors
+    /// When a task runs under one of them.
+    pub async fn unload_apparmor(&self, grant: &Grant) -> Result<UnloadAppArmorResponse, OpsError> {
+        apparmor::unload(self, grant).await
+    }
+
+    /// Verifies that every kept profile of the policy's tenants is loaded, loads those that are not,
+    /// and tells the gateway. Returns what went wrong, by profile.
+    pub async fn boot_profiles(&self, policy: &Policy) -> Vec<(String, ProfileError)> {
+        apparmor::boot(self, policy).await
+    }
+
+    /// AppArmor of this host, for this tenant.
+    pub fn apparmor_state(&self, grant: &Grant) -> AppArmorState {
+        self.apparmor.state(grant)
+    }
+
+    /// Says in the log what an administrator should know about AppArmor on this host.
+    pub fn warn_about_apparmor(&self) {
+        self.apparmor.warn();
     }
 }

@@ -54,22 +54,12 @@ async fn what_this_version_has_not_says_so_and_is_recorded() {
     let Some(world) = World::start() else { return };
     let mut client = world.client(A).await;
     let grow = client.grow_volume(v1::GrowVolumeRequest {}).await;
-    let load = client.load_app_armor(v1::LoadAppArmorRequest {}).await;
-    let unload = client.unload_app_armor(v1::UnloadAppArmorRequest {}).await;
-    let answers = [grow.unwrap_err(), load.unwrap_err(), unload.unwrap_err()];
-    for status in answers {
-        assert_eq!(status.code(), Code::Unimplemented);
-        assert_eq!(told(&status).0, "NOT_IN_THIS_VERSION");
-    }
+    let status = grow.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert_eq!(told(&status).0, "NOT_IN_THIS_VERSION");
     let intents = world.records_of("intent");
-    let operations: Vec<_> = intents
-        .iter()
-        .map(|r| r["operation"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        operations,
-        ["volume.grow", "apparmor.load", "apparmor.unload"]
-    );
+    assert_eq!(intents.len(), 1);
+    assert_eq!(intents[0]["operation"], "volume.grow");
     assert!(
         intents[0]["rule"]
             .as_str()
@@ -79,7 +69,7 @@ async fn what_this_version_has_not_says_so_and_is_recorded() {
     assert_eq!(intents[0]["decision"], "allowed");
     assert_eq!(intents[0]["uid"], A);
     let outcomes = world.records_of("outcome");
-    assert_eq!(outcomes.len(), 3);
+    assert_eq!(outcomes.len(), 1);
     assert_eq!(outcomes[0]["intent"], intents[0]["seq"]);
     assert!(
         outcomes[0]["error"]
@@ -87,6 +77,33 @@ async fn what_this_version_has_not_says_so_and_is_recorded() {
             .unwrap()
             .starts_with("NOT_IN_THIS_VERSION")
     );
+}
+
+/// The policy of these tests has `apparmor = "if-available"`.
+#[tokio::test]
+async fn without_apparmor_a_load_succeeds_without_profiles_and_the_log_says_so() {
+    let Some(world) = World::start() else { return };
+    let enabled = "/sys/module/apparmor/parameters/enabled";
+    if std::fs::read_to_string(enabled).is_ok_and(|enabled| enabled.trim() == "Y") {
+        eprintln!("SKIPPED: this kernel enforces AppArmor");
+        return;
+    }
+    let mut client = world.client(A).await;
+    let load = client.load_app_armor(v1::LoadAppArmorRequest {}).await;
+    let answer = load.unwrap().into_inner();
+    assert!(answer.profiles.is_empty() && !answer.changed);
+    let who = client.who_am_i(v1::WhoAmIRequest {}).await;
+    let state = who.unwrap().into_inner().apparmor.unwrap();
+    assert!(!state.kernel_enabled && !state.profiles_loaded);
+    assert!(state.summary.contains("does not enforce AppArmor"));
+    let intents = world.records_of("intent");
+    assert_eq!(intents[0]["operation"], "apparmor.load");
+    let rule = intents[0]["rule"].as_str().unwrap();
+    assert!(rule.starts_with("tenants.apparmor (policy.toml:"), "{rule}");
+    let outcomes = world.records_of("outcome");
+    assert_eq!(outcomes[0]["outcome"], "done");
+    let note = outcomes[0]["note"].as_str().unwrap();
+    assert!(note.contains("does not enforce AppArmor"), "{note}");
 }
 
 #[tokio::test]
@@ -202,8 +219,8 @@ async fn the_daemon_keeps_few_privileges_and_its_files_are_its_own() {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().to_owned()
     };
-    // CHOWN (0), DAC_READ_SEARCH (2) and FOWNER (3), capabilities(7).
-    let kept = "000000000000000d";
+    // CHOWN (0), DAC_READ_SEARCH (2), FOWNER (3) and MAC_ADMIN (33), capabilities(7).
+    let kept = "000000020000000d";
     assert_eq!(field("CapEff:"), kept);
     assert_eq!(field("CapPrm:"), kept);
     assert_eq!(field("CapBnd:"), kept);

@@ -12,7 +12,7 @@ mod paths;
 pub(super) mod ports;
 pub(super) mod process;
 mod render;
-mod security;
+pub(super) mod security;
 mod tmpfs;
 pub(super) mod user;
 
@@ -108,7 +108,7 @@ pub struct World<'a> {
 pub struct HostAppArmor {
     /// The kernel enforces AppArmor.
     pub enabled: bool,
-    /// Names of the grant's profiles that the kernel has in enforce mode.
+    /// Names of the grant's profiles that the helper has verified as loaded in enforce mode.
     pub loaded: Vec<String>,
 }
 

@@ -1,11 +1,13 @@
 //! Whether a container that was made earlier still is what the policy in force allows: the policy
 //! may have become stricter since. Asked before each start. Pure, over Docker's inspect answer.
 
+use aistack_policy::apparmor::Names;
 use aistack_policy::{AppArmorMode, Grant, Refusal, Rule};
 use serde_json::Value;
 
 use super::create::ports::HOST_IP;
 use super::create::process::IMAGE_LABEL;
+use super::create::security::kind_of;
 use super::create::user::{User, decimal};
 use super::image::ImageRef;
 use super::json::shown;
@@ -34,6 +36,9 @@ const UNSET: [&str; 19] = [
     "ExtraHosts",
 ];
 
+/// What stands before the label in SecurityOpt.
+const APPARMOR: &str = "apparmor=";
+
 /// Decides whether `container` (Docker's inspect answer) may be started under `grant`. Bind sources
 /// are looked at elsewhere, on the file system. `network_id` is the full id of the tenant's network.
 ///
@@ -50,6 +55,13 @@ pub fn check(grant: &Grant, network_id: Option<&str>, container: &Value) -> Resu
     check_network(grant, network_id, host)?;
     check_ports(grant, host)?;
     check_limits(grant, host)
+}
+
+/// The AppArmor label that an inspected container was made with, `None` without one.
+#[must_use]
+pub fn label_of(container: &Value) -> Option<&str> {
+    let host = container.get("HostConfig")?;
+    words(host, "SecurityOpt").find_map(|option| option.strip_prefix(APPARMOR))
 }
 
 fn check_image(grant: &Grant, container: &Value) -> Result<(), Refusal> {
@@ -107,16 +119,12 @@ fn check_capabilities(grant: &Grant, host: &Value) -> Result<(), Refusal> {
 }
 
 fn check_security(grant: &Grant, user: User, host: &Value) -> Result<(), Refusal> {
-    let profile = if user.uid == grant.uid {
-        &grant.platform_profile
-    } else {
-        &grant.openclaw_profile
-    };
+    let label = Names::of(grant).label(kind_of(grant, user));
     let (mut confined, mut no_new_privileges) = (false, false);
     for option in words(host, "SecurityOpt") {
         if option == "no-new-privileges:true" {
             no_new_privileges = true;
-        } else if option.strip_prefix("apparmor=") == Some(profile.as_str()) {
+        } else if option.strip_prefix(APPARMOR) == Some(label.as_str()) {
             confined = true;
         } else {
             let message = format!("HostConfig.SecurityOpt has \"{}\"", shown(option));
@@ -128,7 +136,7 @@ fn check_security(grant: &Grant, user: User, host: &Value) -> Result<(), Refusal
         return Err(refused("it may gain privileges", &rule));
     }
     if !confined && grant.apparmor == AppArmorMode::Required {
-        let message = format!("it is without the AppArmor profile {profile}");
+        let message = format!("it is without the AppArmor label {label}");
         return Err(refused(&message, &grant.rules.apparmor));
     }
     if matches!(text(host, "/IpcMode"), "private" | "none") {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use aistack_policy::{AppArmorMode, Refusal, Rule};
+use aistack_policy::apparmor::{Kind, Names};
+use aistack_policy::{AppArmorMode, Grant, Refusal, Rule};
 
 use super::super::json::shown;
 use super::World;
@@ -14,7 +15,8 @@ use super::user::User;
 pub(super) struct Security {
     /// Without `CAP_`; all others are dropped.
     pub(super) capabilities: BTreeSet<String>,
-    /// `None`: Docker's own profile, where the kernel has AppArmor at all.
+    /// The label of the container's processes. `None`: Docker's own profile, where the kernel has
+    /// AppArmor at all.
     pub(super) apparmor: Option<String>,
     /// `IpcMode` is `none` instead of `private`.
     pub(super) no_ipc: bool,
@@ -29,7 +31,7 @@ impl Security {
         let capabilities = capabilities(world, host.cap_add.0.as_deref().unwrap_or_default())?;
         let apparmor = apparmor(world, user)?;
         for (index, option) in host.security_opt.iter().enumerate() {
-            check_option(index, option, apparmor.as_deref())?;
+            check_option(index, option, world.grant, user, apparmor.as_deref())?;
         }
         let no_ipc = match host.ipc_mode.as_str() {
             "" | "private" => false,
@@ -68,24 +70,35 @@ fn capabilities(world: &World<'_>, asked: &[String]) -> Result<BTreeSet<String>,
     asked.iter().map(one).collect()
 }
 
-/// The profile that the container gets: OpenClaw's for a service UID, else the platform's.
+/// Which of the tenant's profiles a container runs under: OpenClaw's for a service UID, else the
+/// platform's.
+pub(in super::super) fn kind_of(grant: &Grant, user: User) -> Kind {
+    if user.uid == grant.uid {
+        Kind::Platform
+    } else {
+        Kind::Openclaw
+    }
+}
+
+/// The label that the container gets: the helper's base and the tenant's profile, stacked.
 fn apparmor(world: &World<'_>, user: User) -> Result<Option<String>, Refusal> {
     let grant = world.grant;
-    let profile = if user.uid == grant.uid {
-        &grant.platform_profile
-    } else {
-        &grant.openclaw_profile
-    };
-    if world.apparmor.enabled && world.apparmor.loaded.contains(profile) {
-        return Ok(Some(profile.clone()));
+    let (names, kind) = (Names::of(grant), kind_of(grant, user));
+    let is_missing = |name: &&str| !world.apparmor.loaded.iter().any(|loaded| loaded == name);
+    let missing = [names.base(), names.name(kind)]
+        .into_iter()
+        .find(is_missing);
+    if world.apparmor.enabled && missing.is_none() {
+        return Ok(Some(names.label(kind)));
     }
     if grant.apparmor == AppArmorMode::IfAvailable {
         return Ok(None);
     }
-    let why = if world.apparmor.enabled {
-        format!("the AppArmor profile {profile} is not loaded")
-    } else {
-        "this kernel does not enforce AppArmor".to_owned()
+    let why = match missing {
+        Some(profile) if world.apparmor.enabled => {
+            format!("the AppArmor profile {profile} is not loaded")
+        }
+        _ => "this kernel does not enforce AppArmor".to_owned(),
     };
     let message = format!("{why}, and the policy requires it");
     let refusal = Refusal::new("APPARMOR_MISSING", message, grant.rules.apparmor.clone());
@@ -96,15 +109,23 @@ fn apparmor(world: &World<'_>, user: User) -> Result<Option<String>, Refusal> {
     })
 }
 
-/// Only what holds anyway may be said.
-fn check_option(index: usize, option: &str, profile: Option<&str>) -> Result<(), Refusal> {
+/// Only what holds anyway may be said: the label, or the tenant's own part of it.
+fn check_option(
+    index: usize,
+    option: &str,
+    grant: &Grant,
+    user: User,
+    label: Option<&str>,
+) -> Result<(), Refusal> {
     let (key, value) = match option.split_once(['=', ':']) {
         Some((key, value)) => (key, Some(value)),
         None => (option, None),
     };
     let holds = match (key, value) {
         ("no-new-privileges", None | Some("true")) => true,
-        ("apparmor", Some(name)) => profile == Some(name),
+        ("apparmor", Some(name)) => label.is_some_and(|label| {
+            name == label || name == Names::of(grant).name(kind_of(grant, user))
+        }),
         _ => false,
     };
     if holds {

@@ -21,7 +21,7 @@ fn container() -> Value {
         },
         "HostConfig": {
             "Privileged": false, "CapAdd": ["CAP_NET_BIND_SERVICE"], "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true", "apparmor=ai-platform-1001"],
+            "SecurityOpt": ["no-new-privileges:true", "apparmor=ai-base-1001//&ai-platform-1001"],
             "Binds": [], "VolumesFrom": [], "VolumeDriver": "", "Devices": null, "GroupAdd": [],
             "PidMode": "", "IpcMode": "private", "UTSMode": "", "UsernsMode": "",
             "CgroupParent": "", "Sysctls": {}, "PublishAllPorts": false, "Links": null,
@@ -104,6 +104,20 @@ fn what_the_policy_does_not_allow_is_not_started() {
         (
             "/HostConfig/SecurityOpt",
             json!(["no-new-privileges:true", "apparmor=unconfined"]),
+            "builtin.no-security-options",
+        ),
+        // The tenant's own part alone, and the label of another kind of container.
+        (
+            "/HostConfig/SecurityOpt",
+            json!(["no-new-privileges:true", "apparmor=ai-platform-1001"]),
+            "builtin.no-security-options",
+        ),
+        (
+            "/HostConfig/SecurityOpt",
+            json!([
+                "no-new-privileges:true",
+                "apparmor=ai-base-1001//&ai-platform-openclaw-2001"
+            ]),
             "builtin.no-security-options",
         ),
         (

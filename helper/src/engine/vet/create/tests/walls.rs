@@ -36,25 +36,33 @@ type Case<'a> = (
 #[test]
 fn apparmor_is_the_tenants_profile_or_what_the_policy_allows_without() {
     const NNP: &str = "no-new-privileges:true";
-    let both = ["ai-platform-1001", "ai-platform-openclaw-2001"];
-    let cases: [Case<'_>; 8] = [
+    let all = [
+        "ai-base-1001",
+        "ai-platform-1001",
+        "ai-platform-openclaw-2001",
+    ];
+    let platform = json!([NNP, "apparmor=ai-base-1001//&ai-platform-1001"]);
+    let cases: [Case<'_>; 9] = [
         (
             true,
-            &both,
+            &all,
             AppArmorMode::Required,
             "1001",
-            Ok(json!([NNP, "apparmor=ai-platform-1001"])),
+            Ok(platform.clone()),
         ),
         (
             true,
-            &both,
+            &all,
             AppArmorMode::Required,
             "2001",
-            Ok(json!([NNP, "apparmor=ai-platform-openclaw-2001"])),
+            Ok(json!([
+                NNP,
+                "apparmor=ai-base-1001//&ai-platform-openclaw-2001"
+            ])),
         ),
         (
             true,
-            &both[..1],
+            &all[..2],
             AppArmorMode::Required,
             "2001",
             Err("APPARMOR_MISSING"),
@@ -62,6 +70,14 @@ fn apparmor_is_the_tenants_profile_or_what_the_policy_allows_without() {
         (
             true,
             &[],
+            AppArmorMode::Required,
+            "1001",
+            Err("APPARMOR_MISSING"),
+        ),
+        // The tenant's own part alone could be loosened by the tenant.
+        (
+            true,
+            &all[1..],
             AppArmorMode::Required,
             "1001",
             Err("APPARMOR_MISSING"),
@@ -82,18 +98,12 @@ fn apparmor_is_the_tenants_profile_or_what_the_policy_allows_without() {
         ),
         (
             false,
-            &both,
+            &all,
             AppArmorMode::IfAvailable,
             "1001",
             Ok(json!([NNP])),
         ),
-        (
-            true,
-            &both,
-            AppArmorMode::IfAvailable,
-            "1001",
-            Ok(json!([NNP, "apparmor=ai-platform-1001"])),
-        ),
+        (true, &all, AppArmorMode::IfAvailable, "1001", Ok(platform)),
     ];
     for (enabled, loaded, mode, user, expected) in cases {
         let mut host = Host::default();
@@ -109,17 +119,33 @@ fn apparmor_is_the_tenants_profile_or_what_the_policy_allows_without() {
 }
 
 #[test]
-fn the_profile_that_is_stamped_may_be_asked_for() {
+fn the_label_that_is_stamped_may_be_asked_for_by_its_own_part_or_whole() {
     let mut world = Host::default();
     world.apparmor.enabled = true;
-    world.apparmor.loaded = vec!["ai-platform-1001".to_owned()];
-    let own = host(&json!({"SecurityOpt": ["apparmor=ai-platform-1001"]}));
-    assert_eq!(
-        world.vet(&own).unwrap(),
-        world.vet(&json!({"Image": "redis"})).unwrap()
-    );
-    let other = host(&json!({"SecurityOpt": ["apparmor=ai-platform-openclaw-2001"]}));
-    assert_eq!(world.reason(&other), "SECURITY_OPT_REFUSED");
+    world.apparmor.loaded = vec!["ai-base-1001".to_owned(), "ai-platform-1001".to_owned()];
+    for option in [
+        "apparmor=ai-platform-1001",
+        "apparmor=ai-base-1001//&ai-platform-1001",
+    ] {
+        let own = host(&json!({"SecurityOpt": [option]}));
+        assert_eq!(
+            world.vet(&own).unwrap(),
+            world.vet(&json!({"Image": "redis"})).unwrap()
+        );
+    }
+    for option in [
+        "apparmor=ai-platform-openclaw-2001",
+        "apparmor=ai-base-1001",
+        "apparmor=ai-platform-1001//&ai-base-1001",
+        "apparmor=ai-base-1001//&ai-platform-1001//&x",
+        "apparmor=ai-base-1001//&ai-platform-1001 (enforce)",
+        "apparmor=ai-platform-1002",
+        "apparmor=",
+        "apparmor",
+    ] {
+        let other = host(&json!({"SecurityOpt": [option]}));
+        assert_eq!(world.reason(&other), "SECURITY_OPT_REFUSED", "{option}");
+    }
 }
 
 #[test]

@@ -1,0 +1,176 @@
+//! What a load and an unload do, and what is said where there is no AppArmor.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::world::{A, ALL, BASE, OPENCLAW, PLATFORM, World, plain};
+use aistack_helper::ops::OpsError;
+
+#[tokio::test]
+async fn three_profiles_are_loaded_kept_and_published_and_then_left_alone() {
+    let Some(world) = World::start() else { return };
+    world.tenant_writes(PLATFORM, plain(PLATFORM));
+    world.write(&format!("cache/features.0/{PLATFORM}"), "stale");
+    assert!(world.load().await.unwrap());
+    assert_eq!(world.loads(), ALL.map(|name| format!("-r {name}")));
+    for name in ALL {
+        let kept = world.kept(name);
+        assert!(kept.contains(&format!("profile {name} ")), "{kept}");
+        assert_eq!(
+            kept.trim_end(),
+            world.read(&format!("in-kernel-{name}")).trim_end()
+        );
+        let mode = fs::metadata(world.path(&format!("kept/{name}"))).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o7777, 0o644);
+        assert_eq!(world.published(name).trim_end().len(), 64);
+    }
+    assert!(!world.path(&format!("cache/features.0/{PLATFORM}")).exists());
+    let mode = fs::metadata(world.path("published")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o7777, 0o755);
+
+    world.forget_loads();
+    assert!(!world.load().await.unwrap());
+    assert!(world.loads().is_empty(), "nothing was to be done");
+    // A lost note for the gateway is written again without a load.
+    fs::remove_file(world.path(&format!("published/{BASE}"))).unwrap();
+    assert!(!world.load().await.unwrap());
+    assert!(world.loads().is_empty());
+    assert_eq!(world.published(BASE).trim_end().len(), 64);
+
+    world.tenant_writes(PLATFORM, plain(PLATFORM).replace("/opt/", "/srv/"));
+    assert!(world.load().await.unwrap());
+    assert_eq!(world.loads(), [format!("-r {PLATFORM}")]);
+    assert!(world.kept(PLATFORM).contains("/srv/"));
+}
+
+#[tokio::test]
+async fn what_the_administrator_took_out_of_the_kernel_is_loaded_again() {
+    let Some(world) = World::start() else { return };
+    assert!(world.load().await.unwrap());
+    world.forget_loads();
+    world.write(
+        "loaded",
+        &format!("{BASE} (complain)\n{PLATFORM} (enforce)\n"),
+    );
+    assert!(world.load().await.unwrap());
+    assert_eq!(
+        world.loads(),
+        [format!("-r {BASE}"), format!("-r {OPENCLAW}")]
+    );
+}
+
+#[tokio::test]
+async fn a_refused_source_is_told_by_file_line_code_and_sentence_and_nothing_changes() {
+    let Some(world) = World::start() else { return };
+    let source = plain(PLATFORM).replace("  network", "  mount,\n  network");
+    world.tenant_writes(PLATFORM, source);
+    let error = world.load().await.unwrap_err();
+    assert_eq!(error.reason(), "APPARMOR_REFUSED");
+    assert_eq!(error.code(), tonic::Code::FailedPrecondition);
+    let told = error.to_string();
+    assert!(
+        told.starts_with(&format!("{PLATFORM}:3: E_RULE: ")),
+        "{told}"
+    );
+    assert!(error.hint().unwrap().contains(PLATFORM));
+    assert!(world.loads().is_empty());
+    assert!(ALL.iter().all(|name| world.kept(name).is_empty()));
+}
+
+#[tokio::test]
+async fn loads_of_one_tenant_do_not_come_close_together() {
+    let Some(world) = World::start() else { return };
+    let (ops, grant) = (world.ops(), world.grant());
+    let mut reasons = Vec::new();
+    for round in 0..4 {
+        let path = format!("/opt/{round}/");
+        world.tenant_writes(PLATFORM, plain(PLATFORM).replace("/opt/", &path));
+        let loaded = ops.load_apparmor(&grant).await;
+        reasons.push(loaded.err().map(|error| error.reason()));
+    }
+    assert_eq!(reasons[..2], [None, None]);
+    assert_eq!(reasons[3], Some("APPARMOR_TOO_OFTEN"), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn without_apparmor_the_policy_decides() {
+    let Some(world) = World::start() else { return };
+    world.write("enabled", "N\n");
+    let error = world.load().await.unwrap_err();
+    assert_eq!(error.reason(), "APPARMOR_OFF");
+    assert_eq!(error.code(), tonic::Code::FailedPrecondition);
+    let rule = error.refusal().unwrap().rule.to_string();
+    assert!(rule.starts_with("tenants.apparmor (policy.toml:"), "{rule}");
+    assert!(error.to_string().contains("does not enforce AppArmor"));
+
+    let lax = world.policy("if-available").grant(A).unwrap();
+    let (answer, without) = world.ops().load_apparmor(&lax).await.unwrap();
+    assert!(answer.profiles.is_empty() && !answer.changed);
+    assert!(without.unwrap().contains("does not enforce AppArmor"));
+    let state = world.ops().apparmor_state(&lax);
+    assert!(!state.kernel_enabled && !state.profiles_loaded);
+    assert!(state.summary.contains("does not enforce AppArmor"));
+
+    // On, but nobody can load anything.
+    world.write("enabled", "Y\n");
+    fs::remove_file(world.path("parser")).unwrap();
+    let (_, without) = world.ops().load_apparmor(&lax).await.unwrap();
+    assert!(
+        without
+            .unwrap()
+            .contains("apparmor_parser is not installed")
+    );
+    assert_eq!(world.refused().await.0, "APPARMOR_OFF");
+}
+
+#[tokio::test]
+async fn the_state_tells_what_the_kernel_has() {
+    let Some(world) = World::start() else { return };
+    let state = || world.ops().apparmor_state(&world.grant());
+    assert!(state().kernel_enabled && !state().profiles_loaded);
+    assert!(world.load().await.unwrap());
+    assert!(state().profiles_loaded, "{}", state().summary);
+    world.write(
+        "loaded",
+        &format!("{BASE} (enforce)\n{PLATFORM} (enforce)\n"),
+    );
+    assert!(!state().profiles_loaded);
+}
+
+#[tokio::test]
+async fn profiles_stay_while_a_task_runs_under_one_and_leave_nothing_afterwards() {
+    let Some(world) = World::start() else { return };
+    assert!(world.load().await.unwrap());
+    let label = format!("{BASE}//&{OPENCLAW} (enforce)\n");
+    world.write("proc/1/task/1/attr/current", &label);
+    world.forget_loads();
+    let (ops, grant) = (world.ops(), world.grant());
+    let error = ops.unload_apparmor(&grant).await.unwrap_err();
+    assert_eq!(error.reason(), "APPARMOR_IN_USE");
+    assert_eq!(error.code(), tonic::Code::FailedPrecondition);
+    assert!(
+        world.loads().is_empty(),
+        "-R would leave the task unconfined"
+    );
+    for name in ALL {
+        assert!(!world.kept(name).is_empty() && !world.published(name).is_empty());
+    }
+    world.write("proc/1/task/1/attr/current", "unconfined\n");
+    assert!(ops.unload_apparmor(&grant).await.unwrap().changed);
+    assert_eq!(world.read("loaded"), "docker-default (enforce)\n");
+    for name in ALL {
+        assert!(world.kept(name).is_empty() && world.published(name).is_empty());
+    }
+    assert!(!ops.unload_apparmor(&grant).await.unwrap().changed);
+}
+
+#[tokio::test]
+async fn nothing_is_loaded_before_the_volume_is_there() {
+    let Some(world) = World::start() else { return };
+    rustix::mount::unmount(world.base(), rustix::mount::UnmountFlags::empty()).unwrap();
+    let error = world.load().await.unwrap_err();
+    assert!(
+        matches!(error, OpsError::VolumeNotMounted { .. }),
+        "{error:?}"
+    );
+}
