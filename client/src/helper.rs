@@ -176,6 +176,16 @@ impl Helper {
         Ok(answer.into_inner())
     }
 
+    /// Unloads the caller's AppArmor profiles; false when there were none.
+    ///
+    /// # Errors
+    /// What the helper answered, also when a container still runs under one.
+    pub async fn unload_apparmor(&self) -> Result<bool, HelperError> {
+        let request = v1::UnloadAppArmorRequest {};
+        let answer = self.client.clone().unload_app_armor(request).await?;
+        Ok(answer.into_inner().changed)
+    }
+
     /// Creates the fixed directories and `directories`.
     ///
     /// # Errors

@@ -153,6 +153,29 @@ async fn a_service_is_done_when_it_is_healthy_and_its_output_is_read() {
 }
 
 #[tokio::test]
+async fn what_runs_is_listed_by_name_and_what_was_stopped_is_not() {
+    let Some(engine) = engine() else { return };
+    let service = service("listed", FOREVER, "exit 0");
+    let _cleanup = Cleanup(service.container.clone());
+    let deployer = deployer(&engine, &service, Action::Create).await;
+    deployer.work("listed").await.unwrap();
+    let own = async || {
+        let running = engine.running().await.unwrap();
+        running
+            .into_iter()
+            .find(|(_, name)| *name == service.container)
+    };
+    let (id, _) = own().await.unwrap();
+    let inspection = engine.inspect(&id).await.unwrap();
+    // Docker names the label of its processes, and none where the kernel has no AppArmor.
+    let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    let confined = enabled.is_ok_and(|enabled| enabled.trim() == "Y");
+    assert_eq!(inspection.apparmor.is_empty(), !confined);
+    engine.stop(&id).await.unwrap();
+    assert_eq!(own().await, None);
+}
+
+#[tokio::test]
 async fn a_service_that_exits_is_told_at_once_with_its_code_and_log() {
     let Some(engine) = engine() else { return };
     let script = "echo starting; sleep 1; echo 'open /data/x: Permission denied'; exit 3";

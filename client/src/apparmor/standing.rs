@@ -14,8 +14,9 @@ pub struct Standing {
     pub kernel: bool,
     /// It enforces the tenant's profiles.
     pub loaded: bool,
+    /// A sentence when the kernel lacks fixes that profiles depend on.
+    pub kernel_warning: Option<String>,
     summary: String,
-    kernel_warning: String,
     rule: Option<String>,
 }
 
@@ -35,7 +36,7 @@ impl Standing {
             kernel: kernel_enabled,
             loaded: kernel_enabled && profiles_loaded,
             summary,
-            kernel_warning,
+            kernel_warning: Some(kernel_warning).filter(|warning| !warning.is_empty()),
             rule: grant.rules.get("apparmor").cloned(),
         }
     }
@@ -56,12 +57,12 @@ impl Standing {
         format!("{}: {}", self.mode(), self.summary)
     }
 
-    /// A sentence when containers do not run under the profiles, or the kernel is known to have holes.
+    /// A sentence when containers do not run under the profiles.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let why = &self.summary;
         match (self.loaded, self.required) {
-            (true, _) => (!self.kernel_warning.is_empty()).then(|| self.kernel_warning.clone()),
+            (true, _) => None,
             (false, true) => Some(format!(
                 "the policy requires AppArmor, so no container may start: {why}"
             )),
@@ -69,6 +70,13 @@ impl Standing {
                 "containers run WITHOUT your AppArmor profiles: {why} (the policy says if-available)"
             )),
         }
+    }
+
+    /// [`Standing::warning`], and what is known of the kernel.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let kernel = self.kernel_warning.clone();
+        self.warning().into_iter().chain(kernel).collect()
     }
 
     /// What to do about [`Standing::warning`]; `None` where a tenant need not and cannot.
@@ -155,15 +163,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_kernel_with_known_holes_is_a_warning_although_profiles_are_loaded() {
+    fn a_kernel_with_known_holes_is_told_although_profiles_are_loaded() {
         let mut who = who(AppArmorMode::Required, true, true);
+        assert!(Standing::of(&who).warnings().is_empty());
         who.apparmor.as_mut().unwrap().kernel_warning = "the kernel lacks fixes".to_owned();
         let standing = Standing::of(&who);
-        assert_eq!(
-            standing.warning().as_deref(),
-            Some("the kernel lacks fixes")
-        );
-        assert_eq!(standing.next(), None);
+        assert_eq!(standing.warning(), None);
+        assert_eq!(standing.warnings(), ["the kernel lacks fixes"]);
     }
 
     #[test]

@@ -10,8 +10,15 @@ use crate::engine::{Container, Inspection};
 use crate::failure::Failure;
 
 /// What the policy wants and what the kernel has.
-pub(super) fn standing(who: &WhoAmIResponse) -> Finding {
+pub(super) fn standing(who: &WhoAmIResponse) -> Vec<Finding> {
     let standing = Standing::of(who);
+    let kernel = standing.kernel_warning.as_ref().map(|warning| {
+        Finding::warning("apparmor", warning).next("ask the administrator to upgrade the kernel")
+    });
+    std::iter::once(mode(&standing)).chain(kernel).collect()
+}
+
+fn mode(standing: &Standing) -> Finding {
     let Some(warning) = standing.warning() else {
         return Finding::ok("apparmor", standing.sentence());
     };
@@ -24,15 +31,19 @@ pub(super) fn standing(who: &WhoAmIResponse) -> Finding {
     finding
 }
 
-/// The tenant's sources, vetted as the helper will.
-pub(super) fn profiles(sources: Result<Vec<Source>, Failure>) -> Vec<Finding> {
+/// The tenant's sources, vetted as the helper will. A mistake is no problem where no kernel looks.
+pub(super) fn profiles(
+    sources: Result<Vec<Source>, Failure>,
+    who: Option<&WhoAmIResponse>,
+) -> Vec<Finding> {
+    let used = who.is_none_or(|who| Standing::of(who).kernel);
     match sources {
-        Ok(sources) => sources.iter().map(profile).collect(),
+        Ok(sources) => sources.iter().map(|source| profile(source, used)).collect(),
         Err(failure) => vec![from_failure("profiles", &failure)],
     }
 }
 
-fn profile(source: &Source) -> Finding {
+fn profile(source: &Source, used: bool) -> Finding {
     let text = match source.read() {
         Ok(text) => text,
         Err(failure) => return from_failure("profiles", &failure),
@@ -42,11 +53,18 @@ fn profile(source: &Source) -> Finding {
             "{} is refused: {} ({})",
             source.name, refused.sentence, refused.code
         );
+        let (finding, means) = if used {
+            let means = "deploy ends there; what is loaded already stays in force";
+            (Finding::problem("profiles", found), means)
+        } else {
+            let means = "it matters as soon as this host has AppArmor";
+            (Finding::warning("profiles", found), means)
+        };
         return refused
             .place()
             .into_iter()
-            .fold(Finding::problem("profiles", found), Finding::means)
-            .means("deploy ends there; what is loaded already stays in force")
+            .fold(finding, Finding::means)
+            .means(means)
             .next(refused.next());
     }
     let edition = source.edition(text.as_deref());
@@ -114,7 +132,7 @@ mod tests {
             (IfAvailable, true, false, Level::Warning),
             (IfAvailable, false, false, Level::Warning),
         ] {
-            assert_eq!(standing(&who(mode, kernel, loaded)).level, level);
+            assert_eq!(standing(&who(mode, kernel, loaded))[0].level, level);
         }
     }
 
@@ -143,10 +161,11 @@ mod tests {
         let mut grant = who(AppArmorMode::Required, true, true).grant.unwrap();
         grant.base_dir = dir.path().to_str().unwrap().to_owned();
         let [source, _] = sources(&grant).unwrap();
-        assert_eq!(profile(&source).level, Level::Ok);
+        assert_eq!(profile(&source, true).level, Level::Ok);
         let text = format!("profile {} {{\n  mount,\n}}\n", source.name);
         std::fs::write(&source.path, text).unwrap();
-        let finding = profile(&source);
+        assert_eq!(profile(&source, false).level, Level::Warning);
+        let finding = profile(&source, true);
         assert_eq!(finding.level, Level::Problem);
         assert!(finding.means[0].ends_with(":2"), "{finding:?}");
         assert!(finding.means[1].contains("mount,"), "{finding:?}");

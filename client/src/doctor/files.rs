@@ -235,9 +235,9 @@ pub(super) fn manifest(base_dir: &Path) -> (Option<EnvFile>, Vec<Finding>) {
         Err(failure) => return (None, vec![from_failure(".env", &failure)]),
     };
     let mut findings = Vec::new();
-    if let Some(warning) = store::manifest_warning(base_dir) {
+    if store::others_may_read(&path) {
         findings.push(
-            Finding::problem(".env", warning)
+            Finding::problem(".env", format!("others may read {shown}"))
                 .means("it holds every secret of your stack")
                 .next(format!("chmod 600 {shown}")),
         );

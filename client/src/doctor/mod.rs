@@ -20,6 +20,7 @@ pub use finding::{Finding, Level};
 
 use crate::apparmor;
 use crate::catalog::Catalog;
+use crate::desired::Stack;
 use crate::run::Context;
 
 /// How long one daemon may take for one answer.
@@ -47,31 +48,23 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         return findings;
     };
     let containers = gateway.containers.as_deref().ok();
-    let (manifest, mut about_manifest) = files::manifest(&base_dir);
-    let catalog = Catalog::embedded();
-    let desired = who.zip(manifest.as_ref()).and_then(|(who, file)| {
-        let grant = who.grant.as_ref()?;
-        let (desired, findings) = stack::desired(context, &catalog, grant, file);
-        about_manifest.extend(findings);
-        desired
-    });
     findings.extend(files::volume(&base_dir, who, containers));
-    findings.extend(files::directories(
-        &base_dir,
-        who.and_then(granted),
-        desired.as_ref(),
-    ));
-    findings.extend(about_manifest);
-    findings.extend(certificates::all(&base_dir));
+    let mounted = who.is_none_or(|who| who.volume.is_some_and(|volume| volume.mounted));
+    let desired = if mounted {
+        let (desired, found) = on_volume(context, &base_dir, who);
+        findings.extend(found);
+        desired
+    } else {
+        findings.push(Finding::unchecked(
+            "files",
+            "directories, .env, profiles and certificates are on the volume",
+        ));
+        None
+    };
     if let Some(who) = who {
         findings.push(stack::network(who, containers));
-        findings.push(confinement::standing(who));
+        findings.extend(confinement::standing(who));
     }
-    let sources = match who.and_then(granted) {
-        Some(grant) => apparmor::sources(grant).map(Vec::from),
-        None => apparmor::sources_in(&base_dir),
-    };
-    findings.extend(confinement::profiles(sources));
     if let Some(desired) = &desired {
         findings.extend(stack::ports(desired, containers));
     }
@@ -84,6 +77,34 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.extend(states);
     }
     findings
+}
+
+/// Everything that is on the volume, and the stack that its manifest describes.
+fn on_volume(
+    context: &Context,
+    base_dir: &Path,
+    who: Option<&WhoAmIResponse>,
+) -> (Option<Stack>, Vec<Finding>) {
+    let grant = who.and_then(granted);
+    let (manifest, mut about_manifest) = files::manifest(base_dir);
+    if grant.is_none() && manifest.is_some() {
+        let found = "it can be read; what it asks for is judged by the helper's answer";
+        about_manifest.push(Finding::ok(".env", found));
+    }
+    let desired = grant.zip(manifest).and_then(|(grant, file)| {
+        let (desired, found) = stack::desired(context, &Catalog::embedded(), grant, &file);
+        about_manifest.extend(found);
+        desired
+    });
+    let mut findings = files::directories(base_dir, grant, desired.as_ref());
+    findings.extend(about_manifest);
+    findings.extend(certificates::all(base_dir));
+    let sources = match grant {
+        Some(grant) => apparmor::sources(grant).map(Vec::from),
+        None => apparmor::sources_in(base_dir),
+    };
+    findings.extend(confinement::profiles(sources, who));
+    (desired, findings)
 }
 
 fn granted(who: &WhoAmIResponse) -> Option<&Grant> {

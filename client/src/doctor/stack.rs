@@ -196,7 +196,11 @@ fn states(stack: Option<&Stack>, containers: &[Container]) -> Vec<Finding> {
     if containers.is_empty() {
         return vec![Finding::warning("containers", "there are none").next("aistack deploy")];
     }
-    let mut findings: Vec<Finding> = containers.iter().filter_map(state).collect();
+    let (stopped, live): (Vec<&Container>, Vec<&Container>) = containers
+        .iter()
+        .partition(|own| matches!(own.plan_state, State::Created | State::Stopped));
+    let mut findings: Vec<Finding> = live.into_iter().filter_map(state).collect();
+    findings.extend(not_running(&stopped));
     if !missing.is_empty() {
         let found = format!("without a container: {}", missing.join(", "));
         findings.push(Finding::warning("containers", found).next("aistack deploy"));
@@ -212,7 +216,7 @@ fn state(container: &Container) -> Option<Finding> {
     let service = &container.service;
     let status = &container.status;
     match container.plan_state {
-        State::Healthy => None,
+        State::Healthy | State::Created | State::Stopped => None,
         State::Starting => Some(
             Finding::warning("containers", format!("{service} is starting: {status}"))
                 .next("aistack status"),
@@ -222,12 +226,27 @@ fn state(container: &Container) -> Option<Finding> {
                 .means("its probe fails")
                 .next(format!("aistack logs -n 50 {service}")),
         ),
-        State::Created | State::Stopped => Some(
-            Finding::problem("containers", format!("{service} does not run: {status}")).next(
-                format!("aistack logs -n 50 {service}; aistack deploy {service}"),
-            ),
-        ),
     }
+}
+
+/// One line for all of them: after a restart of the host, or an unmount, that is the whole stack.
+fn not_running(stopped: &[&Container]) -> Option<Finding> {
+    let [first, others @ ..] = stopped else {
+        return None;
+    };
+    let service = &first.service;
+    if others.is_empty() {
+        let found = format!("{service} does not run: {}", first.status);
+        return Some(Finding::problem("containers", found).next(format!(
+            "aistack logs -n 50 {service}; aistack deploy {service}"
+        )));
+    }
+    let names: Vec<&str> = stopped.iter().map(|own| own.service.as_str()).collect();
+    Some(
+        Finding::problem("containers", format!("do not run: {}", names.join(", ")))
+            .means(format!("{service}: {}", first.status))
+            .next("aistack deploy; `aistack logs -n 50 SERVICE` tells why one ended"),
+    )
 }
 
 #[cfg(test)]
@@ -259,8 +278,13 @@ mod tests {
         let findings = states(None, &all);
         let found: Vec<_> = findings.iter().map(|found| found.level).collect();
         assert_eq!(found, [Level::Problem, Level::Problem]);
-        assert!(findings[0].found.contains("n8n does not run"));
-        assert!(findings[0].next.as_ref().unwrap().contains("deploy n8n"));
+        assert!(findings[0].found.contains("caddy is unhealthy"));
+        assert!(findings[1].found.contains("n8n does not run"));
+        assert!(findings[1].next.as_ref().unwrap().contains("deploy n8n"));
+        let two = [all[1].clone(), container("litellm", State::Created)];
+        let findings = states(None, &two);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].found, "do not run: n8n, litellm");
         let fine = states(None, &all[..1]);
         assert_eq!(fine[0].level, Level::Ok);
         assert_eq!(states(None, &[])[0].level, Level::Warning);

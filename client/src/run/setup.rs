@@ -9,7 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::{self, Manifest, ManifestError, Request};
 use crate::run::lock::Lock;
-use crate::run::{Context, Session, store};
+use crate::run::{Context, Session, profiles, store};
 use crate::ui::Progress;
 
 /// A stack that can be deployed.
@@ -21,6 +21,8 @@ pub struct Ready {
     pub manifest: Manifest,
     /// Keeps other runs out as long as it lives.
     pub lock: Lock,
+    /// A sentence when containers do not run under the tenant's AppArmor profiles.
+    pub unconfined: Option<String>,
 }
 
 /// `KEY`, value; later ones win.
@@ -90,7 +92,8 @@ pub async fn ground(session: &Session, progress: &Progress) -> Result<(), Failur
     Ok(())
 }
 
-/// Completes and writes the manifest under the lock, then makes its directories and the network.
+/// Completes and writes the manifest under the lock, then makes its directories, has the AppArmor
+/// profiles loaded and makes the network: all that a container needs before it is made.
 ///
 /// # Errors
 /// When the settings are refused, another run holds the lock, or a step failed.
@@ -126,6 +129,7 @@ pub async fn settle(
         let made = session.helper.prepare_directories(directories).await?;
         progress.note(&format!("made {} directories", made.created));
     }
+    let unconfined = profiles::load(session, context.printer, progress).await?;
     let network = session.who.network.as_ref();
     if !network.is_some_and(|network| network.exists) {
         let network = session.helper.create_network().await?;
@@ -138,6 +142,7 @@ pub async fn settle(
         stack,
         manifest,
         lock,
+        unconfined,
     })
 }
 

@@ -48,8 +48,14 @@ pub fn read_manifest(base_dir: &Path) -> Result<Option<EnvFile>, Failure> {
 #[must_use]
 pub fn manifest_warning(base_dir: &Path) -> Option<String> {
     let path = manifest_path(base_dir);
-    let mode = std::fs::metadata(&path).ok()?.permissions().mode() & 0o077;
-    (mode != 0).then(|| format!("others may read {}: run `chmod 600` on it", path.display()))
+    others_may_read(&path)
+        .then(|| format!("others may read {}: run `chmod 600` on it", path.display()))
+}
+
+/// Whether a file is open to anybody but its owner.
+#[must_use]
+pub fn others_may_read(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
 }
 
 /// Whether a file was written later than now; a minute of difference is nothing.

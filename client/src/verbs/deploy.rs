@@ -44,8 +44,8 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         return nothing_to_do(context, &plan);
     }
     agree(context, &plan, &ready.stack).await?;
-    if let Some(warning) = session.standing().warning() {
-        context.printer.warn(&warning);
+    if let Some(warning) = &ready.unconfined {
+        context.printer.warn(warning);
     }
     progress.note(&plan::sum(&plan));
     images::ensure(

@@ -24,6 +24,12 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, F
     if containers.is_empty() && !network && !volume {
         return nothing_to_do(context, args.purge);
     }
+    if args.purge && !volume {
+        let what = "your volume is not mounted, so what it holds cannot be removed";
+        return Err(Failure::new(Exit::Failed, what)
+            .because("nothing was removed")
+            .next("aistack volume mount, then again; or destroy without --purge"));
+    }
     if context.globals.dry_run {
         return announce(context, &session, &containers, args.purge);
     }
@@ -39,6 +45,9 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, F
     progress.close();
     if let Err(error) = session.helper.remove_network().await {
         left.push(format!("network {}: {error}", network_name(&session)));
+    }
+    if args.purge && session.standing().kernel && left.is_empty() {
+        left.extend(purge::profiles(&session).await);
     }
     if volume && left.is_empty() {
         left.extend(purge::contents(&session).await);
@@ -112,11 +121,9 @@ fn announce(
     lines.extend(network.map(|network| format!("goes: network {network}")));
     if purge {
         lines.push(format!(
-            "goes: everything in {base}/data, {base}/logs, {base}/etc and the .env with every secret"
+            "goes: everything in {base}/data, {base}/logs, {base}/etc, {base}/apparmor and the .env with every secret"
         ));
-        lines.push(
-            "stays: the image file of your volume, unmounted; it is the administrator's".to_owned(),
-        );
+        lines.push("stays: the volume itself, unmounted; it is the administrator's".to_owned());
     } else {
         lines.push(format!("stays: all data, logs and the .env in {base}"));
     }
@@ -235,8 +242,7 @@ fn tell(
         "removed": names, "left": [], "purged": purged, "base_dir": session.grant.base_dir,
     }))?;
     let kept = if purged {
-        "no data kept; your volume is unmounted, and its image file stays with the administrator"
-            .to_owned()
+        "no data kept; your volume is unmounted, and itself stays with the administrator".to_owned()
     } else {
         format!("data kept in {}", session.grant.base_dir)
     };

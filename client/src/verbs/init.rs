@@ -39,6 +39,9 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Fail
         interview(context, &session, &mut overrides).await?;
     }
     let ready = setup::settle(context, &session, &overrides, "aistack init", &progress).await?;
+    if let Some(warning) = &ready.unconfined {
+        context.printer.warn(warning);
+    }
     report(context, &session, &ready.manifest, &ready.stack)
 }
 

@@ -209,12 +209,12 @@ fn show(
     wide: bool,
 ) -> Result<(), Failure> {
     let printer = context.printer;
-    let apparmor = session.standing().warning();
+    let standing = session.standing();
     printer.document(json!({
         "tenant": session.grant.name,
         "services": rows.iter().map(Row::json).collect::<Vec<_>>(),
         "pending_changes": pending,
-        "apparmor_warning": apparmor,
+        "apparmor_warning": standing.warning(),
     }))?;
     let mut headings = vec!["SERVICE", "STATE", "HEALTH", "UPTIME"];
     if wide {
@@ -231,7 +231,7 @@ fn show(
             "{pending} services differ from the .env: aistack plan"
         ));
     }
-    if let Some(warning) = apparmor {
+    for warning in standing.warnings() {
         printer.warn(&warning);
     }
     Ok(())

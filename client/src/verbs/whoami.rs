@@ -16,7 +16,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     for warning in &session.who.warnings {
         context.printer.warn(warning);
     }
-    if let Some(warning) = session.standing().warning() {
+    for warning in session.standing().warnings() {
         context.printer.warn(&warning);
     }
     Ok(Exit::Done)
@@ -149,6 +149,7 @@ fn document(session: &Session) -> Value {
             "mode": session.standing().mode(),
             "kernel_enabled": apparmor.kernel_enabled,
             "profiles_loaded": apparmor.profiles_loaded, "summary": apparmor.summary,
+            "kernel_warning": apparmor.kernel_warning,
         },
         "warnings": session.who.warnings,
         "helper_version": session.who.helper_version,

@@ -27,6 +27,13 @@ pub(super) async fn contents(session: &Session) -> Vec<String> {
     if !left.is_empty() {
         return left;
     }
+    let profiles = session.base_dir().join("apparmor");
+    match clear(&profiles).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return vec![format!("{}: {error}", profiles.display())];
+        }
+        _ => {}
+    }
     let config = session.base_dir().join("config");
     for path in [
         store::manifest_path(session.base_dir()),
@@ -37,6 +44,14 @@ pub(super) async fn contents(session: &Session) -> Vec<String> {
         }
     }
     left
+}
+
+/// Takes the tenant's profiles out of the kernel, which must not keep what nobody runs under;
+/// returns why not.
+pub(super) async fn profiles(session: &Session) -> Option<String> {
+    let unloaded = session.helper.unload_apparmor().await;
+    let problem = unloaded.err()?;
+    Some(format!("your AppArmor profiles in the kernel: {problem}"))
 }
 
 /// Takes the volume off its place; returns why not.
