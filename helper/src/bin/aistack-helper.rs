@@ -29,8 +29,9 @@ const CAPABILITIES: [Capability; 4] = [
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_MAC_ADMIN,
 ];
-/// Where AppArmor profiles are kept, loaded and compiled.
-const PROFILE_DIRS: [&str; 3] = [
+/// Where AppArmor profiles are published, kept, loaded and compiled.
+const PROFILE_DIRS: [&str; 4] = [
+    "/run/aistack",
     "/etc/apparmor.d",
     "/sys/kernel/security/apparmor",
     "/var/cache/apparmor",
