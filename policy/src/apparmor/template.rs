@@ -15,7 +15,7 @@ pub fn template(kind: Kind, names: &Names) -> String {
         Kind::Openclaw => ("openclaw", OPENCLAW_NOTE),
     };
     format!(
-        "# {name}: what {who} may do inside its container.\n{INTRODUCTION}{about}\nprofile {name} {{\n{rules}}}\n"
+        "# {name}: what {who} may do inside its container.\n{INTRODUCTION}{about}\nprofile {name} {{{rules}}}\n"
     )
 }
 
@@ -36,7 +36,7 @@ const OPENCLAW_NOTE: &str = "\
 # named below, no capability, and nothing that it can write can be run.
 ";
 
-const PLATFORM: &str = "\
+const PLATFORM: &str = "
   # All files of the container. Replace it by single paths to narrow a stack whose files you know.
   file,
 
@@ -62,7 +62,7 @@ const PLATFORM: &str = "\
   capability net_bind_service,
 ";
 
-const OPENCLAW: &str = "\
+const OPENCLAW: &str = "
   # The image may be read; secrets of other services are not mounted.
   / r,
   /** r,
