@@ -2,7 +2,6 @@
 //! every verdict, and what apparmor_parser itself says of what is rendered.
 
 #![expect(clippy::unwrap_used, reason = "a test helper fails by panicking")]
-#![expect(clippy::print_stdout, reason = "a long run tells its number")]
 
 mod corpus;
 mod parser;
