@@ -196,15 +196,16 @@ fn file(mut words: Vec<&str>, deny: bool, kind: Kind) -> Result<Rule, Fault> {
     let owner = take_first(&mut words, "owner");
     take_first(&mut words, "file");
     let (path, perms) = path_and_perms(&words)?;
-    let rule = (RulePath::parse(path)?, Perms::parse(perms, deny)?);
+    let path = RulePath::parse(path)?;
+    let perms = Perms::parse(perms, deny)?;
     if !deny && kind == Kind::Openclaw {
-        check_openclaw(&rule.0, rule.1)?;
+        check_openclaw(&path, perms)?;
     }
     Ok(Rule::File {
         deny,
         owner,
-        path: rule.0,
-        perms: rule.1,
+        path,
+        perms,
     })
 }
 

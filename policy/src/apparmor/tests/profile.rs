@@ -105,3 +105,56 @@ fn other_tenants_directories() {
         assert_eq!(rule(uid, base_dir), None, "{base_dir}");
     }
 }
+
+/// The pattern against every name that could be taken for one of a tenant.
+#[test]
+fn other_tenants_are_all_directories_but_ones_own() {
+    for uid in [1, 7, 10, 73, 100, 1001, 1111, 65_534, 4_294_967_295] {
+        for (base, is_bare) in [("/mnt/data-tenant-", false), ("/srv/ai/", true)] {
+            let own = uid.to_string();
+            let text = render_base(&Names::new(uid, 1, &format!("{base}{uid}")), Abi::V4);
+            let start = format!("  deny {base}{{");
+            let rule = text.lines().find_map(|line| line.strip_prefix(&start));
+            let others = rule.and_then(|rule| rule.strip_suffix("}{,/**} rwklmx,"));
+            let others: Vec<&str> = others.unwrap_or_default().split(',').collect();
+            let denied = |name: &str| others.iter().any(|other| matches(other, name));
+            let numbers = (0..12_000_u64).chain([65_533, 65_535, 4_294_967_294, 42_949_672_950]);
+            for number in numbers.map(|number| number.to_string()) {
+                assert_eq!(
+                    denied(&number),
+                    number != own,
+                    "{number} for {own} in {base}"
+                );
+            }
+            for suffix in ["x", "-old", "0", ".bak"] {
+                assert!(denied(&format!("{own}{suffix}")), "{own}{suffix} in {base}");
+            }
+            assert!(denied(&format!("0{own}")), "0{own} in {base}");
+            assert_eq!(denied("acme"), !is_bare, "acme in {base}");
+        }
+    }
+}
+
+/// Whether a name within one component matches a pattern of characters, classes, `?` and `*`.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some(first) = pattern.chars().next() else {
+        return name.is_empty();
+    };
+    let (rest, inside) = match pattern.strip_prefix('[').and_then(|p| p.split_once(']')) {
+        Some((inside, rest)) => (rest, inside),
+        None => (&pattern[1..], ""),
+    };
+    if first == '*' {
+        return (0..=name.len()).any(|at| matches(rest, &name[at..]));
+    }
+    let Some(letter) = name.chars().next() else {
+        return false;
+    };
+    let fits = match (first, inside.strip_prefix('^')) {
+        ('[', Some(excluded)) => !excluded.contains(letter),
+        ('[', None) => inside.contains(letter),
+        ('?', _) => true,
+        _ => first == letter,
+    };
+    fits && matches(rest, &name[1..])
+}
