@@ -41,7 +41,7 @@ fn text(bytes: &[u8]) -> String {
 #[test]
 fn without_a_helper_every_verb_says_so_with_its_code() {
     for verb in [
-        "init", "whoami", "plan", "deploy", "status", "restart", "validate", "destroy",
+        "init", "whoami", "plan", "deploy", "status", "restart", "validate", "destroy", "chown",
     ] {
         let output = run(&[verb]);
         assert_eq!(output.status.code(), Some(9), "{verb}");
@@ -377,6 +377,7 @@ fn help_texts() {
         "validate",
         "destroy",
         "volume",
+        "chown",
         "apparmor",
         "completion",
         "man",

@@ -96,6 +96,8 @@ struct Expected {
     path: PathBuf,
     uid: u32,
     mode: u32,
+    /// Whose directory it is, where it is a service's.
+    service: Option<String>,
 }
 
 /// The fixed directories and those of the services: there, with the right owner and mode.
@@ -146,7 +148,12 @@ fn expected(grant: &Grant, services: &[ServiceDirectory]) -> Vec<Expected> {
             _ => (grant.uid, 0o700),
         };
         let path = store::directory_path(Path::new(""), directory);
-        Some(Expected { path, uid, mode })
+        Some(Expected {
+            path,
+            uid,
+            mode,
+            service: Some(directory.service.clone()),
+        })
     };
     fixed
         .into_iter()
@@ -154,6 +161,7 @@ fn expected(grant: &Grant, services: &[ServiceDirectory]) -> Vec<Expected> {
             path: path.into(),
             uid,
             mode,
+            service: None,
         })
         .chain(services.iter().filter_map(service))
         .collect()
@@ -191,7 +199,10 @@ fn directory(base_dir: &Path, expected: &Expected) -> Option<Finding> {
         return Some(
             Finding::problem("directories", found)
                 .means("its service cannot use it")
-                .next("ask the administrator to give it back"),
+                .next(match &expected.service {
+                    Some(service) => format!("aistack chown {service}"),
+                    None => "ask the administrator to give it back".to_owned(),
+                }),
         );
     }
     let mode = found.mode() & 0o7777;
@@ -281,6 +292,7 @@ mod tests {
             path: "config".into(),
             uid,
             mode,
+            service: None,
         };
         let look = |expected: &Expected| directory(dir.path(), expected).map(|found| found.level);
         assert_eq!(look(&expected(own, 0o700)), Some(Level::Warning));

@@ -1,10 +1,16 @@
 //! What the command line may say, and nothing of what is done about it.
 
+mod apparmor;
+mod volume;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+pub use apparmor::{AppArmorArgs, AppArmorVerb, ProfilesArgs};
+pub use volume::{UnmountArgs, VolumeArgs, VolumeVerb};
 
 use crate::ui::{Mode, Span, When};
 
@@ -207,6 +213,8 @@ pub enum Command {
     Destroy(DestroyArgs),
     /// Your volume: mount it, see it, grow it, take it off
     Volume(VolumeArgs),
+    /// Give the files of services to the users they run as, e.g. after you copied some in
+    Chown(ServicesArgs),
     /// Your AppArmor profiles, which you may edit: check, load, compare, take back
     #[command(name = "apparmor")]
     AppArmor(AppArmorArgs),
@@ -369,68 +377,6 @@ pub struct DestroyArgs {
     /// Your tenant's name, instead of typing it, for --purge
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
-}
-
-/// `volume`.
-#[derive(Debug, Clone, Args)]
-#[command(disable_help_subcommand = true)]
-pub struct VolumeArgs {
-    /// What to do with it
-    #[command(subcommand)]
-    pub verb: VolumeVerb,
-}
-
-/// Verbs of `volume`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum VolumeVerb {
-    /// Where it is mounted, from which device, and how much is free
-    Status,
-    /// Mount it; deploy and init do so too
-    Mount,
-    /// Grow its file system to the size that the policy or the device allows
-    Grow,
-    /// Take it off its place; says so when it is safe to detach
-    Unmount(UnmountArgs),
-}
-
-/// `volume unmount`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct UnmountArgs {
-    /// Stop your containers first; they are kept, and deploy starts them again
-    #[arg(long)]
-    pub stop: bool,
-}
-
-/// `apparmor`.
-#[derive(Debug, Clone, Args)]
-#[command(disable_help_subcommand = true)]
-pub struct AppArmorArgs {
-    /// What to do with them
-    #[command(subcommand)]
-    pub verb: AppArmorVerb,
-}
-
-/// Verbs of `apparmor`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum AppArmorVerb {
-    /// Vet them as the helper will, without it: the line and the reason where one is refused
-    Check,
-    /// Have the helper vet and load them; deploy does so too
-    Load,
-    /// How they differ from the defaults
-    Diff,
-    /// Take the default again; what was there is kept as NAME.bak
-    Reset(ProfilesArgs),
-    /// Keep your edits and hear no more of the newer default
-    Keep(ProfilesArgs),
-}
-
-/// Profiles by name.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ProfilesArgs {
-    /// Profiles; both when none is named
-    #[arg(value_name = "PROFILE")]
-    pub profiles: Vec<String>,
 }
 
 /// `completion`.

@@ -3,6 +3,7 @@
 pub mod args;
 
 mod apparmor;
+mod chown;
 mod completion;
 mod deploy;
 mod destroy;
@@ -47,6 +48,7 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, F
         Some(Command::Validate(args)) => validate::run(context, args).await,
         Some(Command::Destroy(args)) => destroy::run(context, args).await,
         Some(Command::Volume(args)) => volume::run(context, args).await,
+        Some(Command::Chown(args)) => chown::run(context, args).await,
         Some(Command::AppArmor(args)) => apparmor::run(context, args).await,
         Some(Command::Completion(args)) => completion::run(context, args),
         Some(Command::Man(args)) => man::run(context, args),

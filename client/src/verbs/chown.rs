@@ -1,0 +1,56 @@
+//! `aistack chown`: everything in the directories of services belongs to whom it should.
+
+use aistack_proto::v1::ServiceDirectory;
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::run::lock::Lock;
+use crate::run::{Context, Session, store};
+use crate::verbs::args::ServicesArgs;
+use crate::verbs::{lock_wait, select, service_names};
+
+pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    let stack = session.stack_on_disk(context)?;
+    let chosen = select(&args.services, &service_names(&stack))?;
+    let wait = lock_wait(&context.globals);
+    let _lock = Lock::take(session.base_dir(), "aistack chown", wait).await?;
+    let directories = stack.directories.iter();
+    let mut total = 0;
+    let mut shown = Vec::new();
+    for directory in directories.filter(|directory| chosen.contains(&directory.service)) {
+        let changed = give(context, &session, directory).await?;
+        total += changed;
+        let path = store::directory_path(session.base_dir(), directory);
+        shown.push(json!({"path": path, "changed": changed}));
+    }
+    context.printer.document(json!({
+        "directories": shown, "changed": total, "dry_run": context.globals.dry_run,
+    }))?;
+    if !context.globals.dry_run {
+        context.printer.data(&format!("{total} changed\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Gives one directory's files to its owner; returns how many had another.
+async fn give(
+    context: &Context,
+    session: &Session,
+    directory: &ServiceDirectory,
+) -> Result<u64, Failure> {
+    let path = store::directory_path(session.base_dir(), directory);
+    let path = path.display();
+    if context.globals.dry_run {
+        context
+            .printer
+            .data(&format!("would look through {path}\n"))?;
+        return Ok(0);
+    }
+    let changed = session.helper.chown(directory.clone()).await?;
+    if changed > 0 {
+        context.printer.note(&format!("{path}: {changed} changed"));
+    }
+    Ok(changed)
+}
