@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use crate::Rule;
+use crate::{DiskMatch, Rule};
 
 /// Everything the policy gives one UID: a pure function of the policy text and the UID.
 ///
@@ -178,21 +178,44 @@ impl PortRange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VolumeGrant {
-    /// EBS device or loop file.
+    /// A disk or a file.
     pub kind: VolumeKind,
     /// File system, `ext4` or `xfs`.
     pub fs: String,
-    /// Whether a blank volume may be formatted.
+    /// Whether a blank volume may be formatted; never with a `uuid`.
     pub format: Format,
+    /// UUID of the file system that the disk must hold, lower case with dashes.
+    pub uuid: Option<String>,
+    /// The fewest bytes that the disk must have; 0 for any.
+    pub size_min: u64,
+    /// Whether each mount grows the file system to what the policy and the disk allow.
+    pub grow: bool,
 }
 
-/// The two kinds of volume.
+impl VolumeGrant {
+    /// The disk that the policy pins; `None` for loop volumes and where it pins none.
+    #[must_use]
+    pub fn disk(&self) -> Option<DiskMatch> {
+        match &self.kind {
+            VolumeKind::Ebs { id } => DiskMatch::ebs(id.as_ref()?).ok(),
+            VolumeKind::Disk { which } => which.clone(),
+            VolumeKind::Loop { .. } => None,
+        }
+    }
+}
+
+/// The kinds of volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VolumeKind {
     /// An EBS volume; `None` until the policy pins an id.
     Ebs {
         /// `vol-` and 8 or 17 hexadecimal digits.
         id: Option<String>,
+    },
+    /// A disk of any make; `None` until the policy pins one.
+    Disk {
+        /// Which disk it is.
+        which: Option<DiskMatch>,
     },
     /// A sparse file of this many bytes, owned by root.
     Loop {

@@ -12,6 +12,7 @@
 pub mod apparmor;
 
 mod check;
+mod disk;
 mod error;
 mod file;
 mod grant;
@@ -22,6 +23,7 @@ mod report;
 mod text;
 mod value;
 
+pub use disk::{DiskMatch, EBS_MODEL, parse_uuid};
 pub use error::{PolicyError, PolicyErrors, PolicyWarning};
 pub use grant::{
     AppArmorMode, Format, Grant, GrantRules, ImagePattern, Ipv4Subnet, Limits, NetworkGrant,

@@ -282,5 +282,8 @@ fn volume(volume: &Volume) -> VolumeGrant {
         kind: volume.kind.clone(),
         fs: volume.fs.to_owned(),
         format: volume.format,
+        uuid: volume.uuid.clone(),
+        size_min: volume.size_min,
+        grow: volume.grow,
     }
 }

@@ -134,6 +134,15 @@ impl<'a, 't> Entry<'a, 't> {
         self.value.is_integer()
     }
 
+    /// The truth value, or an error.
+    pub(crate) fn boolean(&self, report: &mut Report) -> Option<bool> {
+        let found = self.value.as_bool();
+        if found.is_none() {
+            self.wrong_type("true or false", report);
+        }
+        found
+    }
+
     /// The elements of a list, each under the key of the list, or an error.
     pub(crate) fn list(&self, at_most: usize, report: &mut Report) -> Option<Vec<Entry<'a, 't>>> {
         let Some(array) = self.value.as_array() else {

@@ -1,6 +1,6 @@
 //! What a policy gives, part by part and rule by rule.
 
-use aistack_policy::{AppArmorMode, Format, Policy, VolumeKind};
+use aistack_policy::{AppArmorMode, DiskMatch, Format, Policy, VolumeKind};
 
 const EXAMPLE: &str = include_str!("../../packaging/policy.example.toml");
 
@@ -188,4 +188,37 @@ fn the_highest_uid_can_be_a_tenant() {
     let grant = Policy::parse(text).unwrap().grant(4_294_967_293).unwrap();
     assert_eq!(grant.service_uids, [4_294_967_294]);
     assert_eq!(grant.network.bridge, "ai-4294967293");
+}
+
+#[test]
+fn a_volume_on_a_disk_says_which_and_is_never_formatted_with_a_uuid() {
+    let text = "version = 1
+[tenants]
+uids = ['1001-1003']
+volume = { kind = 'disk', fs = 'xfs', size_min = '8G', grow = true }
+[[tenant]]
+uid = 1001
+volume = { match = 'by-id:scsi-0DO_Volume_a', uuid = '01234567-89ab-cdef-0123-456789abcdef' }
+[[tenant]]
+uid = 1002
+volume = { kind = 'ebs', id = 'vol-12345678' }
+";
+    let policy = Policy::parse(text).unwrap();
+    let volume = |uid| policy.grant(uid).unwrap().volume;
+    let by_link = volume(1001);
+    assert_eq!(
+        by_link.disk(),
+        DiskMatch::parse("by-id:scsi-0DO_Volume_a").ok()
+    );
+    assert_eq!(by_link.format, Format::Never);
+    assert_eq!(
+        by_link.uuid.as_deref(),
+        Some("01234567-89ab-cdef-0123-456789abcdef")
+    );
+    assert_eq!((by_link.size_min, by_link.grow), (8 << 30, true));
+    let ebs = volume(1002);
+    assert_eq!(ebs.disk(), DiskMatch::parse("ebs:vol-12345678").ok());
+    assert_eq!((ebs.format, ebs.fs.as_str()), (Format::IfBlank, "xfs"));
+    assert_eq!(volume(1003).kind, VolumeKind::Disk { which: None });
+    assert_eq!(volume(1003).disk(), None);
 }

@@ -33,6 +33,7 @@ fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
     let kind = match granted.kind() {
         VolumeKind::Unspecified => "unknown",
         VolumeKind::Ebs => "ebs",
+        VolumeKind::Disk => "disk",
         VolumeKind::Loop => "loop",
     };
     context.printer.document(json!({
@@ -78,8 +79,9 @@ async fn mount(context: &Context, session: &Session) -> Result<Exit, Failure> {
     }
     let answer = session.helper.mount_volume().await?;
     context.printer.document(json!({
-        "changed": answer.changed, "formatted": answer.formatted, "fs": answer.fs,
-        "total_bytes": answer.total_bytes,
+        "changed": answer.changed, "formatted": answer.formatted, "grown": answer.grown,
+        "fs": answer.fs, "uuid": answer.uuid, "device": answer.device,
+        "total_bytes": answer.total_bytes, "warnings": answer.warnings,
     }))?;
     let what = match (answer.changed, answer.formatted) {
         (false, _) => "was mounted already",
@@ -92,6 +94,9 @@ async fn mount(context: &Context, session: &Session) -> Result<Exit, Failure> {
         size(answer.total_bytes),
         answer.fs
     ))?;
+    for warning in &answer.warnings {
+        context.printer.warn(warning);
+    }
     Ok(Exit::Done)
 }
 
@@ -149,7 +154,8 @@ async fn unmount(
     stop(context, session, &running).await?;
     let answer = session.helper.unmount_volume().await?;
     context.printer.document(json!({
-        "changed": answer.changed, "stopped": running.iter().map(|(_, name)| name).collect::<Vec<_>>(),
+        "changed": answer.changed, "safe_to_detach": answer.safe_to_detach,
+        "stopped": running.iter().map(|(_, name)| name).collect::<Vec<_>>(),
     }))?;
     let what = if answer.changed {
         "unmounted; what it holds stays in it"
@@ -157,6 +163,11 @@ async fn unmount(
         "was not mounted"
     };
     context.printer.data(&format!("{what}\n"))?;
+    if !answer.safe_to_detach {
+        context
+            .printer
+            .warn("something on this host still uses its device: it must not be detached yet");
+    }
     if !running.is_empty() {
         context
             .printer

@@ -5,18 +5,21 @@ use std::process::ExitCode;
 
 use aistack_helper::cli::{Mount, MountCommand, MountServe};
 use aistack_helper::daemon;
+use aistack_helper::mount::host::Host;
 use aistack_helper::mount::server;
 use aistack_helper::sandbox::{self, Capability};
 use clap::Parser;
 
 /// Mounting and the loop driver (SYS_ADMIN); walking and reading what belongs to others
-/// (DAC_OVERRIDE, DAC_READ_SEARCH); the root directory of a volume (CHOWN, FOWNER).
-const CAPABILITIES: [Capability; 5] = [
+/// (DAC_OVERRIDE, DAC_READ_SEARCH); the root directory of a volume (CHOWN, FOWNER); growing a
+/// mounted ext4 (SYS_RESOURCE).
+const CAPABILITIES: [Capability; 6] = [
     Capability::CAP_SYS_ADMIN,
     Capability::CAP_DAC_OVERRIDE,
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_CHOWN,
     Capability::CAP_FOWNER,
+    Capability::CAP_SYS_RESOURCE,
 ];
 /// A dozen for each request, and a reserve.
 const MAX_FILES: u64 = 256;
@@ -49,6 +52,6 @@ fn serve(options: &MountServe) -> Result<(), Box<dyn std::error::Error>> {
     listener.set_nonblocking(false)?;
     daemon::ready();
     tracing::info!(socket = %options.socket.display(), "aistack-mount answers");
-    server::serve(&listener);
+    server::serve(&listener, &Host::default());
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Front {
             }
             Method::GrowVolume => {
                 let vet = vet::nothing::<v1::GrowVolumeRequest>;
-                let act = missing::<v1::GrowVolumeResponse>("growing a volume");
+                let act = async |a: Acting<()>| a.ops.grow_volume(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
             Method::PrepareDirectories => {
@@ -144,11 +144,4 @@ impl Front {
             .server_streaming(service, request)
             .await
     }
-}
-
-/// A method of the contract that this version has not.
-fn missing<Res>(
-    what: &'static str,
-) -> impl Fn(Acting<()>) -> std::future::Ready<Result<Res, OpsError>> + Copy + Send + 'static {
-    move |_| std::future::ready(Err(OpsError::NotInThisVersion { what }))
 }

@@ -71,6 +71,10 @@ fn grant_message(grant: &Grant) -> v1::Grant {
 fn volume_message(volume: &VolumeGrant) -> v1::VolumeGrant {
     let (kind, id, size_bytes) = match &volume.kind {
         VolumeKind::Ebs { id } => (v1::VolumeKind::Ebs, id.clone().unwrap_or_default(), 0),
+        VolumeKind::Disk { which } => {
+            let text = which.as_ref().map(ToString::to_string);
+            (v1::VolumeKind::Disk, text.unwrap_or_default(), 0)
+        }
         VolumeKind::Loop { size } => (v1::VolumeKind::Loop, String::new(), *size),
     };
     v1::VolumeGrant {

@@ -1,4 +1,4 @@
-//! Whether an image is used, made anew or refused: a pure function of what is remembered, what is
+//! Whether a volume is used, made anew or refused: a pure function of what is remembered, what is
 //! there, and what is wanted.
 
 use super::Result;
@@ -6,7 +6,7 @@ use super::contents::Contents;
 use super::record::{Record, State};
 use super::wire::{Failure, FailureReason, FileSystem};
 
-/// What is to be done with the image.
+/// What is to be done with the volume.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// It holds the file system that is remembered.
@@ -24,54 +24,96 @@ pub(super) enum Step {
     },
 }
 
-/// Decides. `same_file` tells whether the image is the very file that `record` was written for.
+/// Everything that the decision follows from.
+pub(super) struct Facts<'a> {
+    /// What is remembered of the volume.
+    pub(super) record: Option<&'a Record>,
+    /// Whether the medium is the very one, and was so all the time, that `record` was written for.
+    pub(super) same_medium: bool,
+    /// What is in it.
+    pub(super) contents: &'a Contents,
+    /// Whose it is to be.
+    pub(super) uid: u32,
+    /// The file system that the policy wants.
+    pub(super) fs: FileSystem,
+    /// The UUID that the policy wants, where it wants one.
+    pub(super) pinned: Option<&'a str>,
+    /// Whether the policy allows to format a blank volume.
+    pub(super) may_format: bool,
+}
+
+/// Decides.
 ///
 /// # Errors
 /// For everything that is not surely blank, surely a remainder of our own, or surely the volume.
-pub(super) fn decide(
-    record: Option<&Record>,
-    same_file: bool,
-    contents: &Contents,
-    wanted: FileSystem,
-    may_format: bool,
-) -> Result<Step> {
-    let record = match record {
-        Some(record) if record.state == State::Formatted => {
-            return remembered(record, contents, wanted);
+pub(super) fn decide(facts: &Facts<'_>) -> Result<Step> {
+    if let Some(record) = facts.record {
+        require_owner(record, facts.uid)?;
+        if record.state == State::Formatted {
+            require_pinned(facts)?;
+            return remembered(record, facts);
         }
-        other => other,
-    };
+    }
+    require_pinned(facts)?;
     let half_made = |uuid: Option<&str>| {
-        record.is_some_and(|own| same_file && uuid.is_none_or(|uuid| own.uuid == uuid))
+        let own = |record: &Record| uuid.is_none_or(|uuid| record.uuid == uuid);
+        facts.same_medium && facts.record.is_some_and(own)
     };
-    match contents {
-        Contents::Blank => format(false, may_format),
-        Contents::Other if half_made(None) => format(true, may_format),
-        Contents::Other => Err(not_empty()),
-        Contents::Known { uuid, .. } if half_made(Some(uuid)) => format(true, may_format),
-        Contents::Known { fs, .. } if *fs != wanted => Err(wrong_kind(*fs, wanted)),
-        Contents::Known { uuid, .. } => Ok(Step::Adopt { uuid: uuid.clone() }),
+    match facts.contents {
+        Contents::Blank => format(false, facts.may_format),
+        Contents::Other(_) | Contents::Broken(_) if half_made(None) => {
+            format(true, facts.may_format)
+        }
+        Contents::Other(what) => Err(not_empty(what)),
+        Contents::Broken(fs) => Err(broken(*fs)),
+        Contents::Known(found) if half_made(Some(&found.uuid)) => format(true, facts.may_format),
+        Contents::Known(found) if found.fs != facts.fs => Err(wrong_kind(found.fs, facts.fs)),
+        Contents::Known(found) => Ok(Step::Adopt {
+            uuid: found.uuid.clone(),
+        }),
+    }
+}
+
+/// A disk that was one tenant's never becomes another's by a line in the policy alone.
+fn require_owner(record: &Record, uid: u32) -> Result<()> {
+    if record.uid.is_none_or(|own| own == uid) {
+        return Ok(());
+    }
+    let message = "the volume was another tenant's";
+    Err(Failure::new(FailureReason::OtherTenants, message)
+        .with_hint("ask the administrator to remove its record, if it is yours now"))
+}
+
+/// Where the policy names the file system, nothing but that one is used or made.
+fn require_pinned(facts: &Facts<'_>) -> Result<()> {
+    let Some(pinned) = facts.pinned else {
+        return Ok(());
+    };
+    match facts.contents {
+        Contents::Known(found) if found.uuid == pinned => Ok(()),
+        Contents::Known(found) if found.fs != facts.fs => Err(wrong_kind(found.fs, facts.fs)),
+        Contents::Known(found) => Err(wrong_contents(&found.uuid, pinned)),
+        Contents::Blank => Err(lost(pinned, "the volume reads as empty")),
+        Contents::Broken(fs) => Err(broken(*fs)),
+        Contents::Other(what) => Err(not_empty(what)),
     }
 }
 
 /// The volume had a file system, so it has that one or it is refused.
-fn remembered(record: &Record, contents: &Contents, wanted: FileSystem) -> Result<Step> {
-    if record.fs != wanted {
-        return Err(wrong_kind(record.fs, wanted));
+fn remembered(record: &Record, facts: &Facts<'_>) -> Result<Step> {
+    if record.fs != facts.fs {
+        return Err(wrong_kind(record.fs, facts.fs));
     }
-    match contents {
-        Contents::Known { fs, uuid } if *fs == record.fs && *uuid == record.uuid => Ok(Step::Use),
-        Contents::Known { fs, .. } if *fs != record.fs => Err(wrong_kind(*fs, wanted)),
-        Contents::Known { uuid, .. } => {
-            let message = format!(
-                "the volume holds the file system {uuid}, it must hold {}",
-                record.uuid
-            );
-            Err(Failure::new(FailureReason::WrongFilesystem, message)
-                .with_hint("ask the administrator to put the right image back"))
+    match facts.contents {
+        Contents::Known(found) if found.fs != record.fs => Err(wrong_kind(found.fs, facts.fs)),
+        Contents::Known(found) if found.uuid == record.uuid => Ok(Step::Use),
+        Contents::Known(found) => Err(wrong_contents(&found.uuid, &record.uuid)),
+        Contents::Blank => Err(lost(&record.uuid, "the volume reads as empty now")),
+        Contents::Broken(_) => Err(lost(&record.uuid, "its superblock is damaged")),
+        Contents::Other(what) => {
+            let what = format!("the volume holds {what} now");
+            Err(lost(&record.uuid, &what))
         }
-        Contents::Blank => Err(lost(&record.uuid, "the image reads as empty now")),
-        Contents::Other => Err(lost(&record.uuid, "the image holds none that is known now")),
     }
 }
 
@@ -85,7 +127,7 @@ fn format(wipe: bool, may_format: bool) -> Result<Step> {
 /// Refuses to make a file system where the policy says never.
 pub(super) fn no_formatting() -> Failure {
     let message = "the volume is empty and the policy does not allow to format it";
-    Failure::new(FailureReason::BadImage, message)
+    Failure::new(FailureReason::BlankVolume, message)
         .with_hint("ask the administrator to set `format = \"if-blank\"` for the volume")
 }
 
@@ -93,8 +135,25 @@ pub(super) fn no_formatting() -> Failure {
 pub(super) fn lost(uuid: &str, what: &str) -> Failure {
     let message = format!("the volume's file system {uuid} is lost: {what}; nothing was written");
     Failure::new(FailureReason::LostFilesystem, message).with_hint(
-        "ask the administrator to restore the image, or to remove its record to start anew",
+        "ask the administrator to restore the volume, or to remove its record to start anew",
     )
+}
+
+/// Another file system of the right kind: a swapped volume, or one that was formatted elsewhere.
+fn wrong_contents(found: &str, wanted: &str) -> Failure {
+    let message = format!("the volume holds the file system {found}, it must hold {wanted}");
+    Failure::new(FailureReason::WrongContents, message)
+        .with_hint("ask the administrator to put the right volume back")
+}
+
+/// A copy of a volume is not that volume.
+pub(super) fn a_copy(uuid: &str) -> Failure {
+    let message = format!(
+        "the volume holds the file system {uuid}, which another volume of this host has: one of \
+         them is a copy"
+    );
+    Failure::new(FailureReason::WrongContents, message)
+        .with_hint("ask the administrator to give the copy a UUID of its own, or to detach it")
 }
 
 fn wrong_kind(actual: FileSystem, wanted: FileSystem) -> Failure {
@@ -104,17 +163,25 @@ fn wrong_kind(actual: FileSystem, wanted: FileSystem) -> Failure {
         .with_hint("ask the administrator to set the volume's `fs` to what it holds")
 }
 
-fn not_empty() -> Failure {
-    let message = "the volume's image holds data that is no ext4 or XFS file system";
-    Failure::new(FailureReason::BadImage, message)
-        .with_hint("ask the administrator to move the image away")
+fn broken(fs: FileSystem) -> Failure {
+    let message = format!("the superblock of the volume's {} is damaged", fs.name());
+    Failure::new(FailureReason::FilesystemDamaged, message)
+        .with_hint("ask the administrator to repair the file system, or to restore the volume")
+}
+
+fn not_empty(what: &str) -> Failure {
+    let message = format!("the volume holds {what}; what holds anything is never formatted");
+    Failure::new(FailureReason::NotEmpty, message)
+        .with_hint("ask the administrator for an empty volume, or to empty this one")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{FileId, VERSION};
+    use super::super::record::{FileId, Seen, VERSION};
+    use super::super::signature::Superblock;
     use super::*;
     use FileSystem::{Ext4, Xfs};
+    use proptest::prelude::*;
 
     fn record(state: State, fs: FileSystem) -> Record {
         Record {
@@ -123,92 +190,193 @@ mod tests {
             fs,
             uuid: "own".to_owned(),
             size: 1,
-            image: FileId {
+            uid: Some(1001),
+            seen: Seen::Image(FileId {
                 inode: 1,
                 born_seconds: 1,
                 born_nanoseconds: 1,
-            },
+            }),
         }
     }
 
     fn holds(fs: FileSystem, uuid: &str) -> Contents {
-        Contents::Known {
+        Contents::Known(Superblock {
             fs,
             uuid: uuid.to_owned(),
+            block: 4096,
+            blocks: 1,
+        })
+    }
+
+    fn other() -> Contents {
+        Contents::Other("LVM2 (at 512)".to_owned())
+    }
+
+    /// What an ext4 volume of UID 1001 leads to when it may be formatted.
+    fn facts<'a>(record: Option<&'a Record>, contents: &'a Contents) -> Facts<'a> {
+        Facts {
+            record,
+            same_medium: false,
+            contents,
+            uid: 1001,
+            fs: Ext4,
+            pinned: None,
+            may_format: true,
         }
+    }
+
+    fn reason(facts: &Facts<'_>) -> FailureReason {
+        decide(facts).unwrap_err().reason
     }
 
     #[test]
     fn a_formatted_volume_is_used_or_refused_and_never_formatted() {
         let own = record(State::Formatted, Ext4);
         let cases = [
-            (holds(Ext4, "own"), Ok(())),
-            (holds(Ext4, "other"), Err(FailureReason::WrongFilesystem)),
+            (holds(Ext4, "own"), Ok(Step::Use)),
+            (holds(Ext4, "other"), Err(FailureReason::WrongContents)),
             (holds(Xfs, "own"), Err(FailureReason::WrongFilesystem)),
             (Contents::Blank, Err(FailureReason::LostFilesystem)),
-            (Contents::Other, Err(FailureReason::LostFilesystem)),
+            (Contents::Broken(Ext4), Err(FailureReason::LostFilesystem)),
+            (other(), Err(FailureReason::LostFilesystem)),
         ];
         for (contents, expected) in cases {
-            for same_file in [true, false] {
-                let step = decide(Some(&own), same_file, &contents, Ext4, true);
-                let answer = step.map(|step| assert_eq!(step, Step::Use));
-                assert_eq!(
-                    answer.map_err(|failure| failure.reason),
-                    expected,
-                    "{contents:?}"
-                );
+            for same_medium in [true, false] {
+                let answer = decide(&Facts {
+                    same_medium,
+                    ..facts(Some(&own), &contents)
+                });
+                let answer = answer.map_err(|failure| failure.reason);
+                assert_eq!(answer, expected, "{contents:?}");
             }
         }
-        let changed_policy = decide(Some(&own), true, &holds(Ext4, "own"), Xfs, true);
-        assert_eq!(
-            changed_policy.unwrap_err().reason,
-            FailureReason::WrongFilesystem
-        );
+        let contents = holds(Ext4, "own");
+        let changed_policy = Facts {
+            fs: Xfs,
+            ..facts(Some(&own), &contents)
+        };
+        assert_eq!(reason(&changed_policy), FailureReason::WrongFilesystem);
     }
 
     #[test]
-    fn a_half_made_file_system_goes_only_from_the_very_same_file() {
+    fn a_half_made_file_system_goes_only_from_the_very_same_medium() {
         let own = record(State::Intended, Ext4);
-        let remains = [Contents::Other, holds(Ext4, "own")];
-        for contents in remains {
-            let step = decide(Some(&own), true, &contents, Ext4, true).unwrap();
-            assert_eq!(step, Step::Format { wipe: true });
-            assert!(decide(Some(&own), true, &contents, Ext4, false).is_err());
+        for contents in [other(), Contents::Broken(Ext4), holds(Ext4, "own")] {
+            let same = |may_format| Facts {
+                same_medium: true,
+                may_format,
+                ..facts(Some(&own), &contents)
+            };
+            assert_eq!(decide(&same(true)), Ok(Step::Format { wipe: true }));
+            assert_eq!(reason(&same(false)), FailureReason::BlankVolume);
         }
-        let replaced = decide(Some(&own), false, &Contents::Other, Ext4, true);
-        assert_eq!(replaced.unwrap_err().reason, FailureReason::BadImage);
-        let foreign = decide(Some(&own), true, &holds(Ext4, "other"), Ext4, true).unwrap();
+        let contents = other();
         assert_eq!(
-            foreign,
-            Step::Adopt {
-                uuid: "other".to_owned()
-            }
+            reason(&facts(Some(&own), &contents)),
+            FailureReason::NotEmpty
         );
+        let contents = holds(Ext4, "other");
+        let foreign = Facts {
+            same_medium: true,
+            ..facts(Some(&own), &contents)
+        };
+        let uuid = "other".to_owned();
+        assert_eq!(decide(&foreign), Ok(Step::Adopt { uuid }));
     }
 
     #[test]
     fn without_memory_only_zeros_are_formatted() {
-        let format = |contents: &Contents, may| decide(None, false, contents, Ext4, may);
+        let blank = Contents::Blank;
         assert_eq!(
-            format(&Contents::Blank, true).unwrap(),
-            Step::Format { wipe: false }
+            decide(&facts(None, &blank)),
+            Ok(Step::Format { wipe: false })
         );
+        let never = |contents| Facts {
+            may_format: false,
+            ..facts(None, contents)
+        };
+        assert_eq!(reason(&never(&blank)), FailureReason::BlankVolume);
+        let contents = other();
+        assert_eq!(reason(&facts(None, &contents)), FailureReason::NotEmpty);
+        let contents = Contents::Broken(Xfs);
         assert_eq!(
-            format(&Contents::Blank, false).unwrap_err().reason,
-            FailureReason::BadImage
+            reason(&facts(None, &contents)),
+            FailureReason::FilesystemDamaged
         );
+        let contents = holds(Xfs, "a");
         assert_eq!(
-            format(&Contents::Other, true).unwrap_err().reason,
-            FailureReason::BadImage
+            reason(&facts(None, &contents)),
+            FailureReason::WrongFilesystem
         );
-        let xfs = format(&holds(Xfs, "a"), true).unwrap_err();
-        assert_eq!(xfs.reason, FailureReason::WrongFilesystem);
-        let adopted = format(&holds(Ext4, "a"), false).unwrap();
-        assert_eq!(
-            adopted,
-            Step::Adopt {
-                uuid: "a".to_owned()
+        let contents = holds(Ext4, "a");
+        let uuid = "a".to_owned();
+        assert_eq!(decide(&never(&contents)), Ok(Step::Adopt { uuid }));
+    }
+
+    #[test]
+    fn a_pinned_file_system_is_used_and_nothing_else() {
+        let own = record(State::Formatted, Ext4);
+        for record in [None, Some(&own)] {
+            let of = |contents| Facts {
+                pinned: Some("own"),
+                ..facts(record, contents)
+            };
+            let (blank, foreign) = (Contents::Blank, holds(Ext4, "other"));
+            let (right, junk) = (holds(Ext4, "own"), other());
+            assert_eq!(reason(&of(&blank)), FailureReason::LostFilesystem);
+            assert_eq!(reason(&of(&foreign)), FailureReason::WrongContents);
+            assert_eq!(reason(&of(&junk)), FailureReason::NotEmpty);
+            assert!(decide(&of(&right)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_volume_of_another_tenant_stays_so() {
+        let own = record(State::Formatted, Ext4);
+        let contents = holds(Ext4, "own");
+        let anothers = Facts {
+            uid: 1002,
+            ..facts(Some(&own), &contents)
+        };
+        assert_eq!(reason(&anothers), FailureReason::OtherTenants);
+    }
+
+    fn any_contents() -> impl Strategy<Value = Contents> {
+        let fs = prop_oneof![Just(Ext4), Just(Xfs)];
+        let uuid = prop_oneof![Just("own"), Just("other")];
+        prop_oneof![
+            Just(Contents::Blank),
+            Just(other()),
+            fs.clone().prop_map(Contents::Broken),
+            (fs, uuid).prop_map(|(fs, uuid)| holds(fs, uuid)),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is true, a file system is made only on zeros or on what is left of our own.
+        #[test]
+        fn nothing_but_zeros_and_own_remains_is_ever_formatted(
+            contents in any_contents(),
+            remembered in prop::option::of(prop_oneof![Just(State::Intended), Just(State::Formatted)]),
+            same_medium: bool, may_format: bool, pinned: bool, uid in 1001_u32..1003,
+        ) {
+            let own = remembered.map(|state| record(state, Ext4));
+            let step = decide(&Facts {
+                record: own.as_ref(),
+                same_medium,
+                contents: &contents,
+                uid,
+                fs: Ext4,
+                pinned: pinned.then_some("own"),
+                may_format,
+            });
+            if let Ok(Step::Format { wipe }) = step {
+                prop_assert!(may_format && remembered != Some(State::Formatted));
+                prop_assert!(!pinned || contents == holds(Ext4, "own"));
+                let remains = remembered == Some(State::Intended) && same_medium;
+                prop_assert!(contents == Contents::Blank || (wipe && remains));
+                prop_assert!(contents != holds(Ext4, "other") && contents != holds(Xfs, "other"));
             }
-        );
+        }
     }
 }

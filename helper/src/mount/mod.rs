@@ -1,17 +1,26 @@
 //! The mount worker: one typed request from the helper, one mount or unmount.
 //!
 //! [`server`] takes connections of root's only and reads one request of [`wire`] from each;
-//! `request` checks it again, as if the helper had been taken over; `volume` does it. Everything
-//! is synchronous: a request is a handful of system calls and at most two child processes.
+//! `request` checks it again, as if the helper had been taken over; `volume` does it, the same way
+//! for a disk and for a file (`medium`). Everything is synchronous: a request is a handful of system
+//! calls and a few child processes.
 
 mod contents;
 mod decide;
-mod device;
+mod disk;
+mod filesystem;
+mod grow;
+pub mod host;
 mod image;
-mod loop_ioctl;
+mod ioctl;
+mod loop_device;
+mod medium;
+mod mounts;
+mod opinion;
 mod record;
 mod request;
 pub mod server;
+pub mod signature;
 mod target;
 mod tool;
 mod volume;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::Result;
-use super::wire::{Failure, FailureReason, FileSystem, MountLoop, Place, Request};
+use super::wire::{DiskSource, Failure, FailureReason, FileSystem, Mount, Place, Request, Source};
 use crate::safe_path::plain_components;
 
 /// The smallest volume on which the file system works, bytes.
@@ -18,13 +18,39 @@ const MIN_COMPONENTS: usize = 2;
 
 /// Refuses a request that no correct helper makes.
 pub(super) fn check(request: &Request) -> Result<()> {
-    match request {
-        Request::MountLoop(mount) => {
-            check_place(&mount.place)?;
-            check_size(mount)
-        }
-        Request::Unmount(place) | Request::State(place) => check_place(place),
+    let volume = request.volume();
+    check_place(&volume.place)?;
+    match &volume.source {
+        Source::Loop { size } => check_size(*size, None)?,
+        Source::Disk(disk) => check_disk(disk)?,
     }
+    match request {
+        Request::Mount(mount) => check_mount(mount),
+        Request::Unmount(_) | Request::Grow(_) | Request::State(_) => Ok(()),
+    }
+}
+
+fn check_mount(mount: &Mount) -> Result<()> {
+    match &mount.volume.source {
+        Source::Loop { size } => check_size(*size, Some(mount.fs)),
+        Source::Disk(disk) if mount.may_format && disk.uuid.is_some() => Err(bad(
+            "a volume whose file system is named is never formatted".to_owned(),
+        )),
+        Source::Disk(_) => Ok(()),
+    }
+}
+
+fn check_disk(disk: &DiskSource) -> Result<()> {
+    if let Some(uuid) = &disk.uuid {
+        aistack_policy::parse_uuid(uuid).map_err(bad)?;
+    } else if !disk.which.is_identity() {
+        let message = format!("{} is a place, and no UUID says which disk", disk.which);
+        return Err(bad(message));
+    }
+    if disk.size_min > MAX_SIZE {
+        return Err(bad(format!("no disk has {} bytes", disk.size_min)));
+    }
+    Ok(())
 }
 
 fn check_place(place: &Place) -> Result<()> {
@@ -49,17 +75,16 @@ fn components(path: &Path) -> Result<Vec<&std::ffi::OsStr>> {
     plain_components(path).map_err(|error| bad(error.to_string()))
 }
 
-fn check_size(mount: &MountLoop) -> Result<()> {
-    let least = match mount.fs {
-        FileSystem::Ext4 => MIN_EXT4,
-        FileSystem::Xfs => MIN_XFS,
+fn check_size(size: u64, fs: Option<FileSystem>) -> Result<()> {
+    let least = match fs {
+        Some(FileSystem::Xfs) => MIN_XFS,
+        Some(FileSystem::Ext4) | None => MIN_EXT4,
     };
-    if (least..=MAX_SIZE).contains(&mount.size) {
+    if (least..=MAX_SIZE).contains(&size) {
         return Ok(());
     }
-    let (fs, size) = (mount.fs.name(), mount.size);
     Err(bad(format!(
-        "{fs} volumes have {least} to {MAX_SIZE} bytes, not {size}"
+        "such volumes have {least} to {MAX_SIZE} bytes, not {size}"
     )))
 }
 
@@ -71,16 +96,41 @@ fn bad(message: String) -> Failure {
 mod tests {
     use super::*;
 
-    fn place(uid: u32, base: &str, images: &str) -> Request {
-        Request::State(Place {
+    use super::super::wire::Volume;
+    use aistack_policy::DiskMatch;
+
+    fn volume(uid: u32, base: &str, images: &str, source: Source) -> Volume {
+        let place = Place {
             uid,
             base_dir: base.into(),
             image_dir: images.into(),
+        };
+        Volume { place, source }
+    }
+
+    fn mount(source: Source, fs: FileSystem, may_format: bool) -> Request {
+        Request::Mount(Mount {
+            volume: volume(1001, "/mnt/a", "/var/b", source),
+            fs,
+            may_format,
+            grow: false,
+        })
+    }
+
+    fn disk(which: &str, uuid: Option<&str>) -> Source {
+        Source::Disk(DiskSource {
+            which: DiskMatch::parse(which).unwrap(),
+            uuid: uuid.map(str::to_owned),
+            size_min: 0,
         })
     }
 
     #[test]
     fn places_are_plain_apart_and_not_at_the_top() {
+        let place = |uid, base: &str, images: &str| {
+            let source = Source::Loop { size: MIN_XFS };
+            Request::State(volume(uid, base, images, source))
+        };
         let good = "/mnt/data-tenant-1001";
         let images = "/var/lib/aistack/volumes";
         assert!(check(&place(1001, good, images)).is_ok());
@@ -111,22 +161,22 @@ mod tests {
 
     #[test]
     fn sizes_have_both_bounds() {
-        let sized = |size, fs| {
-            let place = Place {
-                uid: 1001,
-                base_dir: "/mnt/a".into(),
-                image_dir: "/var/b".into(),
-            };
-            check(&Request::MountLoop(MountLoop {
-                place,
-                size,
-                fs,
-                may_format: true,
-            }))
-            .is_ok()
-        };
+        let sized = |size, fs| check(&mount(Source::Loop { size }, fs, true)).is_ok();
         assert!(sized(MIN_EXT4, FileSystem::Ext4) && sized(MIN_XFS, FileSystem::Xfs));
         assert!(!sized(MIN_EXT4 - 1, FileSystem::Ext4) && !sized(MIN_XFS - 1, FileSystem::Xfs));
         assert!(!sized(u64::MAX, FileSystem::Ext4) && !sized(0, FileSystem::Xfs));
+    }
+
+    #[test]
+    fn a_place_needs_a_uuid_and_a_uuid_forbids_formatting() {
+        let uuid = Some("01234567-89ab-cdef-0123-456789abcdef");
+        let may = |source, format| check(&mount(source, FileSystem::Ext4, format)).is_ok();
+        assert!(may(disk("ebs:vol-12345678", None), true));
+        assert!(may(disk("ebs:vol-12345678", uuid), false));
+        assert!(may(disk("xvd:xvdf", uuid), false));
+        assert!(!may(disk("ebs:vol-12345678", uuid), true));
+        assert!(!may(disk("xvd:xvdf", None), false));
+        assert!(!may(disk("by-id:a", None), false));
+        assert!(!may(disk("ebs:vol-12345678", Some("no uuid")), false));
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use super::host::Host;
 use super::volume;
 use super::wire::{Failure, FailureReason, MAX_MESSAGE, Reply, Request};
 
@@ -13,15 +14,15 @@ const WORKERS: usize = 4;
 /// Time for a peer to send its request, and to take the reply.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Answers connections, for ever.
-pub fn serve(listener: &UnixListener) {
+/// Answers connections about this host, for ever.
+pub fn serve(listener: &UnixListener, host: &Host) {
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 loop {
                     match listener.accept() {
                         Ok((stream, _)) => {
-                            if let Err(error) = answer(&stream) {
+                            if let Err(error) = answer(&stream, host) {
                                 tracing::warn!(%error, "a connection broke off");
                             }
                         }
@@ -38,7 +39,7 @@ pub fn serve(listener: &UnixListener) {
 }
 
 /// Reads one request, does it and replies.
-fn answer(stream: &UnixStream) -> io::Result<()> {
+fn answer(stream: &UnixStream, host: &Host) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let peer = rustix::net::sockopt::socket_peercred(stream)?;
@@ -47,7 +48,7 @@ fn answer(stream: &UnixStream) -> io::Result<()> {
         return Ok(());
     }
     let reply = match read_request(stream)? {
-        Ok(request) => perform(&request),
+        Ok(request) => perform(host, &request),
         Err(failure) => Reply::Failed(failure),
     };
     let mut line = serde_json::to_vec(&reply)?;
@@ -67,13 +68,16 @@ fn read_request(stream: &UnixStream) -> io::Result<Result<Request, Failure>> {
     Ok(serde_json::from_slice(&line).map_err(|error| bad(format!("not a request: {error}"))))
 }
 
-fn perform(request: &Request) -> Reply {
-    let (what, place) = match request {
-        Request::MountLoop(mount) => ("mount", &mount.place),
-        Request::Unmount(place) => ("unmount", place),
-        Request::State(place) => ("state", place),
+fn perform(host: &Host, request: &Request) -> Reply {
+    let what = match request {
+        Request::Mount(_) => "mount",
+        Request::Unmount(_) => "unmount",
+        Request::Grow(_) => "grow",
+        Request::State(_) => "state",
     };
-    let reply = std::panic::catch_unwind(AssertUnwindSafe(|| volume::perform(request)));
+    let place = &request.volume().place;
+    let act = AssertUnwindSafe(|| volume::perform(host, request));
+    let reply = std::panic::catch_unwind(act);
     let reply = reply.unwrap_or_else(|_| {
         let message = "the mount worker failed inside; its log says where";
         Reply::Failed(Failure::new(FailureReason::Internal, message))
@@ -83,14 +87,19 @@ fn perform(request: &Request) -> Reply {
     reply
 }
 
-/// Cuts the text of a failure so that the reply fits into one message.
+/// Cuts texts so that the reply fits into one message: at most six bytes a character in JSON.
 fn within_bounds(reply: Reply) -> Reply {
+    let cut = |text: &str| text.chars().take(MAX_MESSAGE / 24).collect::<String>();
     match reply {
         Reply::Failed(mut failure) => {
-            // At most six bytes a character in JSON, and room for the hint.
             failure.message = failure.message.chars().take(MAX_MESSAGE / 12).collect();
+            failure.hint = failure.hint.as_deref().map(cut);
             Reply::Failed(failure)
         }
-        other => other,
+        Reply::Mounted(mut mounted) => {
+            mounted.warnings = mounted.warnings.iter().take(2).map(|w| cut(w)).collect();
+            Reply::Mounted(mounted)
+        }
+        other @ Reply::Unmounted { .. } => other,
     }
 }

@@ -12,9 +12,11 @@ use rustix::mount::{
     fsconfig_create_exclusive, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
 };
 
-use super::device::LoopDevice;
+use super::host::Host;
+use super::medium::BlockDevice;
 use super::wire::{Failure, FailureReason, FileSystem};
 use super::{Result, cannot};
+use super::{disk, mounts};
 use crate::safe_path::{
     Cross, Missing, PathError, Problem, ProcFd, is_empty, is_mount_root, make_root_dir, open_dir,
     open_root_owned_parent, open_to_read, require_roots,
@@ -77,6 +79,11 @@ impl Target {
         Ok(flags.contains(StatVfsMountFlags::NOSUID | StatVfsMountFlags::NODEV))
     }
 
+    /// The directory itself, to be read.
+    pub(super) fn open_root(&self) -> Result<OwnedFd> {
+        open_to_read(&self.place).map_err(cannot("open the base directory"))
+    }
+
     /// Refuses a directory with entries: a mount would hide them.
     pub(super) fn require_empty(&self) -> Result<()> {
         if is_empty(&self.place).map_err(cannot("read the base directory"))? {
@@ -116,32 +123,52 @@ impl Target {
 }
 
 /// Mounts the device where nobody sees it, and makes its root directory what it must be.
-pub(super) fn mount_detached(device: &LoopDevice, fs: FileSystem) -> Result<OwnedFd> {
+pub(super) fn mount_detached(host: &Host, device: &BlockDevice, fs: FileSystem) -> Result<OwnedFd> {
     let context = fsopen(fs.name(), FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|errno| mount_failed(errno, "the kernel may lack this file system"))?;
-    configure(&context, device, fs).map_err(|errno| mount_failed(errno, &kernel_log(&context)))?;
+    let failed = |errno| mount_failed(errno, &kernel_log(&context));
+    configure(&context, device, fs).map_err(failed)?;
+    create(host, &context, device)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOATIME;
-    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .map_err(|errno| mount_failed(errno, &kernel_log(&context)))?;
+    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(failed)?;
     check_root(&mount, device)?;
     Ok(mount)
 }
 
-fn configure(context: &OwnedFd, device: &LoopDevice, fs: FileSystem) -> rustix::io::Result<()> {
+fn configure(context: &OwnedFd, device: &BlockDevice, fs: FileSystem) -> rustix::io::Result<()> {
+    // By name, for mountinfo and xfs_growfs; the open descriptor keeps the name from becoming
+    // another device's, and check_root looks at what was mounted.
     fsconfig_set_string(context, "source", &device.path)?;
     if fs == FileSystem::Ext4 {
         fsconfig_set_string(context, "errors", "remount-ro")?;
     }
-    match fsconfig_create_exclusive(context) {
-        // Before Linux 6.6. The device was free a moment ago, so nobody can have mounted it.
-        Err(Errno::OPNOTSUPP) => fsconfig_create(context),
-        other => other,
-    }
+    Ok(())
 }
 
-fn check_root(mount: &OwnedFd, device: &LoopDevice) -> Result<()> {
+/// Makes the kernel read the file system, which must not be mounted anywhere.
+fn create(host: &Host, context: &OwnedFd, device: &BlockDevice) -> Result<()> {
+    let created = if host.exclusive_mounts {
+        fsconfig_create_exclusive(context)
+    } else {
+        Err(Errno::OPNOTSUPP)
+    };
+    let created = match created {
+        // Before Linux 6.6 (fsconfig(2)): somebody else's mount would be reused, so look first.
+        Err(Errno::OPNOTSUPP) => {
+            if mounts::anywhere(host, device.rdev)?.is_some() || !disk::is_free(&device.fd)? {
+                let message = "the volume was mounted by somebody else a moment ago";
+                return Err(Failure::new(FailureReason::InUse, message));
+            }
+            fsconfig_create(context)
+        }
+        other => other,
+    };
+    created.map_err(|errno| mount_failed(errno, &kernel_log(context)))
+}
+
+fn check_root(mount: &OwnedFd, device: &BlockDevice) -> Result<()> {
     let failed = cannot("look at the mounted volume");
     let stat = rustix::fs::fstat(mount).map_err(&failed)?;
     if stat.st_dev != device.rdev {
@@ -153,8 +180,8 @@ fn check_root(mount: &OwnedFd, device: &LoopDevice) -> Result<()> {
             "the volume's root directory belongs to {}:{}, it must belong to root",
             stat.st_uid, stat.st_gid
         );
-        return Err(Failure::new(FailureReason::BadImage, message)
-            .with_hint("ask the administrator to give the root directory of the image to root"));
+        return Err(Failure::new(FailureReason::WrongContents, message)
+            .with_hint("ask the administrator to give the root directory of the volume to root"));
     }
     if stat.st_mode & 0o7777 == ROOT_MODE {
         return Ok(());

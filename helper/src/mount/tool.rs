@@ -1,4 +1,4 @@
-//! Running mkfs and fsck on the volume's image.
+//! Running mkfs, fsck and the like on a volume.
 
 use std::io::{PipeReader, Read};
 use std::os::fd::OwnedFd;
@@ -15,9 +15,9 @@ use super::wire::{Failure, FailureReason};
 const PLACES: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// As much of a tool's output as is kept, bytes.
 const MAX_OUTPUT: usize = 2048;
-/// The image as the tools see it: their standard input, so no name is looked up between the check
-/// and the use. The image's lock is the descriptor's, so it holds as long as an orphaned tool runs.
-pub(super) const IMAGE: &str = "/proc/self/fd/0";
+/// The volume as the tools see it: their standard input, so no name is looked up between the check
+/// and the use. The volume's lock is the descriptor's, so it holds as long as an orphaned tool runs.
+pub(super) const VOLUME: &str = "/proc/self/fd/0";
 
 /// How a tool ended.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub(super) struct Ended {
     pub(super) output: String,
 }
 
-/// Runs `name` with `image` as standard input and nothing in its environment.
-pub(super) fn run(name: &str, args: &[&str], image: &OwnedFd, limit: Duration) -> Result<Ended> {
+/// Runs `name` with `volume` as standard input and nothing in its environment.
+pub(super) fn run(name: &str, args: &[&str], volume: &OwnedFd, limit: Duration) -> Result<Ended> {
     let failed = |error: std::io::Error| internal(format!("cannot run {name}: {error}"));
     let program = PLACES
         .iter()
@@ -41,7 +41,7 @@ pub(super) fn run(name: &str, args: &[&str], image: &OwnedFd, limit: Duration) -
         .args(args)
         .env_clear()
         .current_dir("/")
-        .stdin(Stdio::from(image.try_clone().map_err(failed)?))
+        .stdin(Stdio::from(volume.try_clone().map_err(failed)?))
         .stdout(writer.try_clone().map_err(failed)?)
         .stderr(writer)
         .spawn()

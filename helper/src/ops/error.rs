@@ -24,6 +24,9 @@ pub enum OpsError {
         /// What was asked for.
         what: &'static str,
     },
+    /// The policy gives the tenant a disk and does not say which.
+    #[error("the policy does not say which disk the volume is")]
+    NoDiskPinned,
     /// The tenant's volume is not mounted where it belongs.
     #[error("the volume is not mounted at {base_dir}")]
     VolumeNotMounted {
@@ -156,6 +159,7 @@ impl OpsError {
             Self::Refused(refusal) => refusal.reason,
             Self::AppArmor(error) => error.reason(),
             Self::NotInThisVersion { .. } => "NOT_IN_THIS_VERSION",
+            Self::NoDiskPinned => "NO_DISK_PINNED",
             Self::VolumeNotMounted { .. } => "VOLUME_NOT_MOUNTED",
             Self::WorkerUnreachable { .. } => "MOUNT_WORKER_UNREACHABLE",
             Self::Worker(failure) => failure.reason.word(),
@@ -183,6 +187,9 @@ impl OpsError {
             Self::Refused(refusal) => return refusal.hint.clone(),
             Self::Worker(failure) => return failure.hint.clone(),
             Self::AppArmor(error) => return error.hint(),
+            Self::NoDiskPinned => {
+                "ask the administrator to add the disk to your [[tenant]] in the policy"
+            }
             Self::VolumeNotMounted { .. } => "mount it first: run `aistack init`",
             Self::WorkerUnreachable { .. } => "ask the administrator to start aistack-mount",
             Self::WrongOwner { .. } => "run `aistack chown`, or ask the administrator",
@@ -223,7 +230,8 @@ impl OpsError {
             Self::Missing { .. } => Code::NotFound,
             Self::TooLarge { .. } => Code::ResourceExhausted,
             Self::NetworkNameTaken { .. } | Self::BridgeInUse { .. } => Code::AlreadyExists,
-            Self::VolumeNotMounted { .. }
+            Self::NoDiskPinned
+            | Self::VolumeNotMounted { .. }
             | Self::WrongOwner { .. }
             | Self::UnsafePath { .. }
             | Self::NetworkDiffers { .. }
@@ -238,17 +246,31 @@ impl OpsError {
 fn worker_code(reason: FailureReason) -> Code {
     match reason {
         FailureReason::BadRequest => Code::InvalidArgument,
-        FailureReason::Busy => Code::Aborted,
+        FailureReason::Busy | FailureReason::DeviceChanged => Code::Aborted,
         FailureReason::NoSpace | FailureReason::NoLoopDevice => Code::ResourceExhausted,
         FailureReason::BadTarget
         | FailureReason::BadImage
+        | FailureReason::NotAttached
+        | FailureReason::AmbiguousDisk
+        | FailureReason::SystemDisk
+        | FailureReason::BadDevice
+        | FailureReason::TooSmall
+        | FailureReason::ReadOnlyDevice
+        | FailureReason::HasPartitions
+        | FailureReason::Unreadable
+        | FailureReason::NotEmpty
+        | FailureReason::BlankVolume
+        | FailureReason::WrongContents
+        | FailureReason::OtherTenants
+        | FailureReason::NotMounted
         | FailureReason::LostFilesystem
         | FailureReason::WrongFilesystem
         | FailureReason::SizeDiffers
         | FailureReason::FilesystemDamaged
         | FailureReason::InUse => Code::FailedPrecondition,
-        FailureReason::MkfsFailed | FailureReason::MountFailed | FailureReason::Internal => {
-            Code::Internal
-        }
+        FailureReason::MkfsFailed
+        | FailureReason::MountFailed
+        | FailureReason::GrowFailed
+        | FailureReason::Internal => Code::Internal,
     }
 }

@@ -2,10 +2,12 @@
 //! final, vetted values; authorising and auditing happen before and around them in the front.
 
 mod apparmor;
+mod boot;
 mod chown;
 mod directories;
 mod error;
 mod host_network;
+mod marker;
 mod network;
 mod paths;
 mod service_dir;
@@ -17,16 +19,19 @@ use std::sync::Arc;
 
 use aistack_policy::{Grant, Policy};
 use aistack_proto::v1::{
-    AppArmorState, ChownProgress, CreateNetworkResponse, LoadAppArmorResponse, MountVolumeResponse,
-    NetworkState, PrepareDirectoriesResponse, RemoveNetworkResponse, UnloadAppArmorResponse,
-    UnmountVolumeResponse, VolumeState,
+    AppArmorState, ChownProgress, CreateNetworkResponse, GrowVolumeResponse, LoadAppArmorResponse,
+    MountVolumeResponse, NetworkState, PrepareDirectoriesResponse, RemoveNetworkResponse,
+    UnloadAppArmorResponse, UnmountVolumeResponse, VolumeState,
 };
 use tokio::sync::mpsc;
 
 use crate::apparmor::{AppArmor, Places, ProfileError};
+use crate::audit::Audit;
 use crate::docker::Docker;
+use crate::policy_store::LoadedPolicy;
 use crate::safe_path::plain_components;
 
+pub use boot::{BootProblem, BootVolume};
 pub use error::OpsError;
 pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir, ServiceName};
 
@@ -35,14 +40,17 @@ pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir, ServiceName};
 pub struct Ops {
     docker: Docker,
     mount_socket: PathBuf,
+    /// `<state_dir>/volumes`: images and records of the mount worker.
     image_dir: PathBuf,
+    /// `<state_dir>/mounted`: one file for each volume that is mounted again at the next boot.
+    marker_dir: PathBuf,
     network_turn: tokio::sync::Mutex<()>,
     apparmor: Arc<AppArmor>,
 }
 
 impl Ops {
-    /// Operations that use this Docker, this mount worker and `<state_dir>/volumes` for loop
-    /// images.
+    /// Operations that use this Docker, this mount worker and `<state_dir>` for
+    /// volumes.
     ///
     /// # Errors
     /// When `state_dir` is not an absolute, normalised path.
@@ -53,6 +61,7 @@ impl Ops {
             docker,
             mount_socket,
             image_dir: state_dir.join("volumes"),
+            marker_dir: state_dir.join("mounted"),
             network_turn: tokio::sync::Mutex::new(()),
             apparmor: Arc::new(AppArmor::new(Places::default())),
         })
@@ -79,6 +88,28 @@ impl Ops {
     /// When it is in use.
     pub async fn unmount_volume(&self, grant: &Grant) -> Result<UnmountVolumeResponse, OpsError> {
         volume::unmount(self, grant).await
+    }
+
+    /// Grows the mounted file system to what the policy and its device allow; never shrinks it.
+    ///
+    /// # Errors
+    /// When it is not mounted, or cannot be grown.
+    pub async fn grow_volume(&self, grant: &Grant) -> Result<GrowVolumeResponse, OpsError> {
+        volume::grow(self, grant).await
+    }
+
+    /// Mounts again what was mounted when the host went down and what the policy still grants, each
+    /// between two audit records. A disk that is not attached yet is waited for, 30 s for all of them
+    /// together. What became of each volume is in the answer, lowest UID first.
+    ///
+    /// # Errors
+    /// When it cannot be read which volumes were mounted.
+    pub async fn boot_volumes(
+        &self,
+        policy: &LoadedPolicy,
+        audit: &Audit,
+    ) -> Result<Vec<BootVolume>, OpsError> {
+        boot::volumes(self, policy, audit).await
     }
 
     /// Creates the fixed directories and `dirs`; existing ones are verified.

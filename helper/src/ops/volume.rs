@@ -4,12 +4,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use aistack_policy::{Format, Grant, VolumeKind};
-use aistack_proto::v1::{MountVolumeResponse, UnmountVolumeResponse, VolumeState};
+use aistack_proto::v1::{
+    GrowVolumeResponse, MountVolumeResponse, UnmountVolumeResponse, VolumeState,
+};
 use rustix::fs::StatVfsMountFlags;
 
 use super::paths::{blocking, io_error, open_base};
-use super::{Ops, OpsError, worker};
-use crate::mount::wire::{FileSystem, MountLoop, Place, Reply, Request};
+use super::{Ops, OpsError, marker, worker};
+use crate::mount::wire::{DiskSource, FileSystem, Mount, Place, Reply, Request, Source, Volume};
 
 /// What the kernel shows of a mounted volume.
 struct Shown {
@@ -20,26 +22,40 @@ struct Shown {
 }
 
 pub(super) async fn mount(ops: &Ops, grant: &Grant) -> Result<MountVolumeResponse, OpsError> {
-    let size = loop_size(grant)?;
-    let fs = FileSystem::of(&grant.volume.fs).ok_or(OpsError::NotInThisVersion {
-        what: "this file system",
-    })?;
-    let request = Request::MountLoop(MountLoop {
-        place: place(ops, grant),
-        size,
-        fs,
+    let request = Request::Mount(Mount {
+        volume: volume(ops, grant)?,
+        fs: FileSystem::of(&grant.volume.fs).ok_or(OpsError::NotInThisVersion {
+            what: "this file system",
+        })?,
         may_format: grant.volume.format == Format::IfBlank,
+        grow: grant.volume.grow,
     });
     let Reply::Mounted(mounted) = worker::ask(&ops.mount_socket, &request).await? else {
         return Err(contradicted("answered a question that was not asked"));
     };
+    let shown = verified(grant, mounted.device).await?;
+    marker::set(ops, grant.uid).await?;
+    Ok(MountVolumeResponse {
+        changed: mounted.changed,
+        formatted: mounted.formatted,
+        fs: mounted.fs.name().to_owned(),
+        total_bytes: shown.total,
+        device: mounted.node,
+        uuid: mounted.uuid,
+        grown: mounted.grown,
+        warnings: mounted.warnings,
+    })
+}
+
+/// What the kernel shows, when it is what the worker says.
+async fn verified(grant: &Grant, device: u64) -> Result<Shown, OpsError> {
     let shown = match show(grant).await {
         Err(OpsError::VolumeNotMounted { .. }) => {
             return Err(contradicted("no volume shows at the base directory"));
         }
         other => other?,
     };
-    if shown.device != mounted.device {
+    if shown.device != device {
         return Err(contradicted("another device shows at the base directory"));
     }
     if !shown.confined {
@@ -47,25 +63,40 @@ pub(super) async fn mount(ops: &Ops, grant: &Grant) -> Result<MountVolumeRespons
             "the volume is mounted without nosuid and nodev",
         ));
     }
-    Ok(MountVolumeResponse {
-        changed: mounted.changed,
-        formatted: mounted.formatted,
-        fs: mounted.fs.name().to_owned(),
-        total_bytes: shown.total,
-    })
+    Ok(shown)
 }
 
 pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeResponse, OpsError> {
-    loop_size(grant)?;
-    let request = Request::Unmount(place(ops, grant));
-    let Reply::Unmounted { changed } = worker::ask(&ops.mount_socket, &request).await? else {
+    let request = Request::Unmount(volume(ops, grant)?);
+    let Reply::Unmounted {
+        changed,
+        safe_to_detach,
+    } = worker::ask(&ops.mount_socket, &request).await?
+    else {
         return Err(contradicted("answered a question that was not asked"));
     };
     match show(grant).await {
-        Err(OpsError::VolumeNotMounted { .. }) => Ok(UnmountVolumeResponse { changed }),
-        Err(error) => Err(error),
-        Ok(_) => Err(contradicted("a volume still shows at the base directory")),
+        Err(OpsError::VolumeNotMounted { .. }) => {}
+        Err(error) => return Err(error),
+        Ok(_) => return Err(contradicted("a volume still shows at the base directory")),
     }
+    marker::clear(ops, grant.uid).await?;
+    Ok(UnmountVolumeResponse {
+        changed,
+        safe_to_detach,
+    })
+}
+
+pub(super) async fn grow(ops: &Ops, grant: &Grant) -> Result<GrowVolumeResponse, OpsError> {
+    let request = Request::Grow(volume(ops, grant)?);
+    let Reply::Mounted(mounted) = worker::ask(&ops.mount_socket, &request).await? else {
+        return Err(contradicted("answered a question that was not asked"));
+    };
+    let shown = verified(grant, mounted.device).await?;
+    Ok(GrowVolumeResponse {
+        changed: mounted.grown,
+        total_bytes: shown.total,
+    })
 }
 
 /// Not mounted, or not as it must be, is "not mounted".
@@ -80,21 +111,22 @@ pub(super) async fn state(grant: &Grant) -> VolumeState {
     }
 }
 
-fn loop_size(grant: &Grant) -> Result<u64, OpsError> {
-    match grant.volume.kind {
-        VolumeKind::Loop { size } => Ok(size),
-        VolumeKind::Ebs { .. } => Err(OpsError::NotInThisVersion {
-            what: "mounting EBS volumes",
+/// The volume of the grant, as the worker is asked for it.
+fn volume(ops: &Ops, grant: &Grant) -> Result<Volume, OpsError> {
+    let source = match grant.volume.kind {
+        VolumeKind::Loop { size } => Source::Loop { size },
+        VolumeKind::Ebs { .. } | VolumeKind::Disk { .. } => Source::Disk(DiskSource {
+            which: grant.volume.disk().ok_or(OpsError::NoDiskPinned)?,
+            uuid: grant.volume.uuid.clone(),
+            size_min: grant.volume.size_min,
         }),
-    }
-}
-
-fn place(ops: &Ops, grant: &Grant) -> Place {
-    Place {
+    };
+    let place = Place {
         uid: grant.uid,
         base_dir: PathBuf::from(&grant.base_dir),
         image_dir: ops.image_dir.clone(),
-    }
+    };
+    Ok(Volume { place, source })
 }
 
 async fn show(grant: &Grant) -> Result<Shown, OpsError> {

@@ -50,13 +50,13 @@ async fn a_uid_without_a_grant_gets_one_typed_refusal_that_is_recorded() {
 }
 
 #[tokio::test]
-async fn what_this_version_has_not_says_so_and_is_recorded() {
+async fn what_cannot_be_done_says_why_and_is_recorded() {
     let Some(world) = World::start() else { return };
     let mut client = world.client(A).await;
     let grow = client.grow_volume(v1::GrowVolumeRequest {}).await;
     let status = grow.unwrap_err();
-    assert_eq!(status.code(), Code::Unimplemented);
-    assert_eq!(told(&status).0, "NOT_IN_THIS_VERSION");
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(told(&status).0, "MOUNT_WORKER_UNREACHABLE");
     let intents = world.records_of("intent");
     assert_eq!(intents.len(), 1);
     assert_eq!(intents[0]["operation"], "volume.grow");
@@ -75,7 +75,7 @@ async fn what_this_version_has_not_says_so_and_is_recorded() {
         outcomes[0]["error"]
             .as_str()
             .unwrap()
-            .starts_with("NOT_IN_THIS_VERSION")
+            .starts_with("MOUNT_WORKER_UNREACHABLE")
     );
 }
 

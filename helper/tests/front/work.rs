@@ -127,12 +127,12 @@ async fn a_second_operation_of_the_same_uid_waits_and_another_uid_does_not() {
     let grow = v1::GrowVolumeRequest {};
     let waiting = tokio::spawn(async move { same.grow_volume(grow).await.unwrap_err() });
     let other = world.client(B).await.grow_volume(grow).await.unwrap_err();
-    assert_eq!(told(&other).0, "NOT_IN_THIS_VERSION");
+    assert_eq!(told(&other).0, "MOUNT_WORKER_UNREACHABLE");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished());
     docker.answer();
     call.await.unwrap();
-    assert_eq!(told(&waiting.await.unwrap()).0, "NOT_IN_THIS_VERSION");
+    assert_eq!(told(&waiting.await.unwrap()).0, "MOUNT_WORKER_UNREACHABLE");
     let order: Vec<_> = world
         .records()
         .iter()

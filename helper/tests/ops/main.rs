@@ -10,6 +10,10 @@
 
 mod chown;
 mod directories;
+mod disk_contents;
+mod disk_refusals;
+mod disk_volumes;
+mod disks;
 mod kill;
 mod mount;
 mod network;

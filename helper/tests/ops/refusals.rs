@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use aistack_helper::mount::wire::{FileSystem, MountLoop, Request};
+use aistack_helper::mount::wire::{FileSystem, Mount, Request};
 
 use crate::world::{A, MIB, World, digest, refused};
 
@@ -33,13 +33,11 @@ fn a_volume_that_was_formatted_once_is_never_formatted_again() {
 #[test]
 fn the_policy_can_forbid_formatting() {
     let Some(world) = World::start() else { return };
-    let request = Request::MountLoop(MountLoop {
-        place: world.place(),
-        size: 64 * MIB,
-        fs: FileSystem::Ext4,
+    let request = Request::Mount(Mount {
         may_format: false,
+        ..world.wanted(FileSystem::Ext4)
     });
-    assert_eq!(refused(world.ask(&request)), "BAD_IMAGE");
+    assert_eq!(refused(world.ask(&request)), "BLANK_VOLUME");
     assert!(!world.image().exists());
 }
 
@@ -71,8 +69,8 @@ fn foreign_images_are_refused_and_not_touched() {
         });
     };
     let cases: [Case<'_>; 3] = [
-        ("BAD_IMAGE", Box::new(|| at(0))),
-        ("BAD_IMAGE", Box::new(|| at(200 * MIB))),
+        ("NOT_EMPTY", Box::new(|| at(0))),
+        ("NOT_EMPTY", Box::new(|| at(200 * MIB))),
         (
             "WRONG_FILESYSTEM",
             Box::new(|| {
@@ -165,7 +163,7 @@ fn targets_that_others_lead_or_that_hold_something_are_refused() {
     assert!(mounted.unwrap().success());
     assert_eq!(refused(world.ask(&request)), "BAD_TARGET");
     assert_eq!(
-        refused(world.ask(&Request::Unmount(world.place()))),
+        refused(world.ask(&Request::Unmount(world.volume()))),
         "BAD_TARGET"
     );
     assert!(!world.image().exists(), "a refused target made an image");

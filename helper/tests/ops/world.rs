@@ -8,10 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aistack_helper::docker::Docker;
-use aistack_helper::mount::wire::{FileSystem, MountLoop, Mounted, Place, Reply, Request};
+use aistack_helper::mount::wire::{
+    FileSystem, Mount, Mounted, Place, Reply, Request, Source, Volume,
+};
 use aistack_helper::ops::Ops;
 use aistack_policy::{Grant, Policy};
 use rustix::mount::{UnmountFlags, unmount};
+
+use crate::disks::{Disks, Kernel};
 
 /// A tenant of the test policy; nobody of this machine has this number.
 pub(crate) const A: u32 = 62001;
@@ -21,6 +25,8 @@ pub(crate) struct World {
     run: tempfile::TempDir,
     mnt: tempfile::TempDir,
     worker: Option<Child>,
+    /// Where the worker finds its disks, in tests that make them.
+    disks: Option<Disks>,
 }
 
 impl World {
@@ -43,9 +49,28 @@ impl World {
             run: dir("/run"),
             mnt: dir("/mnt"),
             worker: None,
+            disks: None,
         };
         world.start_worker();
         Some(world)
+    }
+
+    /// As [`World::start`], with a worker that finds its disks in a small sysfs of this test.
+    pub(crate) fn with_disks() -> Option<Self> {
+        Self::with_disks_as(Kernel::Own)
+    }
+
+    /// The same, on a kernel as told.
+    pub(crate) fn with_disks_as(kernel: Kernel) -> Option<Self> {
+        let mut world = Self::start()?;
+        world.kill_worker();
+        world.disks = Some(Disks::new(world.run(), kernel));
+        world.start_worker();
+        Some(world)
+    }
+
+    pub(crate) fn disks(&self) -> &Disks {
+        self.disks.as_ref().unwrap()
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -93,6 +118,9 @@ impl World {
 
     fn spawn_worker(&self) -> Child {
         let log = std::fs::File::create(self.run.path().join("worker.log")).unwrap();
+        if let Some(disks) = &self.disks {
+            return disks.spawn_worker(&self.socket(), log);
+        }
         Command::new(env!("CARGO_BIN_EXE_aistack-mount"))
             .args([
                 "serve".as_ref(),
@@ -125,13 +153,24 @@ impl World {
         }
     }
 
-    pub(crate) fn mount_request(&self, fs: FileSystem) -> Request {
-        Request::MountLoop(MountLoop {
+    pub(crate) fn volume(&self) -> Volume {
+        Volume {
             place: self.place(),
-            size: 320 * MIB,
+            source: Source::Loop { size: 320 * MIB },
+        }
+    }
+
+    pub(crate) fn wanted(&self, fs: FileSystem) -> Mount {
+        Mount {
+            volume: self.volume(),
             fs,
             may_format: true,
-        })
+            grow: false,
+        }
+    }
+
+    pub(crate) fn mount_request(&self, fs: FileSystem) -> Request {
+        Request::Mount(self.wanted(fs))
     }
 
     pub(crate) fn ask(&self, request: &Request) -> Reply {
@@ -154,8 +193,8 @@ impl World {
     }
 
     pub(crate) fn unmount(&self) -> bool {
-        match self.ask(&Request::Unmount(self.place())) {
-            Reply::Unmounted { changed } => changed,
+        match self.ask(&Request::Unmount(self.volume())) {
+            Reply::Unmounted { changed, .. } => changed,
             other => panic!("{other:?}"),
         }
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Subject;
-use crate::VolumeKind;
-use crate::file::{Document, Named, Run};
+use crate::file::{Document, Named, Run, Volume};
 use crate::report::{LISTED_CLASHES, Report};
 use crate::text::At;
 use crate::value::{Relation, Template};
+use crate::{DiskMatch, VolumeKind};
 
 /// A kind of name.
 #[derive(Clone, Copy)]
@@ -47,7 +47,7 @@ const NAME: Kind = Kind {
     split: |text| vec![text],
 };
 
-/// Checks every kind of name, and that no EBS volume is pinned twice.
+/// Checks every kind of name, and that no disk is pinned twice.
 pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
     let tenants = &subject.document.tenants;
     let base_dir = (&tenants.base_dir.value, tenants.base_dir.at);
@@ -224,20 +224,42 @@ fn among_fixed(kind: Kind, fixed: &[Fixed], subject: Subject<'_>, report: &mut R
     }
 }
 
+/// Two tenants with one disk, or with copies of one file system, would share their data.
 fn pinned_volumes(subject: Subject<'_>, report: &mut Report) {
     if !subject.broken.holds_none(&["volume"]) {
         return;
     }
-    let mut pinned: BTreeMap<&str, At<u32>> = BTreeMap::new();
+    let disk = |volume: &Volume| match &volume.kind {
+        VolumeKind::Ebs { id } => Some(("id", id.clone()?)),
+        VolumeKind::Disk { which } => match which.as_ref()? {
+            DiskMatch::Ebs { id } => Some(("match", id.clone())),
+            other => Some(("match", other.to_string())),
+        },
+        VolumeKind::Loop { .. } => None,
+    };
+    pinned_once(subject, disk, report);
+    pinned_once(
+        subject,
+        |volume| Some(("uuid", volume.uuid.clone()?)),
+        report,
+    );
+}
+
+fn pinned_once(
+    subject: Subject<'_>,
+    pin: impl Fn(&Volume) -> Option<(&'static str, String)>,
+    report: &mut Report,
+) {
+    let mut pinned: BTreeMap<String, At<u32>> = BTreeMap::new();
     for named in subject.document.named.values() {
         let Some(volume) = &named.volume else {
             continue;
         };
-        let VolumeKind::Ebs { id: Some(id) } = &volume.value.kind else {
+        let Some((key, text)) = pin(&volume.value) else {
             continue;
         };
         let (uid, at) = (named.uid.value, volume.at);
-        let Some(other) = pinned.insert(id, At { value: uid, at }) else {
+        let Some(other) = pinned.insert(text.clone(), At { value: uid, at }) else {
             continue;
         };
         let (one, two) = if other.at <= at {
@@ -246,10 +268,14 @@ fn pinned_volumes(subject: Subject<'_>, report: &mut Report) {
             (At { value: uid, at }, other)
         };
         let message = format!(
-            "{id} is pinned for UID {} too (line {})",
+            "{text} is pinned for UID {} too (line {})",
             one.value,
             subject.lines.line(one.at)
         );
-        report.error(two.at, &format!("tenant[{}].volume.id", two.value), message);
+        report.error(
+            two.at,
+            &format!("tenant[{}].volume.{key}", two.value),
+            message,
+        );
     }
 }

@@ -85,13 +85,17 @@ fn ephemeral(subject: Subject<'_>, report: &mut Report) {
     }
 }
 
-/// EBS volumes that no id says which they are.
+/// Disks that nothing says which they are.
 fn unpinned(subject: Subject<'_>, report: &mut Report) {
     let document = subject.document;
-    let is_unpinned = |volume: &Volume| matches!(volume.kind, VolumeKind::Ebs { id: None });
-    let consequence = "an EBS volume without an id, so that it cannot be mounted";
+    let lacking = |volume: &Volume| match volume.kind {
+        VolumeKind::Ebs { id: None } => Some("an EBS volume without an id"),
+        VolumeKind::Disk { which: None } => Some("a disk without a match"),
+        _ => None,
+    };
+    let consequence = "so that it cannot be mounted";
     let tenants = &document.tenants.volume;
-    if is_unpinned(&tenants.value) {
+    if let Some(what) = lacking(&tenants.value) {
         let in_ranges: u64 = document
             .runs(|named| named.volume.is_some())
             .iter()
@@ -104,14 +108,16 @@ fn unpinned(subject: Subject<'_>, report: &mut Report) {
             report.warn(
                 at,
                 "tenants.volume",
-                format!("{uids} UIDs have {consequence}"),
+                format!("{uids} UIDs have {what}, {consequence}"),
             );
         }
     }
     for named in document.named.values() {
-        if let Some(own) = named.volume.as_ref().filter(|own| is_unpinned(&own.value)) {
+        if let Some(own) = &named.volume
+            && let Some(what) = lacking(&own.value)
+        {
             let uid = named.uid.value;
-            let message = format!("UID {uid} has {consequence}");
+            let message = format!("UID {uid} has {what}, {consequence}");
             report.warn(own.at, &format!("tenant[{uid}].volume"), message);
         }
     }

@@ -4,6 +4,7 @@
 mod named;
 mod parts;
 mod tenants;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,9 @@ use crate::text::Lines;
 use crate::value::UidRange;
 
 pub(crate) use named::Named;
-pub(crate) use parts::{ServiceUids, Volume};
+pub(crate) use parts::ServiceUids;
 pub(crate) use tenants::{Setting, Tenants};
+pub(crate) use volume::Volume;
 
 /// The whole file.
 #[derive(Debug, Clone)]

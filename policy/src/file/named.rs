@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Tenants;
-use super::parts::{self, ServiceUids, Volume};
+use super::parts::{self, ServiceUids};
+use super::volume::{self, Pins, Volume};
 use crate::reader::{Entry, Section};
 use crate::report::Report;
 use crate::text::At;
@@ -90,7 +91,7 @@ impl Named {
         let service_uids =
             entry("service_uids").and_then(|e| parts::service_uids(&e, default, report));
         let default = &tenants.volume.value;
-        let volume = entry("volume").and_then(|e| parts::volume(&e, default, true, report));
+        let volume = entry("volume").and_then(|e| volume::read(&e, default, Pins::May, report));
         let apparmor = entry("apparmor").and_then(|e| parts::apparmor(&e, report));
         let capabilities = entry("capabilities").and_then(|e| parts::capabilities(&e, report));
         let images = entry("images").and_then(|e| parts::images(&e, report));

@@ -6,27 +6,18 @@ use std::collections::BTreeSet;
 use crate::reader::{Entry, Section};
 use crate::report::Report;
 use crate::text::At;
-use crate::value::{MAX_UID, MIB, bytes, capability, cpu_millis, ebs_id, image_pattern};
-use crate::{AppArmorMode, Format, ImagePattern, Limits, VolumeKind};
+use crate::value::{MAX_UID, MIB, bytes, capability, cpu_millis, image_pattern};
+use crate::{AppArmorMode, ImagePattern, Limits};
 
 const MAX_LIST: usize = 256;
 const MIN_MEMORY: u64 = 64 * MIB;
 const MAX_MEMORY: u64 = 1 << 50;
-const MAX_VOLUME: u64 = 16 * 1024 * 1024 * MIB;
 
 /// `service_uids = { offset, count }`: the n-th is `uid + n × offset`, from 1.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServiceUids {
     pub(crate) offset: u32,
     pub(crate) count: u32,
-}
-
-/// `volume = { … }`.
-#[derive(Debug, Clone)]
-pub(crate) struct Volume {
-    pub(crate) kind: VolumeKind,
-    pub(crate) fs: &'static str,
-    pub(crate) format: Format,
 }
 
 pub(super) fn port(section: &Section<'_, '_>, name: &str, report: &mut Report) -> Option<u16> {
@@ -143,7 +134,12 @@ fn cpu_share(entry: &Entry<'_, '_>, report: &mut Report) -> Option<u64> {
 }
 
 /// A size as `"20G"` or as a number of bytes.
-fn size(entry: &Entry<'_, '_>, least: u64, most: u64, report: &mut Report) -> Option<u64> {
+pub(super) fn size(
+    entry: &Entry<'_, '_>,
+    least: u64,
+    most: u64,
+    report: &mut Report,
+) -> Option<u64> {
     if entry.is_integer() {
         return entry.integer(least..=most, report);
     }
@@ -156,97 +152,7 @@ fn size(entry: &Entry<'_, '_>, least: u64, most: u64, report: &mut Report) -> Op
     None
 }
 
-/// Reads a volume. `pins` is true in `[[tenant]]`, the only place for an EBS id: one volume cannot
-/// serve two tenants.
-pub(super) fn volume(
-    entry: &Entry<'_, '_>,
-    base: &Volume,
-    pins: bool,
-    report: &mut Report,
-) -> Option<At<Volume>> {
-    let section = entry.section(report)?;
-    section.only(&["kind", "fs", "format", "size", "id"], report);
-    let fs = read_choice(&section, "fs", &[("ext4", "ext4"), ("xfs", "xfs")], report);
-    let formats = [("never", Format::Never), ("if-blank", Format::IfBlank)];
-    let format = read_choice(&section, "format", &formats, report);
-    let fs = fs.unwrap_or(base.fs);
-    let kind = volume_kind(&section, &base.kind, fs, pins, report);
-    let found = Volume {
-        kind,
-        fs,
-        format: format.unwrap_or(base.format),
-    };
-    Some(entry.spot(found))
-}
-
-fn volume_kind(
-    section: &Section<'_, '_>,
-    base: &VolumeKind,
-    fs: &str,
-    pins: bool,
-    report: &mut Report,
-) -> VolumeKind {
-    let is_loop = match section.get("kind") {
-        None => matches!(base, VolumeKind::Loop { .. }),
-        Some(kind) => match choice(&kind, &[("loop", true), ("ebs", false)], report) {
-            Some(is_loop) => is_loop,
-            // Whether the other keys belong to it cannot be said.
-            None => return base.clone(),
-        },
-    };
-    let (size_entry, id_entry) = (section.get("size"), section.get("id"));
-    if let (Some(id), false) = (&id_entry, pins) {
-        let message = "an id belongs into a [[tenant]]: one volume cannot serve several tenants";
-        report.error(id.at, &id.key, message);
-    }
-    if is_loop {
-        if let (Some(id), true) = (&id_entry, pins) {
-            report.error(
-                id.at,
-                &id.key,
-                "an id belongs to kind = \"ebs\", this is \"loop\"",
-            );
-        }
-        let default = match base {
-            VolumeKind::Loop { size } => *size,
-            VolumeKind::Ebs { .. } => 20 * 1024 * MIB,
-        };
-        let found = size_entry.as_ref().and_then(|e| volume_size(e, fs, report));
-        let size = found.unwrap_or(default);
-        if fs == "xfs" && size < XFS_LEAST && size_entry.is_none() {
-            let message = format!("xfs needs {XFS_LEAST} bytes, the size is {size}");
-            report.error(section.at, &section.key("fs"), message);
-        }
-        return VolumeKind::Loop { size };
-    }
-    if let Some(size) = size_entry {
-        let message = "a size belongs to kind = \"loop\", this is \"ebs\"";
-        report.error(size.at, &size.key, message);
-    }
-    let id = id_entry
-        .filter(|_| pins)
-        .and_then(|e| e.parse(ebs_id, report));
-    VolumeKind::Ebs {
-        id: id.map(|id| id.value),
-    }
-}
-
-/// mkfs.xfs refuses anything smaller.
-const XFS_LEAST: u64 = 300 * MIB;
-
-/// A size that the file system can be made on and that is whole pages.
-fn volume_size(entry: &Entry<'_, '_>, fs: &str, report: &mut Report) -> Option<u64> {
-    let least = if fs == "xfs" { XFS_LEAST } else { 16 * MIB };
-    let found = size(entry, least, MAX_VOLUME, report)?;
-    if found.is_multiple_of(4096) {
-        return Some(found);
-    }
-    let message = format!("{found} bytes is no multiple of 4096");
-    report.error(entry.at, &entry.key, message);
-    None
-}
-
-fn read_choice<T: Copy>(
+pub(super) fn read_choice<T: Copy>(
     section: &Section<'_, '_>,
     name: &str,
     choices: &[(&str, T)],
@@ -255,7 +161,11 @@ fn read_choice<T: Copy>(
     choice(&section.get(name)?, choices, report)
 }
 
-fn choice<T: Copy>(entry: &Entry<'_, '_>, choices: &[(&str, T)], report: &mut Report) -> Option<T> {
+pub(super) fn choice<T: Copy>(
+    entry: &Entry<'_, '_>,
+    choices: &[(&str, T)],
+    report: &mut Report,
+) -> Option<T> {
     let pick = |text: &str| {
         let found = choices.iter().find(|(name, _)| *name == text);
         found.map(|(_, value)| *value).ok_or_else(|| {

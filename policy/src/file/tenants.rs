@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::parts::{self, ServiceUids, Volume};
+use super::parts::{self, ServiceUids};
+use super::volume::{self, Pins, Volume};
 use crate::reader::{Entry, Section};
 use crate::report::Report;
 use crate::text::At;
@@ -87,6 +88,9 @@ impl Default for Tenants {
                 kind: VolumeKind::Loop { size: 20 * GIB },
                 fs: "ext4",
                 format: Format::IfBlank,
+                uuid: None,
+                size_min: 0,
+                grow: false,
             }),
             apparmor: Setting::default(AppArmorMode::Required),
             capabilities: Setting::default(BTreeSet::new()),
@@ -145,7 +149,7 @@ impl Tenants {
                 self.service_uids.take(found);
             }
             "volume" => {
-                let found = parts::volume(entry, &self.volume.value, false, report);
+                let found = volume::read(entry, &self.volume.value, Pins::MayNot, report);
                 self.volume.take(found);
             }
             "apparmor" => self.apparmor.take(parts::apparmor(entry, report)),

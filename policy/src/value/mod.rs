@@ -9,7 +9,7 @@ mod uid;
 pub(crate) use address::{Block, subnet};
 pub(crate) use amount::{MIB, bytes, cpu_millis};
 pub(crate) use name::{
-    capability, directory, domain, ebs_id, image_pattern, network_name, powerful, tenant_name,
+    capability, directory, domain, image_pattern, network_name, powerful, tenant_name,
 };
 pub(crate) use template::{Relation, Template};
 pub(crate) use uid::{MAX_UID, UidRange, reserved_in};

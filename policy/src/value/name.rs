@@ -143,19 +143,6 @@ pub(crate) fn tenant_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// `vol-` and 8 or 17 hexadecimal digits in lower case.
-pub(crate) fn ebs_id(text: &str) -> Result<String, String> {
-    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    let digits = text.strip_prefix("vol-").unwrap_or_default();
-    if [8, 17].contains(&digits.len()) && digits.bytes().all(hex) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!(
-            "{text:?} is no EBS volume: \"vol-\" and 8 or 17 of 0-9, a-f"
-        ))
-    }
-}
-
 /// `docker.io/library/redis` or `docker.io/n8nio/*`, normalised: registry first, no tag.
 pub(crate) fn image_pattern(text: &str) -> Result<ImagePattern, String> {
     let Some((registry, path)) = text.split_once('/').filter(|(r, _)| is_registry(r)) else {

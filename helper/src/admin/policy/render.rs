@@ -176,8 +176,20 @@ fn volume(grant: &Grant) -> String {
         VolumeKind::Loop { size } => format!("loop {}", bytes(*size)),
         VolumeKind::Ebs { id: Some(id) } => format!("ebs {id}"),
         VolumeKind::Ebs { id: None } => "ebs (no id pinned)".to_owned(),
+        VolumeKind::Disk { which: Some(which) } => format!("disk {which}"),
+        VolumeKind::Disk { which: None } => "disk (no match pinned)".to_owned(),
     };
-    format!("{what} {} format={format}", grant.volume.fs)
+    let mut text = format!("{what} {} format={format}", grant.volume.fs);
+    if let Some(uuid) = &grant.volume.uuid {
+        text = format!("{text} uuid={uuid}");
+    }
+    if grant.volume.size_min > 0 {
+        text = format!("{text} size_min={}", bytes(grant.volume.size_min));
+    }
+    if grant.volume.grow {
+        text.push_str(" grow");
+    }
+    text
 }
 
 fn limits(grant: &Grant) -> String {
@@ -265,11 +277,20 @@ pub(super) fn grant_json(file: &Path, grant: &Grant) -> Value {
 }
 
 fn volume_json(grant: &Grant) -> Value {
-    let (fs, format) = (&grant.volume.fs, format_name(grant.volume.format));
-    match &grant.volume.kind {
+    let volume = &grant.volume;
+    let (fs, format, grow) = (&volume.fs, format_name(volume.format), volume.grow);
+    let (uuid, size_min) = (&volume.uuid, volume.size_min);
+    match &volume.kind {
         VolumeKind::Loop { size } => {
-            json!({"kind": "loop", "size": size, "fs": fs, "format": format})
+            json!({"kind": "loop", "size": size, "fs": fs, "format": format, "grow": grow})
         }
-        VolumeKind::Ebs { id } => json!({"kind": "ebs", "id": id, "fs": fs, "format": format}),
+        VolumeKind::Ebs { id } => json!({
+            "kind": "ebs", "id": id, "fs": fs, "format": format, "grow": grow,
+            "uuid": uuid, "size_min": size_min,
+        }),
+        VolumeKind::Disk { which } => json!({
+            "kind": "disk", "match": which.as_ref().map(ToString::to_string), "fs": fs,
+            "format": format, "grow": grow, "uuid": uuid, "size_min": size_min,
+        }),
     }
 }

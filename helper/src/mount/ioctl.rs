@@ -1,9 +1,10 @@
-//! The loop driver's ioctls (linux/loop.h, loop(4)). All `unsafe` of this crate is here: no crate
-//! that is used here wraps these four calls safely.
+//! Ioctls of the loop driver (linux/loop.h, loop(4)), of block devices (linux/fs.h) and of ext4
+//! (linux/ext4.h). All `unsafe` of this crate is here: no crate that is used here wraps these calls
+//! safely.
 
 #![expect(
     unsafe_code,
-    reason = "the loop driver speaks ioctl(2) only; each call below says why it is sound"
+    reason = "these drivers speak ioctl(2) only; each call below says why it is sound"
 )]
 
 use std::io;
@@ -12,8 +13,12 @@ use std::os::fd::{AsFd, AsRawFd};
 
 const LOOP_CLR_FD: libc::Ioctl = 0x4C01;
 const LOOP_GET_STATUS64: libc::Ioctl = 0x4C05;
+const LOOP_SET_CAPACITY: libc::Ioctl = 0x4C07;
 const LOOP_CONFIGURE: libc::Ioctl = 0x4C0A;
 const LOOP_CTL_GET_FREE: libc::Ioctl = 0x4C82;
+const BLKROGET: libc::Ioctl = 0x125E;
+const BLKGETDISKSEQ: libc::Ioctl = 0x8008_1280;
+const EXT4_IOC_RESIZE_FS: libc::Ioctl = 0x4008_6610;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_NAME_SIZE: usize = 64;
 
@@ -134,6 +139,41 @@ pub(super) fn backing(device: impl AsFd) -> io::Result<Option<Backing>> {
 pub(super) fn clear(device: impl AsFd) -> io::Result<()> {
     // SAFETY: LOOP_CLR_FD takes no argument and touches no memory of ours.
     done(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_CLR_FD) })
+}
+
+/// Makes `device` as large as its file is now.
+pub(super) fn refresh_capacity(device: impl AsFd) -> io::Result<()> {
+    // SAFETY: LOOP_SET_CAPACITY takes no argument and touches no memory of ours.
+    done(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), LOOP_SET_CAPACITY) })
+}
+
+/// True when nothing can be written to the block device.
+pub(super) fn is_read_only(device: impl AsFd) -> io::Result<bool> {
+    let mut flag: libc::c_int = 0;
+    // SAFETY: BLKROGET writes one int to the pointer, during the call only.
+    done(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), BLKROGET, &raw mut flag) })?;
+    Ok(flag != 0)
+}
+
+/// The number of this attachment of the block device: another disk under the same name, or the
+/// same disk attached again, has another one until the host restarts.
+pub(super) fn disk_sequence(device: impl AsFd) -> io::Result<u64> {
+    let mut number: u64 = 0;
+    // SAFETY: BLKGETDISKSEQ writes one u64 to the pointer, during the call only.
+    done(unsafe { libc::ioctl(device.as_fd().as_raw_fd(), BLKGETDISKSEQ, &raw mut number) })?;
+    Ok(number)
+}
+
+/// Grows the mounted ext4 that `mounted` is a file of to this many of its blocks.
+pub(super) fn resize_ext4(mounted: impl AsFd, blocks: u64) -> io::Result<()> {
+    // SAFETY: EXT4_IOC_RESIZE_FS reads one u64 from the pointer, during the call only.
+    done(unsafe {
+        libc::ioctl(
+            mounted.as_fd().as_raw_fd(),
+            EXT4_IOC_RESIZE_FS,
+            &raw const blocks,
+        )
+    })
 }
 
 fn done(answer: libc::c_int) -> io::Result<()> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rustix::fs::{FileType, OFlags, Stat, major, minor};
 
-use super::loop_ioctl::{self, Backing};
+use super::ioctl::{self, Backing};
+use super::medium::BlockDevice;
 use super::wire::{Failure, FailureReason};
 use super::{Result, cannot};
 use crate::safe_path::{Cross, Missing, open_at, open_root_owned};
@@ -21,26 +22,15 @@ const TRIES: usize = 64;
 const STEPS: usize = 40;
 const STEP: Duration = Duration::from_millis(50);
 
-/// A loop device with an image behind it. It frees itself when this and its mounts are gone.
-#[derive(Debug)]
-pub(super) struct LoopDevice {
-    /// Keeps the device from freeing itself.
-    _fd: OwnedFd,
-    /// `/dev/loop<N>`.
-    pub(super) path: String,
-    /// Device number.
-    pub(super) rdev: u64,
-}
-
-/// Puts `image` behind a free loop device.
-pub(super) fn attach(image: &OwnedFd, label: &str) -> Result<LoopDevice> {
+/// Puts `image` behind a free loop device, which frees itself when the last user is gone.
+pub(super) fn attach(image: &OwnedFd, label: &str) -> Result<BlockDevice> {
     let failed = |error: io::Error| {
         let message = format!("cannot attach the volume's image to a loop device: {error}");
         Failure::new(FailureReason::NoLoopDevice, message)
     };
     let control = open_device("loop-control", OFlags::RDWR).map_err(failed)?;
     for _ in 0..TRIES {
-        let number = loop_ioctl::free_number(&control).map_err(failed)?;
+        let number = ioctl::free_number(&control).map_err(failed)?;
         let fd = match open_loop(number, OFlags::RDWR) {
             // The node of a new device may be a moment late.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -49,14 +39,14 @@ pub(super) fn attach(image: &OwnedFd, label: &str) -> Result<LoopDevice> {
             }
             other => other.map_err(failed)?,
         };
-        match loop_ioctl::configure(&fd, image, label) {
+        match ioctl::configure(&fd, image, label) {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
             Err(error) => return Err(failed(error)),
             Ok(()) => {
                 let stat = rustix::fs::fstat(&fd).map_err(cannot("look at the loop device"))?;
-                return Ok(LoopDevice {
-                    _fd: fd,
-                    path: format!("/dev/loop{number}"),
+                return Ok(BlockDevice {
+                    fd,
+                    path: format!("/dev/loop{number}").into(),
                     rdev: stat.st_rdev,
                 });
             }
@@ -71,7 +61,26 @@ pub(super) fn is_behind(image: &Stat, device: u64) -> Result<bool> {
         return Ok(false);
     }
     let fd = open_loop(minor(device), OFlags::RDONLY).map_err(looking)?;
-    Ok(loop_ioctl::backing(fd).map_err(looking)? == Some(backing_of(image)))
+    Ok(ioctl::backing(fd).map_err(looking)? == Some(backing_of(image)))
+}
+
+/// Opens the loop device that has this device number and this image behind it.
+pub(super) fn open_behind(image: &Stat, device: u64) -> Result<BlockDevice> {
+    let number = minor(device);
+    let fd = open_loop(number, OFlags::RDONLY).map_err(looking)?;
+    if ioctl::backing(&fd).map_err(looking)? != Some(backing_of(image)) {
+        return Err(looking(io::Error::other("the image is behind another one")));
+    }
+    Ok(BlockDevice {
+        fd,
+        path: format!("/dev/loop{number}").into(),
+        rdev: device,
+    })
+}
+
+/// Makes the loop device as large as its image is now.
+pub(super) fn follow_size(device: &BlockDevice) -> Result<()> {
+    ioctl::refresh_capacity(&device.fd).map_err(looking)
 }
 
 /// Frees every loop device over the image `name` that no one uses: leftovers of somebody's
@@ -83,7 +92,7 @@ pub(super) fn release_unused(image: &Stat, name: &str) -> Result<()> {
             found = true;
             // With O_EXCL the open fails while it is mounted, in whatever mount namespace.
             match open_loop(number, OFlags::RDWR | OFlags::EXCL) {
-                Ok(fd) => drop(loop_ioctl::clear(fd)),
+                Ok(fd) => drop(ioctl::clear(fd)),
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
                 Err(error) => return Err(looking(error)),
             }
@@ -98,14 +107,15 @@ pub(super) fn release_unused(image: &Stat, name: &str) -> Result<()> {
         .with_hint("stop the containers that use it, then run the command again"))
 }
 
-/// Waits a little until no loop device is over the image any more; it may be kept by others.
-pub(super) fn wait_until_free(image: &Stat, name: &str) {
+/// Waits a little until no loop device is over the image any more; false when others keep one.
+pub(super) fn wait_until_free(image: &Stat, name: &str) -> bool {
     for _ in 0..STEPS {
         if over(image, name).is_ok_and(|numbers| numbers.is_empty()) {
-            return;
+            return true;
         }
         std::thread::sleep(STEP);
     }
+    false
 }
 
 /// Numbers of the loop devices over the image `name`.
@@ -125,7 +135,7 @@ fn over(image: &Stat, name: &str) -> Result<Vec<u32>> {
         if !file.is_ok_and(|path| path.contains(&format!("/{name}"))) {
             continue;
         }
-        let backing = open_loop(number, OFlags::RDONLY).and_then(loop_ioctl::backing);
+        let backing = open_loop(number, OFlags::RDONLY).and_then(ioctl::backing);
         if backing.map_err(looking)? == Some(backing_of(image)) {
             numbers.push(number);
         }

@@ -1,0 +1,286 @@
+//! Volumes on disks as they should work: made once, found again, grown, taken away.
+
+use std::os::unix::fs::MetadataExt;
+
+use aistack_helper::mount::wire::{FileSystem, Mount, Reply, Request};
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::disks::{Disk, EBS_MODEL, ID, Kernel, NAME, SERIAL, SIZE, ebs_disk, run, xfs_disk};
+use crate::world::{A, MIB, World, mounted, refused};
+
+/// `(changed, safe_to_detach)` of an unmount.
+fn unmounted(reply: Reply) -> (bool, bool) {
+    match reply {
+        Reply::Unmounted {
+            changed,
+            safe_to_detach,
+        } => (changed, safe_to_detach),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_blank_disk_is_formatted_once_mounted_idempotently_and_found_again() {
+    let Some(world) = World::with_disks() else {
+        return;
+    };
+    let disk = ebs_disk(&world);
+    let first = mounted(world.ask(&world.ebs_mount()));
+    assert!(first.changed && first.formatted && !first.grown);
+    assert_eq!((first.device, first.node.as_str()), (disk.rdev(), NAME));
+    assert_eq!(first.warnings, [""; 0]);
+    let root = std::fs::metadata(world.base()).unwrap();
+    assert_eq!(
+        (root.uid(), root.mode() & 0o7777, root.dev()),
+        (0, 0o711, first.device)
+    );
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let base = format!(" {} ", world.base().display());
+    let line = mounts.lines().find(|line| line.contains(&base)).unwrap();
+    assert!(line.contains("nosuid,nodev,noatime"), "{line}");
+    assert!(line.contains("errors=remount-ro"), "{line}");
+    assert!(line.contains(&format!("/dev/{NAME} ")), "{line}");
+    std::fs::write(world.base().join("kept"), "data").unwrap();
+
+    let again = mounted(world.ask(&world.ebs_mount()));
+    assert!(!again.changed && !again.formatted);
+    assert_eq!((again.device, &again.uuid), (first.device, &first.uuid));
+    let state = world.ask(&Request::State(world.ebs_volume()));
+    assert_eq!(mounted(state).uuid, first.uuid);
+
+    let unmount = Request::Unmount(world.ebs_volume());
+    assert_eq!(unmounted(world.ask(&unmount)), (true, true));
+    assert_eq!(unmounted(world.ask(&unmount)), (false, true));
+    let remounted = mounted(world.ask(&world.ebs_mount()));
+    assert!(remounted.changed && !remounted.formatted);
+    assert_eq!(remounted.uuid, first.uuid);
+    assert_eq!(
+        std::fs::read_to_string(world.base().join("kept")).unwrap(),
+        "data"
+    );
+}
+
+#[test]
+fn the_record_says_what_was_made_where_and_for_whom() {
+    let Some(world) = World::with_disks() else {
+        return;
+    };
+    let _disk = ebs_disk(&world);
+    let reply = mounted(world.ask(&world.ebs_mount()));
+    let text = std::fs::read_to_string(world.ebs_record()).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(record["state"], "formatted");
+    assert_eq!(record["uuid"], reply.uuid);
+    assert_eq!(record["uid"], A);
+    assert_eq!(record["size"], SIZE);
+    assert!(record["disk"]["sequence"].as_u64().unwrap() > 0);
+    let mode = std::fs::metadata(world.ebs_record()).unwrap().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+}
+
+#[test]
+fn xfs_is_made_and_grown_on_a_disk() {
+    let Some(world) = World::with_disks() else {
+        return;
+    };
+    let disk = xfs_disk(&world);
+    let wanted = world.ebs_wanted(FileSystem::Xfs);
+    assert!(mounted(world.ask(&Request::Mount(wanted.clone()))).formatted);
+    let grow = Request::Grow(world.ebs_volume());
+    assert!(
+        !mounted(world.ask(&grow)).grown,
+        "there is nothing to grow into"
+    );
+    enlarge(&disk, 512 * MIB);
+    let grown = mounted(world.ask(&grow));
+    assert!(grown.grown && grown.changed);
+    assert!(!mounted(world.ask(&grow)).grown);
+    assert_eq!(
+        unmounted(world.ask(&Request::Unmount(world.ebs_volume()))),
+        (true, true)
+    );
+    // The next mount grows by itself where the policy says so.
+    enlarge(&disk, 640 * MIB);
+    let again = mounted(world.ask(&Request::Mount(Mount {
+        grow: true,
+        ..wanted
+    })));
+    assert!(again.grown && !again.formatted);
+    assert_eq!(again.warnings, [""; 0]);
+}
+
+fn enlarge(disk: &Disk, size: u64) {
+    let file = std::fs::OpenOptions::new().write(true).open(&disk.image);
+    file.unwrap().set_len(size).unwrap();
+    run("losetup", &["-c", &disk.node]);
+}
+
+/// An online grow of ext4 needs CAP_SYS_RESOURCE, which root has on most hosts.
+fn can_grow_ext4() -> bool {
+    caps::has_cap(
+        None,
+        caps::CapSet::Effective,
+        caps::Capability::CAP_SYS_RESOURCE,
+    )
+    .unwrap()
+}
+
+#[test]
+fn ext4_is_grown_or_mounted_with_a_warning() {
+    let Some(world) = World::with_disks() else {
+        return;
+    };
+    let disk = ebs_disk(&world);
+    mounted(world.ask(&world.ebs_mount()));
+    // Nothing to do needs no capability.
+    let grow = Request::Grow(world.ebs_volume());
+    assert!(!mounted(world.ask(&grow)).grown);
+    world.ask(&Request::Unmount(world.ebs_volume()));
+    enlarge(&disk, 128 * MIB);
+    let reply = mounted(world.ask(&Request::Mount(Mount {
+        grow: true,
+        ..world.ebs_wanted(FileSystem::Ext4)
+    })));
+    assert!(
+        reply.changed,
+        "a volume of the old size is better than none"
+    );
+    if can_grow_ext4() {
+        assert!(reply.grown && reply.warnings.is_empty(), "{reply:?}");
+    } else {
+        eprintln!("SKIPPED: growing ext4 online: root lacks CAP_SYS_RESOURCE here");
+        assert!(!reply.grown);
+        assert!(reply.warnings[0].starts_with("mounted, but the file system was not grown"));
+        assert_eq!(refused(world.ask(&grow)), "GROW_FAILED");
+    }
+}
+
+#[test]
+fn a_loop_volume_grows_to_what_the_policy_says_and_never_shrinks() {
+    let Some(world) = World::start() else { return };
+    mounted(world.ask(&world.mount_request(FileSystem::Xfs)));
+    let sized = |size| {
+        let mut volume = world.volume();
+        volume.source = aistack_helper::mount::wire::Source::Loop { size };
+        Request::Grow(volume)
+    };
+    assert!(!mounted(world.ask(&sized(320 * MIB))).grown);
+    assert!(mounted(world.ask(&sized(512 * MIB))).grown);
+    assert_eq!(std::fs::metadata(world.image()).unwrap().len(), 512 * MIB);
+    assert!(!mounted(world.ask(&sized(320 * MIB))).grown);
+    assert_eq!(std::fs::metadata(world.image()).unwrap().len(), 512 * MIB);
+    assert!(world.unmount());
+    assert_eq!(refused(world.ask(&sized(640 * MIB))), "NOT_MOUNTED");
+    assert!(!mounted(world.ask(&world.mount_request(FileSystem::Xfs))).formatted);
+}
+
+#[test]
+fn disks_of_other_makes_are_found_by_serial_number_and_by_place() {
+    let Some(world) = World::with_disks() else {
+        return;
+    };
+    let disk = Disk::blank(&world, "disk.img", SIZE);
+    let qemu = ("QEMU NVMe Ctrl", SERIAL);
+    world.disks().show(NAME, qemu, disk.rdev());
+    let by_serial = Mount {
+        volume: world.disk_volume(&format!("serial:QEMU NVMe Ctrl/{SERIAL}"), None),
+        ..world.ebs_wanted(FileSystem::Ext4)
+    };
+    let made = mounted(world.ask(&Request::Mount(by_serial.clone())));
+    assert!(made.formatted);
+    world.ask(&Request::Unmount(by_serial.volume));
+    // By its link, and with the UUID that says which file system it must be.
+    let link = world.disks().dev("disk/by-id/scsi-0DO_Volume_data");
+    std::os::unix::fs::symlink(format!("../../{NAME}"), link).unwrap();
+    let by_link = |uuid: &str| {
+        Request::Mount(Mount {
+            volume: world.disk_volume("by-id:scsi-0DO_Volume_data", Some(uuid)),
+            may_format: false,
+            ..world.ebs_wanted(FileSystem::Ext4)
+        })
+    };
+    let other = "01234567-89ab-cdef-0123-456789abcdef";
+    assert_eq!(refused(world.ask(&by_link(other))), "WRONG_CONTENTS");
+    // It is remembered under its other name: to the worker it looks like a copy.
+    assert_eq!(refused(world.ask(&by_link(&made.uuid))), "WRONG_CONTENTS");
+    std::fs::remove_dir_all(world.images()).unwrap();
+    let reply = mounted(world.ask(&by_link(&made.uuid)));
+    assert!(reply.changed && !reply.formatted);
+}
+
+#[test]
+fn a_kernel_without_exclusive_mounts_is_served_as_well() {
+    let Some(world) = World::with_disks_as(Kernel::Old) else {
+        return;
+    };
+    let _disk = ebs_disk(&world);
+    assert!(mounted(world.ask(&world.ebs_mount())).formatted);
+    assert_eq!(
+        unmounted(world.ask(&Request::Unmount(world.ebs_volume()))),
+        (true, true)
+    );
+    assert!(!mounted(world.ask(&world.ebs_mount())).formatted);
+}
+
+#[test]
+fn a_used_disk_is_not_unmounted_and_not_called_safe_to_detach() {
+    let Some(world) = World::with_disks() else {
+        return;
+    };
+    let disk = ebs_disk(&world);
+    mounted(world.ask(&world.ebs_mount()));
+    let open = std::fs::File::create(world.base().join("open")).unwrap();
+    let unmount = Request::Unmount(world.ebs_volume());
+    assert_eq!(refused(world.ask(&unmount)), "IN_USE");
+    drop(open);
+    // A second mount keeps the disk busy after ours is gone, as one inside a container would.
+    let elsewhere = world.run().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    run("mount", &[&disk.node, elsewhere.to_str().unwrap()]);
+    let answer = world.ask(&unmount);
+    run("umount", &[elsewhere.to_str().unwrap()]);
+    assert_eq!(unmounted(answer), (true, false));
+    assert_eq!(unmounted(world.ask(&unmount)), (false, true));
+}
+
+#[test]
+fn the_mount_of_a_disk_that_was_torn_out_can_be_taken_away() {
+    let Some(world) = World::with_disks() else {
+        return;
+    };
+    let disk = ebs_disk(&world);
+    mounted(world.ask(&world.ebs_mount()));
+    world.disks().hide(NAME);
+    assert_eq!(refused(world.ask(&world.ebs_mount())), "NOT_ATTACHED");
+    let unmount = Request::Unmount(world.ebs_volume());
+    assert_eq!(unmounted(world.ask(&unmount)), (true, true));
+    assert_eq!(unmounted(world.ask(&unmount)), (false, true));
+    world
+        .disks()
+        .show("nvme3n1", (EBS_MODEL, SERIAL), disk.rdev());
+    let back = mounted(world.ask(&world.ebs_mount()));
+    assert_eq!((back.formatted, back.node.as_str()), (false, "nvme3n1"));
+}
+
+#[test]
+fn what_is_safe_to_detach_is_all_on_the_disk() {
+    let Some(world) = World::with_disks() else {
+        return;
+    };
+    let disk = ebs_disk(&world);
+    mounted(world.ask(&world.ebs_mount()));
+    std::fs::write(world.base().join("kept"), vec![7; 5 << 20]).unwrap();
+    let unmount_it = Request::Unmount(world.ebs_volume());
+    assert_eq!(unmounted(world.ask(&unmount_it)), (true, true));
+    // Only what is in the file by now: a copy, as if the disk had been torn out here.
+    let copy = world.run().join("copy.img");
+    std::fs::copy(&disk.image, &copy).unwrap();
+    let there = world.run().join("there");
+    std::fs::create_dir(&there).unwrap();
+    let (from, to) = (copy.to_str().unwrap(), there.to_str().unwrap());
+    run("mount", &["-o", "ro,loop", from, to]);
+    let kept = std::fs::read(there.join("kept"));
+    unmount(&there, UnmountFlags::empty()).unwrap();
+    assert_eq!(kept.unwrap(), vec![7; 5 << 20]);
+    assert_eq!(ID.len(), SERIAL.len() + 1);
+}
