@@ -63,7 +63,7 @@ pub async fn for_deploy(
 ) -> Result<Ready, Failure> {
     draft(context, session)?;
     session.standing().check()?;
-    ground(session, progress).await?;
+    ground(context, session, progress).await?;
     if session.manifest()?.is_none() {
         progress.note("there is no .env yet: doing what `aistack init` does first");
     }
@@ -74,7 +74,11 @@ pub async fn for_deploy(
 ///
 /// # Errors
 /// What the helper answered.
-pub async fn ground(session: &Session, progress: &Progress) -> Result<(), Failure> {
+pub async fn ground(
+    context: &Context,
+    session: &Session,
+    progress: &Progress,
+) -> Result<(), Failure> {
     let mounted = session.who.volume.is_some_and(|volume| volume.mounted);
     if !mounted {
         let volume = session.helper.mount_volume().await?;
@@ -85,6 +89,9 @@ pub async fn ground(session: &Session, progress: &Progress) -> Result<(), Failur
             crate::ui::size(volume.total_bytes),
             volume.fs
         ));
+        for warning in &volume.warnings {
+            context.printer.warn(warning);
+        }
     }
     if store::directories_are_missing(session.base_dir(), &[]) {
         session.helper.prepare_directories(Vec::new()).await?;

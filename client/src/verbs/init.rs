@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Fail
         return Ok(Exit::Done);
     }
     let progress = Progress::new(context.printer);
-    setup::ground(&session, &progress).await?;
+    setup::ground(context, &session, &progress).await?;
     let existing = session.manifest()?.is_some();
     if context.interactive() && (!existing || args.reconfigure) {
         interview(context, &session, &mut overrides).await?;

@@ -33,8 +33,8 @@ fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
     let kind = match granted.kind() {
         VolumeKind::Unspecified => "unknown",
         VolumeKind::Ebs => "ebs",
-        VolumeKind::Disk => "disk",
         VolumeKind::Loop => "loop",
+        VolumeKind::Disk => "disk",
     };
     context.printer.document(json!({
         "base_dir": session.grant.base_dir, "mounted": state.mounted, "mount": mount,
@@ -80,19 +80,21 @@ async fn mount(context: &Context, session: &Session) -> Result<Exit, Failure> {
     let answer = session.helper.mount_volume().await?;
     context.printer.document(json!({
         "changed": answer.changed, "formatted": answer.formatted, "grown": answer.grown,
-        "fs": answer.fs, "uuid": answer.uuid, "device": answer.device,
-        "total_bytes": answer.total_bytes, "warnings": answer.warnings,
+        "fs": answer.fs, "total_bytes": answer.total_bytes, "device": answer.device,
+        "uuid": answer.uuid, "warnings": answer.warnings,
     }))?;
     let what = match (answer.changed, answer.formatted) {
         (false, _) => "was mounted already",
         (true, false) => "mounted",
         (true, true) => "mounted, newly made",
     };
+    let grown = if answer.grown { ", grown" } else { "" };
     context.printer.data(&format!(
-        "{what}: {} ({}, {})\n",
+        "{what}{grown}: {} ({}, {}, {})\n",
         session.grant.base_dir,
         size(answer.total_bytes),
-        answer.fs
+        answer.fs,
+        answer.device
     ))?;
     for warning in &answer.warnings {
         context.printer.warn(warning);
@@ -153,27 +155,29 @@ async fn unmount(
     }
     stop(context, session, &running).await?;
     let answer = session.helper.unmount_volume().await?;
+    let stopped: Vec<&String> = running.iter().map(|(_, name)| name).collect();
     context.printer.document(json!({
-        "changed": answer.changed, "safe_to_detach": answer.safe_to_detach,
-        "stopped": running.iter().map(|(_, name)| name).collect::<Vec<_>>(),
+        "changed": answer.changed, "safe_to_detach": answer.safe_to_detach, "stopped": stopped,
     }))?;
-    let what = if answer.changed {
-        "unmounted; what it holds stays in it"
-    } else {
-        "was not mounted"
-    };
-    context.printer.data(&format!("{what}\n"))?;
-    if !answer.safe_to_detach {
-        context
-            .printer
-            .warn("something on this host still uses its device: it must not be detached yet");
-    }
+    context
+        .printer
+        .data(unmounted(answer.changed, answer.safe_to_detach))?;
     if !running.is_empty() {
         context
             .printer
             .note("`aistack deploy` mounts it again and starts what was stopped");
     }
     Ok(Exit::Done)
+}
+
+/// What an unmount is told as. Only the helper knows whether the device is free.
+fn unmounted(changed: bool, safe_to_detach: bool) -> &'static str {
+    match (changed, safe_to_detach) {
+        (true, true) => "unmounted, and safe to detach; what it holds stays in it\n",
+        (false, true) => "was not mounted; safe to detach\n",
+        (true, false) => "unmounted; do NOT detach it yet: this host still uses its device\n",
+        (false, false) => "was not mounted; do NOT detach it: this host may still use its device\n",
+    }
 }
 
 /// Stops containers all at once; they are kept, and stay stopped until somebody starts them.
@@ -201,4 +205,19 @@ fn would(context: &Context, changes: bool, what: &str) -> Result<Exit, Failure> 
         .document(json!({"would": what, "changes": changes}))?;
     context.printer.data(&format!("{what}\n"))?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn safe_to_detach_is_said_only_when_the_helper_says_so() {
+        for changed in [true, false] {
+            assert!(unmounted(changed, true).contains("safe to detach"));
+            let unsafe_yet = unmounted(changed, false);
+            assert!(!unsafe_yet.contains("safe to detach"), "{unsafe_yet}");
+            assert!(unsafe_yet.contains("do NOT detach"), "{unsafe_yet}");
+        }
+    }
 }
