@@ -7,6 +7,7 @@
 mod chain;
 mod denials;
 mod file;
+mod files;
 pub mod read;
 mod record;
 mod writer;
@@ -24,6 +25,7 @@ use self::writer::{Message, Reply, Writer};
 use crate::peer::Caller;
 
 pub use chain::{Break, Head};
+pub use files::{Log, Rotation};
 
 /// Records that wait to be written; callers beyond it wait to wait.
 const QUEUE: usize = 256;
@@ -91,7 +93,15 @@ impl Audit {
     /// When the directory or file is not the daemon's alone, another process has it, or it cannot
     /// be written.
     pub fn open(dir: &Path, daemon: &str) -> Result<Self, AuditError> {
-        let (mut log, found) = LogFile::open(dir, daemon).map_err(AuditError)?;
+        Self::open_rotating(dir, daemon, Rotation::KEEP_ALL)
+    }
+
+    /// The same, with other bounds for its files. Only the last file is read.
+    ///
+    /// # Errors
+    /// As [`Audit::open`].
+    pub fn open_rotating(dir: &Path, daemon: &str, rotation: Rotation) -> Result<Self, AuditError> {
+        let (mut log, found) = LogFile::open(dir, daemon, rotation).map_err(AuditError)?;
         let events = writer::opening_events(daemon, &found);
         log.append(events.iter()).map_err(AuditError)?;
         let (queue, messages) = mpsc::channel(QUEUE);

@@ -46,6 +46,9 @@ pub struct HelperServe {
     /// Where the audit log is written.
     #[arg(long, value_name = "DIR", default_value = "/var/log/aistack")]
     pub audit_dir: PathBuf,
+    /// Keep so many full files of the audit log, 64 MiB each; all are kept when it is left out.
+    #[arg(long, value_name = "N")]
+    pub audit_keep: Option<usize>,
     /// Docker's own socket.
     #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
     pub docker_socket: PathBuf,
@@ -110,6 +113,9 @@ pub struct EngineServe {
     /// Where the audit log is written; a directory of this daemon's own user.
     #[arg(long, value_name = "DIR", default_value = "/var/log/aistack-engine")]
     pub audit_dir: PathBuf,
+    /// Keep so many full files of the audit log, 64 MiB each; all are kept when it is left out.
+    #[arg(long, value_name = "N")]
+    pub audit_keep: Option<usize>,
     /// Where aistack-helper says which AppArmor profiles are loaded.
     #[arg(long, value_name = "DIR", default_value = crate::apparmor::PUBLISHED)]
     pub apparmor_dir: PathBuf,

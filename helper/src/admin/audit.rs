@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use crate::audit::Log;
 use crate::audit::read::{self, Records, VerifyError};
 
 /// How often `follow` looks for new records.
@@ -81,7 +83,7 @@ pub fn run(command: AuditCommand, out: &mut impl Write) -> Result<(), AuditComma
     }
 }
 
-fn logs(dir: &Path) -> Result<Vec<PathBuf>, AuditCommandError> {
+fn logs(dir: &Path) -> Result<Vec<Log>, AuditCommandError> {
     let logs = read::logs(dir)?;
     if logs.is_empty() {
         return Err(AuditCommandError::NoLogs(dir.to_owned()));
@@ -91,62 +93,129 @@ fn logs(dir: &Path) -> Result<Vec<PathBuf>, AuditCommandError> {
 
 fn verify(dir: &Path, out: &mut impl Write) -> Result<(), AuditCommandError> {
     for log in logs(dir)? {
-        let head = read::verify(&log)?;
-        let (path, seq, digest) = (log.display(), head.seq, head.digest);
-        writeln!(out, "{path}: {seq} records, chain intact, head {digest}")?;
+        let verified = read::verify(&log)?;
+        let (name, files, first) = (&log.daemon, log.files.len(), verified.first);
+        let (seq, digest) = (verified.head.seq, verified.head.digest);
+        if first > 1 {
+            writeln!(
+                out,
+                "{name}: begins with record {first}; the older ones were removed"
+            )?;
+        }
+        writeln!(
+            out,
+            "{name}: records {first} to {seq} in {files} file(s), chain intact, head {digest}"
+        )?;
     }
     Ok(())
 }
 
 fn show(view: &View, tail: Option<usize>, out: &mut impl Write) -> Result<(), AuditCommandError> {
     for log in logs(&view.audit_dir)? {
-        let mut records = Records::new(read::open(&log)?);
-        print(view, &mut records, tail, out)?;
+        print_log(view, &log, tail, out)?;
     }
     out.flush()?;
     Ok(())
 }
 
+/// Prints all files of a log, or the last of what they hold; returns the file that is written.
+fn print_log(
+    view: &View,
+    log: &Log,
+    tail: Option<usize>,
+    out: &mut impl Write,
+) -> Result<Option<Records>, AuditCommandError> {
+    let mut last = Tail::new(tail);
+    let mut written = None;
+    for file in &log.files {
+        let mut records = Records::new(read::open(file)?);
+        print(view, &mut records, &mut last, out)?;
+        written = Some(records);
+    }
+    last.print(view, out)?;
+    Ok(written)
+}
+
 fn follow(view: &View, out: &mut impl Write) -> Result<(), AuditCommandError> {
     let mut all = Vec::new();
     for log in logs(&view.audit_dir)? {
-        let mut records = Records::new(read::open(&log)?);
-        print(view, &mut records, Some(10), out)?;
-        all.push(records);
+        if let Some(records) = print_log(view, &log, Some(10), out)? {
+            all.push((log, records));
+        }
     }
     loop {
         out.flush()?;
         std::thread::sleep(LOOK);
-        for records in &mut all {
-            print(view, records, None, out)?;
+        for (log, records) in &mut all {
+            // Looked at before the rest is read: what comes after a new file began is in that.
+            let newer = newer_file(log, records)?;
+            print(view, records, &mut Tail::new(None), out)?;
+            if let Some(newer) = newer {
+                *records = newer;
+                print(view, records, &mut Tail::new(None), out)?;
+            }
         }
     }
 }
 
-/// Prints what there is; with `tail`, only the last of it.
+/// The file that is written now, if it is not the one that is read.
+fn newer_file(log: &Log, records: &Records) -> Result<Option<Records>, AuditCommandError> {
+    let Some(path) = log.files.last() else {
+        return Ok(None);
+    };
+    let file = match read::open(path) {
+        Ok(file) => file,
+        // Between two files for a moment.
+        Err(VerifyError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (now, then) = (file.metadata()?, records.file().metadata()?);
+    Ok((now.ino() != then.ino()).then(|| Records::new(file)))
+}
+
+/// The last records, where only those are wanted.
+struct Tail {
+    wanted: Option<usize>,
+    last: VecDeque<Vec<u8>>,
+}
+
+impl Tail {
+    fn new(wanted: Option<usize>) -> Self {
+        Self {
+            wanted: wanted.map(|wanted| wanted.min(MAX_TAIL)),
+            last: VecDeque::new(),
+        }
+    }
+
+    fn print(self, view: &View, out: &mut impl Write) -> io::Result<()> {
+        let mut lines = self.last.iter();
+        lines.try_for_each(|line| print_line(view, line, out))
+    }
+}
+
+/// Prints what there is, or keeps the last of it.
 fn print(
     view: &View,
     records: &mut Records,
-    tail: Option<usize>,
+    tail: &mut Tail,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut last: VecDeque<Vec<u8>> = VecDeque::new();
-    let tail = tail.map(|tail| tail.min(MAX_TAIL));
     while let Some(line) = records.next_line()? {
         if view.uid.is_some_and(|uid| !is_of(line, uid)) {
             continue;
         }
-        match tail {
-            None => print_line(view, line, out)?,
-            Some(tail) => {
-                last.push_back(line.to_vec());
-                if last.len() > tail {
-                    last.pop_front();
-                }
-            }
+        let Some(wanted) = tail.wanted else {
+            print_line(view, line, out)?;
+            continue;
+        };
+        tail.last.push_back(line.to_vec());
+        if tail.last.len() > wanted {
+            tail.last.pop_front();
         }
     }
-    last.iter().try_for_each(|line| print_line(view, line, out))
+    Ok(())
 }
 
 fn is_of(line: &[u8], uid: u32) -> bool {

@@ -71,6 +71,15 @@ impl Head {
         hex(&Sha256::digest(line))
     }
 
+    /// Where the chain stood before this line, by its own word.
+    pub(super) fn before(line: &[u8]) -> Option<Self> {
+        let link: Link = serde_json::from_slice(line).ok()?;
+        Some(Self {
+            seq: link.seq.checked_sub(1)?,
+            digest: link.prev,
+        })
+    }
+
     /// Goes on to the next line. After a break the chain is taken up again at that line, so that
     /// the next break can be found.
     pub(super) fn advance(&mut self, line: &[u8]) -> Result<(), Break> {

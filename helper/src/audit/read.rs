@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 
 use super::chain::{Break, Head, Line, next_line};
+use super::file::start_of;
+use super::files::{self, Log};
 use crate::own_dir;
 
 /// Why a log is not what its daemon wrote, or cannot be read.
@@ -41,27 +43,21 @@ pub enum VerifyError {
     },
 }
 
-/// Every `*.jsonl` of the directory, in the order of their names.
+/// Every log of the directory, by the name of its daemon.
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn logs(dir: &Path) -> Result<Vec<PathBuf>, VerifyError> {
+pub fn logs(dir: &Path) -> Result<Vec<Log>, VerifyError> {
     let failed = |source| VerifyError::Read {
         path: dir.to_owned(),
         source,
     };
-    let mut paths = Vec::new();
+    let mut names = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "jsonl")
-        {
-            paths.push(path);
-        }
+        let name = entry.map_err(failed)?.file_name();
+        names.push(name.to_string_lossy().into_owned());
     }
-    paths.sort();
-    Ok(paths)
+    Ok(files::logs(dir, names.into_iter()))
 }
 
 /// Opens one log for reading; never a link, never anything but a regular file.
@@ -89,34 +85,62 @@ fn open_regular(path: &Path) -> io::Result<File> {
     Ok(File::from(fd))
 }
 
-/// Checks every line of one log; returns the head of its chain.
+/// A chain that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Number of the first record; more than 1 when the oldest files were removed.
+    pub first: u64,
+    /// The last record.
+    pub head: Head,
+}
+
+/// Checks every line of all files of a log, and that each file goes on where the one before ends.
 ///
 /// # Errors
 /// The first line that is not as its daemon wrote it.
-pub fn verify(path: &Path) -> Result<Head, VerifyError> {
+pub fn verify(log: &Log) -> Result<Verified, VerifyError> {
+    let mut chain: Option<Verified> = None;
+    for path in &log.files {
+        chain = verify_file(path, chain)?;
+    }
+    Ok(chain.unwrap_or_else(|| Verified {
+        first: 1,
+        head: Head::default(),
+    }))
+}
+
+fn verify_file(path: &Path, mut chain: Option<Verified>) -> Result<Option<Verified>, VerifyError> {
     let mut reader = BufReader::new(open(path)?);
-    let (mut head, mut buffer, mut line) = (Head::default(), Vec::new(), 1);
+    let (mut buffer, mut line) = (Vec::new(), 1);
     loop {
         let next = next_line(&mut reader, &mut buffer).map_err(|source| VerifyError::Read {
             path: path.to_owned(),
             source,
         })?;
         match next {
-            Line::End => return Ok(head),
-            Line::Torn if is_written(reader.get_ref()) => return Ok(head),
+            Line::End => return Ok(chain),
+            Line::Torn if is_written(reader.get_ref()) => return Ok(chain),
             Line::Torn => {
                 return Err(VerifyError::Torn {
                     path: path.to_owned(),
                     line,
                 });
             }
-            Line::Whole => head
-                .advance(&buffer)
-                .map_err(|problem| VerifyError::Broken {
-                    path: path.to_owned(),
-                    line,
-                    problem,
-                })?,
+            Line::Whole => {
+                let so_far = chain.get_or_insert_with(|| {
+                    let head = start_of(&buffer);
+                    let first = head.seq + 1;
+                    Verified { first, head }
+                });
+                so_far
+                    .head
+                    .advance(&buffer)
+                    .map_err(|problem| VerifyError::Broken {
+                        path: path.to_owned(),
+                        line,
+                        problem,
+                    })?;
+            }
         }
         line += 1;
     }
@@ -145,6 +169,12 @@ impl Records {
             buffer: Vec::new(),
             torn: Vec::new(),
         }
+    }
+
+    /// The file that is read.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        self.reader.get_ref()
     }
 
     /// The next whole line, `None` when there is none yet.

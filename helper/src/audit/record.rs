@@ -111,6 +111,10 @@ impl Request {
     pub(super) fn uid(&self) -> u32 {
         self.uid
     }
+
+    pub(super) fn operation(&self) -> &'static str {
+        self.operation
+    }
 }
 
 /// The value itself, or its beginning with the length and digest of the whole.

@@ -1,5 +1,7 @@
 //! A real log in a real directory: the chain, the group commit, and what goes wrong.
 
+mod rotation;
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +10,7 @@ use futures_util::FutureExt;
 use serde_json::Value;
 
 use super::denials::{Counted, Denials, LISTED_IN_ALL, LISTED_PER_UID, MAX_UIDS, WINDOW};
-use super::read::{VerifyError, verify};
+use super::read::{VerifyError, logs};
 use super::*;
 
 fn intent(uid: u32) -> Intent {
@@ -27,6 +29,13 @@ fn intent(uid: u32) -> Intent {
 
 fn log_of(dir: &Path) -> PathBuf {
     dir.join("helper.jsonl")
+}
+
+/// Judges the only log of the directory that holds this file.
+fn verify(file: &Path) -> Result<Head, VerifyError> {
+    let logs = logs(file.parent().unwrap())?;
+    let log = logs.iter().find(|log| log.daemon == "helper").unwrap();
+    Ok(read::verify(log)?.head)
 }
 
 fn records(dir: &Path) -> Vec<Value> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
 use aistack_helper::admin::policy::{self, PolicyCommand};
-use aistack_helper::audit::Audit;
+use aistack_helper::audit::{Audit, Rotation};
 use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
@@ -93,7 +93,11 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
     places.enter()?;
     sandbox::allow_only(Work::ServeAndChange)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
-    let audit = Audit::open(&options.audit_dir, "helper")?;
+    let rotation = Rotation {
+        keep: options.audit_keep,
+        ..Rotation::KEEP_ALL
+    };
+    let audit = Audit::open_rotating(&options.audit_dir, "helper", rotation)?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let times = Times {
         idle: socket.activated.then_some(IDLE),
