@@ -23,6 +23,8 @@ pub struct Helper {
 pub enum HelperCommand {
     /// Run the daemon.
     Serve(HelperServe),
+    /// Mount again what was mounted, and load the profiles, before Docker starts; its unit runs it.
+    Boot(HelperServe),
     /// Check a policy file, or show what it gives to a UID.
     #[command(subcommand)]
     Policy(PolicyCommand),

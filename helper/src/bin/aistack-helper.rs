@@ -43,6 +43,8 @@ const MAX_FILES: u64 = 10_240;
 const SOCKET_MODE: u32 = 0o666;
 /// Started by systemd for a caller, it ends after so long without one: the next one starts it again.
 const IDLE: Duration = Duration::from_mins(1);
+/// So long the start of the host waits for volumes and profiles.
+const BOOT: Duration = Duration::from_secs(50);
 /// Time for open connections to close when no operation runs any more.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -51,6 +53,7 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let result = match Helper::parse().command {
         HelperCommand::Serve(options) => serve(&options).map(|()| ExitCode::SUCCESS),
+        HelperCommand::Boot(options) => boot(&options),
         HelperCommand::Policy(command) => read_policy(&command),
         HelperCommand::Audit(command) => read_audit(command),
     };
@@ -114,6 +117,62 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
         let listener = daemon::attach(socket.listener)?;
         run(listener, front, &policy, &audit, &places).await
     })
+}
+
+/// A fresh start of the host: its profiles are loaded and the volumes that were mounted are mounted
+/// again, as far as [`BOOT`] reaches; what is left, a tenant's next command does. It writes a log of
+/// its own, since the daemon may hold the other.
+fn boot(options: &HelperServe) -> Result<ExitCode, Failure> {
+    daemon::start_tracing();
+    sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
+    let policy = PolicyStore::load(&options.policy)?;
+    places(options, &policy)?.enter()?;
+    sandbox::allow_only(Work::ServeAndChange)?;
+    let audit = Audit::open(&options.audit_dir, "boot")?;
+    let docker = Docker::new(&options.docker_socket);
+    let ops = Ops::new(docker, options.mount_socket.clone(), &options.state_dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let whole = runtime.block_on(async {
+        let work = bring_up(&ops, &policy, &audit);
+        let whole = tokio::time::timeout(BOOT, work).await.unwrap_or_else(|_| {
+            tracing::error!("not everything came up in time; Docker starts without it");
+            Ok(false)
+        });
+        audit.stop().await?;
+        whole
+    });
+    runtime.shutdown_background();
+    Ok(if whole? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// False when something stays down; the log says what.
+async fn bring_up(ops: &Ops, policy: &PolicyStore, audit: &Audit) -> Result<bool, Failure> {
+    let policy = policy.current();
+    let mut whole = true;
+    for (profile, error) in ops.boot_profiles(&policy.policy).await {
+        let error = daemon::told(&error);
+        tracing::error!(%profile, %error, "a profile is not loaded");
+        let detail = serde_json::json!({"profile": profile, "error": error});
+        audit.note("boot-profile-failed", detail).await?;
+        whole = false;
+    }
+    for volume in ops.boot_volumes(&policy, audit).await? {
+        match volume.outcome {
+            Ok(_) => tracing::info!(uid = volume.uid, "the volume is mounted"),
+            Err(problem) => {
+                let error = daemon::told(&problem);
+                tracing::error!(uid = volume.uid, %error, "the volume is not mounted");
+                whole = false;
+            }
+        }
+    }
+    Ok(whole)
 }
 
 /// Its own directories, the profiles' (in `/etc`, in the kernel, and its compiler's cache), and the

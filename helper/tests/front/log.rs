@@ -112,7 +112,10 @@ async fn one_changed_byte_is_found_and_named() {
         let _ = client.grow_volume(v1::GrowVolumeRequest {}).await;
     }
     let (intact, said) = world.audit(&["verify"]);
-    assert!(intact && said.contains("records 1 to 7 in 1 file(s), chain intact"), "{said}");
+    assert!(
+        intact && said.contains("records 1 to 7 in 1 file(s), chain intact"),
+        "{said}"
+    );
     let log = world.audit_dir().join("helper.jsonl");
     let text = std::fs::read_to_string(&log).unwrap();
     std::fs::write(&log, text.replacen("61001", "61002", 1)).unwrap();
