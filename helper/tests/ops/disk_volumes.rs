@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use aistack_helper::audit::Audit;
 use aistack_helper::mount::wire::{FileSystem, Mount, Reply, Request};
+use aistack_helper::ops::BootProblem;
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::disks::{Disk, EBS_MODEL, ID, Kernel, NAME, SERIAL, SIZE, ebs_disk, run, xfs_disk};
-use crate::world::{A, MIB, World, mounted, refused};
+use crate::world::{A, MIB, World, mounted, refused, runtime};
 
 /// `(changed, safe_to_detach)` of an unmount.
 fn unmounted(reply: Reply) -> (bool, bool) {
@@ -283,4 +285,80 @@ fn what_is_safe_to_detach_is_all_on_the_disk() {
     unmount(&there, UnmountFlags::empty()).unwrap();
     assert_eq!(kept.unwrap(), vec![7; 5 << 20]);
     assert_eq!(ID.len(), SERIAL.len() + 1);
+}
+
+/// A policy file's text, loaded.
+fn policy(world: &World, volume: &str) -> aistack_helper::policy_store::LoadedPolicy {
+    aistack_helper::policy_store::LoadedPolicy {
+        policy: world.policy_with(volume),
+        digest: "digest".to_owned(),
+    }
+}
+
+#[test]
+fn what_was_mounted_is_mounted_again_at_boot_and_audited() {
+    let Some(mut world) = World::with_disks() else {
+        return;
+    };
+    let disk = ebs_disk(&world);
+    let pinned = format!("kind = \"disk\", match = \"ebs:{ID}\"");
+    let policy = policy(&world, &pinned);
+    let grant = policy.policy.grant(A).unwrap();
+    let ops = world.ops();
+    let log = world.run().join("log");
+    std::fs::create_dir(&log).unwrap();
+    let marker = world.run().join("state/mounted").join(A.to_string());
+    runtime().block_on(async {
+        let audit = Audit::open(&log, "boot").unwrap();
+        assert!(ops.boot_volumes(&policy, &audit).await.unwrap().is_empty());
+        let made = ops.mount_volume(&grant).await.unwrap();
+        assert!(made.formatted && marker.exists() && made.device == NAME);
+        std::fs::write(world.base().join("kept"), "data").unwrap();
+
+        // The host goes down and comes up again; the disk is attached a little later.
+        world.kill_worker();
+        unmount(world.base(), UnmountFlags::NOFOLLOW).unwrap();
+        world.disks().hide(NAME);
+        world.start_worker();
+        let late = async {
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            world
+                .disks()
+                .show("nvme2n1", (EBS_MODEL, SERIAL), disk.rdev());
+        };
+        let stranger = marker.with_file_name("61999");
+        std::fs::write(&stranger, "").unwrap();
+        let (booted, ()) = tokio::join!(ops.boot_volumes(&policy, &audit), late);
+        let booted = booted.unwrap();
+        assert_eq!(
+            booted.iter().map(|volume| volume.uid).collect::<Vec<_>>(),
+            [61999, A]
+        );
+        assert!(matches!(
+            booted[0].outcome,
+            Err(BootProblem::NotGranted(61999))
+        ));
+        let again = booted[1].outcome.as_ref().unwrap();
+        assert!(again.changed && !again.formatted && again.uuid == made.uuid);
+        assert_eq!(
+            std::fs::read_to_string(world.base().join("kept")).unwrap(),
+            "data"
+        );
+
+        let answer = ops.unmount_volume(&grant).await.unwrap();
+        assert!(answer.changed && answer.safe_to_detach && !marker.exists());
+        std::fs::remove_file(stranger).unwrap();
+        assert!(ops.boot_volumes(&policy, &audit).await.unwrap().is_empty());
+        audit.stop().await.unwrap();
+    });
+    let text = std::fs::read_to_string(log.join("boot.jsonl")).unwrap();
+    let records: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|record: &serde_json::Value| record["operation"] == "volume.mount")
+        .collect();
+    let events: Vec<_> = records.iter().map(|record| &record["event"]).collect();
+    assert_eq!(events, ["intent", "outcome"], "{text}");
+    assert_eq!(records[0]["arguments"]["uid"], A);
+    assert_eq!(records[1]["outcome"], "done");
 }

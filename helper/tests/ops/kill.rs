@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aistack_helper::mount::wire::FileSystem;
+use aistack_helper::mount::wire::{FileSystem, Request};
 use rustix::mount::{UnmountFlags, unmount};
 
+use crate::disks::{Disk, XFS_SIZE};
 use crate::world::{World, mounted};
 
 /// Asks for a mount and kills the worker `delay` later.
@@ -70,6 +71,67 @@ fn a_killed_first_mount_is_finished_by_the_next_ext4() {
 #[test]
 fn a_killed_first_mount_is_finished_by_the_next_xfs() {
     at_every_moment(FileSystem::Xfs, 12);
+}
+
+/// A worker that is killed while it works on a disk: the next one finishes, and what was formatted
+/// before it is never formatted again.
+fn on_a_disk_at_every_moment(fs: FileSystem, steps: u32) {
+    let Some(mut world) = World::with_disks() else {
+        return;
+    };
+    let request = Request::Mount(world.ebs_wanted(fs));
+    let first = Disk::blank(&world, "disk.img", XFS_SIZE).shown_as_ebs(&world);
+    let begun = Instant::now();
+    assert!(mounted(world.ask(&request)).formatted);
+    let whole = begun.elapsed();
+    world.ask(&Request::Unmount(world.ebs_volume()));
+    drop(first);
+    let mut half_done = 0;
+    for step in 0..=steps {
+        std::fs::remove_file(world.ebs_record()).unwrap();
+        let _disk = Disk::blank(&world, "disk.img", XFS_SIZE).shown_as_ebs(&world);
+        let line = serde_json::to_string(&request).unwrap();
+        let mut stream = UnixStream::connect(world.socket()).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        if step % 2 == 0 {
+            std::thread::sleep(whole * step / steps);
+        } else {
+            // In the middle of mkfs: the intent is on the disk, and little else.
+            while !world.ebs_record().exists() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            std::thread::sleep(Duration::from_millis(step.into()));
+        }
+        world.kill_worker();
+        half_done += u32::from(world.ebs_record().exists() && !is_mounted(&world));
+        world.start_worker();
+        let reply = mounted(world.ask(&request));
+        assert_eq!(reply.fs, fs, "step {step}");
+        std::fs::write(world.base().join("kept"), "data").unwrap();
+        world.kill_worker();
+        world.start_worker();
+        let again = mounted(world.ask(&request));
+        assert!(!again.changed && again.uuid == reply.uuid, "step {step}");
+        let kept = std::fs::read_to_string(world.base().join("kept"));
+        assert_eq!(kept.unwrap(), "data");
+        world.ask(&Request::Unmount(world.ebs_volume()));
+    }
+    assert!(half_done > 0, "no kill met a half-made volume");
+    eprintln!(
+        "{half_done} of {} kills met a half-made {} disk",
+        steps + 1,
+        fs.name()
+    );
+}
+
+#[test]
+fn a_killed_first_mount_of_a_disk_is_finished_by_the_next_ext4() {
+    on_a_disk_at_every_moment(FileSystem::Ext4, 16);
+}
+
+#[test]
+fn a_killed_first_mount_of_a_disk_is_finished_by_the_next_xfs() {
+    on_a_disk_at_every_moment(FileSystem::Xfs, 8);
 }
 
 #[test]

@@ -226,6 +226,10 @@ impl World {
     }
 
     pub(crate) fn grant_with(&self, volume: &str) -> Grant {
+        self.policy_with(volume).grant(A).unwrap()
+    }
+
+    pub(crate) fn policy_with(&self, volume: &str) -> Policy {
         let policy = format!(
             r#"version = 1
 [tenants]
@@ -235,14 +239,16 @@ domain       = "tenant-{{uid}}.example.test"
 network      = {{ name = "aistack-dev-ops-{{uid}}", pool = "10.211.0.0/16", prefix = 26 }}
 ports        = {{ first = 21100, per_tenant = 100 }}
 service_uids = {{ offset = 1000, count = 1 }}
-volume       = {{ {volume}, format = "if-blank" }}
 apparmor     = "if-available"
 images       = ["docker.io/library/*"]
 limits       = {{ memory = "1G", cpus = 1, pids = 100, containers = 4 }}
+[[tenant]]
+uid          = {A}
+volume       = {{ {volume}, format = "if-blank" }}
 "#,
             self.mnt.path().display()
         );
-        Policy::parse(&policy).unwrap().grant(A).unwrap()
+        Policy::parse(&policy).unwrap()
     }
 
     pub(crate) fn ops(&self) -> Ops {
