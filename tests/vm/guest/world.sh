@@ -1,4 +1,4 @@
-# The two tenants of the guest, under the names that tests/lib/world.sh gives to those of another world, so
+# The tenants of the guest, under the names that tests/lib/world.sh gives to those of another world, so
 # that tests/demo/probes runs here unchanged. Sourced.
 # shellcheck shell=bash disable=SC2034
 
@@ -6,6 +6,7 @@ WORLD=vm
 WORLD_DIR=/run/aistack-vm
 USER_A=alice
 USER_B=bob
+USER_C=carol                     # has no stack; steps may make and remove one
 BASE_TEMPLATE="/mnt/data-tenant-{uid}"
 HELPER_SOCKET=/run/aistack/helper.sock
 ENGINE_SOCKET=/run/aistack/engine.sock
@@ -16,7 +17,10 @@ uid_of() { id -u "$1"; }
 
 # What the tenants deploy.
 STACK_A=(redis postgres)
-STACK_B=(redis postgres)
+STACK_B=(redis)
+
+# label UID: what Docker and the kernel call the confinement of that tenant's services.
+label() { echo "ai-base-$1//&ai-platform-$1"; }
 
 as_tenant() {
     local user=$1

@@ -1,4 +1,4 @@
-# Both packages with apt, a policy, two users.
+# Both packages with apt, a policy, three users.
 . /payload/guest/steps.sh
 
 install_packages() {
@@ -7,19 +7,20 @@ install_packages() {
 }
 vital packages-install install_packages
 
-nobody_is_a_tenant_yet() {
-    useradd -m -s /bin/bash -u 1001 alice && useradd -m -s /bin/bash -u 1002 bob || return 1
+nobody_is_a_tenant() {
+    useradd -m -s /bin/bash -u 1001 alice && useradd -m -s /bin/bash -u 1002 bob &&
+        useradd -m -s /bin/bash -u 1003 carol || return 1
     refused "policy|tenant" as alice aistack whoami
 }
-step shipped-policy-allows-nobody nobody_is_a_tenant_yet
+step shipped-policy-allows-nobody nobody_is_a_tenant
 
-allow_two_tenants() {
+allow_tenants() {
     cp /payload/guest/policy.toml /etc/aistack/policy.toml &&
         aistack-helper policy check /etc/aistack/policy.toml &&
         systemctl try-reload-or-restart aistack-helper aistack-engine &&
         eventually 30 as alice aistack whoami && as bob aistack whoami
 }
-vital policy-allows-two-tenants allow_two_tenants
+vital policy-allows-tenants allow_tenants
 
 units_are_well() {
     local failed

@@ -4,14 +4,14 @@
 up() {
     local user=$1
     shift
-    as "$user" aistack init --no-input && as "$user" aistack deploy --yes --no-input "$@"
+    as "$user" aistack init --no-input && as "$user" aistack deploy --yes --no-input --skip-validate "$@"
 }
 both_deploy() {
     up $USER_A "${STACK_A[@]}" & local one=$!
     up $USER_B "${STACK_B[@]}" & local two=$!
     wait $one && wait $two
 }
-LIMIT=400 vital two-tenants-deploy-at-once both_deploy
+LIMIT=600 vital two-tenants-deploy-at-once both_deploy
 
 # All chosen services of both tenants are healthy.
 healthy() {
@@ -28,6 +28,10 @@ healthy() {
 step all-services-are-healthy healthy
 status_says_so() { as $USER_A aistack status | tee /dev/stderr | grep -E '^postgres +running +healthy'; }
 step status-says-so status_says_so
+
+# Emulated, with everybody just started, a question may take longer than its time.
+answers() { eventually 120 as $USER_A aistack validate "${STACK_A[@]}" && eventually 120 as $USER_B aistack validate "${STACK_B[@]}"; }
+LIMIT=300 step services-answer answers
 
 again_changes_nothing() {
     local before

@@ -20,3 +20,22 @@ step containers-write-to-their-volumes on_the_volume
 
 failed_units() { [ -z "$(systemctl list-units --failed --no-legend | tee /dev/stderr)" ]; }
 step no-unit-failed failed_units
+
+# The mount of every volume came before the first container's start.
+order() {
+    local container docker_at mount_at
+    docker_at=$(systemctl show -P ExecMainStartTimestampMonotonic docker.service)
+    mount_at=$(systemctl show -P ExecMainExitTimestampMonotonic aistack-boot.service)
+    tell "aistack-boot ended $((mount_at / 1000)) ms after the kernel began, Docker started at $((docker_at / 1000)) ms"
+    [ "$mount_at" -gt 0 ] && [ "$mount_at" -lt "$docker_at" ]
+}
+step volumes-are-mounted-before-docker-starts order
+
+still_confined() {
+    local uid pid
+    for uid in 1001 1002; do
+        pid=$(docker inspect -f '{{.State.Pid}}' tenant-$uid-redis)
+        [ "$(cat "/proc/$pid/attr/apparmor/current")" = "$(label $uid) (enforce)" ] || { cat "/proc/$pid/attr/apparmor/current"; return 1; }
+    done
+}
+step containers-are-confined-after-the-reboot still_confined
