@@ -19,6 +19,7 @@ use aistack_helper::policy_store::PolicyStore;
 use aistack_helper::sandbox::{self, Capability, Places, Work};
 use clap::Parser;
 use rustix::fs::StatVfsMountFlags;
+use tokio::sync::Notify;
 
 /// What the operations need: give directories to their owners (CHOWN, FOWNER for their modes) and
 /// walk through directories of others (DAC_READ_SEARCH), and let apparmor_parser, their child, load
@@ -109,13 +110,14 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
     let docker = Docker::new(&options.docker_socket);
     let ops = Ops::new(docker, options.mount_socket.clone(), &options.state_dir)?;
     ops.warn_about_apparmor();
+    let ends_when_idle = times.idle.is_some();
     let front = Front::new(policy.clone(), audit.clone(), ops, times);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
-        run(listener, front, &policy, &audit, &places).await
+        run(listener, front, &policy, &audit, &places, ends_when_idle).await
     })
 }
 
@@ -192,17 +194,20 @@ fn places(options: &HelperServe, policy: &PolicyStore) -> Result<Places, Failure
     })
 }
 
-/// A directory that came with a new policy is out of reach until the next start.
-fn tell_out_of_reach(places: &Places, policy: &PolicyStore) {
+/// Whether the policy has directories that are out of reach until the next start; tells which, and
+/// those that the unit closes.
+fn tell_out_of_reach(places: &Places, policy: &PolicyStore) -> bool {
     let parents = sandbox::parents_of_base_dirs(&policy.current().policy);
-    for parent in places.missing(&parents) {
+    let missing: Vec<_> = places.missing(&parents).collect();
+    for parent in &missing {
         tracing::warn!(parent = %parent.display(),
-            "the policy has base directories in a new place; restart aistack-helper to let it write there");
+            "the policy has base directories in a new place; it takes a new start of aistack-helper to write there");
     }
     for parent in parents.iter().filter(|parent| is_read_only(parent)) {
         tracing::warn!(parent = %parent.display(),
             "the unit of aistack-helper lets it write nothing there; add ReadWritePaths= (see aistack-helper(8))");
     }
+    !missing.is_empty()
 }
 
 fn is_read_only(dir: &Path) -> bool {
@@ -215,6 +220,7 @@ async fn run(
     policy: &PolicyStore,
     audit: &Audit,
     places: &Places,
+    ends_when_idle: bool,
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -224,12 +230,18 @@ async fn run(
     tracing::info!(policy = %policy.current().digest, "aistack-helper answers");
     daemon::tell_warnings(policy);
     tell_out_of_reach(places, policy);
+    // Landlock never lets go: only a new process can write in a new place. Where systemd holds the
+    // socket, this one ends, and the next caller starts it. Callers in between wait in the socket.
+    let outlived = Notify::new();
     let reload = async || {
         daemon::reload_policy(policy, audit).await;
-        tell_out_of_reach(places, policy);
+        if tell_out_of_reach(places, policy) && ends_when_idle {
+            outlived.notify_one();
+        }
     };
     let still_serving = tokio::select! {
         () = signals.until_stopped(reload) => true,
+        () = outlived.notified() => true,
         () = daemon::keep_watchdog_quiet() => true,
         ended = &mut server => {
             ended??;

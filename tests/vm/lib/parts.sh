@@ -2,8 +2,8 @@
 # shellcheck shell=bash disable=SC2154,SC2034
 
 run=$cache/run                  # disks, logs and sockets of the current guest
-volumes=8                       # NVMe volumes, named by volume_id in guest/steps.sh
-volume_size=1G
+volume_sizes=(1G 1G 320M 320M 320M 320M 320M 320M)     # NVMe volumes, named by volume_id in guest/steps.sh
+volumes=${#volume_sizes[@]}
 time_limit=${AISTACK_VM_LIMIT:-1500}      # seconds for all steps together
 silence_limit=420               # seconds without a word from the guest
 
@@ -102,7 +102,7 @@ make_disks() {
     chown -R root:root "$payload"
     truncate -s 512M "$run/payload.img"
     mkfs.ext4 -q -L aistack-payload -O ^has_journal -d "$payload" "$run/payload.img"
-    for n in $(seq $volumes); do truncate -s $volume_size "$run/volume$n.img"; done
+    for n in $(seq $volumes); do truncate -s "${volume_sizes[n - 1]}" "$run/volume$n.img"; done
     # What the guest writes to the cached disks goes to files of this run.
     qemu-img create -q -f qcow2 -F raw -b "$root.img" "$run/root.qcow2"
     qemu-img create -q -f qcow2 -F raw -b "$docker_disk.img" "$run/docker.qcow2"
