@@ -25,8 +25,8 @@ init_killed() {
     done
     tell "$interrupted of $# were cut off in the middle"
 }
-LIMIT=300 step init-survives-a-killed-helper init_killed helper 0.8 1.6 2.6
-LIMIT=300 step init-survives-a-killed-mount-worker init_killed mount 0.8 1.6 2.6
+LIMIT=300 step init-survives-a-killed-helper init_killed helper 0.8 1.8
+LIMIT=300 step init-survives-a-killed-mount-worker init_killed mount 0.8 1.8
 
 deploy_killed() {
     local daemon=$1 delay deploy interrupted=0
