@@ -36,21 +36,23 @@ pub(super) fn rules(names: &Names, layer: Layer, abi: Abi) -> Vec<String> {
     rules
 }
 
-/// The parts of the labels of processes that may share a container with this profile. Containers
-/// run under a stack, and the kernel looks for each part of a peer's label apart (aa_label_match,
-/// security/apparmor/label.c), so all of them must be named.
-fn own_labels(names: &Names, layer: Layer) -> Vec<&str> {
-    let mut labels = vec![names.base()];
-    match layer {
-        Layer::Tenant(kind) => labels.push(names.name(kind)),
-        Layer::Base => labels.extend(Kind::ALL.map(|kind| names.name(kind))),
-    }
+/// The labels of processes that may share a container with this profile, and their parts. Containers
+/// run under a stack. Newer kernels look for each part of a peer's label apart (`aa_label_match`,
+/// security/apparmor/label.c); Linux 6.1 finds the stack only by its whole name.
+fn own_labels(names: &Names, layer: Layer) -> Vec<String> {
+    let kinds = match layer {
+        Layer::Tenant(kind) => vec![kind],
+        Layer::Base => Kind::ALL.to_vec(),
+    };
+    let mut labels = vec![names.base().to_owned()];
+    labels.extend(kinds.iter().map(|kind| names.name(*kind).to_owned()));
+    labels.extend(kinds.iter().map(|kind| names.label(*kind)));
     labels
 }
 
 /// What keeps the host in control: without the first rules not even root could stop a container.
 /// `runc` and `crun` are labels where AppArmor 4 ships profiles for them.
-fn host_rules(own: &[&str]) -> Vec<String> {
+fn host_rules(own: &[String]) -> Vec<String> {
     let mut rules: Vec<String> = ["unconfined", "runc", "crun"]
         .map(|peer| format!("signal (receive) peer={peer}"))
         .to_vec();
