@@ -107,7 +107,7 @@ async fn processor_time_memory_and_core_files_are_limited() {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    assert_eq!(of("Max cpu time"), "10 10");
+    assert_eq!(of("Max cpu time"), "3 3");
     assert_eq!(of("Max address space"), "536870912 536870912");
     assert_eq!(of("Max core file size"), "0 0");
     let env = world.read("limits.env");
