@@ -228,7 +228,9 @@ fn templates(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
         }
     }
     for asked in &entry.checks {
-        if let CheckEntry::Http { port, .. } = asked
+        if let CheckEntry::Http {
+            port: Some(port), ..
+        } = asked
             && !entry.ports.iter().any(|own| own.key == *port)
         {
             let message = format!("{port:?} is no port of this service");
@@ -253,8 +255,11 @@ fn placed(entry: &Entry) -> Vec<(Place, &Template)> {
         .collect();
     for asked in &entry.checks {
         match asked {
-            CheckEntry::Http { header, .. } => {
-                plain.extend(header.iter().map(|(_, template)| template));
+            CheckEntry::Http { steps, .. } => {
+                for step in steps {
+                    plain.extend([&step.path].into_iter().chain(step.headers.values()));
+                    plain.extend(step.body.iter().chain(&step.contains));
+                }
             }
             CheckEntry::Exec { command, stdin, .. } => plain.extend(command.iter().chain(stdin)),
         }
@@ -283,7 +288,7 @@ enum Place {
 fn unknown(catalog: &Catalog, entry: &Entry, name: &Name, place: Place) -> Option<String> {
     match name {
         Name::Key(key) => (!catalog.is_key(key)).then(|| "no such key of the manifest".to_owned()),
-        Name::Uid | Name::Gid => None,
+        Name::Uid | Name::Gid | Name::Step(_) => None,
         Name::Host(service) | Name::Port(service) => {
             let known = *service == entry.name || entry.needs.contains(service);
             let has_port = catalog
@@ -300,6 +305,7 @@ fn unknown(catalog: &Catalog, entry: &Entry, name: &Name, place: Place) -> Optio
             let defined = match list {
                 List::Site => &entry.each.site,
                 List::Scrape => &entry.each.scrape,
+                List::Route => &entry.each.route,
             };
             (place != Place::Config || defined.is_none())
                 .then(|| "lists stand in `config`, with their template in [each]".to_owned())

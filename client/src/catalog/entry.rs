@@ -23,11 +23,31 @@ pub struct Entry {
     pub phase: Phase,
     /// Which of the tenant's UIDs it runs as.
     pub user: Owner,
-    /// The service is part of the stack only then.
+    /// Presets of `init` that have it.
+    #[serde(default)]
+    pub presets: Vec<Preset>,
+    /// What it is a part of, e.g. `dify`: the parts are chosen, added and removed together by this
+    /// name.
+    pub group: Option<String>,
+    /// The service is part of the stack exactly then, and is not chosen by name.
     pub when: Option<When>,
-    /// Services that must be healthy first.
+    /// A value that only the user can give; without it the service, and what needs it, is left out.
+    pub requires: Option<Requires>,
+    /// Services that must be healthy first; choosing this one chooses them too.
     #[serde(default)]
     pub needs: Vec<String>,
+    /// Services that it starts after where the stack has them, healthy or not.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// The service whose network namespace it shares, e.g. `tailscale`. Its ports are published
+    /// there, it is reached by that name, and the two are restarted together.
+    pub network_of: Option<String>,
+    /// It gets `VECTORDB_HOST`, `VECTORDB_PORT` and `VECTORDB_URL`, and starts after the vector
+    /// database, whichever was chosen.
+    #[serde(default)]
+    pub uses_vector_db: bool,
+    /// It can be chosen as the vector database: how its users reach it.
+    pub vector_db: Option<VectorDb>,
     /// Arguments instead of the image's own.
     #[serde(default)]
     pub command: Vec<Template>,
@@ -39,7 +59,10 @@ pub struct Entry {
     /// Environment variables.
     #[serde(default)]
     pub environment: BTreeMap<String, Template>,
-    /// Files in `etc/<service>`, by name.
+    /// What else it gets under a condition, e.g. with one vector database.
+    #[serde(default, rename = "variant")]
+    pub variants: Vec<Variant>,
+    /// Files in `etc/<service>`, by name; a name may have folders, e.g. `provisioning/a.yaml`.
     #[serde(default)]
     pub config: BTreeMap<String, Template>,
     /// Templates for lists in `config`.
@@ -78,6 +101,9 @@ pub struct Entry {
     /// What to know before another version.
     #[serde(default)]
     pub upgrade: Upgrade,
+    /// What `docs/services.md` and `aistack catalog NAME` tell.
+    #[serde(default)]
+    pub docs: Docs,
 }
 
 impl Entry {
@@ -113,8 +139,57 @@ pub enum Owner {
 pub struct When {
     /// Key of the manifest.
     pub key: String,
-    /// The value it must have.
-    pub is: String,
+    /// The value it must have; any that is not empty when this is not said.
+    pub is: Option<String>,
+}
+
+/// What `init --preset` offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// The least that is of use.
+    Minimal,
+    /// What most want.
+    Standard,
+    /// Every service that needs no decision of its own.
+    Full,
+}
+
+/// A value that only the user can give.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requires {
+    /// Key of the manifest.
+    pub key: String,
+    /// What it is and where it comes from: one sentence.
+    pub why: String,
+}
+
+/// How users of a vector database reach it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VectorDb {
+    /// Port in the container.
+    pub port: u16,
+    /// `VECTORDB_URL`, e.g. `http://qdrant:6333`.
+    pub url: Template,
+}
+
+/// What a service gets in addition while a condition holds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// The condition.
+    pub when: When,
+    /// Services that must be healthy first.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// Environment variables; they win over the entry's own.
+    #[serde(default)]
+    pub environment: BTreeMap<String, Template>,
+    /// Databases that it needs.
+    #[serde(default, rename = "database")]
+    pub databases: Vec<Database>,
 }
 
 /// Templates that are rendered once for each service of a list.
@@ -125,6 +200,8 @@ pub struct Each {
     pub site: Option<Template>,
     /// For each service with a `[scrape]`.
     pub scrape: Option<Template>,
+    /// For each `[[site.route]]` of the site, inside `site`.
+    pub route: Option<Template>,
 }
 
 /// Container paths of the service's directories.
@@ -289,6 +366,21 @@ pub struct Site {
     pub port: u16,
     /// Path that answers 200 to anyone, for `validate`.
     pub check: String,
+    /// Paths that other services answer, in this order, before the site's own port.
+    #[serde(default, rename = "route")]
+    pub routes: Vec<Route>,
+}
+
+/// Paths of a site that another service answers.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Path as Caddy matches it: exact, or a prefix that ends in `*`.
+    pub path: String,
+    /// The service.
+    pub service: String,
+    /// Port in its container.
+    pub port: u16,
 }
 
 /// Where metrics are read.
@@ -305,23 +397,25 @@ pub struct Scrape {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum CheckEntry {
-    /// GET a published port on loopback.
+    /// Requests to the service, one after the other, as one user would make them: cookies are kept.
     Http {
         /// For people.
         title: String,
-        /// Key of the port.
-        port: String,
-        /// Path and query.
-        path: String,
-        /// Name and value of one header.
-        header: Option<(String, Template)>,
-        /// Statuses that pass.
-        expect: Vec<u16>,
+        /// Asked only then.
+        when: Option<When>,
+        /// Key of the published port on loopback; through the proxy, by its site and over TLS,
+        /// when it is not said.
+        port: Option<String>,
+        /// The requests.
+        #[serde(rename = "step")]
+        steps: Vec<StepEntry>,
     },
     /// Run a command in the container.
     Exec {
         /// For people.
         title: String,
+        /// Asked only then.
+        when: Option<When>,
         /// Program and arguments.
         command: Vec<Template>,
         /// Standard input.
@@ -329,6 +423,65 @@ pub enum CheckEntry {
         /// What the output must hold.
         expect: Option<String>,
     },
+}
+
+impl CheckEntry {
+    /// The condition under which it is asked.
+    #[must_use]
+    pub fn when(&self) -> Option<&When> {
+        match self {
+            Self::Http { when, .. } | Self::Exec { when, .. } => when.as_ref(),
+        }
+    }
+}
+
+/// One request of a check.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepEntry {
+    /// `GET` when it is not said.
+    pub method: Option<String>,
+    /// Path and query; `${step:NAME}` is what an earlier step captured.
+    pub path: Template,
+    /// Headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Template>,
+    /// Body.
+    pub body: Option<Template>,
+    /// Statuses that pass; 200 when it is not said.
+    #[serde(default)]
+    pub expect: Vec<u16>,
+    /// What the answer must hold.
+    pub contains: Option<Template>,
+    /// Values to keep from a JSON answer: name, and JSON pointer (RFC 6901).
+    #[serde(default)]
+    pub capture: BTreeMap<String, String>,
+    /// Done although an earlier step failed: it removes what the check made. Its own failure counts
+    /// only when every step before it passed.
+    #[serde(default)]
+    pub always: bool,
+    /// Repeated until it passes, for at most this long.
+    pub within: Option<Span>,
+}
+
+/// What is told about a service, one paragraph each.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Docs {
+    /// What it is and what for.
+    pub about: String,
+    /// How one signs in for the first time, and where the password is.
+    pub login: String,
+    /// What it is connected to without the user's doing.
+    pub wiring: String,
+    /// What is in its data directory, and how to restore it.
+    pub restore: String,
+    /// Upstream's page.
+    pub homepage: String,
+    /// SPDX expression, or what upstream calls it.
+    pub licence: String,
+    /// What was run for real in the tests, against what version, and what was not.
+    pub tested: String,
 }
 
 /// What to know before another version.

@@ -12,8 +12,9 @@ mod units;
 pub(crate) mod tests;
 
 pub use entry::{
-    CheckEntry, Database, Each, Entry, Filesystem, Health, LimitsEntry, Mounts, Owner, Port,
-    Rotation, Scrape, Secret, SecretFormat, SettingEntry, Site, Stop, Upgrade, When,
+    CheckEntry, Database, Docs, Each, Entry, Filesystem, Health, LimitsEntry, Mounts, Owner, Port,
+    Preset, Requires, Rotation, Route, Scrape, Secret, SecretFormat, SettingEntry, Site, StepEntry,
+    Stop, Upgrade, Variant, VectorDb, When,
 };
 pub use template::{Item, List, Name, Template};
 pub use units::{Bytes, Cpus, Span};

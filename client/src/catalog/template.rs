@@ -5,7 +5,9 @@
 //! `${host:SERVICE}` and `${port:SERVICE}` (where other containers find it), `${url}` (where users
 //! find this service, through the proxy), `${each:site}` and `${each:scrape}` (the entry's `[each]`
 //! template for every service with that table), and in those `${item.service}`, `${item.host}`,
-//! `${item.upstream}`, `${item.path}`. `$${` writes `${`; any other `$` is itself.
+//! `${item.upstream}`, `${item.path}`; `${each:route}` inside a site's template stands for its
+//! routes. `${step:NAME}` stands in the steps of a check only, for what an earlier step captured.
+//! `$${` writes `${`; any other `$` is itself.
 
 use std::fmt;
 
@@ -45,6 +47,8 @@ pub enum Name {
     Each(List),
     /// A property of the service that an `[each]` template is rendered for.
     Item(Item),
+    /// What an earlier step of a check captured.
+    Step(String),
 }
 
 /// Tables that make lists over services.
@@ -54,6 +58,8 @@ pub enum List {
     Site,
     /// `[scrape]`: where metrics are read.
     Scrape,
+    /// `[[site.route]]`: paths of one site.
+    Route,
 }
 
 /// Properties of one service in a list.
@@ -147,6 +153,7 @@ impl Name {
             "url" => Self::Url,
             "each:site" => Self::Each(List::Site),
             "each:scrape" => Self::Each(List::Scrape),
+            "each:route" => Self::Each(List::Route),
             "item.service" => Self::Item(Item::Service),
             "item.host" => Self::Item(Item::Host),
             "item.upstream" => Self::Item(Item::Upstream),
@@ -155,6 +162,7 @@ impl Name {
             other => match other.split_once(':')? {
                 ("host", service) => Self::Host(service.to_owned()),
                 ("port", service) => Self::Port(service.to_owned()),
+                ("step", name) => Self::Step(name.to_owned()),
                 _ => return None,
             },
         })
@@ -173,6 +181,8 @@ impl fmt::Display for Name {
             Self::Port(service) => write!(out, "port:{service}"),
             Self::Each(List::Site) => out.write_str("each:site"),
             Self::Each(List::Scrape) => out.write_str("each:scrape"),
+            Self::Each(List::Route) => out.write_str("each:route"),
+            Self::Step(name) => write!(out, "step:{name}"),
             Self::Item(Item::Service) => out.write_str("item.service"),
             Self::Item(Item::Host) => out.write_str("item.host"),
             Self::Item(Item::Upstream) => out.write_str("item.upstream"),

@@ -18,7 +18,7 @@ use std::time::Duration;
 use aistack_proto::v1::{Grant, ServiceDirectory};
 use bollard::models::ContainerCreateBody;
 
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::{Catalog, Entry, When};
 use crate::env_file::Settings;
 
 /// Container label with the tenant's service name, e.g. `postgres`.
@@ -106,6 +106,8 @@ pub enum Phase {
     Infrastructure,
     /// What the tenant came for.
     Services,
+    /// OpenClaw, and what connects it.
+    Agent,
     /// The proxy in front; starts last.
     Ingress,
 }
@@ -152,20 +154,14 @@ pub struct Endpoint {
 /// One thing that `validate` asks a running service.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Check {
-    /// GET an endpoint; any listed status passes.
+    /// Requests, one after the other, as one user would make them.
     Http {
         /// For people.
         title: String,
-        /// Published port on loopback.
-        port: u16,
-        /// `Host` header, for sites behind the proxy.
-        host: Option<String>,
-        /// Path and query.
-        path: String,
-        /// Header that carries a secret, e.g. `Authorization`.
-        header: Option<(String, String)>,
-        /// Statuses that pass.
-        expect: Vec<u16>,
+        /// Where to.
+        via: Via,
+        /// The requests.
+        steps: Vec<Request>,
     },
     /// Run a command in the container; exit code 0 and, where given, this text in its output.
     Exec {
@@ -178,6 +174,44 @@ pub enum Check {
         /// What the output must hold.
         expect: Option<String>,
     },
+}
+
+/// Where a check's requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// A published port on loopback, without TLS.
+    Port(u16),
+    /// The proxy's port on loopback, by host name and over TLS.
+    Site {
+        /// Host name of the site.
+        host: String,
+        /// The proxy's published port.
+        port: u16,
+    },
+}
+
+/// One request of a check. Texts may hold `${step:NAME}`, which stands for what an earlier step
+/// captured, and secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// e.g. `GET`.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// Body; empty for none.
+    pub body: String,
+    /// Statuses that pass.
+    pub expect: Vec<u16>,
+    /// What the answer must hold.
+    pub contains: Option<String>,
+    /// Names of values to keep, with their JSON pointers in the answer.
+    pub capture: BTreeMap<String, String>,
+    /// Done although an earlier step failed.
+    pub always: bool,
+    /// Repeated until it passes, for at most this long.
+    pub within: Option<Duration>,
 }
 
 impl Check {
@@ -268,10 +302,16 @@ struct World<'a> {
 }
 
 fn is_part_of(entry: &Entry, settings: &Settings) -> bool {
-    entry
-        .when
-        .as_ref()
-        .is_none_or(|when| settings.get(&when.key) == Some(when.is.as_str()))
+    entry.when.as_ref().is_none_or(|when| holds(when, settings))
+}
+
+/// True when the manifest meets a condition.
+fn holds(when: &When, settings: &Settings) -> bool {
+    let value = settings.get(&when.key).unwrap_or_default();
+    match &when.is {
+        Some(wanted) => value == wanted,
+        None => !value.is_empty(),
+    }
 }
 
 impl World<'_> {

@@ -72,6 +72,8 @@ impl<'a> Scope<'a> {
             Name::Url => self.url(),
             Name::Each(list) => self.each(*list),
             Name::Item(item) => self.item(*item),
+            // Known only when the check is made.
+            Name::Step(step) => Ok(format!("${{step:{step}}}")),
         }
     }
 
@@ -90,6 +92,7 @@ impl<'a> Scope<'a> {
         let (template, has): (_, fn(&Entry) -> bool) = match list {
             List::Site => (&self.entry.each.site, |entry| entry.site.is_some()),
             List::Scrape => (&self.entry.each.scrape, |entry| entry.scrape.is_some()),
+            List::Route => (&self.entry.each.route, |_| false),
         };
         let template = template
             .as_ref()

@@ -1,8 +1,10 @@
 //! Where a service is reached, and what `validate` asks it there.
 
+use std::collections::BTreeMap;
+
 use super::names::Scope;
-use super::{Check, DesiredError, Endpoint};
-use crate::catalog::{CheckEntry, Site};
+use super::{Check, DesiredError, Endpoint, Request, Via, mistake};
+use crate::catalog::{CheckEntry, StepEntry, Template};
 
 /// Its own ports, and its host name behind the proxy.
 pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError> {
@@ -31,14 +33,24 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
 
 /// Its own checks, and for a service with a site one through the proxy.
 pub(super) fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
-    let asked = scope.entry.checks.iter();
-    let mut checks: Vec<Check> = asked
-        .map(|asked| check(scope, asked))
-        .collect::<Result<_, _>>()?;
+    let mut checks = Vec::new();
+    for asked in &scope.entry.checks {
+        if asked
+            .when()
+            .is_none_or(|when| super::holds(when, scope.world.settings))
+        {
+            checks.push(check(scope, asked)?);
+        }
+    }
     if let Some(site) = &scope.entry.site
-        && let Some(key) = scope.world.catalog.proxy_port("http")
+        && let Some(via) = through_proxy(scope)?
     {
-        checks.push(through_proxy(scope, site, key)?);
+        let host = scope.public_host(scope.entry)?;
+        checks.push(Check::Http {
+            title: format!("answers through the proxy as {host}"),
+            via,
+            steps: vec![get(&site.check)],
+        });
     }
     Ok(checks)
 }
@@ -46,27 +58,25 @@ pub(super) fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
 fn check(scope: Scope<'_>, asked: &CheckEntry) -> Result<Check, DesiredError> {
     Ok(match asked {
         CheckEntry::Http {
-            title,
-            port,
-            path,
-            header,
-            expect,
+            title, port, steps, ..
         } => Check::Http {
             title: title.clone(),
-            port: scope.world.port(port)?,
-            host: None,
-            path: path.clone(),
-            header: match header {
-                Some((name, value)) => Some((name.clone(), scope.render(value)?)),
-                None => None,
+            via: match port {
+                Some(key) => Via::Port(scope.world.port(key)?),
+                None => through_proxy(scope)?
+                    .ok_or_else(|| mistake("site", "there is no proxy that speaks https"))?,
             },
-            expect: expect.clone(),
+            steps: steps
+                .iter()
+                .map(|step| request(scope, step))
+                .collect::<Result<_, _>>()?,
         },
         CheckEntry::Exec {
             title,
             command,
             stdin,
             expect,
+            ..
         } => Check::Exec {
             title: title.clone(),
             command: scope.render_all(command)?,
@@ -79,14 +89,52 @@ fn check(scope: Scope<'_>, asked: &CheckEntry) -> Result<Check, DesiredError> {
     })
 }
 
-fn through_proxy(scope: Scope<'_>, site: &Site, key: &str) -> Result<Check, DesiredError> {
-    let host = scope.public_host(scope.entry)?;
-    Ok(Check::Http {
-        title: format!("answers through the proxy as {host}"),
-        port: scope.world.port(key)?,
-        host: Some(host),
-        path: site.check.clone(),
-        header: None,
-        expect: vec![200],
+fn request(scope: Scope<'_>, step: &StepEntry) -> Result<Request, DesiredError> {
+    let optional = |template: &Option<Template>| match template {
+        Some(template) => scope.render(template).map(Some),
+        None => Ok(None),
+    };
+    let headers = step
+        .headers
+        .iter()
+        .map(|(name, value)| Ok((name.clone(), scope.render(value)?)));
+    Ok(Request {
+        method: step.method.clone().unwrap_or_else(|| "GET".to_owned()),
+        path: scope.render(&step.path)?,
+        headers: headers.collect::<Result<_, _>>()?,
+        body: optional(&step.body)?.unwrap_or_default(),
+        expect: match step.expect.as_slice() {
+            [] => vec![200],
+            statuses => statuses.to_vec(),
+        },
+        contains: optional(&step.contains)?,
+        capture: step.capture.clone(),
+        always: step.always,
+        within: step.within.map(|span| span.0),
     })
+}
+
+fn get(path: &str) -> Request {
+    Request {
+        method: "GET".to_owned(),
+        path: path.to_owned(),
+        headers: Vec::new(),
+        body: String::new(),
+        expect: vec![200],
+        contains: None,
+        capture: BTreeMap::new(),
+        always: false,
+        within: None,
+    }
+}
+
+/// The service's site, where there is a proxy that speaks https.
+fn through_proxy(scope: Scope<'_>) -> Result<Option<Via>, DesiredError> {
+    let Some(key) = scope.world.catalog.proxy_port("https") else {
+        return Ok(None);
+    };
+    Ok(Some(Via::Site {
+        host: scope.public_host(scope.entry)?,
+        port: scope.world.port(key)?,
+    }))
 }

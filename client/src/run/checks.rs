@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
 
-use crate::desired::{Check, DesiredService};
+use crate::desired::{Check, DesiredService, Via};
 use crate::engine::Engine;
 use crate::ui;
 
@@ -74,20 +74,18 @@ fn tls_ports(service: &DesiredService) -> Vec<u16> {
 
 async fn one(engine: &Engine, id: &str, check: &Check) -> Result<(), String> {
     match check {
-        Check::Http {
-            port,
-            host,
-            path,
-            header,
-            expect,
-            ..
-        } => {
-            let status = get(*port, host.as_deref(), path, header.as_ref()).await?;
-            if expect.contains(&status) {
-                Ok(())
-            } else {
-                Err(format!("answered {status}, not {}", list(expect)))
+        Check::Http { via, steps, .. } => {
+            for step in steps {
+                let (port, host) = match via {
+                    Via::Port(port) => (*port, None),
+                    Via::Site { host, port } => (*port, Some(host.as_str())),
+                };
+                let status = get(port, host, &step.path, step.headers.first()).await?;
+                if !step.expect.contains(&status) {
+                    return Err(format!("answered {status}, not {}", list(&step.expect)));
+                }
             }
+            Ok(())
         }
         Check::Exec {
             command,
