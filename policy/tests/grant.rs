@@ -45,7 +45,7 @@ fn a_uid_of_the_range_follows_the_formulas() {
             .any(|i| i.matches("docker.io/library/redis"))
     );
     assert_eq!(grant.limits.memory, 16 << 30);
-    assert_eq!(grant.limits.cpu_millis, 4000);
+    assert_eq!(grant.limits.cpu_millis, 8000);
     assert_eq!(grant.container_prefix, "tenant-1003-");
     assert_eq!(grant.rules.uid.key, "tenants.uids");
     for (part, rule) in grant.rules.iter() {
@@ -75,8 +75,8 @@ fn a_named_tenant_overrides_only_what_it_says() {
     assert_eq!(acme.name, "acme");
     assert_eq!(acme.domain, "ai.acme.example");
     assert_eq!(acme.limits.memory, 32 << 30);
-    assert_eq!(acme.limits.cpu_millis, 8500);
-    assert_eq!(acme.limits.pids, 4096, "kept from [tenants]");
+    assert_eq!(acme.limits.cpu_millis, 16000);
+    assert_eq!(acme.limits.pids, 8192, "kept from [tenants]");
     assert_eq!(acme.rules.limits.key, "tenant[1001].limits");
     assert_eq!(acme.rules.name.key, "tenant[1001].name");
     assert_eq!(acme.rules.ports.key, "tenants.ports");
