@@ -66,8 +66,10 @@ free_port_block() {
     echo "$first"
 }
 
+# WORLD_LIMITS and WORLD_SIZE say what a tenant may use and how large its volume is.
 world_policy() {
-    local first_port=$1 pool=$2
+    local first_port=$1 pool=$2 limits=${WORLD_LIMITS:-}
+    [ -n "$limits" ] || limits='{ memory = "12G", cpus = 8, pids = 8192, containers = 40 }'
     [ -e "$WORLD_DIR/policy.toml" ] && return
     say "writing $WORLD_DIR/policy.toml"
     as_root tee "$WORLD_DIR/policy.toml" >/dev/null <<POLICY
@@ -80,14 +82,11 @@ domain       = "tenant-{uid}.example.test"
 network      = { name = "aistack-$WORLD-{uid}", pool = "$pool", prefix = 26 }
 ports        = { first = $(free_port_block "$first_port"), per_tenant = 100 }
 service_uids = { offset = 1000, count = 1 }
-volume       = { kind = "loop", fs = "ext4", format = "if-blank", size = "8G" }
+volume       = { kind = "loop", fs = "ext4", format = "if-blank", size = "${WORLD_SIZE:-8G}" }
 apparmor     = "if-available"
 capabilities = ["NET_BIND_SERVICE"]
-images       = [
-    "docker.io/library/*", "docker.io/pgvector/*", "docker.io/n8nio/*", "docker.io/prom/*",
-    "ghcr.io/berriai/*",
-]
-limits       = { memory = "12G", cpus = 8, pids = 8192, containers = 40 }
+$(sed -n '/^images = \[/,/^]/p' packaging/policy.example.toml)
+limits       = $limits
 POLICY
     as_root chmod 644 "$WORLD_DIR/policy.toml"
 }

@@ -248,8 +248,9 @@ fn templates(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
 /// Every template of an entry.
 fn placed(entry: &Entry) -> Vec<(Place, &Template)> {
     let mut plain: Vec<&Template> = entry
-        .command
+        .entrypoint
         .iter()
+        .chain(&entry.command)
         .chain(entry.environment.values())
         .chain(&entry.health.command)
         .collect();

@@ -48,6 +48,9 @@ pub struct Entry {
     pub uses_vector_db: bool,
     /// It can be chosen as the vector database: how its users reach it.
     pub vector_db: Option<VectorDb>,
+    /// Program and first arguments instead of the image's own.
+    #[serde(default)]
+    pub entrypoint: Vec<Template>,
     /// Arguments instead of the image's own.
     #[serde(default)]
     pub command: Vec<Template>,

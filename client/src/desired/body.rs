@@ -15,6 +15,7 @@ use super::{Fingerprint, LABEL_FINGERPRINT, LABEL_SERVICE};
 pub(super) struct Container {
     pub(super) service: String,
     pub(super) image: String,
+    pub(super) entrypoint: Vec<String>,
     pub(super) command: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
     /// Name and content of each file in `etc/<service>`.
@@ -46,6 +47,9 @@ impl Container {
     pub(super) fn fingerprint(&self) -> Fingerprint {
         let mut parts = Fingerprint::default();
         parts.add("image", &self.image);
+        if !self.entrypoint.is_empty() {
+            parts.add("entrypoint", &self.entrypoint);
+        }
         parts.add("command", &self.command);
         for (name, value) in &self.environment {
             parts.add(format!("environment.{name}"), value);
@@ -77,6 +81,7 @@ impl Container {
         let environment = self.environment.iter();
         ContainerCreateBody {
             image: Some(self.image.clone()),
+            entrypoint: some(self.entrypoint.clone()),
             cmd: some(self.command.clone()),
             env: some(
                 environment

@@ -150,6 +150,7 @@ fn container(
     Ok(Container {
         service: entry.name.clone(),
         image,
+        entrypoint: scope.render_all(&entry.entrypoint)?,
         command: scope.render_all(&entry.command)?,
         environment,
         config: config.clone(),
