@@ -1,6 +1,6 @@
 # The front door. Every target is one line or a script with a name.
 
-.PHONY: help build deb demo demo-down test test-quick test-vm images install
+.PHONY: help build deb demo demo-down test test-quick test-services test-vm images
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ test-quick: ## Only what needs neither root nor Docker.
 
 test-vm: ## Everything on a real kernel: a Debian guest under QEMU, the packages installed by apt.
 	@tests/vm/run
+
+test-services: ## The whole stack for two tenants, with the real software that is too heavy for every run.
+	@tests/services/run
 
 images: ## Gets the images of the catalog: pulls them, or builds the stand-alone ones of tests/images.
 	@tests/get-images

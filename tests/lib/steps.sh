@@ -1,0 +1,56 @@
+# Steps of a test on a world, each a line `NAME passed|failed`. Sourced after world.sh.
+
+passed=0
+failed=0
+check() { # NAME COMMAND…
+    local name=$1 output status began=$SECONDS
+    shift
+    output=$("$@" 2>&1)
+    status=$?
+    if [ $status -eq 0 ]; then
+        passed=$((passed + 1))
+        say "$name passed ($((SECONDS - began)) s)"
+    else
+        failed=$((failed + 1))
+        say "$name failed (exit $status, $((SECONDS - began)) s)"
+        sed 's/^/    /' <<<"$output" | tail -n 40
+    fi
+}
+
+says() { # PATTERN EXPECTED_EXIT COMMAND…: fails unless the command ends so and says so
+    local pattern=$1 expected=$2 output status
+    shift 2
+    output=$("$@" 2>&1)
+    status=$?
+    echo "$output"
+    [ $status -eq "$expected" ] || { echo "exit code $status, not $expected"; return 1; }
+    grep -Eq -- "$pattern" <<<"$output" || { echo "does not say /$pattern/"; return 1; }
+}
+
+# A value of a tenant's manifest, as the tenant reads it.
+env_of() { # USER KEY
+    as_tenant "$1" sed -n "s/^$2=//p" "$(base_dir "$(uid_of "$1")")/config/.env" | tr -d "\"'"
+}
+
+# Each container of the tenant runs as the tenant or its service UID, with no capability and no way to one.
+every_process_is_the_tenants() { # UID
+    local id pid uid
+    for id in $(host_docker ps -q --filter "label=io.aistack.owner=$1"); do
+        pid=$(host_docker inspect --format '{{.State.Pid}}' "$id")
+        uid=$(awk '/^Uid:/{print $2}' "/proc/$pid/status")
+        [ "$uid" = "$1" ] || [ "$uid" = $(($1 + 1000)) ] || { echo "$id runs as $uid"; return 1; }
+        [ "$(awk '/^CapEff:/{print $2}' "/proc/$pid/status")" = 0000000000000000 ] || { echo "$id has capabilities"; return 1; }
+        [ "$(awk '/^NoNewPrivs:/{print $2}' "/proc/$pid/status")" = 1 ] || { echo "$id may gain privileges"; return 1; }
+    done
+}
+
+# No secret of the tenant's manifest is in an audit record or a log of the daemons.
+no_secret_in_records() { # USER
+    local secret
+    for secret in $(as_tenant "$1" sed -n 's/^[A-Z0-9_]*\(PASSWORD\|KEY\|SECRET\|TOKEN\)=//p' "$(base_dir "$(uid_of "$1")")/config/.env" | tr -d "\"'" | grep -E '.{12,}'); do
+        if as_root grep -rqF -- "$secret" "$WORLD_DIR/audit" "$WORLD_DIR/engine-audit" "$WORLD_DIR/log"; then
+            echo "a secret is in an audit record or a log"
+            return 1
+        fi
+    done
+}
