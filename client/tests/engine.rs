@@ -87,6 +87,8 @@ fn service(name: &str, script: &str, probe: &str) -> DesiredService {
         container: format!("aistack-test-client-{}-{name}", std::process::id()),
         image: IMAGE.to_owned(),
         needs: Vec::new(),
+        after: Vec::new(),
+        network_of: None,
         body: ContainerCreateBody {
             image: Some(IMAGE.to_owned()),
             cmd: words(&["/usr/bin/sh", "-c", script]),

@@ -291,14 +291,15 @@ fn unknown(catalog: &Catalog, entry: &Entry, name: &Name, place: Place) -> Optio
         Name::Key(key) => (!catalog.is_key(key)).then(|| "no such key of the manifest".to_owned()),
         Name::Uid | Name::Gid | Name::Step(_) => None,
         Name::Host(service) | Name::Port(service) => {
-            let known = *service == entry.name || entry.needs.contains(service);
-            let has_port = catalog
+            let other = catalog
                 .get(service)
-                .is_some_and(|other| !other.ports.is_empty());
-            if known && has_port {
-                None
-            } else {
-                Some("no service with a port that this one needs".to_owned())
+                .filter(|_| *service == entry.name || related(entry).any(|name| name == service));
+            match (name, other) {
+                (_, None) => Some("no service that this one needs or comes after".to_owned()),
+                (Name::Port(_), Some(other)) if other.ports.is_empty() => {
+                    Some("that service has no port".to_owned())
+                }
+                _ => None,
             }
         }
         Name::Url => entry.site.is_none().then(|| "it has no [site]".to_owned()),
@@ -313,4 +314,15 @@ fn unknown(catalog: &Catalog, entry: &Entry, name: &Name, place: Place) -> Optio
         }
         Name::Item(_) => (place != Place::Each).then(|| "stands in [each] only".to_owned()),
     }
+}
+
+/// Every service that the entry names as one that it has to do with.
+fn related(entry: &Entry) -> impl Iterator<Item = &String> {
+    let variants = entry.variants.iter().flat_map(|variant| &variant.needs);
+    entry
+        .needs
+        .iter()
+        .chain(&entry.after)
+        .chain(&entry.network_of)
+        .chain(variants)
 }

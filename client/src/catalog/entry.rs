@@ -146,6 +146,16 @@ pub struct When {
     pub is: Option<String>,
 }
 
+/// As it is written for people, e.g. `VECTOR_DB=qdrant`.
+impl std::fmt::Display for When {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.is {
+            Some(value) => write!(out, "{}={value}", self.key),
+            None => write!(out, "{} set", self.key),
+        }
+    }
+}
+
 /// What `init --preset` offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

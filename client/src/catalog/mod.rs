@@ -141,6 +141,17 @@ impl Catalog {
         ports
     }
 
+    /// What `VECTOR_DB` can be: every vector database by name, and `none`.
+    #[must_use]
+    pub fn vector_dbs(&self) -> Vec<&str> {
+        let entries = self.entries.iter();
+        entries
+            .filter(|entry| entry.vector_db.is_some())
+            .map(|entry| entry.name.as_str())
+            .chain(["none"])
+            .collect()
+    }
+
     /// The key of the proxy's port for a scheme, `http` or `https`.
     #[must_use]
     pub fn proxy_port(&self, scheme: &str) -> Option<&str> {

@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{DesiredError, World, mistake};
-use crate::catalog::Entry;
-use crate::manifest::keys;
+use crate::selection::{Sums, VECTOR_DB};
 
 /// Where ports are published. The gateway accepts no other address.
 const LOOPBACK: &str = "127.0.0.1";
@@ -57,13 +56,14 @@ fn tenant(world: &World<'_>, errors: &mut Vec<DesiredError>) {
 }
 
 fn vector_db(world: &World<'_>, errors: &mut Vec<DesiredError>) {
-    match world.setting("VECTOR_DB") {
+    let known = world.catalog.vector_dbs();
+    match world.setting(VECTOR_DB) {
         Err(missing) => errors.push(missing),
-        Ok(chosen) if keys::VECTOR_DBS.contains(&chosen) => {}
+        Ok(chosen) if known.contains(&chosen) => {}
         Ok(other) => {
-            let known = keys::VECTOR_DBS.join(", ");
+            let known = known.join(", ");
             let message = format!("{other:?} is not in this version; choose one of: {known}");
-            errors.push(mistake("VECTOR_DB", message));
+            errors.push(mistake(VECTOR_DB, message));
         }
     }
 }
@@ -101,14 +101,15 @@ fn ports(world: &World<'_>, errors: &mut Vec<DesiredError>) {
 /// The sums over all services stay within the grant.
 fn limits(world: &World<'_>, errors: &mut Vec<DesiredError>) {
     let given = world.grant.limits.unwrap_or_default();
-    let sum = |of: fn(&Entry) -> u64| world.entries.iter().map(|entry| of(entry)).sum::<u64>();
     let gib = |bytes: u64| format!("{}.{} GiB", bytes >> 30, ((bytes >> 20) & 1023) * 10 / 1024);
     let cpus = |millis: u64| format!("{}.{:02} CPUs", millis / 1000, millis % 1000 / 10);
     let plain = |number: u64, unit: &str| format!("{number} {unit}");
-    let memory = sum(|entry| entry.limits.memory.0);
-    let cpu = sum(|entry| u64::from(entry.limits.cpus.millis));
-    let pids = sum(|entry| u64::from(entry.limits.pids));
-    let containers = sum(|_| 1);
+    let Sums {
+        memory_bytes: memory,
+        cpu_millis: cpu,
+        pids,
+        containers,
+    } = Sums::of(world.entries.iter().copied());
     for (needed, limit, needed_text, limit_text) in [
         (
             memory,

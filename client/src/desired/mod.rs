@@ -20,6 +20,7 @@ use bollard::models::ContainerCreateBody;
 
 use crate::catalog::{Catalog, Entry, When};
 use crate::env_file::Settings;
+use crate::selection::{self, LeftOut, SERVICES, Selection};
 
 /// Container label with the tenant's service name, e.g. `postgres`.
 pub const LABEL_SERVICE: &str = "aistack.service";
@@ -38,6 +39,8 @@ pub struct Stack {
     pub files: Vec<ConfigFile>,
     /// Services in catalog order; edges are in [`DesiredService::needs`].
     pub services: Vec<DesiredService>,
+    /// Services that were asked for and lack a value that only the user can give.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// One rendered file in `BASE_DIR/etc/<service>/`.
@@ -71,6 +74,10 @@ pub struct DesiredService {
     pub image: String,
     /// Services that must be healthy first.
     pub needs: Vec<String>,
+    /// Services of the stack that it waits for until they are healthy or have failed.
+    pub after: Vec<String>,
+    /// The service whose network it shares. The two are replaced and restarted together.
+    pub network_of: Option<String>,
     /// The create body; its labels hold the fingerprint.
     pub body: ContainerCreateBody,
     /// What the fingerprint is made of.
@@ -252,15 +259,18 @@ pub fn stack(
     catalog: &Catalog,
     grant: &Grant,
 ) -> Result<Stack, Vec<DesiredError>> {
+    let value = |key: &str| settings.get(key).map(str::to_owned);
+    let selection = Selection::of(catalog, &value).map_err(|errors| {
+        let errors = errors.into_iter();
+        errors
+            .map(|error| mistake(SERVICES, error.to_string()))
+            .collect::<Vec<_>>()
+    })?;
     let world = World {
         settings,
         catalog,
         grant,
-        entries: catalog
-            .entries()
-            .iter()
-            .filter(|entry| is_part_of(entry, settings))
-            .collect(),
+        entries: selection.entries(),
     };
     let mut errors = granted::refusals(&world);
     let mut stack = Stack {
@@ -268,6 +278,7 @@ pub fn stack(
         directories: Vec::new(),
         files: Vec::new(),
         services: Vec::new(),
+        left_out: selection.left_out.clone(),
     };
     for entry in &world.entries {
         match service::render(&world, entry) {
@@ -301,17 +312,9 @@ struct World<'a> {
     entries: Vec<&'a Entry>,
 }
 
-fn is_part_of(entry: &Entry, settings: &Settings) -> bool {
-    entry.when.as_ref().is_none_or(|when| holds(when, settings))
-}
-
 /// True when the manifest meets a condition.
 fn holds(when: &When, settings: &Settings) -> bool {
-    let value = settings.get(&when.key).unwrap_or_default();
-    match &when.is {
-        Some(wanted) => value == wanted,
-        None => !value.is_empty(),
-    }
+    selection::holds(when, &|key| settings.get(key).map(str::to_owned))
 }
 
 impl World<'_> {

@@ -12,6 +12,7 @@ use super::reach::{checks, endpoints};
 use super::{ConfigFile, DesiredError, DesiredService, World, mistake};
 use crate::catalog::{Entry, Owner, Rotation};
 use crate::desired::Phase;
+use crate::selection;
 
 /// What one entry adds to the stack.
 pub(super) struct Rendered {
@@ -50,6 +51,8 @@ pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<D
         container: format!("{}{}", world.grant.container_prefix, entry.name),
         image: container.image.clone(),
         needs: needs(world, entry),
+        after: after(world, entry),
+        network_of: entry.network_of.clone(),
         body: container.body(),
         fingerprint: container.fingerprint(),
         start_timeout: entry.start_timeout.0,
@@ -214,12 +217,23 @@ fn directories(entry: &Entry) -> Vec<ServiceDirectory> {
         .collect()
 }
 
-/// What the entry says; the proxy also waits for every service that it publishes.
+/// What the entry and its variants that hold say, and the service whose network it shares.
 fn needs(world: &World<'_>, entry: &Entry) -> Vec<String> {
-    let mut needs = entry.needs.clone();
-    if entry.phase == Phase::Ingress {
-        let sites = world.entries.iter().filter(|other| other.site.is_some());
-        needs.extend(sites.map(|other| other.name.clone()));
-    }
-    needs
+    let value = |key: &str| world.settings.get(key).map(str::to_owned);
+    let needs = selection::needs(entry, &value);
+    needs.into_iter().map(str::to_owned).collect()
+}
+
+/// What the entry says and the stack has, the vector database for its users, and for the proxy
+/// every service that it publishes.
+fn after(world: &World<'_>, entry: &Entry) -> Vec<String> {
+    let publishes = |other: &Entry| entry.phase == Phase::Ingress && other.site.is_some();
+    let reads = |other: &Entry| entry.uses_vector_db && other.vector_db.is_some();
+    let others = world.entries.iter().filter(|other| {
+        other.name != entry.name
+            && (entry.after.contains(&other.name) || publishes(other) || reads(other))
+    });
+    let needs = needs(world, entry);
+    let names = others.map(|other| other.name.clone());
+    names.filter(|name| !needs.contains(name)).collect()
 }

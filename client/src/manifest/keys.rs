@@ -34,7 +34,14 @@ pub const BASE: &[BaseKey] = &[
     key("OPENCLAW_UID"),
     key("OPENCLAW_GID"),
     key("APPARMOR_PROFILE_DIR"),
-    headed("VECTOR_DB", "pgvector or none."),
+    headed(
+        "VECTOR_DB",
+        "qdrant, weaviate, chroma, milvus, pgvector or none.",
+    ),
+    headed(
+        "SERVICES",
+        "Services of the stack; what they need comes with them. `aistack add` and `remove` change it.",
+    ),
     key("PORT_RANGE_START"),
     headed(
         "TAILSCALE_AUTH_KEY",
@@ -59,8 +66,9 @@ pub const PORTS: &[(&str, u16)] = &[
     ("FLOWISE_PORT", 11),
 ];
 
-/// Vector databases that a stack can have.
-pub const VECTOR_DBS: &[&str] = &["pgvector", "none"];
+/// Places in a tenant's range that belong to this catalog; those behind are for the tenant's own
+/// services and for ports that had to move.
+pub const CATALOG_OFFSETS: u16 = 40;
 
 /// True when a key looks like it holds a secret, whoever declared it.
 #[must_use]

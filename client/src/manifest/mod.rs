@@ -15,8 +15,9 @@ use std::fmt;
 
 use aistack_proto::v1::Grant;
 
-use crate::catalog::Catalog;
-use crate::env_file::EnvFile;
+use crate::catalog::{Catalog, Entry, Preset};
+use crate::env_file::{EnvFile, Settings};
+use crate::selection::{self, SERVICES, Selection, SelectionError};
 
 /// Everything that decides what the manifest says. Overrides may be secrets, so it has no `Debug`.
 #[derive(Clone, Copy)]
@@ -29,6 +30,9 @@ pub struct Request<'a> {
     pub existing: Option<&'a EnvFile>,
     /// `--set KEY=VALUE`, later ones win.
     pub overrides: &'a [(String, String)],
+    /// The process environment: it is not written to the file, but its `SERVICES` and `VECTOR_DB`
+    /// decide which services the file must have the keys of.
+    pub environment: &'a BTreeMap<String, String>,
     /// Services whose data directory holds something.
     pub occupied: &'a BTreeSet<String>,
 }
@@ -78,6 +82,9 @@ pub enum ManifestError {
         /// One sentence.
         message: String,
     },
+    /// `SERVICES` names what cannot be chosen.
+    #[error("{SERVICES}: {}", each(.0))]
+    Selection(Vec<SelectionError>),
     /// New secrets would lock existing data out.
     #[error(
         "the data of {} was made with secrets that the manifest does not have, and new ones would \
@@ -119,6 +126,11 @@ impl fmt::Display for LostSecret {
     }
 }
 
+fn each(errors: &[SelectionError]) -> String {
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
 fn list(lost: &[LostSecret]) -> String {
     let texts: Vec<String> = lost.iter().map(ToString::to_string).collect();
     texts.join(", ")
@@ -136,23 +148,23 @@ pub fn decide(
     random: &mut dyn FnMut(&mut [u8]),
 ) -> Result<Manifest, ManifestError> {
     let mut draft = Draft::start(request)?;
-    secrets::refuse_lost(request, &draft)?;
-    let ports = ports::choose(request, &draft, free)?;
     for base in before_ports() {
-        draft.add(base.key, &base_value(base.key, request.grant), base.comment);
+        draft.add(base.key, &base_value(base.key, request), base.comment);
     }
+    let entries = entries(request, &draft)?;
+    secrets::refuse_lost(request, &entries, &draft)?;
+    let ports = ports::choose(request, &entries, &draft, free)?;
     let mut heading = Some("Ports on loopback, in your range. Each is tested when it is chosen.");
     for port in ports.iter().filter(|port| is_fixed(&port.key)) {
         draft.fill(&port.key, &port.number.to_string(), heading.take());
     }
     for base in keys::BASE.iter().skip(before_ports().count()) {
-        draft.add(base.key, &base_value(base.key, request.grant), base.comment);
+        draft.add(base.key, &base_value(base.key, request), base.comment);
     }
     let mut heading = Some("More ports.");
     for port in ports.iter().filter(|port| !is_fixed(&port.key)) {
         draft.fill(&port.key, &port.number.to_string(), heading.take());
     }
-    let entries = request.catalog.entries();
     for setting in entries.iter().flat_map(|entry| &entry.settings) {
         draft.add(&setting.key, &setting.default, setting.comment.as_deref());
     }
@@ -171,6 +183,24 @@ pub fn decide(
     })
 }
 
+/// Entries of the stack that the file and the environment describe.
+fn entries<'a>(request: &Request<'a>, draft: &Draft) -> Result<Vec<&'a Entry>, ManifestError> {
+    let known = |key: &str| request.catalog.is_key(key);
+    // A reference may be to a key that is yet to be added; such a value is taken as it stands, and
+    // told as a mistake, if it is one, when the whole file is resolved.
+    let settings = Settings::resolve(&draft.file, request.environment, known).ok();
+    let value = |key: &str| {
+        let resolved = settings.as_ref().and_then(|settings| settings.get(key));
+        let environment = request.environment.get(key).map(String::as_str);
+        resolved
+            .or(environment)
+            .or_else(|| draft.value(key))
+            .map(str::to_owned)
+    };
+    let selection = Selection::of(request.catalog, &value).map_err(ManifestError::Selection)?;
+    Ok(selection.entries())
+}
+
 /// Keys that stand before the ports in the file.
 fn before_ports() -> impl Iterator<Item = &'static keys::BaseKey> {
     keys::BASE
@@ -183,7 +213,8 @@ fn is_fixed(key: &str) -> bool {
 }
 
 /// What a key of the tenant is in a new file.
-fn base_value(key: &str, grant: &Grant) -> String {
+fn base_value(key: &str, request: &Request<'_>) -> String {
+    let grant = request.grant;
     let service_uid = || grant.service_uids.first().copied().unwrap_or(grant.uid);
     match key {
         "BASE_DIR" => grant.base_dir.clone(),
@@ -195,7 +226,12 @@ fn base_value(key: &str, grant: &Grant) -> String {
         "STACK_USER_GID" => grant.gid.to_string(),
         "OPENCLAW_UID" | "OPENCLAW_GID" => service_uid().to_string(),
         "APPARMOR_PROFILE_DIR" => format!("{}/apparmor", grant.base_dir),
-        "VECTOR_DB" => "pgvector".to_owned(),
+        selection::VECTOR_DB => "pgvector".to_owned(),
+        // What a file that is older than this key stands for.
+        SERVICES if request.existing.is_some() => {
+            selection::preset(request.catalog, Preset::Minimal)
+        }
+        SERVICES => selection::preset(request.catalog, Preset::Standard),
         "PORT_RANGE_START" => grant.ports.unwrap_or_default().first.to_string(),
         _ => String::new(),
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Draft, ManifestError, MovedPort, Request};
+use super::{Draft, ManifestError, MovedPort, Request, is_fixed, keys};
+use crate::catalog::Entry;
 
 /// A key with its port.
 pub(super) struct ChosenPort {
@@ -11,12 +12,14 @@ pub(super) struct ChosenPort {
     pub(super) moved: Option<MovedPort>,
 }
 
-/// A port for every key that has none, by offset.
+/// A port for every key of the stack that has none, by offset, and for the fixed ones.
 ///
 /// A usual place that is taken moves to the next free port behind the usual places of all, then to
-/// any other of the range, so that one busy port does not shift the rest.
+/// any other of the range, so that one busy port does not shift the rest. The usual places of
+/// services that the stack does not have are taken last.
 pub(super) fn choose(
     request: &Request<'_>,
+    entries: &[&Entry],
     draft: &Draft,
     free: &mut dyn FnMut(u16) -> bool,
 ) -> Result<Vec<ChosenPort>, ManifestError> {
@@ -43,17 +46,29 @@ pub(super) fn choose(
             Some(there) => taken.extend(there.parse::<u16>()),
         }
     }
-    let behind = wanted
-        .iter()
-        .map(|(_, usual)| *usual)
+    let places = wanted.iter().map(|(_, usual)| usual.saturating_add(1));
+    let behind = places
+        .chain([start.saturating_add(keys::CATALOG_OFFSETS)])
         .max()
         .unwrap_or(first);
+    let of_stack = |key: &str| {
+        let mut ports = entries.iter().flat_map(|entry| &entry.ports);
+        is_fixed(key) || ports.any(|port| port.key == key)
+    };
     let mut chosen = Vec::new();
-    for (key, usual) in wanted.iter().filter(|(key, _)| draft.lacks_value(key)) {
-        let others = (behind.saturating_add(1)..=last).chain(first..=behind.min(last));
+    let missing = wanted.iter().filter(|(key, _)| draft.lacks_value(key));
+    for (key, usual) in missing.filter(|(key, _)| of_stack(key)) {
+        let others = (behind..=last).chain(first..=behind.min(last));
+        let (unused, others): (Vec<u16>, Vec<u16>) =
+            others.partition(|port| !reserved.contains(port));
+        let nobodys = others.into_iter().filter(|port| {
+            let mut keys = wanted.iter().filter(|(_, usual)| usual == port);
+            keys.all(|(key, _)| !of_stack(key))
+        });
         let candidates = std::iter::once(*usual)
             .filter(|usual| (first..=last).contains(usual))
-            .chain(others.filter(|port| !reserved.contains(port)));
+            .chain(unused)
+            .chain(nobodys);
         let number = candidates
             .filter(|port| !taken.contains(port))
             .find(|port| free(*port))

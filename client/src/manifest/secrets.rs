@@ -1,15 +1,19 @@
 //! Making secrets, and refusing to make those that existing data was made with.
 
 use super::{Draft, LostSecret, ManifestError, Request};
-use crate::catalog::SecretFormat;
+use crate::catalog::{Entry, SecretFormat};
 
 const LETTERS_AND_DIGITS: &[u8; 62] =
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Refuses when a secret is missing that data in the volume was made with.
-pub(super) fn refuse_lost(request: &Request<'_>, draft: &Draft) -> Result<(), ManifestError> {
+pub(super) fn refuse_lost(
+    request: &Request<'_>,
+    entries: &[&Entry],
+    draft: &Draft,
+) -> Result<(), ManifestError> {
     let mut lost = Vec::new();
-    for entry in request.catalog.entries() {
+    for entry in entries {
         if !request.occupied.contains(&entry.name) {
             continue;
         }

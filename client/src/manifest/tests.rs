@@ -1,11 +1,12 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::{LostSecret, Manifest, ManifestError, Request, decide};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Preset};
 use crate::desired::tests::grant;
 use crate::env_file::EnvFile;
+use crate::selection::{self, SERVICES, Selection};
 
 /// Random bytes that tests can foretell.
 fn counting() -> impl FnMut(&mut [u8]) {
@@ -19,16 +20,20 @@ fn counting() -> impl FnMut(&mut [u8]) {
 }
 
 struct Setup {
+    preset: &'static str,
     existing: Option<EnvFile>,
     overrides: Vec<(String, String)>,
+    environment: BTreeMap<String, String>,
     occupied: BTreeSet<String>,
     busy: Vec<u16>,
 }
 
 fn setup() -> Setup {
     Setup {
+        preset: "minimal",
         existing: None,
         overrides: Vec::new(),
+        environment: BTreeMap::new(),
         occupied: BTreeSet::new(),
         busy: Vec::new(),
     }
@@ -37,11 +42,17 @@ fn setup() -> Setup {
 fn run(setup: &Setup) -> Result<Manifest, ManifestError> {
     let catalog = Catalog::embedded();
     let grant = grant();
+    let mut overrides = setup.overrides.clone();
+    if setup.existing.is_none() && !setup.preset.is_empty() {
+        let preset = clap::ValueEnum::from_str(setup.preset, false).unwrap();
+        overrides.insert(0, wish(SERVICES, &selection::preset(&catalog, preset)));
+    }
     let request = Request {
         grant: &grant,
         catalog: &catalog,
         existing: setup.existing.as_ref(),
-        overrides: &setup.overrides,
+        overrides: &overrides,
+        environment: &setup.environment,
         occupied: &setup.occupied,
     };
     let mut free = |port| !setup.busy.contains(&port);
@@ -68,9 +79,9 @@ fn a_new_manifest() {
 #[test]
 fn the_fixed_keys_stand_in_their_order() {
     let file = run(&setup()).unwrap().file;
-    let keys: Vec<&str> = file.keys().take(26).collect();
+    let keys: Vec<&str> = file.keys().take(27).collect();
     let expected = "BASE_DIR DOCKER_NETWORK DOMAIN_NAME LOCALHOST TENANT_NAME STACK_USER_UID \
-        STACK_USER_GID OPENCLAW_UID OPENCLAW_GID APPARMOR_PROFILE_DIR VECTOR_DB PORT_RANGE_START \
+        STACK_USER_GID OPENCLAW_UID OPENCLAW_GID APPARMOR_PROFILE_DIR VECTOR_DB SERVICES PORT_RANGE_START \
         PROMETHEUS_PORT GRAFANA_PORT N8N_PORT DIFY_PORT ANYTHINGLLM_PORT LITELLM_PORT \
         OPENWEBUI_PORT MINIO_S3_PORT MINIO_CONSOLE_PORT SIGNAL_PORT OPENCLAW_PORT FLOWISE_PORT \
         TAILSCALE_AUTH_KEY TAILSCALE_HOSTNAME";
@@ -114,18 +125,18 @@ fn what_the_user_wrote_stays() {
 #[test]
 fn a_busy_port_moves_and_the_others_stay() {
     let manifest = run(&Setup {
-        busy: vec![5102, 5117],
+        busy: vec![5102, 5140],
         ..setup()
     })
     .unwrap();
-    assert_eq!(manifest.file.get("N8N_PORT"), Some("5118"));
+    assert_eq!(manifest.file.get("N8N_PORT"), Some("5141"));
     assert_eq!(manifest.file.get("DIFY_PORT"), Some("5103"));
     let moved: Vec<_> = manifest
         .moved
         .iter()
         .map(|m| (m.key.as_str(), m.usual, m.chosen))
         .collect();
-    assert_eq!(moved, [("N8N_PORT", 5102, 5118)]);
+    assert_eq!(moved, [("N8N_PORT", 5102, 5141)]);
 }
 
 #[test]
@@ -135,7 +146,7 @@ fn a_port_that_another_key_has_is_not_chosen() {
         ..setup()
     })
     .unwrap();
-    assert_eq!(manifest.file.get("N8N_PORT"), Some("5117"));
+    assert_eq!(manifest.file.get("N8N_PORT"), Some("5140"));
 }
 
 #[test]
@@ -233,7 +244,9 @@ fn overrides_win_and_are_known_keys() {
 #[test]
 fn secrets_look_as_the_catalog_says() {
     let file = run(&setup()).unwrap().file;
-    for entry in Catalog::embedded().entries() {
+    let value = |key: &str| file.get(key).map(str::to_owned);
+    let catalog = Catalog::embedded();
+    for entry in Selection::of(&catalog, &value).unwrap().entries() {
         for secret in &entry.secrets {
             let value = file.get(&secret.key).unwrap();
             assert!(value.len() >= 32, "{}", secret.key);
@@ -248,16 +261,95 @@ fn secrets_look_as_the_catalog_says() {
     assert!(file.get("LITELLM_MASTER_KEY").unwrap().starts_with("sk-"));
 }
 
+#[test]
+fn a_new_file_has_the_standard_preset_and_an_old_one_what_it_stood_for() {
+    let catalog = Catalog::embedded();
+    let new = run(&Setup {
+        preset: "",
+        ..setup()
+    });
+    let standard = selection::preset(&catalog, Preset::Standard);
+    assert_eq!(new.unwrap().file.get(SERVICES), Some(&*standard));
+    let old = run(&Setup {
+        existing: Some(EnvFile::parse("VECTOR_DB=none\n").unwrap()),
+        ..setup()
+    })
+    .unwrap();
+    assert_eq!(
+        old.file.get(SERVICES),
+        Some("postgres,redis,litellm,n8n,prometheus,caddy")
+    );
+    assert!(old.added.contains(&SERVICES.to_owned()));
+}
+
+#[test]
+fn only_what_the_stack_has_gets_keys() {
+    let small = Setup {
+        existing: Some(EnvFile::parse("SERVICES=prometheus\nVECTOR_DB=none\n").unwrap()),
+        ..setup()
+    };
+    let file = run(&small).unwrap().file;
+    for key in ["GRAFANA_PORT", "N8N_PORT", "PROMETHEUS_RETENTION"] {
+        assert!(file.get(key).is_some(), "{key}");
+    }
+    for key in ["POSTGRES_PORT", "PGVECTOR_PASSWORD", "N8N_ENCRYPTION_KEY"] {
+        assert!(file.get(key).is_none(), "{key}");
+    }
+    // Chosen later, also by the environment, what is missing is added.
+    let later = Setup {
+        existing: Some(file),
+        environment: BTreeMap::from([wish(SERVICES, "n8n"), wish("VECTOR_DB", "pgvector")]),
+        ..setup()
+    };
+    let manifest = run(&later).unwrap();
+    for key in ["POSTGRES_PORT", "PGVECTOR_PASSWORD", "N8N_ENCRYPTION_KEY"] {
+        assert!(manifest.added.contains(&key.to_owned()), "{key}");
+    }
+    assert_eq!(manifest.file.get(SERVICES), Some("prometheus"));
+    assert!(!manifest.added.contains(&"REDIS_PASSWORD".to_owned()));
+}
+
+#[test]
+fn the_choice_may_refer_to_other_keys() {
+    let manifest = run(&Setup {
+        existing: Some(EnvFile::parse("MINE=n8n\nSERVICES=${MINE}\nVECTOR_DB=none\n").unwrap()),
+        ..setup()
+    });
+    assert!(manifest.unwrap().file.get("N8N_DB_PASSWORD").is_some());
+    // A reference to what is yet to be added is no mistake.
+    let literal = "SERVICES=n8n\nVECTOR_DB=none\nURL=http://127.0.0.1:${N8N_PORT}\n";
+    let manifest = run(&Setup {
+        existing: Some(EnvFile::parse(literal).unwrap()),
+        ..setup()
+    });
+    assert!(manifest.unwrap().file.get("N8N_DB_PASSWORD").is_some());
+}
+
+#[test]
+fn a_mistyped_service_is_told_with_the_nearest() {
+    let error = run(&Setup {
+        overrides: vec![wish(SERVICES, "n8n,prometeus,pgvector")],
+        ..setup()
+    });
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "SERVICES: there is no service \"prometeus\"; did you mean \"prometheus\"?; pgvector is \
+         not chosen by its name but by VECTOR_DB; set that to pgvector"
+    );
+}
+
 proptest! {
     #[test]
     fn ports_are_free_distinct_and_in_the_range(busy in proptest::collection::vec(5100_u16..5200, 0..60)) {
         let manifest = run(&Setup { busy: busy.clone(), ..setup() }).unwrap();
         let mut seen = BTreeSet::new();
-        for (key, _) in Catalog::embedded().port_keys() {
-            let port: u16 = manifest.file.get(key).unwrap().parse().unwrap();
+        let catalog = Catalog::embedded();
+        for value in catalog.port_keys().iter().filter_map(|(key, _)| manifest.file.get(key)) {
+            let port: u16 = value.parse().unwrap();
             prop_assert!((5100..5200).contains(&port));
             prop_assert!(!busy.contains(&port));
             prop_assert!(seen.insert(port));
         }
+        prop_assert!(seen.len() >= 17);
     }
 }

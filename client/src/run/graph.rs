@@ -15,6 +15,9 @@ pub struct Node {
     pub name: String,
     /// Names of other nodes.
     pub needs: Vec<String>,
+    /// Names of nodes that it waits for until they have an outcome, whichever. Names that are no
+    /// node are not waited for.
+    pub after: Vec<String>,
 }
 
 /// How it ended with one service.
@@ -38,20 +41,19 @@ pub trait Worker: Send + Sync + 'static {
 }
 
 /// Works through the graph, as many services at once as the edges allow. A failure stops what
-/// depends on it and nothing else. Needs that are no node are never met, nor are circles; both
-/// end as [`Outcome::Skipped`]. Dropping the future ends the work where it stands.
+/// needs it and nothing else. Needs that are no node are never met, nor are circles of needs; both
+/// end as [`Outcome::Skipped`]. A circle that [`Node::after`] closes is opened there. Dropping the
+/// future ends the work where it stands.
 pub async fn execute<W: Worker>(nodes: Vec<Node>, worker: Arc<W>) -> BTreeMap<String, Outcome> {
-    let names: Vec<String> = nodes.iter().map(|node| node.name.clone()).collect();
-    let mut pending = nodes;
-    let mut outcomes: BTreeMap<String, Outcome> = BTreeMap::new();
-    let mut done: BTreeSet<String> = BTreeSet::new();
+    let mut graph = Graph::new(nodes);
     let mut running = JoinSet::new();
     loop {
-        let (ready, blocked) = pending
-            .into_iter()
-            .partition(|node: &Node| node.needs.iter().all(|need| done.contains(need)));
-        pending = blocked;
-        for Node { name, .. } in ready {
+        graph.skip_hopeless();
+        let mut ready = graph.take_ready(true);
+        if ready.is_empty() && running.is_empty() {
+            ready = graph.take_ready(false);
+        }
+        for name in ready {
             let worker = Arc::clone(&worker);
             running.spawn(async move {
                 let result = worker.work(&name).await;
@@ -59,29 +61,89 @@ pub async fn execute<W: Worker>(nodes: Vec<Node>, worker: Arc<W>) -> BTreeMap<St
             });
         }
         match running.join_next().await {
-            Some(Ok((name, Ok(())))) => {
-                done.insert(name.clone());
-                outcomes.insert(name, Outcome::Done);
+            Some(Ok((name, result))) => {
+                let outcome = result.map_or_else(Outcome::Failed, |()| Outcome::Done);
+                graph.outcomes.insert(name, outcome);
             }
-            Some(Ok((name, Err(report)))) => {
-                outcomes.insert(name, Outcome::Failed(report));
-            }
-            // A task that panicked has no outcome of its own and gets one below.
+            // A task that panicked has no outcome of its own and gets one at the end.
             Some(Err(_)) => {}
             None => break,
         }
     }
-    for node in pending {
-        let unmet = node.needs.iter().find(|need| !done.contains(*need));
-        let because = unmet.cloned().unwrap_or_default();
-        outcomes.insert(node.name, Outcome::Skipped { because });
+    graph.end()
+}
+
+/// What is left to do, and how it ended with the rest.
+struct Graph {
+    names: BTreeSet<String>,
+    pending: Vec<Node>,
+    outcomes: BTreeMap<String, Outcome>,
+}
+
+impl Graph {
+    fn new(nodes: Vec<Node>) -> Self {
+        Self {
+            names: nodes.iter().map(|node| node.name.clone()).collect(),
+            pending: nodes,
+            outcomes: BTreeMap::new(),
+        }
     }
-    for name in names {
-        outcomes.entry(name).or_insert_with(|| Outcome::Skipped {
-            because: "an error in aistack itself".to_owned(),
-        });
+
+    fn done(&self, name: &str) -> bool {
+        self.outcomes.get(name) == Some(&Outcome::Done)
     }
-    outcomes
+
+    /// Gives up what needs something that ended otherwise than done.
+    fn skip_hopeless(&mut self) {
+        loop {
+            let hopeless = self.pending.iter().position(|node| {
+                let mut needs = node.needs.iter();
+                needs.any(|need| self.outcomes.contains_key(need) && !self.done(need))
+            });
+            let Some(at) = hopeless else {
+                return;
+            };
+            let node = self.pending.remove(at);
+            let because = self.unmet(&node);
+            self.outcomes
+                .insert(node.name, Outcome::Skipped { because });
+        }
+    }
+
+    fn unmet(&self, node: &Node) -> String {
+        let unmet = node.needs.iter().find(|need| !self.done(need));
+        unmet.cloned().unwrap_or_default()
+    }
+
+    /// Takes the nodes that can start; `patient` ones wait for what they are to start after.
+    fn take_ready(&mut self, patient: bool) -> Vec<String> {
+        let waits_for =
+            |name: &String| self.names.contains(name) && !self.outcomes.contains_key(name);
+        let (ready, blocked): (Vec<Node>, Vec<Node>) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(|node| {
+                node.needs.iter().all(|need| self.done(need))
+                    && !(patient && node.after.iter().any(waits_for))
+            });
+        self.pending = blocked;
+        ready.into_iter().map(|node| node.name).collect()
+    }
+
+    fn end(mut self) -> BTreeMap<String, Outcome> {
+        for node in std::mem::take(&mut self.pending) {
+            let because = self.unmet(&node);
+            self.outcomes
+                .insert(node.name, Outcome::Skipped { because });
+        }
+        for name in self.names {
+            self.outcomes
+                .entry(name)
+                .or_insert_with(|| Outcome::Skipped {
+                    because: "an error in aistack itself".to_owned(),
+                });
+        }
+        self.outcomes
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +190,14 @@ mod tests {
         Node {
             name: name.to_owned(),
             needs: needs.iter().map(|&need| need.to_owned()).collect(),
+            after: Vec::new(),
+        }
+    }
+
+    fn after(name: &str, after: &[&str]) -> Node {
+        Node {
+            after: after.iter().map(|&other| other.to_owned()).collect(),
+            ..node(name, &[])
         }
     }
 
@@ -196,5 +266,36 @@ mod tests {
         let (outcomes, log) = run(Script::default(), nodes).await;
         assert_eq!(outcomes.len(), 3);
         assert!(log.is_empty(), "{log:?}");
+    }
+
+    #[tokio::test]
+    async fn a_soft_edge_waits_for_any_outcome() {
+        let nodes = vec![
+            after("caddy", &["n8n", "grafana", "prometheus", "gone"]),
+            node("postgres", &[]),
+            node("n8n", &["postgres"]),
+            node("grafana", &[]),
+            node("prometheus", &[]),
+        ];
+        let script = Script {
+            broken: BTreeSet::from(["postgres", "grafana"]),
+            ..Script::default()
+        };
+        let (outcomes, log) = run(script, nodes).await;
+        assert!(matches!(outcomes["n8n"], Outcome::Skipped { .. }));
+        assert!(matches!(outcomes["grafana"], Outcome::Failed(_)));
+        assert_eq!(outcomes["caddy"], Outcome::Done);
+        for first in ["-postgres", "-grafana", "-prometheus"] {
+            assert!(at(&log, first) < at(&log, "+caddy"), "{log:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_circle_of_soft_edges_is_opened() {
+        let mut needy = after("b", &["a"]);
+        needy.needs.push("c".to_owned());
+        let nodes = vec![after("a", &["b"]), needy, node("c", &[])];
+        let (outcomes, _) = run(Script::default(), nodes).await;
+        assert!(outcomes.values().all(|outcome| *outcome == Outcome::Done));
     }
 }

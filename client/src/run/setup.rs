@@ -46,7 +46,7 @@ pub fn draft_with(
     overrides: &Overrides,
 ) -> Result<(Manifest, Stack), Failure> {
     let existing = session.manifest()?;
-    let manifest = decide(session, existing.as_ref(), overrides)?;
+    let manifest = decide(context, session, existing.as_ref(), overrides)?;
     let stack = session.stack(context, &manifest.file)?;
     Ok((manifest, stack))
 }
@@ -154,6 +154,7 @@ pub async fn settle(
 }
 
 fn decide(
+    context: &Context,
     session: &Session,
     existing: Option<&EnvFile>,
     overrides: &Overrides,
@@ -165,6 +166,7 @@ fn decide(
         catalog: &session.catalog,
         existing,
         overrides,
+        environment: &context.environment,
         occupied: &occupied,
     };
     let mut no_random = None;
@@ -185,6 +187,9 @@ fn refused(error: &ManifestError) -> Failure {
         ManifestError::SecretsLost { .. } => failure.next(
             "give an old value with `aistack init --secret-file KEY=FILE`, or restore the old .env",
         ),
+        ManifestError::Selection(_) => {
+            failure.next("correct SERVICES in the .env, the environment or on the command line")
+        }
         ManifestError::Override { .. } | ManifestError::NoFreePort { .. } => failure,
     }
 }

@@ -12,6 +12,7 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 pub use apparmor::{AppArmorArgs, AppArmorVerb, ProfilesArgs};
 pub use volume::{UnmountArgs, VolumeArgs, VolumeVerb};
 
+use crate::catalog::Preset;
 use crate::ui::{Mode, Span, When};
 
 const STYLES: Styles = Styles::styled()
@@ -259,6 +260,8 @@ pub struct ServicesArgs {
 Examples:
   aistack init                            asks on a terminal, takes the defaults elsewhere
   aistack init --set N8N_PORT=5190        with a port of your own
+  aistack init --preset minimal           the least that is of use; also standard, full
+  aistack init --services n8n,open-webui  these, and what they need
   aistack init --vector-db none           without a vector database
   aistack init --secret-file OPENAI_API_KEY=key.txt")]
 pub struct InitArgs {
@@ -268,6 +271,14 @@ pub struct InitArgs {
     /// Set a secret to the content of a file
     #[arg(long, value_name = "KEY=FILE", value_parser = key_value)]
     pub secret_file: Vec<(String, String)>,
+    /// Which services: the least that is of use, what most want (in a new .env unless told
+    /// otherwise), or all that need no decision of their own
+    #[arg(long, value_name = "NAME", value_enum)]
+    pub preset: Option<Preset>,
+    /// Services by name, with commas; what they need comes with them. With --preset in addition to
+    /// it
+    #[arg(long, value_name = "SERVICES", value_delimiter = ',')]
+    pub services: Vec<String>,
     /// The vector database, the same as --set VECTOR_DB=NAME
     #[arg(long, value_name = "NAME")]
     pub vector_db: Option<String>,

@@ -38,6 +38,9 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
     let ready = setup::for_deploy(context, &session, &progress).await?;
     let containers = session.engine.list().await?;
     let plan = planned(&ready.stack, &containers, args)?;
+    for left in &ready.stack.left_out {
+        context.printer.note(&left.to_string());
+    }
     if plan.is_empty() {
         // A file that somebody changed by hand is put right; no container is made of it.
         configs::write_all(session.base_dir(), &files(&ready.stack, &plan))?;
@@ -210,9 +213,14 @@ async fn execute(
 }
 
 /// One node a service that changes. What an edge leads to besides is as desired already. The
-/// proxy comes after everything else, so that no site is open before what is behind it.
+/// proxy comes after everything else, so that no site is open before what is behind it; what is
+/// not healthy keeps no other site closed.
 fn nodes(stack: &Stack, actions: &BTreeMap<String, Action>) -> Vec<Node> {
     let planned = |service: &&DesiredService| actions.contains_key(&service.name);
+    let changing = |names: &[String]| -> BTreeSet<String> {
+        let names = names.iter().filter(|name| actions.contains_key(*name));
+        names.cloned().collect()
+    };
     let before_ingress: Vec<String> = stack
         .services
         .iter()
@@ -225,18 +233,14 @@ fn nodes(stack: &Stack, actions: &BTreeMap<String, Action>) -> Vec<Node> {
         .iter()
         .filter(planned)
         .map(|service| {
-            let mut needs: BTreeSet<String> = service
-                .needs
-                .iter()
-                .filter(|need| actions.contains_key(*need))
-                .cloned()
-                .collect();
+            let mut after = changing(&service.after);
             if service.phase == Phase::Ingress {
-                needs.extend(before_ingress.iter().cloned());
+                after.extend(before_ingress.iter().cloned());
             }
             Node {
                 name: service.name.clone(),
-                needs: needs.into_iter().collect(),
+                needs: changing(&service.needs).into_iter().collect(),
+                after: after.into_iter().collect(),
             }
         })
         .collect()

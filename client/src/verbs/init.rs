@@ -9,13 +9,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::Manifest;
 use crate::run::{Context, Session, prompt, setup, store};
+use crate::selection::{self, SERVICES, VECTOR_DB};
 use crate::ui::{Progress, Table};
 use crate::verbs::args::InitArgs;
 
 /// What a secret is shown as.
 const HIDDEN: &str = "(secret)";
-/// Vector databases to choose from.
-const VECTOR_DATABASES: [&str; 2] = ["pgvector", "none"];
 
 pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
@@ -72,16 +71,37 @@ fn overrides(
             .map_err(|error| Failure::io("read", Path::new(path), &error))?;
         overrides.push((key.clone(), value.trim_end_matches(['\n', '\r']).to_owned()));
     }
-    let named = [
-        ("VECTOR_DB", &args.vector_db),
-        ("DOMAIN_NAME", &args.domain),
-    ];
+    if let Some(services) = services(session, args)? {
+        overrides.push((SERVICES.to_owned(), services));
+    }
+    let named = [(VECTOR_DB, &args.vector_db), ("DOMAIN_NAME", &args.domain)];
     for (key, value) in named {
         if let Some(value) = value {
             overrides.push((key.to_owned(), value.clone()));
         }
     }
     Ok(overrides)
+}
+
+/// The value of `SERVICES` that `--preset` and `--services` ask for.
+fn services(session: &Session, args: &InitArgs) -> Result<Option<String>, Failure> {
+    if args.preset.is_none() && args.services.is_empty() {
+        return Ok(None);
+    }
+    let catalog = &session.catalog;
+    let base = args.preset.map(|preset| selection::preset(catalog, preset));
+    let named = args.services.join(",");
+    let value = [base.unwrap_or_default(), named].join(",");
+    let value = selection::with(catalog, &value, &[]).map_err(|errors| {
+        errors
+            .iter()
+            .fold(
+                Failure::new(Exit::NotFound, "no such services can be chosen"),
+                |failure, error| failure.because(error.to_string()),
+            )
+            .next("aistack init --services with names of the catalog")
+    })?;
+    Ok(Some(value))
 }
 
 /// The manifest's text without its secrets.
@@ -108,17 +128,12 @@ async fn interview(
     let (draft, _) = setup::draft_with(context, session, overrides)?;
     let value = |key: &str| draft.file.get(key).unwrap_or_default().to_owned();
     let vector_db = value("VECTOR_DB");
-    let usual = VECTOR_DATABASES
-        .iter()
-        .position(|name| *name == vector_db)
-        .unwrap_or_default();
-    let options = VECTOR_DATABASES
-        .iter()
-        .map(|&name| name.to_owned())
-        .collect();
-    let chosen = prompt::choose("Vector database", options, usual).await?;
-    if let Some(name) = VECTOR_DATABASES.get(chosen) {
-        overrides.push(("VECTOR_DB".to_owned(), (*name).to_owned()));
+    let known = session.catalog.vector_dbs();
+    let usual = known.iter().position(|name| *name == vector_db);
+    let options = known.iter().map(|&name| name.to_owned()).collect();
+    let chosen = prompt::choose("Vector database", options, usual.unwrap_or_default()).await?;
+    if let Some(name) = known.get(chosen) {
+        overrides.push((VECTOR_DB.to_owned(), (*name).to_owned()));
     }
     let (draft, stack) = setup::draft_with(context, session, overrides)?;
     let printer = context.printer;

@@ -26,6 +26,7 @@ use std::collections::BTreeSet;
 use crate::desired::Stack;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::nearest::nearest;
 use crate::run::Context;
 use args::{Command, Globals};
 pub(crate) use version::CLIENT as CLIENT_VERSION;
@@ -84,43 +85,13 @@ fn select(named: &[String], known: &BTreeSet<String>) -> Result<BTreeSet<String>
             let list = known.iter().map(String::as_str).collect::<Vec<_>>();
             let mut failure = Failure::new(Exit::NotFound, format!("there is no service `{name}`"))
                 .because(format!("your services: {}", list.join(", ")));
-            if let Some(near) = nearest(name, known) {
+            if let Some(near) = nearest(name, list.iter().copied()) {
                 failure = failure.next(format!("did you mean `{near}`?"));
             }
             return Err(failure);
         }
     }
     Ok(named.iter().cloned().collect())
-}
-
-/// The known name that shares most with a mistyped one.
-fn nearest<'a>(name: &str, known: &'a BTreeSet<String>) -> Option<&'a String> {
-    let distance = |other: &str| edit_distance(name, other);
-    known
-        .iter()
-        .map(|other| (distance(other), other))
-        .filter(|(distance, other)| *distance <= 1 + other.len() / 3)
-        .min()
-        .map(|(_, other)| other)
-}
-
-/// Levenshtein's distance.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (above, a) in left.chars().enumerate() {
-        let mut diagonal = above;
-        let mut last = above + 1;
-        let mut next = vec![last];
-        for (b, up) in right.iter().zip(row.iter().skip(1)) {
-            let cost = usize::from(a != *b);
-            last = (diagonal + cost).min(*up + 1).min(last + 1);
-            diagonal = *up;
-            next.push(last);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// Names of a stack's services.
@@ -152,13 +123,5 @@ mod tests {
         assert_eq!(failure.next.as_deref(), Some("did you mean `postgres`?"));
         let failure = select(&["zzzz".to_owned()], &known()).unwrap_err();
         assert_eq!(failure.next, None);
-    }
-
-    #[test]
-    fn distances() {
-        for (left, right, expected) in [("", "abc", 3), ("kitten", "sitting", 3), ("n8n", "n8n", 0)]
-        {
-            assert_eq!(edit_distance(left, right), expected, "{left} {right}");
-        }
     }
 }

@@ -87,13 +87,14 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
 }
 
 fn node(service: &DesiredService, chosen: &BTreeMap<String, DesiredService>) -> Node {
-    let needs = service
-        .needs
-        .iter()
-        .filter(|need| chosen.contains_key(*need));
+    let chosen = |names: &[String]| {
+        let names = names.iter().filter(|name| chosen.contains_key(*name));
+        names.cloned().collect()
+    };
     Node {
         name: service.name.clone(),
-        needs: needs.cloned().collect(),
+        needs: chosen(&service.needs),
+        after: chosen(&service.after),
     }
 }
 

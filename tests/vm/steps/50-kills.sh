@@ -15,11 +15,11 @@ init_killed() {
     local daemon=$1 delay init interrupted=0
     shift
     for delay in "$@"; do
-        as $USER_C aistack init --no-input >/tmp/init.log 2>&1 & init=$!
+        as $USER_C aistack init --preset minimal --no-input >/tmp/init.log 2>&1 & init=$!
         sleep "$delay"
         kill_daemon "$daemon"
         wait $init || { interrupted=$((interrupted + 1)); tail -n 2 /tmp/init.log; }
-        eventually 60 as $USER_C aistack init --no-input && carol_has_everything || return 1
+        eventually 60 as $USER_C aistack init --preset minimal --no-input && carol_has_everything || return 1
         as $USER_C aistack destroy --purge --confirm tenant-1003 --no-input || return 1
         ! mountpoint -q "$(base_dir 1003)" || { echo "destroy left the volume mounted"; return 1; }
     done

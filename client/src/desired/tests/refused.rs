@@ -66,7 +66,7 @@ fn what_the_policy_does_not_give_is_refused_with_its_rule() {
         (
             "REDIS_IMAGE",
             "quay.io/evil/image:1",
-            "[tenants.images (policy.toml:9)] REDIS_IMAGE: the policy's images do not have quay.io/evil/image:1; they are docker.io/library/*, docker.io/pgvector/*, docker.io/n8nio/*, docker.io/prom/*, ghcr.io/berriai/*",
+            "[tenants.images (policy.toml:9)] REDIS_IMAGE: the policy's images do not have quay.io/evil/image:1; they are docker.io/*, ghcr.io/*, cr.weaviate.io/*",
         ),
         (
             "REDIS_IMAGE",
