@@ -14,13 +14,16 @@ cache=${AISTACK_IMAGE_CACHE:-/var/cache/aistack-images}
 release=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# The names of all recipes, those that take longest first.
+# The names of all recipes, those that take longest first. `standin` is a layer and no image of its own.
 recipe_names() {
-    local recipe
-    for recipe in n8n litellm postgres pgvector redis prometheus caddy; do
+    local recipe slow="open-webui flowise n8n litellm openclaw chroma postgres pgvector"
+    for recipe in $slow; do
         [ -f "$images/$recipe/recipe" ] && echo "$recipe"
     done
-    return 0
+    for recipe in "$images"/*/recipe; do
+        recipe=$(basename "$(dirname "$recipe")")
+        case " $slow standin " in *" $recipe "*) ;; *) echo "$recipe" ;; esac
+    done
 }
 
 # What only building needs of the host.
@@ -33,7 +36,7 @@ need_builder() {
 # Reads the recipe of image $1 into reference, packages and others.
 read_recipe() {
     [ -f "$images/$1/recipe" ] || die "there is no image recipe named $1 in tests/images"
-    also=()
+    also=() tools=() heavy='' standin=''
     # shellcheck disable=SC1090
     . "$images/$1/recipe"
 }
@@ -43,6 +46,7 @@ inputs_of() {
     local sources=("$1" lib/base lib/enter lib/image lib/host-settings)
     read_recipe "$1"
     sources+=("${also[@]}")
+    [ -z "$standin" ] || sources+=(standin)
     (
         cd "$images" || exit
         dpkg --print-architecture
