@@ -7,16 +7,20 @@ pub mod image;
 mod names;
 mod provision;
 mod reach;
+mod secrets;
 mod service;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aistack_proto::v1::{Grant, ServiceDirectory};
 use bollard::models::ContainerCreateBody;
+
+pub use secrets::Secrets;
 
 use crate::catalog::{Catalog, Entry, When};
 use crate::env_file::Settings;
@@ -41,6 +45,10 @@ pub struct Stack {
     pub services: Vec<DesiredService>,
     /// Services that were asked for and lack a value that only the user can give.
     pub left_out: Vec<LeftOut>,
+    /// Root certificate of the proxy's own authority, where the sites' certificates come from it.
+    pub own_root: Option<PathBuf>,
+    /// What no message may show.
+    pub secrets: Secrets,
 }
 
 /// One rendered file in `BASE_DIR/etc/<service>/`.
@@ -279,6 +287,8 @@ pub fn stack(
         files: Vec::new(),
         services: Vec::new(),
         left_out: selection.left_out.clone(),
+        own_root: own_root(settings, &grant.base_dir),
+        secrets: Secrets::of(settings, catalog),
     };
     for entry in &world.entries {
         match service::render(&world, entry) {
@@ -310,6 +320,12 @@ struct World<'a> {
     grant: &'a Grant,
     /// Services of this stack, in catalog order.
     entries: Vec<&'a Entry>,
+}
+
+/// Where the root of the proxy's own authority is; `CADDY_TLS` says where certificates come from.
+fn own_root(settings: &Settings, base_dir: &str) -> Option<PathBuf> {
+    let own = settings.get("CADDY_TLS") == Some("internal");
+    own.then(|| Path::new(base_dir).join(crate::run::tls::OWN_ROOT))
 }
 
 /// True when the manifest meets a condition.

@@ -17,5 +17,6 @@ pub mod restore;
 pub mod session;
 pub mod setup;
 pub mod store;
+pub mod tls;
 
 pub use session::{Context, Session};

@@ -9,7 +9,7 @@ use crate::desired::Stack;
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::run::checks::{self, CheckResult};
+use crate::run::checks::{Asker, CheckResult};
 use crate::run::{Context, Session};
 use crate::ui::Tone;
 use crate::verbs::args::ServicesArgs;
@@ -43,6 +43,7 @@ pub(super) async fn ask_all(
     chosen: &BTreeSet<String>,
     containers: &[Container],
 ) -> Vec<CheckResult> {
+    let asker = Asker::new(&session.engine, stack);
     let services = stack
         .services
         .iter()
@@ -53,7 +54,7 @@ pub(super) async fn ask_all(
                 .iter()
                 .find(|container| container.service == service.name);
             let id = container.map(|container| container.id.as_str());
-            checks::ask(&session.engine, service, id)
+            asker.ask(service, id)
         })
         .buffered(AT_ONCE)
         .collect()
