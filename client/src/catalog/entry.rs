@@ -320,6 +320,12 @@ pub enum SecretFormat {
     /// `sk-` and 32 letters and digits.
     #[serde(rename = "sk-alnum32")]
     SkAlnum32,
+    /// 24 letters and digits (142 bits), for what takes no more than 30.
+    #[serde(rename = "alnum24")]
+    Alnum24,
+    /// 32 letters and digits, and `-Aa1`: for a service that wants every kind of character.
+    #[serde(rename = "password")]
+    Password,
 }
 
 /// What a new value of a secret would mean.

@@ -1,7 +1,8 @@
 //! Templates in entries: text with `${…}`.
 //!
 //! `${KEY}` is a value of the manifest, `${json:KEY}` the same as a quoted string of JSON, YAML,
-//! redis.conf or a Caddyfile. Lower-case names are worked out: `${uid}`, `${gid}`,
+//! redis.conf or a Caddyfile, and `${bcrypt:KEY}` its bcrypt hash, which does not change while the value
+//! does not. Lower-case names are worked out: `${uid}`, `${gid}`,
 //! `${host:SERVICE}` and `${port:SERVICE}` (where other containers find it), `${url}` (where users
 //! find this service, through the proxy), `${each:site}` and `${each:scrape}` (the entry's `[each]`
 //! template for every service with that table), and in those `${item.service}`, `${item.host}`,
@@ -11,7 +12,9 @@
 
 use std::fmt;
 
+use bcrypt::{Version, hash_with_salt};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use crate::env_file::is_key;
 
@@ -25,7 +28,44 @@ pub struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Name { name: Name, json: bool },
+    Name { name: Name, form: Form },
+}
+
+/// How a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Json,
+    Bcrypt,
+}
+
+/// Rounds of bcrypt as a power of two. A secret of the manifest is random, so that nobody finds it by
+/// trying, and every plan computes the hash.
+const BCRYPT_COST: u32 = 8;
+
+impl Form {
+    fn write(self, value: String) -> String {
+        match self {
+            Self::Plain => value,
+            Self::Json => serde_json::Value::String(value).to_string(),
+            Self::Bcrypt => bcrypt(&value),
+        }
+    }
+}
+
+/// The hash of `value` with a salt that follows from it: the same value gives the same hash, and with
+/// it the same container. Empty where there is none.
+fn bcrypt(value: &str) -> String {
+    let digest = Sha256::new_with_prefix("aistack bcrypt salt\0")
+        .chain_update(value)
+        .finalize();
+    let mut salt = [0; 16];
+    for (to, from) in salt.iter_mut().zip(digest) {
+        *to = from;
+    }
+    hash_with_salt(value, BCRYPT_COST, salt)
+        .map(|parts| parts.format_for_version(Version::TwoB))
+        .unwrap_or_default()
 }
 
 /// What a template may name.
@@ -88,10 +128,7 @@ impl Template {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(plain) => text.push_str(plain),
-                Piece::Name { name, json: false } => text.push_str(&value(name)?),
-                Piece::Name { name, json: true } => {
-                    text.push_str(&serde_json::Value::String(value(name)?).to_string());
-                }
+                Piece::Name { name, form } => text.push_str(&form.write(value(name)?)),
             }
         }
         Ok(text)
@@ -127,13 +164,14 @@ impl TryFrom<String> for Template {
             if !plain.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
             }
-            let (json, inside) = match inside.strip_prefix("json:") {
-                Some(inside) => (true, inside),
-                None => (false, inside),
+            let (form, inside) = match inside.split_once(':') {
+                Some(("json", inside)) => (Form::Json, inside),
+                Some(("bcrypt", inside)) => (Form::Bcrypt, inside),
+                _ => (Form::Plain, inside),
             };
             let name = Name::parse(inside)
                 .ok_or_else(|| format!("`${{{inside}}}` is no name that a template can use"))?;
-            pieces.push(Piece::Name { name, json });
+            pieces.push(Piece::Name { name, form });
             rest = after;
         }
         plain.push_str(rest);

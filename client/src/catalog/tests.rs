@@ -1,4 +1,4 @@
-use super::{Catalog, EMBEDDED};
+use super::{Catalog, EMBEDDED, Template};
 
 /// A complete entry; `REDIS_PASSWORD` and the rest are its own.
 pub(crate) const ENTRY: &str = r#"title = "A service"
@@ -216,4 +216,22 @@ fn needs_in_a_circle_are_found() {
             .any(|error| error.message.contains("\"bb\", which needs a")),
         "{errors:?}"
     );
+}
+
+#[test]
+fn a_hash_follows_from_its_value_and_verifies() {
+    let template = Template::try_from("x ${bcrypt:THING_PASSWORD}".to_owned()).unwrap();
+    let hash = |value: &str| {
+        template
+            .render(|_| Ok::<_, ()>(value.to_owned()))
+            .unwrap()
+            .split_off(2)
+    };
+    let first = hash("a password");
+    assert!(bcrypt::verify("a password", &first).unwrap());
+    assert!(!bcrypt::verify("another", &first).unwrap());
+    assert_eq!(first, hash("a password"));
+    assert_ne!(first, hash("another"));
+    let unknown = Template::try_from("${argon:THING_PASSWORD}".to_owned());
+    assert!(unknown.unwrap_err().contains("no name"));
 }

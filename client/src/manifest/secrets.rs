@@ -37,6 +37,8 @@ pub(super) fn refuse_lost(
 pub(super) fn make(format: SecretFormat, random: &mut dyn FnMut(&mut [u8])) -> String {
     match format {
         SecretFormat::Alnum32 => alnum(32, random),
+        SecretFormat::Alnum24 => alnum(24, random),
+        SecretFormat::Password => format!("{}-Aa1", alnum(32, random)),
         SecretFormat::SkAlnum32 => format!("sk-{}", alnum(32, random)),
         SecretFormat::Hex64 => {
             let mut bytes = [0; 32];
