@@ -260,6 +260,8 @@ fn placed(entry: &Entry) -> Vec<(Place, &Template)> {
                 for step in steps {
                     plain.extend([&step.path].into_iter().chain(step.headers.values()));
                     plain.extend(step.body.iter().chain(&step.contains));
+                    let keys = step.s3.iter();
+                    plain.extend(keys.flat_map(|keys| [&keys.access_key, &keys.secret_key]));
                 }
             }
             CheckEntry::Exec { command, stdin, .. } => plain.extend(command.iter().chain(stdin)),

@@ -467,6 +467,8 @@ pub struct StepEntry {
     pub headers: BTreeMap<String, Template>,
     /// Body.
     pub body: Option<Template>,
+    /// Signs the request for an S3 store, with these keys.
+    pub s3: Option<S3Keys>,
     /// Statuses that pass; 200 when it is not said.
     #[serde(default)]
     pub expect: Vec<u16>,
@@ -481,6 +483,16 @@ pub struct StepEntry {
     pub always: bool,
     /// Repeated until it passes, for at most this long.
     pub within: Option<Span>,
+}
+
+/// Keys of an S3 store.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Keys {
+    /// Access key.
+    pub access_key: Template,
+    /// Secret key.
+    pub secret_key: Template,
 }
 
 /// What is told about a service, one paragraph each.

@@ -13,8 +13,8 @@ pub(crate) mod tests;
 
 pub use entry::{
     CheckEntry, Database, Docs, Each, Entry, Filesystem, Health, LimitsEntry, Mounts, Owner, Port,
-    Preset, Requires, Rotation, Route, Scrape, Secret, SecretFormat, SettingEntry, Site, StepEntry,
-    Stop, Upgrade, Variant, VectorDb, When,
+    Preset, Requires, Rotation, Route, S3Keys, Scrape, Secret, SecretFormat, SettingEntry, Site,
+    StepEntry, Stop, Upgrade, Variant, VectorDb, When,
 };
 pub use template::{Item, List, Name, Template};
 pub use units::{Bytes, Cpus, Span};

@@ -217,6 +217,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Body; empty for none.
     pub body: String,
+    /// Access key and secret key, for a request that is signed for an S3 store.
+    pub s3: Option<(String, String)>,
     /// Statuses that pass.
     pub expect: Vec<u16>,
     /// What the answer must hold.

@@ -111,6 +111,13 @@ fn request(scope: Scope<'_>, step: &StepEntry) -> Result<Request, DesiredError> 
         capture: step.capture.clone(),
         always: step.always,
         within: step.within.map(|span| span.0),
+        s3: match &step.s3 {
+            Some(keys) => Some((
+                scope.render(&keys.access_key)?,
+                scope.render(&keys.secret_key)?,
+            )),
+            None => None,
+        },
     })
 }
 
@@ -125,6 +132,7 @@ fn get(path: &str) -> Request {
         capture: BTreeMap::new(),
         always: false,
         within: None,
+        s3: None,
     }
 }
 

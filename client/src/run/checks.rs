@@ -1,6 +1,7 @@
 //! What `validate` asks running services: what their users would ask.
 
 mod http;
+mod s3;
 mod text;
 pub(crate) mod wire;
 

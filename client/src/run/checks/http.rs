@@ -8,6 +8,7 @@ use crate::desired::{Request, Secrets, Via};
 use crate::run::tls::{Served, Trust};
 use crate::ui;
 
+use super::s3;
 use super::text::Hand;
 use super::wire;
 
@@ -92,7 +93,15 @@ async fn ask(
     hand: &mut Hand,
     served: &mut Option<Served>,
 ) -> Result<(), String> {
-    let outgoing = hand.fill(step)?;
+    let mut outgoing = hand.fill(step)?;
+    if let Some(keys) = &step.s3 {
+        outgoing.path = s3::signed(
+            &outgoing.method,
+            &wire::authority(via),
+            &outgoing.path,
+            keys,
+        )?;
+    }
     let answer = wire::send(via, trust, outgoing, served).await?;
     hand.take_cookies(&answer);
     if !step.expect.contains(&answer.status) {

@@ -74,6 +74,7 @@ fn step(method: &str, path: &str) -> Request {
         path: path.to_owned(),
         headers: Vec::new(),
         body: String::new(),
+        s3: None,
         expect: vec![200],
         contains: None,
         capture: [].into(),

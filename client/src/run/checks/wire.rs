@@ -46,7 +46,7 @@ pub(super) async fn send(
     match via {
         Via::Port(port) => {
             let stream = connect(*port).await?;
-            exchange(stream, &format!("127.0.0.1:{port}"), request).await
+            exchange(stream, &authority(via), request).await
         }
         Via::Site { host, port } => {
             let stream = connect(*port).await?;
@@ -54,12 +54,17 @@ pub(super) async fn send(
             if handshake.served.is_some() {
                 *served = handshake.served;
             }
-            let authority = match port {
-                443 => host.clone(),
-                port => format!("{host}:{port}"),
-            };
-            exchange(handshake.stream?, &authority, request).await
+            exchange(handshake.stream?, &authority(via), request).await
         }
+    }
+}
+
+/// What stands in the `Host` header.
+pub(super) fn authority(via: &Via) -> String {
+    match via {
+        Via::Port(port) => format!("127.0.0.1:{port}"),
+        Via::Site { host, port: 443 } => host.clone(),
+        Via::Site { host, port } => format!("{host}:{port}"),
     }
 }
 
