@@ -385,7 +385,7 @@ pub struct Site {
     pub port: u16,
     /// Path that answers 200 to anyone, for `validate`.
     pub check: String,
-    /// Paths that other services answer, in this order, before the site's own port.
+    /// Paths that other services answer before the site's own port; the longest that matches wins.
     #[serde(default, rename = "route")]
     pub routes: Vec<Route>,
 }

@@ -59,14 +59,19 @@ impl Catalog {
         Self::load(EMBEDDED).expect("the embedded catalog is sound")
     }
 
-    /// Loads entries from pairs of service name and TOML text.
+    /// Loads entries from pairs of service name and TOML text. Where two collide, e.g. declare the
+    /// same key, the mistake is the later one's.
     ///
     /// # Errors
     /// Every mistake in every entry.
     pub fn load(sources: &[(&str, &str)]) -> Result<Self, Vec<CatalogError>> {
         let mut errors = Vec::new();
         let mut entries = Vec::new();
-        for (name, text) in sources {
+        for (at, (name, text)) in sources.iter().enumerate() {
+            if sources.iter().take(at).any(|(other, _)| other == name) {
+                errors.push(check::twice(name, text));
+                continue;
+            }
             match toml::from_str::<Entry>(text) {
                 Ok(entry) => entries.push(Entry {
                     name: (*name).to_owned(),
@@ -152,14 +157,13 @@ impl Catalog {
             .collect()
     }
 
-    /// The key of the proxy's port for a scheme, `http` or `https`.
+    /// True when some service can be the proxy for a scheme, `http` or `https`.
     #[must_use]
-    pub fn proxy_port(&self, scheme: &str) -> Option<&str> {
-        self.entries
-            .iter()
+    pub fn has_proxy(&self, scheme: &str) -> bool {
+        let entries = self.entries.iter();
+        entries
             .filter(|entry| entry.phase == Phase::Ingress)
             .flat_map(|entry| &entry.ports)
-            .find(|port| port.scheme == scheme)
-            .map(|port| port.key.as_str())
+            .any(|port| port.scheme == scheme)
     }
 }

@@ -1,3 +1,5 @@
+mod words;
+
 use super::{Catalog, EMBEDDED, Template};
 
 /// A complete entry; `REDIS_PASSWORD` and the rest are its own.
@@ -165,22 +167,22 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "THING_PORT",
         "BASE_DIR",
-        "thing.toml:27:8: \"BASE_DIR\" is declared twice",
+        "thing.toml:27:7: \"BASE_DIR\" is declared twice",
     ),
     (
         "THING_PORT",
         "thing_port",
-        "thing.toml:27:8: \"thing_port\" is no key",
+        "thing.toml:27:7: \"thing_port\" is no key",
     ),
     (
         "offset = 20",
         "offset = 3",
-        "thing.toml:27:8: port THING_PORT has offset 3, and DIFY_PORT has 3",
+        "thing.toml:27:7: port THING_PORT has offset 3, and DIFY_PORT has 3",
     ),
     (
         "THING_PORT",
         "N8N_PORT",
-        "thing.toml:27:8: port N8N_PORT has offset 20, and N8N_PORT has 2",
+        "thing.toml:27:7: port N8N_PORT has offset 20, and N8N_PORT has 2",
     ),
 ];
 

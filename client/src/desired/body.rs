@@ -31,6 +31,8 @@ pub(super) struct Container {
     pub(super) ports: Vec<(u16, u16)>,
     pub(super) address: String,
     pub(super) network: String,
+    /// The container whose network it is in instead; then it has no ports and no name of its own.
+    pub(super) joins: Option<String>,
     pub(super) memory: i64,
     pub(super) pids: i64,
     pub(super) nano_cpus: i64,
@@ -62,7 +64,7 @@ impl Container {
         parts.add("mounts", &self.mounts);
         parts.add("filesystem", &(self.read_only, &self.tmpfs));
         parts.add("ports", &(&self.ports, &self.address));
-        parts.add("network", &self.network);
+        parts.add("network", &self.network_mode());
         parts.add(
             "limits",
             &(self.memory, self.pids, self.nano_cpus, self.shm),
@@ -95,7 +97,7 @@ impl Container {
             stop_signal: self.stop_signal.clone(),
             stop_timeout: Some(self.stop_grace),
             host_config: Some(self.host_config()),
-            networking_config: Some(self.networking()),
+            networking_config: self.joins.is_none().then(|| self.networking()),
             ..Default::default()
         }
     }
@@ -121,13 +123,13 @@ impl Container {
         };
         let ports = self.ports.iter();
         HostConfig {
-            network_mode: Some(self.network.clone()),
+            network_mode: Some(self.network_mode()),
             mounts: some(self.mounts.iter().map(bind).collect()),
-            port_bindings: Some(
+            port_bindings: self.joins.is_none().then(|| {
                 ports
                     .map(|(container, host)| (tcp(*container), Some(vec![binding(*host)])))
-                    .collect(),
-            ),
+                    .collect()
+            }),
             readonly_rootfs: Some(self.read_only),
             tmpfs: Some(self.tmpfs.clone().into_iter().collect())
                 .filter(|t: &HashMap<_, _>| !t.is_empty()),
@@ -141,6 +143,13 @@ impl Container {
                 maximum_retry_count: None,
             }),
             ..Default::default()
+        }
+    }
+
+    fn network_mode(&self) -> String {
+        match &self.joins {
+            Some(container) => format!("container:{container}"),
+            None => self.network.clone(),
         }
     }
 

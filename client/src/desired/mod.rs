@@ -22,7 +22,7 @@ use bollard::models::ContainerCreateBody;
 
 pub use secrets::Secrets;
 
-use crate::catalog::{Catalog, Entry, When};
+use crate::catalog::{Catalog, Entry, Port, Variant, When};
 use crate::env_file::Settings;
 use crate::selection::{self, LeftOut, SERVICES, Selection};
 
@@ -335,7 +335,31 @@ fn holds(when: &When, settings: &Settings) -> bool {
     selection::holds(when, &|key| settings.get(key).map(str::to_owned))
 }
 
-impl World<'_> {
+impl<'a> World<'a> {
+    /// Variants of an entry that hold.
+    fn variants<'e>(&self, entry: &'e Entry) -> impl Iterator<Item = &'e Variant> {
+        let variants = entry.variants.iter();
+        variants.filter(|variant| holds(&variant.when, self.settings))
+    }
+
+    /// The name that other containers find a service by.
+    fn host<'n>(&self, service: &'n str) -> &'n str
+    where
+        'a: 'n,
+    {
+        let owner = self.catalog.get(service).map(|entry| &entry.network_of);
+        owner.and_then(Option::as_deref).unwrap_or(service)
+    }
+
+    /// The stack's proxy for a scheme, `http` or `https`: its published port.
+    fn proxy(&self, scheme: &str) -> Option<&'a Port> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.phase == Phase::Ingress)
+            .flat_map(|entry| &entry.ports)
+            .find(|port| port.scheme == scheme)
+    }
+
     /// A value of the manifest; empty is a value.
     fn setting(&self, key: &str) -> Result<&str, DesiredError> {
         self.settings

@@ -1,14 +1,22 @@
 //! What the names in a template stand for.
 
 use super::{DesiredError, World, mistake};
-use crate::catalog::{Entry, Item, List, Name, Owner, Template};
+use crate::catalog::{Entry, Item, List, Name, Owner, Route, Scrape, Site, Template};
 
 /// The service whose template is rendered, and in `[each]` the one it is rendered for.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub(super) world: &'a World<'a>,
     pub(super) entry: &'a Entry,
-    item: Option<(List, &'a Entry)>,
+    item: Option<Listed<'a>>,
+}
+
+/// What an `[each]` template is rendered for.
+#[derive(Clone, Copy)]
+enum Listed<'a> {
+    Site(&'a Entry, &'a Site),
+    Route(&'a Entry, &'a Route),
+    Scrape(&'a Entry, &'a Scrape),
 }
 
 impl<'a> Scope<'a> {
@@ -61,7 +69,7 @@ impl<'a> Scope<'a> {
             Name::Key(key) => self.world.setting(key).map(str::to_owned),
             Name::Uid => Ok(self.ids()?.0.to_string()),
             Name::Gid => Ok(self.ids()?.1.to_string()),
-            Name::Host(service) => Ok(service.clone()),
+            Name::Host(service) => Ok(self.world.host(service).to_owned()),
             Name::Port(service) => self
                 .world
                 .catalog
@@ -77,49 +85,79 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Public address; the port is left out where it is the scheme's own.
+    /// Public address; the port is left out where it is the scheme's own. A stack without a proxy
+    /// has its published port only.
     fn url(self) -> Result<String, DesiredError> {
-        let key = self.world.catalog.proxy_port("https");
-        let port = self.world.port(key.ok_or_else(|| no_value(&Name::Url))?)?;
-        let host = self.public_host(self.entry)?;
-        Ok(match port {
-            443 => format!("https://{host}"),
-            _ => format!("https://{host}:{port}"),
-        })
+        let Self { world, entry, .. } = self;
+        let host = self.public_host(entry)?;
+        match (world.proxy("https"), entry.ports.first()) {
+            (Some(proxy), _) => Ok(match world.port(&proxy.key)? {
+                443 => format!("https://{host}"),
+                port => format!("https://{host}:{port}"),
+            }),
+            (None, Some(own)) => {
+                let (address, port) = (world.setting("LOCALHOST")?, world.port(&own.key)?);
+                Ok(format!("{}://{address}:{port}", own.scheme))
+            }
+            (None, None) => Ok(format!("https://{host}")),
+        }
     }
 
     fn each(self, list: List) -> Result<String, DesiredError> {
-        let (template, has): (_, fn(&Entry) -> bool) = match list {
-            List::Site => (&self.entry.each.site, |entry| entry.site.is_some()),
-            List::Scrape => (&self.entry.each.scrape, |entry| entry.scrape.is_some()),
-            List::Route => (&self.entry.each.route, |_| false),
+        let each = &self.entry.each;
+        let template = match list {
+            List::Site => &each.site,
+            List::Scrape => &each.scrape,
+            List::Route => &each.route,
         };
         let template = template
             .as_ref()
             .ok_or_else(|| no_value(&Name::Each(list)))?;
-        let entries = self.world.entries.iter().filter(|entry| has(entry));
-        entries
-            .map(|other| {
-                let item = Some((list, *other));
+        self.listed(list)
+            .into_iter()
+            .map(|item| {
+                let item = Some(item);
                 Scope { item, ..self }.render(template)
             })
             .collect()
     }
 
+    /// Everything that a list has in this stack.
+    fn listed(self, list: List) -> Vec<Listed<'a>> {
+        let entries = &self.world.entries;
+        let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+        match (list, self.item) {
+            (List::Site, _) => entries
+                .iter()
+                .filter_map(|entry| Some(Listed::Site(entry, entry.site.as_ref()?)))
+                .collect(),
+            (List::Scrape, _) => entries
+                .iter()
+                .filter_map(|entry| Some(Listed::Scrape(entry, entry.scrape.as_ref()?)))
+                .collect(),
+            (List::Route, Some(Listed::Site(entry, site))) => site
+                .routes
+                .iter()
+                .filter(|route| has(&route.service))
+                .map(|route| Listed::Route(entry, route))
+                .collect(),
+            (List::Route, _) => Vec::new(),
+        }
+    }
+
     fn item(self, item: Item) -> Result<String, DesiredError> {
-        let (list, other) = self.item.ok_or_else(|| no_value(&Name::Item(item)))?;
-        let site = other.site.as_ref().filter(|_| list == List::Site);
-        let scrape = other.scrape.as_ref().filter(|_| list == List::Scrape);
-        let port = site
-            .map(|site| site.port)
-            .or(scrape.map(|scrape| scrape.port));
-        let value = match item {
-            Item::Service => Some(other.name.clone()),
-            Item::Host => Some(self.public_host(other)?),
-            Item::Upstream => port.map(|port| format!("{}:{port}", other.name)),
-            Item::Path => scrape.map(|scrape| scrape.path.clone()),
+        let listed = self.item.ok_or_else(|| no_value(&Name::Item(item)))?;
+        let (of, service, port, path) = match listed {
+            Listed::Site(entry, site) => (entry, &entry.name, site.port, None),
+            Listed::Route(entry, route) => (entry, &route.service, route.port, Some(&route.path)),
+            Listed::Scrape(entry, scrape) => (entry, &entry.name, scrape.port, Some(&scrape.path)),
         };
-        value.ok_or_else(|| no_value(&Name::Item(item)))
+        match item {
+            Item::Service => Ok(service.clone()),
+            Item::Host => self.public_host(of),
+            Item::Upstream => Ok(format!("{}:{port}", self.world.host(service))),
+            Item::Path => path.cloned().ok_or_else(|| no_value(&Name::Item(item))),
+        }
     }
 }
 

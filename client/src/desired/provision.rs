@@ -3,10 +3,11 @@
 use super::{DesiredError, Provision, World};
 use crate::catalog::{Database, Entry};
 
-/// One step for each database of the entry.
+/// One step for each database of the entry and of its variants that hold.
 pub(super) fn provisions(world: &World<'_>, entry: &Entry) -> Result<Vec<Provision>, DesiredError> {
     let mut provisions = Vec::new();
-    for database in &entry.databases {
+    let of_variants = world.variants(entry).flat_map(|variant| &variant.databases);
+    for database in entry.databases.iter().chain(of_variants) {
         let password = world.setting(&database.password)?;
         provisions.push(Provision {
             provider: database.provider.clone(),

@@ -19,12 +19,12 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
         });
     }
     if entry.site.is_some()
-        && let Some(key) = world.catalog.proxy_port("https")
+        && let Some(proxy) = world.proxy("https")
     {
         endpoints.push(Endpoint {
             scheme: "https".to_owned(),
             host: scope.public_host(entry)?,
-            port: world.port(key)?,
+            port: world.port(&proxy.key)?,
             proxied: true,
         });
     }
@@ -34,11 +34,13 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
 /// Its own checks, and for a service with a site one through the proxy.
 pub(super) fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
     let mut checks = Vec::new();
+    let without_proxy = scope.world.proxy("https").is_none();
     for asked in &scope.entry.checks {
-        if asked
+        let through_proxy = matches!(asked, CheckEntry::Http { port: None, .. });
+        let asked_now = asked
             .when()
-            .is_none_or(|when| super::holds(when, scope.world.settings))
-        {
+            .is_none_or(|when| super::holds(when, scope.world.settings));
+        if asked_now && !(through_proxy && without_proxy) {
             checks.push(check(scope, asked)?);
         }
     }
@@ -138,11 +140,11 @@ fn get(path: &str) -> Request {
 
 /// The service's site, where there is a proxy that speaks https.
 fn through_proxy(scope: Scope<'_>) -> Result<Option<Via>, DesiredError> {
-    let Some(key) = scope.world.catalog.proxy_port("https") else {
+    let Some(proxy) = scope.world.proxy("https") else {
         return Ok(None);
     };
     Ok(Some(Via::Site {
         host: scope.public_host(scope.entry)?,
-        port: scope.world.port(key)?,
+        port: scope.world.port(&proxy.key)?,
     }))
 }

@@ -10,7 +10,7 @@ use super::names::Scope;
 use super::provision::provisions;
 use super::reach::{checks, endpoints};
 use super::{ConfigFile, DesiredError, DesiredService, World, mistake};
-use crate::catalog::{Entry, Owner, Rotation};
+use crate::catalog::{Entry, Owner, Rotation, Template};
 use crate::desired::Phase;
 use crate::selection;
 
@@ -32,8 +32,9 @@ pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<D
         }
     }
     let (image, capabilities) = image(world, entry).map_err(&mut keep).unwrap_or_default();
-    let config = render_map(scope, &entry.config, &mut keep);
-    let environment = render_map(scope, &entry.environment, &mut keep);
+    let config = render_map(scope, &entry.config.iter().collect(), &mut keep);
+    let mut environment = vector_db(scope).map_err(&mut keep).unwrap_or_default();
+    environment.extend(render_map(scope, &own_environment(scope), &mut keep));
     let container = container(scope, image, capabilities, &config, environment)
         .map_err(&mut keep)
         .unwrap_or_default();
@@ -84,19 +85,42 @@ fn empty_secret(change: Rotation) -> &'static str {
 
 fn render_map(
     scope: Scope<'_>,
-    templates: &BTreeMap<String, crate::catalog::Template>,
+    templates: &BTreeMap<&String, &Template>,
     keep: &mut impl FnMut(DesiredError),
 ) -> BTreeMap<String, String> {
     let mut rendered = BTreeMap::new();
     for (name, template) in templates {
         match scope.render(template) {
             Ok(text) => {
-                rendered.insert(name.clone(), text);
+                rendered.insert((*name).clone(), text);
             }
             Err(error) => keep(error),
         }
     }
     rendered
+}
+
+/// The entry's variables, and those of its variants that hold, which win.
+fn own_environment(scope: Scope<'_>) -> BTreeMap<&String, &Template> {
+    let variants = scope.world.variants(scope.entry);
+    let variants = variants.flat_map(|variant| &variant.environment);
+    scope.entry.environment.iter().chain(variants).collect()
+}
+
+/// Where the vector database is, for a service that uses one.
+fn vector_db(scope: Scope<'_>) -> Result<BTreeMap<String, String>, DesiredError> {
+    let Scope { world, entry, .. } = scope;
+    let mut entries = world.entries.iter().filter(|_| entry.uses_vector_db);
+    let found = entries.find_map(|other| other.vector_db.as_ref().map(|db| (*other, db)));
+    let Some((other, db)) = found else {
+        return Ok(BTreeMap::new());
+    };
+    let values = [
+        ("VECTORDB_HOST", world.host(&other.name).to_owned()),
+        ("VECTORDB_PORT", db.port.to_string()),
+        ("VECTORDB_URL", Scope::new(world, other).render(&db.url)?),
+    ];
+    Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 /// The image, and the capabilities that its stock binary needs.
@@ -167,6 +191,10 @@ fn container(
             .collect::<Result<_, _>>()?,
         address: world.setting("LOCALHOST")?.to_owned(),
         network: world.setting("DOCKER_NETWORK")?.to_owned(),
+        joins: entry
+            .network_of
+            .as_ref()
+            .map(|owner| format!("{}{owner}", world.grant.container_prefix)),
         memory: bytes(limits.memory.0),
         pids: i64::from(limits.pids),
         nano_cpus: i64::from(limits.cpus.millis) * 1_000_000,

@@ -1,4 +1,5 @@
 mod refused;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 

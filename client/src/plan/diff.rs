@@ -1,5 +1,7 @@
 //! The difference, one service at a time.
 
+use std::collections::BTreeMap;
+
 use super::{Action, Observed, ObservedService, Plan, State, Step};
 use crate::desired::{DesiredService, Stack};
 
@@ -13,12 +15,55 @@ pub(super) fn diff(desired: &Stack, observed: &Observed) -> Plan {
             service: name.clone(),
             action: Action::Remove,
         });
+    let actions: BTreeMap<&str, Action> = desired
+        .services
+        .iter()
+        .map(|service| {
+            let seen = observed.services.get(&service.name);
+            (service.name.as_str(), action(service, seen))
+        })
+        .collect();
     let changes = desired.services.iter().map(|service| Step {
         service: service.name.clone(),
-        action: action(service, observed.services.get(&service.name)),
+        action: joined(service, &actions, observed),
     });
     Plan {
         steps: removals.chain(changes).collect(),
+    }
+}
+
+/// The action of a service, in view of the service whose network it shares: a network namespace
+/// ends with the container that made it, so whoever shares it must be made anew with it.
+fn joined(
+    service: &DesiredService,
+    actions: &BTreeMap<&str, Action>,
+    observed: &Observed,
+) -> Action {
+    let own = actions.get(service.name.as_str());
+    let own = own.cloned().unwrap_or(Action::Create);
+    let Some(owner) = &service.network_of else {
+        return own;
+    };
+    let stays = match actions.get(owner.as_str()) {
+        None | Some(Action::Keep) => true,
+        // One that is starting is left alone; an unhealthy one is stopped and started.
+        Some(Action::Wait) => observed
+            .services
+            .get(owner)
+            .is_some_and(|owner| owner.state == State::Starting),
+        Some(_) => false,
+    };
+    let network = format!("network of {owner}");
+    match own {
+        own if stays => own,
+        Action::Create => Action::Create,
+        Action::Replace { mut because } => {
+            because.push(network);
+            Action::Replace { because }
+        }
+        _ => Action::Replace {
+            because: vec![network],
+        },
     }
 }
 

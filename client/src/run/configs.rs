@@ -1,8 +1,9 @@
 //! Rendered configuration: `BASE_DIR/etc/<service>/<file>`, which containers see read-only.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::desired::ConfigFile;
@@ -20,12 +21,13 @@ pub type Previous = BTreeMap<String, Vec<(PathBuf, Option<Vec<u8>>)>>;
 pub fn write_all(base_dir: &Path, files: &[ConfigFile]) -> Result<Previous, Failure> {
     let mut previous = Previous::new();
     for file in files {
-        let path = base_dir.join("etc").join(&file.service).join(&file.name);
+        let directory = base_dir.join("etc").join(&file.service);
+        let path = directory.join(&file.name);
         let before = read(&path).map_err(|error| Failure::io("read", &path, &error))?;
         if before.as_deref() == Some(file.content.as_bytes()) {
             continue;
         }
-        write(&path, file.content.as_bytes())
+        write(&directory, &file.name, file.content.as_bytes())
             .map_err(|error| Failure::io("write", &path, &error))?;
         let changed = previous.entry(file.service.clone()).or_default();
         changed.push((path, before));
@@ -40,12 +42,18 @@ pub fn write_all(base_dir: &Path, files: &[ConfigFile]) -> Result<Previous, Fail
 pub fn put_back(files: &[(PathBuf, Option<Vec<u8>>)]) -> Result<(), Failure> {
     for (path, content) in files {
         let done = match content {
-            Some(content) => write(path, content),
+            Some(content) => rewrite(path, content),
             None => std::fs::remove_file(path),
         };
         done.map_err(|error| Failure::io("put back", path, &error))?;
     }
     Ok(())
+}
+
+/// Writes a file that was written before, under the mode that it has.
+fn rewrite(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mode = std::fs::metadata(path).map_or(0o640, |file| file.mode() & 0o777);
+    atomic::write(path, content, mode)
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -56,14 +64,37 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The directory lets in its owner and its group only. Where that group is a service UID's, which
-/// the tenant is no member of and cannot give files to, the file itself must be open to it.
-fn write(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+/// Makes the folders of a file's name in the service's directory, and writes it.
+fn write(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let (folder_mode, file_mode) = modes(directory)?;
+    let mut path = directory.to_owned();
+    let mut parts = name.split('/').peekable();
+    while let Some(part) = parts.next() {
+        path.push(part);
+        if parts.peek().is_none() {
+            break;
+        }
+        match std::fs::create_dir(&path) {
+            // Whatever the umask is.
+            Ok(()) => std::fs::set_permissions(&path, Permissions::from_mode(folder_mode))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    atomic::write(&path, content, file_mode)
+}
+
+/// Modes of folders and of files. The service's directory lets in its owner and its group only.
+/// Where that group is a service UID's, which the tenant is no member of and cannot give files to,
+/// what is in it must be open to it.
+fn modes(directory: &Path) -> io::Result<(u32, u32)> {
     let group = std::fs::metadata(directory)?.gid();
     let own = rustix::process::getegid().as_raw();
-    let mode = if group == own { 0o640 } else { 0o644 };
-    atomic::write(path, content, mode)
+    Ok(if group == own {
+        (0o750, 0o640)
+    } else {
+        (0o755, 0o644)
+    })
 }
 
 #[cfg(test)]
@@ -93,5 +124,37 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
         put_back(&first["caddy"]).unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn folders_of_a_name_are_as_open_as_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = dir.path().join("etc/grafana");
+        std::fs::create_dir_all(&directory).unwrap();
+        let mode = |path: &str| std::fs::metadata(directory.join(path)).unwrap().mode() & 0o777;
+        let nested = |content: &str| ConfigFile {
+            service: "grafana".to_owned(),
+            name: "a/b/c.yaml".to_owned(),
+            ..file(content)
+        };
+        let first = write_all(dir.path(), &[nested("one")]).unwrap();
+        assert_eq!(
+            (mode("a"), mode("a/b"), mode("a/b/c.yaml")),
+            (0o750, 0o750, 0o640)
+        );
+        let second = write_all(dir.path(), &[nested("two")]).unwrap();
+        put_back(&second["grafana"]).unwrap();
+        assert_eq!(std::fs::read(directory.join("a/b/c.yaml")).unwrap(), b"one");
+        put_back(&first["grafana"]).unwrap();
+        assert!(!directory.join("a/b/c.yaml").exists());
+        // The directory of a service UID, which only root can make.
+        if std::os::unix::fs::chown(&directory, None, Some(12345)).is_ok() {
+            std::fs::remove_dir_all(directory.join("a")).unwrap();
+            write_all(dir.path(), &[nested("one")]).unwrap();
+            assert_eq!(
+                (mode("a"), mode("a/b"), mode("a/b/c.yaml")),
+                (0o755, 0o755, 0o644)
+            );
+        }
     }
 }

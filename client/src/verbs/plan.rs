@@ -42,7 +42,7 @@ pub(super) fn make(
     Ok(plan)
 }
 
-/// Services with everything that they need, directly or not.
+/// Services with everything that they need, directly or not, and with what shares their network.
 fn with_needs(stack: &Stack, chosen: &BTreeSet<String>) -> BTreeSet<String> {
     let by_name: BTreeMap<&str, &DesiredService> = stack
         .services
@@ -52,6 +52,10 @@ fn with_needs(stack: &Stack, chosen: &BTreeSet<String>) -> BTreeSet<String> {
     let mut wanted = BTreeSet::new();
     let mut queue: Vec<String> = chosen.iter().cloned().collect();
     while let Some(name) = queue.pop() {
+        let joined = stack.services.iter().filter(|other| {
+            other.network_of.as_ref() == Some(&name) && !wanted.contains(&other.name)
+        });
+        queue.extend(joined.map(|other| other.name.clone()));
         if let Some(service) = by_name.get(name.as_str()) {
             let providers = service.provisions.iter().map(|made| &made.provider);
             queue.extend(
