@@ -108,7 +108,17 @@ fn a_change_replaces_what_depends_on_it_and_says_why() {
         ),
         (
             ("VECTOR_DB", "none"),
-            vec![("pgvector".to_owned(), Action::Remove)],
+            vec![
+                ("pgvector".to_owned(), Action::Remove),
+                replace(
+                    "n8n",
+                    &[
+                        "environment.VECTORDB_HOST",
+                        "environment.VECTORDB_PORT",
+                        "environment.VECTORDB_URL",
+                    ],
+                ),
+            ],
         ),
     ] {
         let after = render(&[environment]).unwrap();
