@@ -52,7 +52,10 @@ fn placed(entry: &Entry) -> Vec<(Place<'_>, &Template)> {
                     let templates = [&step.path].into_iter().chain(step.headers.values());
                     let keys = step.s3.iter();
                     let keys = keys.flat_map(|keys| [&keys.access_key, &keys.secret_key]);
-                    let templates = templates.chain(&step.body).chain(&step.contains).chain(keys);
+                    let templates = templates
+                        .chain(&step.body)
+                        .chain(&step.contains)
+                        .chain(keys);
                     all.extend(templates.map(|template| (Place::Step, template)));
                 }
             }
