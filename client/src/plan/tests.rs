@@ -113,6 +113,8 @@ fn a_change_replaces_what_depends_on_it_and_says_why() {
                 replace(
                     "n8n",
                     &[
+                        "environment.CREDENTIALS_OVERWRITE_DATA",
+                        "environment.N8N_SKIP_CREDENTIAL_OVERWRITE",
                         "environment.VECTORDB_HOST",
                         "environment.VECTORDB_PORT",
                         "environment.VECTORDB_URL",
