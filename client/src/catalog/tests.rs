@@ -59,6 +59,10 @@ fn errors(text: &str) -> Vec<String> {
 #[test]
 fn every_embedded_entry_is_sound() {
     let catalog = Catalog::load(EMBEDDED).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    for entry in catalog.entries() {
+        let asked = !entry.checks.is_empty() || entry.site.is_some();
+        assert!(asked, "nothing would tell whether {} works", entry.name);
+    }
     for key in [
         "BASE_DIR",
         "FLOWISE_PORT",

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::desired::{Check, DesiredService, Secrets, Stack};
-use crate::engine::Engine;
+use crate::engine::{Container, Engine};
 use crate::run::tls::{Served, Trust};
 use crate::ui;
 
@@ -39,6 +39,19 @@ pub struct CheckResult {
     pub certificate: Option<Served>,
 }
 
+impl CheckResult {
+    fn not_asked(service: &DesiredService, why: String) -> Self {
+        Self {
+            service: service.name.clone(),
+            title: "can be asked".to_owned(),
+            ok: false,
+            problem: Some(why),
+            seconds: 0.0,
+            certificate: None,
+        }
+    }
+}
+
 /// Who asks: with what connection, whom it believes, and what it must not repeat.
 pub struct Asker<'a> {
     engine: &'a Engine,
@@ -57,17 +70,35 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Asks one service everything, one thing after the other. `id` is its container's, `None` when
-    /// it has none.
-    pub async fn ask(&self, service: &DesiredService, id: Option<&str>) -> Vec<CheckResult> {
+    /// Asks one service everything, one thing after the other. One whose container does not run is
+    /// not asked. `asking` hears each title.
+    pub async fn ask(
+        &self,
+        service: &DesiredService,
+        container: Option<&Container>,
+        asking: impl Fn(&str),
+    ) -> Vec<CheckResult> {
+        let id = match container {
+            Some(container) if container.state == "running" => &container.id,
+            Some(container) => {
+                let why = format!("its container is {}", container.state);
+                return vec![CheckResult::not_asked(service, why)];
+            }
+            None => {
+                let why = "there is no container".to_owned();
+                return vec![CheckResult::not_asked(service, why)];
+            }
+        };
+        if service.checks.is_empty() {
+            let why = "nothing is known to ask it: its catalog entry has no check".to_owned();
+            return vec![CheckResult::not_asked(service, why)];
+        }
         let mut results = Vec::new();
         for check in &service.checks {
+            asking(check.title());
             let started = Instant::now();
             let mut certificate = None;
-            let answer = match id {
-                Some(id) => self.one(id, check, &mut certificate).await,
-                None => Err("there is no container".to_owned()),
-            };
+            let answer = self.one(id, check, &mut certificate).await;
             results.push(CheckResult {
                 service: service.name.clone(),
                 title: check.title().to_owned(),
@@ -76,9 +107,6 @@ impl<'a> Asker<'a> {
                 seconds: started.elapsed().as_secs_f64(),
                 certificate,
             });
-            if id.is_none() {
-                break;
-            }
         }
         results
     }

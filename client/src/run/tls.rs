@@ -1,5 +1,8 @@
 //! TLS as the users of a site meet it: who is trusted, what is served, and what is wrong with it.
 
+pub mod renew;
+pub mod sites;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -100,13 +103,22 @@ impl Served {
         let not_after = at(validity.not_after.to_system_time())?;
         Some(Self {
             issuer: ui::clean(&certificate.issuer().to_string()),
-            serial: certificate.serial_number().to_string(),
+            serial: serial(&certificate.serial_number().to_string()),
             not_before: at(validity.not_before.to_system_time())?,
             not_after,
             days_left: (not_after.as_second() - Timestamp::now().as_second()).div_euclid(DAY),
             root,
         })
     }
+}
+
+/// Without the zero that DER puts before a high first bit, as other programs show it.
+fn serial(text: &str) -> String {
+    let text = match text.strip_prefix("00:") {
+        Some(rest) if !rest.is_empty() => rest,
+        _ => text,
+    };
+    text.to_owned()
 }
 
 /// What came of asking a site for its certificate.

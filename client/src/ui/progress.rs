@@ -36,6 +36,10 @@ pub enum Word {
     Creating,
     /// It runs and is not healthy yet.
     Starting,
+    /// `validate` asks it.
+    Asking,
+    /// It answered `validate` as it should.
+    Answered,
     /// Done.
     Healthy,
     /// It was as desired already.
@@ -60,6 +64,8 @@ impl Word {
             Self::Stopping => "stopping",
             Self::Creating => "creating",
             Self::Starting => "starting",
+            Self::Asking => "asking",
+            Self::Answered => "answered",
             Self::Healthy => "healthy",
             Self::Unchanged => "unchanged",
             Self::Removed => "removed",
@@ -71,7 +77,7 @@ impl Word {
 
     fn tone(self) -> Tone {
         match self {
-            Self::Healthy => Tone::Good,
+            Self::Answered | Self::Healthy => Tone::Good,
             Self::Failed => Tone::Bad,
             Self::Waiting | Self::Unchanged | Self::Removed | Self::Skipped => Tone::Faint,
             _ => Tone::Notice,
@@ -81,7 +87,12 @@ impl Word {
     fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Healthy | Self::Unchanged | Self::Removed | Self::Failed | Self::Skipped
+            Self::Answered
+                | Self::Healthy
+                | Self::Unchanged
+                | Self::Removed
+                | Self::Failed
+                | Self::Skipped
         )
     }
 }
@@ -151,7 +162,7 @@ impl Progress {
                     line.set_message(text);
                 }
             }
-            Mode::Plain if word != Word::Waiting => printer.note(&format!(
+            Mode::Plain if !matches!(word, Word::Waiting | Word::Asking) => printer.note(&format!(
                 "{service:<14} {}{space}{detail}",
                 printer.err.paint(word.tone(), word.as_str())
             )),
@@ -203,6 +214,13 @@ impl Progress {
                 line.abandon();
             }
         }
+    }
+
+    /// Takes the live table away altogether, before the result is printed.
+    pub fn clear(&self) {
+        self.close();
+        // A terminal that is gone needs no clearing.
+        drop(self.shared.bars.clear());
     }
 
     /// `Healthy` with the time it took.

@@ -1,6 +1,7 @@
 //! What the command line may say, and nothing of what is done about it.
 
 mod apparmor;
+mod tls;
 mod volume;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use apparmor::{AppArmorArgs, AppArmorVerb, ProfilesArgs};
+pub use tls::{RenewArgs, StagingArgs, Switch, TlsArgs, TlsVerb};
 pub use volume::{UnmountArgs, VolumeArgs, VolumeVerb};
 
 use crate::catalog::Preset;
@@ -210,6 +212,8 @@ pub enum Command {
     Restart(ServicesArgs),
     /// Ask each service what its users would ask
     Validate(ServicesArgs),
+    /// Certificates of your sites: how they stand, new ones, the test authority, your own root
+    Tls(TlsArgs),
     /// Remove the containers and the network; your data stays
     Destroy(DestroyArgs),
     /// Your volume: mount it, see it, grow it, take it off
@@ -239,6 +243,9 @@ impl Command {
                 | Self::Deploy(_)
                 | Self::Restart(_)
                 | Self::Destroy(_)
+                | Self::Tls(TlsArgs {
+                    verb: TlsVerb::Renew(_) | TlsVerb::Staging(_)
+                })
                 | Self::Volume(VolumeArgs {
                     verb: VolumeVerb::Unmount(_)
                 })

@@ -74,7 +74,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         Vec::new()
     } else {
         progress.note("asking the services");
-        validate_changed(&session, &ready.stack, &plan).await?
+        validate_changed(&session, &ready.stack, &plan, &progress).await?
     };
     finish(context, &ready.stack, &plan, &checked, &progress)
 }
@@ -301,10 +301,13 @@ async fn validate_changed(
     session: &Session,
     stack: &Stack,
     plan: &Plan,
+    progress: &Progress,
 ) -> Result<Vec<CheckResult>, Failure> {
     let planned = plan.steps.iter().map(|step| step.service.clone()).collect();
     let containers = session.engine.list().await?;
-    Ok(validate::ask_all(session, stack, &planned, &containers).await)
+    let results = validate::ask_all(session, stack, &planned, &containers, progress).await;
+    progress.close();
+    Ok(results)
 }
 
 fn finish(

@@ -16,6 +16,7 @@ mod overview;
 mod plan;
 mod restart;
 mod status;
+mod tls;
 mod validate;
 mod version;
 mod volume;
@@ -47,6 +48,7 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, F
         Some(Command::Logs(args)) => logs::run(context, args).await,
         Some(Command::Restart(args)) => restart::run(context, args).await,
         Some(Command::Validate(args)) => validate::run(context, args).await,
+        Some(Command::Tls(args)) => tls::run(context, args).await,
         Some(Command::Destroy(args)) => destroy::run(context, args).await,
         Some(Command::Volume(args)) => volume::run(context, args).await,
         Some(Command::Chown(args)) => chown::run(context, args).await,

@@ -1,6 +1,7 @@
 //! `aistack validate`: asks each service what its users would ask.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -11,19 +12,23 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::checks::{Asker, CheckResult};
 use crate::run::{Context, Session};
-use crate::ui::Tone;
+use crate::ui::{Progress, Tone, Word, seconds};
 use crate::verbs::args::ServicesArgs;
 use crate::verbs::{select, service_names};
 
 /// Services that are asked at once.
 const AT_ONCE: usize = 4;
+/// The time of a check is shown when it took longer, seconds.
+const SLOW: f64 = 1.0;
 
 pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
     let chosen = select(&args.services, &service_names(&stack))?;
     let containers = session.engine.list().await?;
-    let results = ask_all(&session, &stack, &chosen, &containers).await;
+    let progress = Progress::new(context.printer);
+    let results = ask_all(&session, &stack, &chosen, &containers, &progress).await;
+    progress.clear();
     show(context, &results)?;
     let failed: Vec<&CheckResult> = results.iter().filter(|result| !result.ok).collect();
     if failed.is_empty() {
@@ -36,12 +41,13 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
     }
 }
 
-/// Asks the chosen services, in catalog order.
+/// Asks the chosen services, several at once; the results are in catalog order.
 pub(super) async fn ask_all(
     session: &Session,
     stack: &Stack,
     chosen: &BTreeSet<String>,
     containers: &[Container],
+    progress: &Progress,
 ) -> Vec<CheckResult> {
     let asker = Asker::new(&session.engine, stack);
     let services = stack
@@ -53,8 +59,25 @@ pub(super) async fn ask_all(
             let container = containers
                 .iter()
                 .find(|container| container.service == service.name);
-            let id = container.map(|container| container.id.as_str());
-            asker.ask(service, id)
+            let asker = &asker;
+            async move {
+                let name = service.name.as_str();
+                let began = Instant::now();
+                let asking = |title: &str| progress.service(name, Word::Asking, title);
+                let results = asker.ask(service, container, asking).await;
+                let failed = results.iter().filter(|result| !result.ok).count();
+                let (word, of) = match failed {
+                    0 if results.len() == 1 => (Word::Answered, "1 check".to_owned()),
+                    0 => (Word::Answered, format!("{} checks", results.len())),
+                    failed => (
+                        Word::Failed,
+                        format!("{failed} of {} checks", results.len()),
+                    ),
+                };
+                let took = seconds(began.elapsed());
+                progress.service(name, word, &format!("{of}, {took}"));
+                results
+            }
         })
         .buffered(AT_ONCE)
         .collect()
@@ -75,20 +98,29 @@ fn show(context: &Context, results: &[CheckResult]) -> Result<(), Failure> {
             ("FAIL", Tone::Bad)
         };
         let problem = result.problem.as_ref().map(|why| format!(": {why}"));
+        let slow = printer.verbose || result.seconds >= SLOW;
+        let took = slow.then(|| format!(" ({:.1} s)", result.seconds));
         printer.data(&format!(
-            "{} {:<14} {}{}\n",
+            "{} {:<14} {}{}{}\n",
             printer.out.paint(tone, word),
             result.service,
             result.title,
+            took.unwrap_or_default(),
             problem.unwrap_or_default()
         ))?;
+        if let (Some(served), true) = (&result.certificate, printer.verbose) {
+            printer.data(&format!("{:<19} certificate {}\n", "", served.told()))?;
+        }
     }
     Ok(())
 }
 
 /// The failure that failed checks lead to.
 pub(super) fn failure(failed: &[&CheckResult]) -> Failure {
-    let what = format!("{} checks failed", failed.len());
+    let what = match failed.len() {
+        1 => "1 check failed".to_owned(),
+        count => format!("{count} checks failed"),
+    };
     let failure = failed
         .iter()
         .fold(Failure::new(Exit::NotHealthy, what), |failure, result| {

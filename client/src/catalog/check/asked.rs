@@ -74,6 +74,12 @@ fn all_steps(steps: &[StepEntry], found: &mut Vec<Mistake>) {
             let message = format!("{status} is no HTTP status");
             found.push((status.to_string(), message));
         }
+        let path = step.path.render(|_| Ok::<_, ()>("x".to_owned()));
+        let path = path.unwrap_or_default();
+        if !path.starts_with('/') || path.contains(char::is_whitespace) {
+            let message = format!("{path:?} is no path; it begins with / and has no blank");
+            found.push((quoted(&path), message));
+        }
         for (name, template) in texts(step) {
             for used in template.names() {
                 if let Name::Step(step) = used
@@ -110,9 +116,10 @@ fn captures(capture: &BTreeMap<String, String>, found: &mut Vec<Mistake>) {
             let message = format!("{name:?} is no name that a step can capture");
             found.push((name.clone(), message));
         }
-        if !is_pointer(pointer) {
-            let message =
-                format!("{pointer:?} is no JSON pointer (RFC 6901); write e.g. \"/data/0/id\"");
+        if !is_pointer(pointer) && !pointer.starts_with("cookie:") {
+            let message = format!(
+                "{pointer:?} is no JSON pointer (RFC 6901) and no cookie:NAME; write e.g. \"/data/0/id\""
+            );
             found.push((quoted(pointer), message));
         }
     }

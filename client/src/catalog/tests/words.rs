@@ -215,6 +215,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "",
+        "[[check.step]]\npath = \"healthz\"\n",
+        "50:8: \"healthz\" is no path",
+    ),
+    (
+        "",
         "[[check.step]]\npath = \"/\"\ncapture = { id = \"data.id\" }\n",
         "51:18: \"data.id\" is no JSON pointer",
     ),
