@@ -129,7 +129,11 @@ impl Failure {
         let mut failure = Self::new(exit, what);
         for error in errors {
             let text = error.to_string();
-            failure = failure.by_rule(text, error.rule);
+            let mut lines = text.lines();
+            failure = failure.by_rule(lines.next().unwrap_or_default(), error.rule);
+            for line in lines {
+                failure = failure.because(line);
+            }
         }
         failure.next(if by_policy {
             "compare with `aistack whoami`, or show the rule to the administrator"

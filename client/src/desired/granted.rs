@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{DesiredError, World, mistake};
-use crate::selection::{Sums, VECTOR_DB};
+use super::{DesiredError, World, fits, mistake};
+use crate::selection::VECTOR_DB;
 
 /// Where ports are published. The gateway accepts no other address.
 const LOOPBACK: &str = "127.0.0.1";
@@ -15,7 +15,7 @@ pub(super) fn refusals(world: &World<'_>) -> Vec<DesiredError> {
     tenant(world, &mut errors);
     vector_db(world, &mut errors);
     ports(world, &mut errors);
-    limits(world, &mut errors);
+    fits::limits(world, &mut errors);
     errors
 }
 
@@ -94,47 +94,6 @@ fn ports(world: &World<'_>, errors: &mut Vec<DesiredError>) {
         if let Some(other) = taken.insert(number, key) {
             let message = format!("{number} is also {other}; each service needs its own");
             errors.push(mistake(key, message));
-        }
-    }
-}
-
-/// The sums over all services stay within the grant.
-fn limits(world: &World<'_>, errors: &mut Vec<DesiredError>) {
-    let given = world.grant.limits.unwrap_or_default();
-    let gib = |bytes: u64| format!("{}.{} GiB", bytes >> 30, ((bytes >> 20) & 1023) * 10 / 1024);
-    let cpus = |millis: u64| format!("{}.{:02} CPUs", millis / 1000, millis % 1000 / 10);
-    let plain = |number: u64, unit: &str| format!("{number} {unit}");
-    let Sums {
-        memory_bytes: memory,
-        cpu_millis: cpu,
-        pids,
-        containers,
-    } = Sums::of(world.entries.iter().copied());
-    for (needed, limit, needed_text, limit_text) in [
-        (
-            memory,
-            given.memory_bytes,
-            gib(memory) + " of memory",
-            gib(given.memory_bytes),
-        ),
-        (cpu, given.cpu_millis, cpus(cpu), cpus(given.cpu_millis)),
-        (
-            pids,
-            given.pids,
-            plain(pids, "processes"),
-            plain(given.pids, "processes"),
-        ),
-        (
-            containers,
-            given.containers,
-            plain(containers, "containers"),
-            plain(given.containers, "containers"),
-        ),
-    ] {
-        if needed > limit {
-            let message =
-                format!("the services need {needed_text}, and the policy gives {limit_text}");
-            errors.push(world.refusal("limits", "limits", message));
         }
     }
 }

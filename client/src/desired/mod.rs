@@ -2,6 +2,7 @@
 
 mod body;
 mod fingerprint;
+mod fits;
 mod granted;
 pub mod image;
 mod names;

@@ -4,6 +4,7 @@
 //! `SERVICES` names it or its group, or when a part of the stack needs it. A part whose `requires`
 //! has no value is left out, and with it everything that needs it.
 
+mod fit;
 mod names;
 mod sums;
 
@@ -12,8 +13,9 @@ pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use fit::{Lighter, lighter};
 pub use names::{named, preset, with, without};
-pub use sums::Sums;
+pub use sums::{Sums, cpus, gib};
 
 use crate::catalog::{Catalog, Entry, Preset, When};
 

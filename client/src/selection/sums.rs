@@ -1,5 +1,7 @@
 //! What services may use together.
 
+use aistack_proto::v1::Limits;
+
 use crate::catalog::Entry;
 
 /// Sums over services of what each may use.
@@ -29,4 +31,36 @@ impl Sums {
             }
         })
     }
+
+    /// What a policy gives.
+    #[must_use]
+    pub fn given(limits: &Limits) -> Self {
+        Self {
+            memory_bytes: limits.memory_bytes,
+            cpu_millis: limits.cpu_millis,
+            pids: limits.pids,
+            containers: limits.containers,
+        }
+    }
+
+    /// True when no sum is more than what is given.
+    #[must_use]
+    pub fn fits(&self, given: Self) -> bool {
+        self.memory_bytes <= given.memory_bytes
+            && self.cpu_millis <= given.cpu_millis
+            && self.pids <= given.pids
+            && self.containers <= given.containers
+    }
+}
+
+/// Bytes as people read them, e.g. `7.7 GiB`.
+#[must_use]
+pub fn gib(bytes: u64) -> String {
+    format!("{}.{} GiB", bytes >> 30, ((bytes >> 20) & 1023) * 10 / 1024)
+}
+
+/// Thousandths of a CPU as people read them, e.g. `4.00`.
+#[must_use]
+pub fn cpus(millis: u64) -> String {
+    format!("{}.{:02}", millis / 1000, millis % 1000 / 10)
 }

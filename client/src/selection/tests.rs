@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{LeftOut, Reason, SERVICES, Selection, preset, with, without};
+use super::{LeftOut, Reason, SERVICES, Selection, Sums, lighter, preset, with, without};
 use crate::catalog::tests::ENTRY;
 use crate::catalog::{Catalog, Preset};
 
@@ -213,5 +213,33 @@ proptest! {
         prop_assert_ne!(&more, &start);
         prop_assert_eq!(with(&catalog, &more, &[name]).unwrap(), more.clone());
         prop_assert_eq!(without(&catalog, &more, &[name]).unwrap(), start);
+    }
+
+    /// What is proposed fits, and nothing is proposed that is not one of the stack's.
+    #[test]
+    fn what_is_proposed_fits(memory in 0_u64..40, picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..8), vector in any::<prop::sample::Index>()) {
+        let catalog = Catalog::embedded();
+        let all = choosable(&catalog);
+        let chosen: Vec<&str> = picks.iter().map(|pick| all[pick.index(all.len())].as_str()).collect();
+        let dbs = catalog.vector_dbs();
+        let given = Sums { memory_bytes: memory << 30, cpu_millis: 64_000, pids: 32_768, containers: 100 };
+        let value = |services: String, vector_db: String| move |key: &str| match key {
+            SERVICES => Some(services.clone()),
+            "VECTOR_DB" => Some(vector_db.clone()),
+            _ => None,
+        };
+        let vector_db = dbs[vector.index(dbs.len())].to_owned();
+        let before = value(chosen.join(","), vector_db.clone());
+        let whole = Selection::of(&catalog, &before).unwrap();
+        match lighter(&catalog, &before, given) {
+            Some(proposed) => {
+                let after = value(proposed.services, proposed.vector_db.unwrap_or(vector_db));
+                let selection = Selection::of(&catalog, &after).unwrap();
+                prop_assert!(selection.sums().fits(given));
+                prop_assert_eq!(proposed.dropped.is_empty(), whole.sums().fits(given));
+            }
+            // Only the proxy is never proposed.
+            None => prop_assert!(memory == 0 && whole.has("caddy"), "{:?}", names(&whole)),
+        }
     }
 }

@@ -27,6 +27,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         let containers = session.engine.list().await?;
         let plan = planned(&stack, &containers, args)?;
         plan::show(context, &plan, &stack)?;
+        plan::tell_left_out(context, &stack);
         return Ok(Exit::Done);
     }
     if !args.services.is_empty() {
@@ -38,13 +39,11 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
     let ready = setup::for_deploy(context, &session, &progress).await?;
     let containers = session.engine.list().await?;
     let plan = planned(&ready.stack, &containers, args)?;
-    for left in &ready.stack.left_out {
-        context.printer.note(&left.to_string());
-    }
+    plan::tell_left_out(context, &ready.stack);
     if plan.is_empty() {
         // A file that somebody changed by hand is put right; no container is made of it.
         configs::write_all(session.base_dir(), &files(&ready.stack, &plan))?;
-        return nothing_to_do(context, &plan);
+        return nothing_to_do(context, &plan, &ready.stack);
     }
     agree(context, &plan, &ready.stack).await?;
     if let Some(warning) = &ready.unconfined {
@@ -94,8 +93,8 @@ fn planned(stack: &Stack, containers: &[Container], args: &DeployArgs) -> Result
     Ok(plan)
 }
 
-fn nothing_to_do(context: &Context, plan: &Plan) -> Result<Exit, Failure> {
-    context.printer.document(plan::document(plan))?;
+fn nothing_to_do(context: &Context, plan: &Plan, stack: &Stack) -> Result<Exit, Failure> {
+    context.printer.document(plan::document(plan, stack))?;
     context
         .printer
         .data("nothing to do: every service runs as desired\n")?;
@@ -318,7 +317,7 @@ fn finish(
     progress: &Progress,
 ) -> Result<Exit, Failure> {
     let printer = context.printer;
-    let mut document = plan::document(plan);
+    let mut document = plan::document(plan, stack);
     if let Value::Object(members) = &mut document {
         let took = progress.elapsed();
         let urls: Vec<Value> = urls(stack, plan)

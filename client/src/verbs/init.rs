@@ -1,5 +1,7 @@
 //! `aistack init`: the volume, the ports, every secret, and the one file that holds them.
 
+mod interview;
+
 use std::path::Path;
 
 use serde_json::json;
@@ -8,9 +10,9 @@ use crate::desired::Stack;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::Manifest;
-use crate::run::{Context, Session, prompt, setup, store};
+use crate::run::{Context, Session, setup, store};
 use crate::selection::{self, SERVICES, VECTOR_DB};
-use crate::ui::{Progress, Table};
+use crate::ui::Progress;
 use crate::verbs::args::InitArgs;
 
 /// What a secret is shown as.
@@ -19,23 +21,19 @@ const HIDDEN: &str = "(secret)";
 pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let mut overrides = overrides(context, &session, args)?;
-    let (draft, _) = setup::draft_with(context, &session, &overrides)?;
     if args.print || context.globals.dry_run {
-        let text = shown(&session, &draft);
-        context.printer.data(&text)?;
-        context.printer.document(json!({
-            "text": text, "added": draft.added, "changed": draft.changed, "moved": draft.moved,
-        }))?;
-        for port in &draft.moved {
-            context.printer.warn(&port.to_string());
-        }
-        return Ok(Exit::Done);
+        let (draft, stack) = setup::draft_with(context, &session, &overrides)?;
+        return print(context, &session, &draft, &stack);
+    }
+    // What may still be answered with a smaller stack is not refused before it is asked.
+    if !context.interactive() {
+        setup::draft_with(context, &session, &overrides)?;
     }
     let progress = Progress::new(context.printer);
     setup::ground(context, &session, &progress).await?;
     let existing = session.manifest()?.is_some();
     if context.interactive() && (!existing || args.reconfigure) {
-        interview(context, &session, &mut overrides).await?;
+        interview::ask(context, &session, &mut overrides).await?;
     }
     let ready = setup::settle(context, &session, &overrides, "aistack init", &progress).await?;
     if let Some(warning) = &ready.unconfined {
@@ -119,56 +117,25 @@ fn shown(session: &Session, manifest: &Manifest) -> String {
     file.render()
 }
 
-/// Asks what only the user knows and shows what the rest will be.
-async fn interview(
+fn print(
     context: &Context,
     session: &Session,
-    overrides: &mut Vec<(String, String)>,
-) -> Result<(), Failure> {
-    let (draft, _) = setup::draft_with(context, session, overrides)?;
-    let value = |key: &str| draft.file.get(key).unwrap_or_default().to_owned();
-    let vector_db = value("VECTOR_DB");
-    let known = session.catalog.vector_dbs();
-    let usual = known.iter().position(|name| *name == vector_db);
-    let options = known.iter().map(|&name| name.to_owned()).collect();
-    let chosen = prompt::choose("Vector database", options, usual.unwrap_or_default()).await?;
-    if let Some(name) = known.get(chosen) {
-        overrides.push((VECTOR_DB.to_owned(), (*name).to_owned()));
+    draft: &Manifest,
+    stack: &Stack,
+) -> Result<Exit, Failure> {
+    let text = shown(session, draft);
+    context.printer.data(&text)?;
+    context.printer.document(json!({
+        "text": text, "added": draft.added, "changed": draft.changed, "moved": draft.moved,
+        "left_out": stack.left_out,
+    }))?;
+    for port in &draft.moved {
+        context.printer.warn(&port.to_string());
     }
-    let (draft, stack) = setup::draft_with(context, session, overrides)?;
-    let printer = context.printer;
-    printer.note(&summary(session, &draft, &stack).render(printer.err));
-    if prompt::confirm("Write this to your .env?", true).await? {
-        return Ok(());
+    for left in &stack.left_out {
+        context.printer.note(&left.to_string());
     }
-    Err(Failure::new(
-        Exit::Failed,
-        "not confirmed; no .env was written",
-    ))
-}
-
-fn summary(session: &Session, manifest: &Manifest, stack: &Stack) -> Table {
-    let value = |key: &str| manifest.file.get(key).unwrap_or_default();
-    let services: Vec<&str> = stack
-        .services
-        .iter()
-        .map(|service| service.name.as_str())
-        .collect();
-    let mut table = Table::plain();
-    table.text(["  base directory", &session.grant.base_dir]);
-    table.text(["  domain", value("DOMAIN_NAME")]);
-    table.text(["  services", &services.join(", ")]);
-    table.text(["  vector database", value("VECTOR_DB")]);
-    for service in &stack.services {
-        for endpoint in service
-            .endpoints
-            .iter()
-            .filter(|endpoint| !endpoint.proxied)
-        {
-            table.text([&format!("  {}", service.name), &endpoint.port.to_string()]);
-        }
-    }
-    table
+    Ok(Exit::Done)
 }
 
 fn report(
@@ -189,6 +156,7 @@ fn report(
         "changed": manifest.changed,
         "moved": manifest.moved,
         "services": services,
+        "left_out": stack.left_out,
         "next": "aistack deploy",
     }))?;
     if manifest.added.is_empty() && manifest.changed.is_empty() {
@@ -199,6 +167,9 @@ fn report(
     } else if !manifest.changed.is_empty() {
         let changed = manifest.changed.join(", ");
         context.printer.data(&format!("changed: {changed}\n"))?;
+    }
+    for left in &stack.left_out {
+        context.printer.note(&left.to_string());
     }
     context.printer.data("next: aistack deploy\n")?;
     Ok(Exit::Done)

@@ -20,6 +20,7 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
     let containers = session.engine.list().await?;
     let plan = make(&stack, &containers, &args.services)?;
     show(context, &plan, &stack)?;
+    tell_left_out(context, &stack);
     Ok(if args.exit_code && !plan.is_empty() {
         Exit::Pending
     } else {
@@ -74,7 +75,7 @@ fn with_needs(stack: &Stack, chosen: &BTreeSet<String>) -> BTreeSet<String> {
 
 /// Prints a plan.
 pub(super) fn show(context: &Context, plan: &Plan, stack: &Stack) -> Result<(), Failure> {
-    context.printer.document(document(plan))?;
+    context.printer.document(document(plan, stack))?;
     if plan.is_empty() {
         context.printer.data("nothing to do\n")?;
         return Ok(());
@@ -93,6 +94,13 @@ pub(super) fn show(context: &Context, plan: &Plan, stack: &Stack) -> Result<(), 
     }
     context.printer.data(&format!("\n{}\n", sum(plan)))?;
     Ok(())
+}
+
+/// A line for each service that was asked for and lacks a value.
+pub(super) fn tell_left_out(context: &Context, stack: &Stack) {
+    for left in &stack.left_out {
+        context.printer.note(&left.to_string());
+    }
 }
 
 fn line(action: &Action, image: &str) -> Option<(&'static str, Tone, String)> {
@@ -132,7 +140,7 @@ pub(super) fn sum(plan: &Plan) -> String {
 }
 
 /// The steps for `--json`.
-pub(super) fn document(plan: &Plan) -> Value {
+pub(super) fn document(plan: &Plan, stack: &Stack) -> Value {
     let steps: Vec<Value> = plan
         .steps
         .iter()
@@ -144,13 +152,14 @@ pub(super) fn document(plan: &Plan) -> Value {
             json!({"service": step.service, "action": word(&step.action), "because": because})
         })
         .collect();
-    json!({"changes": !plan.is_empty(), "steps": steps})
+    json!({"changes": !plan.is_empty(), "steps": steps, "left_out": stack.left_out})
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::Step;
+    use crate::selection::LeftOut;
 
     #[test]
     fn a_plan_is_summed_up_in_the_order_of_its_weight() {
@@ -167,6 +176,16 @@ mod tests {
             ],
         };
         assert_eq!(sum(&plan), "2 to create, 1 to remove, 1 to keep");
-        assert_eq!(document(&plan)["steps"][1]["action"], "remove");
+        let stack = Stack {
+            left_out: vec![LeftOut {
+                service: "openclaw".to_owned(),
+                because: "TAILSCALE_AUTH_KEY is empty".to_owned(),
+                next: "aistack init".to_owned(),
+            }],
+            ..crate::desired::tests::render(&[]).unwrap()
+        };
+        let document = document(&plan, &stack);
+        assert_eq!(document["steps"][1]["action"], "remove");
+        assert_eq!(document["left_out"][0]["service"], "openclaw");
     }
 }

@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{State, diff};
 use crate::run::{Context, Session};
+use crate::selection::LeftOut;
 use crate::ui::{Table, Tone, size, url};
 use crate::verbs::args::StatusArgs;
 use crate::verbs::select;
@@ -39,12 +40,14 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Fa
     if args.wide {
         measure(&session, &mut rows).await;
     }
+    let left_out = stack.as_ref().map(|stack| stack.left_out.clone());
+    let left_out = left_out.unwrap_or_default();
     let pending = stack.map_or(0, |stack| {
         let plan = diff(&stack, &Container::observed(&containers));
         let keep = |step: &&crate::plan::Step| step.action != crate::plan::Action::Keep;
         plan.steps.iter().filter(keep).count()
     });
-    show(context, &session, &rows, pending, args.wide)?;
+    show(context, &session, &rows, &left_out, pending, args.wide)?;
     let unwell = rows
         .iter()
         .any(|row| row.wanted && row.state() != Some(State::Healthy));
@@ -205,6 +208,7 @@ fn show(
     context: &Context,
     session: &Session,
     rows: &[Row],
+    left_out: &[LeftOut],
     pending: usize,
     wide: bool,
 ) -> Result<(), Failure> {
@@ -213,6 +217,7 @@ fn show(
     printer.document(json!({
         "tenant": session.grant.name,
         "services": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "left_out": left_out,
         "pending_changes": pending,
         "apparmor_warning": standing.warning(),
     }))?;
@@ -230,6 +235,9 @@ fn show(
         printer.note(&format!(
             "{pending} services differ from the .env: aistack plan"
         ));
+    }
+    for left in left_out {
+        printer.note(&left.to_string());
     }
     for warning in standing.warnings() {
         printer.warn(&warning);

@@ -4,6 +4,8 @@ use super::{grant, render, settings};
 use crate::catalog::Catalog;
 use crate::desired::stack;
 use crate::env_file::Settings;
+use crate::exit::Exit;
+use crate::failure::Failure;
 
 /// Key, rule and message of what is refused.
 pub(super) fn refused(grant: &Grant, environment: &[(&str, &str)]) -> Vec<String> {
@@ -101,24 +103,49 @@ fn everything_is_refused_at_once() {
     assert!(nothing.iter().any(|error| error.key == "REDIS_PASSWORD"));
 }
 
+fn limited(memory_gib: u64, cpu_millis: u64, pids: u64, containers: u64) -> Grant {
+    let mut grant = grant();
+    grant.limits = Some(Limits {
+        memory_bytes: memory_gib << 30,
+        cpu_millis,
+        pids,
+        containers,
+    });
+    grant
+}
+
 #[test]
 fn limits_are_sums_with_numbers() {
-    let mut small = grant();
-    small.limits = Some(Limits {
-        memory_bytes: 4 << 30,
-        cpu_millis: 1500,
-        pids: 100,
-        containers: 3,
-    });
+    insta::assert_snapshot!(refused(&limited(4, 1500, 100, 3), &[]).join("\n"));
+}
+
+#[test]
+fn what_is_too_much_is_told_with_what_each_takes_and_what_would_fit() {
+    let milvus = [
+        ("VECTOR_DB", "milvus"),
+        ("SERVICES", "postgres,n8n,prometheus,caddy"),
+    ];
+    insta::assert_snapshot!(refused(&limited(8, 8000, 8192, 40), &milvus).join("\n"));
+    let containers = refused(&limited(64, 8000, 8192, 6), &[]);
     assert_eq!(
-        refused(&small, &[]),
+        containers,
         [
-            "[tenants.limits (policy.toml:9)] limits: the services need 7.7 GiB of memory, and the policy gives 4.0 GiB",
-            "[tenants.limits (policy.toml:9)] limits: the services need 4.00 CPUs, and the policy gives 1.50 CPUs",
-            "[tenants.limits (policy.toml:9)] limits: the services need 1408 processes, and the policy gives 100 processes",
-            "[tenants.limits (policy.toml:9)] limits: the services need 7 containers, and the policy gives 3 containers",
+            "[tenants.limits (policy.toml:9)] limits: the services need 7 containers, and the policy gives 6 containers\n\
+          it fits without prometheus: aistack init --services postgres,redis,litellm,n8n,caddy"
         ]
     );
+    let failure = Failure::settings(
+        stack(
+            &settings(&[]),
+            &Catalog::embedded(),
+            &limited(1, 8000, 8192, 40),
+        )
+        .unwrap_err(),
+    );
+    assert_eq!(failure.exit, Exit::Policy);
+    assert!(failure.causes[0].rule.is_some());
+    assert!(failure.causes[1..].iter().all(|cause| cause.rule.is_none()));
+    assert_eq!(failure.causes[1].text, "  SERVICE     MEMORY");
 }
 
 #[test]
