@@ -1,5 +1,6 @@
 //! The client's end of the vetted Docker Engine API that aistack-engine serves.
 
+mod attach;
 mod container;
 mod error;
 mod exec;
@@ -16,6 +17,7 @@ use bollard::query_parameters::{
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 
+pub use attach::Joined;
 pub use container::{Container, Health, Inspection, LABEL_IMAGE};
 pub use error::EngineError;
 pub use exec::ExecOutput;

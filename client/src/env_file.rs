@@ -151,6 +151,12 @@ impl EnvFile {
         true
     }
 
+    /// Takes a key out, wherever it stands; comments stay.
+    pub fn remove(&mut self, key: &str) {
+        self.lines
+            .retain(|line| !matches!(line, Line::Assignment(found) if found.key == key));
+    }
+
     /// Every key, in the order of the file.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.assignments()

@@ -29,6 +29,8 @@ pub enum Exit {
     Interrupted,
     /// Ended by SIGTERM.
     Terminated,
+    /// What a command in a container ended with (`exec`, `shell`).
+    Inner(u8),
 }
 
 impl Exit {
@@ -66,6 +68,7 @@ impl Exit {
             Self::TimedOut => 124,
             Self::Interrupted => 130,
             Self::Terminated => 143,
+            Self::Inner(code) => code,
         }
     }
 
@@ -88,6 +91,7 @@ impl Exit {
             Self::TimedOut => "time ran out",
             Self::Interrupted => "interrupted (Ctrl-C)",
             Self::Terminated => "terminated (SIGTERM)",
+            Self::Inner(_) => "what the command in the container ended with",
         }
     }
 }

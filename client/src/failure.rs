@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::catalog::CatalogError;
 use crate::desired::DesiredError;
 use crate::engine::EngineError;
 use crate::env_file::EnvError;
@@ -110,6 +111,21 @@ impl Failure {
     pub fn io(step: &str, path: &std::path::Path, source: &std::io::Error) -> Self {
         Self::new(Exit::Failed, format!("cannot {step} {}", path.display()))
             .because(source.to_string())
+    }
+
+    /// Service files with mistakes.
+    #[must_use]
+    pub fn service_files(mistakes: &[CatalogError]) -> Self {
+        let failure = Self::new(
+            Exit::Refused,
+            "a service file has mistakes; nothing was changed",
+        );
+        mistakes
+            .iter()
+            .fold(failure, |failure, mistake| {
+                failure.because(mistake.to_string())
+            })
+            .next("correct it there, or take it away; `aistack catalog --schema` helps an editor")
     }
 
     /// Settings of which no stack can be made.

@@ -145,7 +145,17 @@ fn restore_cursor() {
 }
 
 fn limit(globals: &Globals, command: Option<&Command>) -> Option<Duration> {
-    let waits = matches!(command, Some(Command::Deploy(_) | Command::Restart(_)));
+    let waits = matches!(
+        command,
+        Some(
+            Command::Deploy(_)
+                | Command::Restart(_)
+                | Command::Start(_)
+                | Command::Stop(_)
+                | Command::Add(_)
+                | Command::Remove(_)
+        )
+    );
     let default = waits.then_some(CHANGE_TIMEOUT);
     globals.timeout.map(|span| span.0).or(default)
 }

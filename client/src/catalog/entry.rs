@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::template::Template;
@@ -9,12 +10,15 @@ use super::units::{Bytes, Cpus, Span};
 use crate::desired::Phase;
 
 /// One service.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Its name, from the file's; also its host name on the tenant's network.
     #[serde(skip)]
     pub name: String,
+    /// True for a file of the tenant's own.
+    #[serde(skip)]
+    pub own: bool,
     /// For people.
     pub title: String,
     /// Image reference with registry and a pinned tag or digest.
@@ -116,6 +120,20 @@ impl Entry {
         format!("{}_IMAGE", self.name.to_ascii_uppercase().replace('-', "_"))
     }
 
+    /// True when a template of the entry names `key`.
+    #[must_use]
+    pub fn mentions(&self, key: &str) -> bool {
+        let variants = self.variants.iter();
+        self.environment
+            .values()
+            .chain(self.config.values())
+            .chain(&self.command)
+            .chain(&self.entrypoint)
+            .chain(variants.flat_map(|variant| variant.environment.values()))
+            .flat_map(Template::names)
+            .any(|name| *name == super::template::Name::Key(key.to_owned()))
+    }
+
     /// True when `key` is a key of the manifest by this entry.
     #[must_use]
     pub fn declares(&self, key: &str) -> bool {
@@ -127,7 +145,7 @@ impl Entry {
 }
 
 /// Which UID.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Owner {
     /// The tenant's own.
@@ -137,7 +155,7 @@ pub enum Owner {
 }
 
 /// A condition on the manifest.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct When {
     /// Key of the manifest.
@@ -157,7 +175,9 @@ impl std::fmt::Display for When {
 }
 
 /// What `init --preset` offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Preset {
     /// The least that is of use.
@@ -168,8 +188,20 @@ pub enum Preset {
     Full,
 }
 
+impl Preset {
+    /// As the command line and the entries write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Standard => "standard",
+            Self::Full => "full",
+        }
+    }
+}
+
 /// A value that only the user can give.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Requires {
     /// Key of the manifest.
@@ -179,7 +211,7 @@ pub struct Requires {
 }
 
 /// How users of a vector database reach it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VectorDb {
     /// Port in the container.
@@ -189,7 +221,7 @@ pub struct VectorDb {
 }
 
 /// What a service gets in addition while a condition holds.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// The condition.
@@ -206,7 +238,7 @@ pub struct Variant {
 }
 
 /// Templates that are rendered once for each service of a list.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Each {
     /// For each service with a `[site]`.
@@ -218,7 +250,7 @@ pub struct Each {
 }
 
 /// Container paths of the service's directories.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mounts {
     /// `etc/<service>`, read-only.
@@ -230,7 +262,7 @@ pub struct Mounts {
 }
 
 /// The container's root file system.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filesystem {
     /// Mounted read-only.
@@ -241,7 +273,7 @@ pub struct Filesystem {
 }
 
 /// What the container may use.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsEntry {
     /// Memory, what is in its tmpfs included.
@@ -255,7 +287,7 @@ pub struct LimitsEntry {
 }
 
 /// A published port.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Port {
     /// TCP port in the container.
@@ -269,7 +301,7 @@ pub struct Port {
 }
 
 /// Docker's health check. The command is run as it is, without a shell.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Health {
     /// Program and arguments.
@@ -285,7 +317,7 @@ pub struct Health {
 }
 
 /// How it is stopped.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
     /// Signal; the image's own when it is not said.
@@ -295,7 +327,7 @@ pub struct Stop {
 }
 
 /// A value that `init` makes from randomness.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Secret {
     /// Key of the manifest.
@@ -309,7 +341,7 @@ pub struct Secret {
 }
 
 /// What a secret looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum SecretFormat {
     /// 32 letters and digits (190 bits).
     #[serde(rename = "alnum32")]
@@ -329,7 +361,7 @@ pub enum SecretFormat {
 }
 
 /// What a new value of a secret would mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rotation {
     /// Data becomes unreadable.
@@ -349,7 +381,7 @@ impl Rotation {
 }
 
 /// A value with a default.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettingEntry {
     /// Key of the manifest.
@@ -361,7 +393,7 @@ pub struct SettingEntry {
 }
 
 /// A database with a role of the same name that owns it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
     /// The service that holds it.
@@ -376,7 +408,7 @@ pub struct Database {
 }
 
 /// A host name behind the proxy.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// First label; the tenant's domain follows.
@@ -391,7 +423,7 @@ pub struct Site {
 }
 
 /// Paths of a site that another service answers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Path as Caddy matches it: exact, or a prefix that ends in `*`.
@@ -403,7 +435,7 @@ pub struct Route {
 }
 
 /// Where metrics are read.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scrape {
     /// Port in the container.
@@ -413,7 +445,7 @@ pub struct Scrape {
 }
 
 /// One thing that `validate` asks.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
 pub enum CheckEntry {
     /// Requests to the service, one after the other, as one user would make them: cookies are kept.
@@ -455,7 +487,7 @@ impl CheckEntry {
 }
 
 /// One request of a check.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepEntry {
     /// `GET` when it is not said.
@@ -486,7 +518,7 @@ pub struct StepEntry {
 }
 
 /// Keys of an S3 store.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct S3Keys {
     /// Access key.
@@ -496,7 +528,7 @@ pub struct S3Keys {
 }
 
 /// What is told about a service, one paragraph each.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Docs {
     /// What it is and what for.
@@ -516,7 +548,7 @@ pub struct Docs {
 }
 
 /// What to know before another version.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upgrade {
     /// One sentence each.

@@ -5,6 +5,8 @@
 
 mod check;
 mod entry;
+pub mod own;
+pub mod schema;
 mod template;
 mod units;
 
@@ -57,6 +59,36 @@ impl Catalog {
     )]
     pub fn embedded() -> Self {
         Self::load(EMBEDDED).expect("the embedded catalog is sound")
+    }
+
+    /// The embedded catalog and a tenant's own files.
+    ///
+    /// # Errors
+    /// Every mistake in them; an own file cannot take the name or a key of an embedded one.
+    pub fn with_own(files: &[own::OwnFile]) -> Result<Self, Vec<CatalogError>> {
+        let taken = |file: &&own::OwnFile| EMBEDDED.iter().any(|(name, _)| *name == file.name);
+        let shadows: Vec<CatalogError> = files
+            .iter()
+            .filter(taken)
+            .map(|file| CatalogError {
+                file: format!("{}.toml", file.name),
+                line: 1,
+                column: 1,
+                message: format!("the catalog has a service named {:?} already", file.name),
+            })
+            .collect();
+        if !shadows.is_empty() {
+            return Err(shadows);
+        }
+        let own = files
+            .iter()
+            .map(|file| (file.name.as_str(), file.text.as_str()));
+        let sources: Vec<(&str, &str)> = EMBEDDED.iter().copied().chain(own).collect();
+        let mut catalog = Self::load(&sources)?;
+        for entry in &mut catalog.entries {
+            entry.own = files.iter().any(|file| file.name == entry.name);
+        }
+        Ok(catalog)
     }
 
     /// Loads entries from pairs of service name and TOML text. Where two collide, e.g. declare the

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use provision::psql;
+
 use aistack_proto::v1::{Grant, ServiceDirectory};
 use bollard::models::ContainerCreateBody;
 
@@ -115,7 +117,9 @@ impl std::fmt::Debug for DesiredService {
 }
 
 /// Headings of a deploy; edges decide the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// Stores and databases.

@@ -19,8 +19,8 @@ pub(super) fn provisions(world: &World<'_>, entry: &Entry) -> Result<Vec<Provisi
     Ok(provisions)
 }
 
-/// Over loopback, where the image asks its own superuser for no password.
-fn psql() -> Vec<String> {
+/// The superuser's shell in a postgres container: over loopback, where the image asks its own superuser for no password.
+pub(crate) fn psql() -> Vec<String> {
     let words = "psql -X -q -h 127.0.0.1 -U postgres -d postgres -v ON_ERROR_STOP=1";
     words.split(' ').map(str::to_owned).collect()
 }

@@ -26,12 +26,95 @@ pub struct Lock {
 }
 
 /// Who holds it, for the others to read.
-#[derive(Debug, Serialize, Deserialize)]
-struct Holder {
-    pid: u32,
-    command: String,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Process id of the run.
+    pub pid: u32,
+    /// Its command.
+    pub command: String,
     /// Unix time, seconds.
-    since: i64,
+    pub since: i64,
+}
+
+impl Holder {
+    /// For how long it has the lock.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let age = Timestamp::now().as_second().saturating_sub(self.since);
+        Duration::from_secs(age.try_into().unwrap_or_default())
+    }
+}
+
+/// How the lock stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody has it.
+    Free,
+    /// A process has it.
+    Held {
+        /// Who, where the file says it.
+        holder: Option<Holder>,
+    },
+}
+
+/// How the lock stands now.
+///
+/// # Errors
+/// What the kernel said; no file is no lock.
+pub fn standing(base_dir: &Path) -> Result<Standing, Failure> {
+    let path = base_dir.join("config/.lock");
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Standing::Free),
+        Err(error) => return Err(Failure::io("open", &path, &error)),
+    };
+    // Shared, and given back at once: only a holder is in the way of it.
+    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return Ok(Standing::Free);
+    }
+    let holder = read_holder(&mut file);
+    Ok(Standing::Held { holder })
+}
+
+/// Tells the run that holds the lock to end, and waits until it has.
+///
+/// # Errors
+/// When it is another's process, is not the holder any more, or does not end.
+pub fn end(base_dir: &Path, holder: &Holder) -> Result<(), Failure> {
+    let pid = i32::try_from(holder.pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let pid = pid.ok_or_else(|| Failure::new(Exit::Failed, "the lock names no process"))?;
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::KILL] {
+        // Asked again right before: a process id is used again one day.
+        let still = Standing::Held {
+            holder: Some(holder.clone()),
+        };
+        if standing(base_dir)? != still {
+            return Ok(());
+        }
+        rustix::process::kill_process(pid, signal).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot end PID {}", holder.pid))
+                .because(error.to_string())
+        })?;
+        for _ in 0..25 {
+            std::thread::sleep(AGAIN);
+            if standing(base_dir)? != still {
+                return Ok(());
+            }
+        }
+    }
+    Err(Failure::new(
+        Exit::Locked,
+        format!("PID {} does not end", holder.pid),
+    ))
+}
+
+fn read_holder(file: &mut File) -> Option<Holder> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(4096).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 impl Lock {
@@ -91,22 +174,14 @@ fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
 }
 
 fn locked(file: &mut File, path: &Path) -> Failure {
-    let mut text = String::new();
-    let holder = file
-        .rewind()
-        .and_then(|()| file.take(4096).read_to_string(&mut text))
-        .ok()
-        .and_then(|_| serde_json::from_str::<Holder>(&text).ok());
-    let who = holder.map_or_else(
+    let who = read_holder(file).map_or_else(
         || "another run".to_owned(),
         |holder| {
-            let age = Timestamp::now().as_second().saturating_sub(holder.since);
-            let age = Duration::from_secs(age.try_into().unwrap_or_default());
             format!(
                 "`{}` (PID {}), running for {}",
                 ui::clean(&holder.command),
                 holder.pid,
-                ui::ago(age)
+                ui::ago(holder.age())
             )
         },
     );
@@ -133,7 +208,12 @@ mod tests {
         let pid = std::process::id();
         let told = format!("`aistack deploy` (PID {pid})");
         assert!(failure.what.contains(&told), "{failure}");
+        let Standing::Held { holder } = standing(dir.path()).unwrap() else {
+            panic!("it is held");
+        };
+        assert_eq!(holder.unwrap().pid, pid);
         drop(first);
+        assert_eq!(standing(dir.path()).unwrap(), Standing::Free);
         Lock::take(dir.path(), "aistack init", Duration::ZERO)
             .await
             .unwrap();

@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod checks;
+pub mod choice;
 pub mod configs;
 pub mod deployer;
 pub mod diagnose;
@@ -11,6 +12,7 @@ pub mod images;
 pub mod listeners;
 pub mod lock;
 pub mod mounts;
+pub mod pairs;
 pub mod profiles;
 pub mod prompt;
 pub mod restore;

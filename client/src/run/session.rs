@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aistack_proto::v1::{Grant, WhoAmIResponse};
 
 use crate::apparmor::Standing;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogError, own};
 use crate::desired::{self, Stack};
 use crate::engine::Engine;
 use crate::env_file::{EnvFile, Settings};
@@ -97,8 +97,10 @@ pub struct Session {
     pub who: WhoAmIResponse,
     /// The grant in it.
     pub grant: Grant,
-    /// Every service there is.
+    /// Every service there is, the tenant's own included.
     pub catalog: Catalog,
+    /// What is wrong with the tenant's own service files; those are not in the catalog.
+    pub mistakes: Vec<CatalogError>,
 }
 
 impl Session {
@@ -114,12 +116,16 @@ impl Session {
             Failure::new(Exit::Failed, "the helper answered without a grant")
                 .next("tell the administrator: client and helper do not fit together")
         })?;
+        let (files, mut mistakes) = own::all(Path::new(&grant.base_dir));
+        let (catalog, more) = own::with_files(&files);
+        mistakes.extend(more);
         let session = Self {
             helper,
             engine,
             who,
             grant,
-            catalog: Catalog::embedded(),
+            catalog,
+            mistakes,
         };
         session.check_base_dir(context)?;
         Ok(session)
@@ -170,6 +176,9 @@ impl Session {
     /// # Errors
     /// Mistakes in the values, and everything that the grant does not give.
     pub fn stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, Failure> {
+        if !self.mistakes.is_empty() {
+            return Err(Failure::service_files(&self.mistakes));
+        }
         let known = |key: &str| self.catalog.is_key(key);
         let settings = Settings::resolve(file, &context.environment, known)
             .map_err(|errors| Failure::manifest(&errors))?;

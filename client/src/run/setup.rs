@@ -51,6 +51,21 @@ pub fn draft_with(
     Ok((manifest, stack))
 }
 
+/// The same for a manifest that is not on disk yet.
+///
+/// # Errors
+/// Everything that keeps the settings from being a stack.
+pub fn complete(
+    context: &Context,
+    session: &Session,
+    file: &EnvFile,
+    overrides: &Overrides,
+) -> Result<(Manifest, Stack), Failure> {
+    let manifest = decide(context, session, Some(file), overrides)?;
+    let stack = session.stack(context, &manifest.file)?;
+    Ok((manifest, stack))
+}
+
 /// Everything that a deploy stands on; what is missing is made, and told.
 ///
 /// # Errors

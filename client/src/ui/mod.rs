@@ -4,6 +4,7 @@ mod colour;
 mod printer;
 mod progress;
 mod table;
+pub mod terminal;
 mod text;
 mod time;
 

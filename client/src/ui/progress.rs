@@ -52,6 +52,8 @@ pub enum Word {
     Skipped,
     /// What ran before is brought back.
     Restoring,
+    /// It runs no more.
+    Stopped,
 }
 
 impl Word {
@@ -72,6 +74,7 @@ impl Word {
             Self::Failed => "FAILED",
             Self::Skipped => "skipped",
             Self::Restoring => "restoring",
+            Self::Stopped => "stopped",
         }
     }
 

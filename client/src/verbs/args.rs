@@ -1,6 +1,9 @@
 //! What the command line may say, and nothing of what is done about it.
 
 mod apparmor;
+mod manifest;
+mod running;
+mod services;
 mod tls;
 mod volume;
 
@@ -11,6 +14,11 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use apparmor::{AppArmorArgs, AppArmorVerb, ProfilesArgs};
+pub use manifest::{
+    ConfigArgs, ConfigVerb, LockArgs, LockVerb, OpenArgs, SecretsArgs, SecretsVerb, UrlArgs,
+};
+pub use running::{ExecArgs, RestartArgs, ShellArgs};
+pub use services::{AddArgs, CatalogArgs, RemoveArgs};
 pub use tls::{RenewArgs, StagingArgs, Switch, TlsArgs, TlsVerb};
 pub use volume::{UnmountArgs, VolumeArgs, VolumeVerb};
 
@@ -208,8 +216,32 @@ pub enum Command {
     Status(StatusArgs),
     /// What the services write
     Logs(LogsArgs),
+    /// Add services: of the catalog, or of a file of your own
+    Add(AddArgs),
+    /// Take services out of your stack; their data stays
+    Remove(RemoveArgs),
+    /// The services that there are
+    Catalog(CatalogArgs),
+    /// Start stopped services with what they need, and wait until they are healthy
+    Start(ServicesArgs),
+    /// Stop services; they stay stopped, also after a reboot
+    Stop(ServicesArgs),
     /// Stop and start services, and wait until they are healthy
-    Restart(ServicesArgs),
+    Restart(RestartArgs),
+    /// Run a command in a service's container
+    Exec(ExecArgs),
+    /// A shell in a service's container
+    Shell(ShellArgs),
+    /// Where services are
+    Url(UrlArgs),
+    /// Open a service in your browser
+    Open(OpenArgs),
+    /// Values of your .env: show, set, explain
+    Config(ConfigArgs),
+    /// The secrets of your stack
+    Secrets(SecretsArgs),
+    /// Which run changes the stack at the moment
+    Lock(LockArgs),
     /// Ask each service what its users would ask
     Validate(ServicesArgs),
     /// Certificates of your sites: how they stand, new ones, the test authority, your own root
@@ -242,6 +274,10 @@ impl Command {
             Self::Init(_)
                 | Self::Deploy(_)
                 | Self::Restart(_)
+                | Self::Start(_)
+                | Self::Stop(_)
+                | Self::Add(_)
+                | Self::Remove(_)
                 | Self::Destroy(_)
                 | Self::Tls(TlsArgs {
                     verb: TlsVerb::Renew(_) | TlsVerb::Staging(_)

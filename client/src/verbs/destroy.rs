@@ -1,7 +1,7 @@
 //! `aistack destroy`: removes the containers and the network. Data stays unless `--purge` and the
 //! tenant's name say otherwise.
 
-mod purge;
+pub(super) mod purge;
 
 use futures_util::future::join_all;
 use serde_json::json;

@@ -2,21 +2,30 @@
 
 pub mod args;
 
+mod add;
 mod apparmor;
+mod catalog;
 mod chown;
 mod completion;
+mod config;
 mod deploy;
 mod destroy;
 mod doctor;
+mod exec;
 mod help;
 mod init;
+mod lock;
 mod logs;
 mod man;
 mod overview;
 mod plan;
+mod remove;
 mod restart;
+mod secrets;
+mod start;
 mod status;
 mod tls;
+mod url;
 mod validate;
 mod version;
 mod volume;
@@ -46,7 +55,19 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, F
         Some(Command::Deploy(args)) => deploy::run(context, args).await,
         Some(Command::Status(args)) => status::run(context, args).await,
         Some(Command::Logs(args)) => logs::run(context, args).await,
+        Some(Command::Add(args)) => add::run(context, args).await,
+        Some(Command::Remove(args)) => remove::run(context, args).await,
+        Some(Command::Catalog(args)) => catalog::run(context, args).await,
+        Some(Command::Start(args)) => start::start(context, args).await,
+        Some(Command::Stop(args)) => start::stop(context, args).await,
         Some(Command::Restart(args)) => restart::run(context, args).await,
+        Some(Command::Exec(args)) => exec::run(context, args).await,
+        Some(Command::Shell(args)) => exec::shell(context, args).await,
+        Some(Command::Url(args)) => url::run(context, args).await,
+        Some(Command::Open(args)) => url::open(context, args).await,
+        Some(Command::Config(args)) => config::run(context, args).await,
+        Some(Command::Secrets(args)) => secrets::run(context, args).await,
+        Some(Command::Lock(args)) => lock::run(context, args).await,
         Some(Command::Validate(args)) => validate::run(context, args).await,
         Some(Command::Tls(args)) => tls::run(context, args).await,
         Some(Command::Destroy(args)) => destroy::run(context, args).await,

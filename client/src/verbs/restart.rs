@@ -1,6 +1,6 @@
 //! `aistack restart`: stops and starts services, and waits until they are healthy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,12 +15,17 @@ use crate::run::diagnose::{self, Trouble};
 use crate::run::gate::Gate;
 use crate::run::graph::{self, Node, Outcome, Worker};
 use crate::run::lock::Lock;
-use crate::run::{Context, Session};
+use crate::run::{Context, Session, pairs};
 use crate::ui::{Progress, Word};
-use crate::verbs::args::ServicesArgs;
-use crate::verbs::{lock_wait, plan, select, service_names};
+use crate::verbs::args::{DeployArgs, RestartArgs};
+use crate::verbs::{deploy, lock_wait, plan, select, service_names};
 
-pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, Failure> {
+    let applied = if args.apply && !context.globals.dry_run {
+        apply(context, &args.services).await?
+    } else {
+        BTreeSet::new()
+    };
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
     // Before the look at the containers: the run that is waited for may make others.
@@ -40,12 +45,17 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
             .iter()
             .any(|container| container.service == *name)
     });
-    let chosen = select(&args.services, &known)?;
+    let mut chosen = select(&args.services, &known)?;
+    pairs::complete(&mut chosen, stack.services.iter());
+    chosen.retain(|name| known.contains(name) && !applied.contains(name));
+    if chosen.is_empty() {
+        return Ok(Exit::Done);
+    }
     for step in plan::make(&stack, &containers, &[])?.steps {
         if let (true, Action::Replace { because }) = (chosen.contains(&step.service), &step.action)
         {
             context.printer.warn(&format!(
-                "{}: {} changed since it was made; a restart does not apply that, `aistack deploy {}` does",
+                "{}: {} changed since it was made; a restart does not apply that, `aistack restart --apply {}` does",
                 step.service,
                 because.join(", "),
                 step.service
@@ -70,6 +80,18 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
         .values()
         .map(|service| node(service, &services))
         .collect();
+    // What shares another's network goes down before that and comes up after it.
+    for service in services
+        .values()
+        .filter(|service| service.network_of.is_some())
+    {
+        let own = containers
+            .iter()
+            .find(|container| container.service == service.name);
+        if let Some(container) = own {
+            session.engine.stop(&container.id).await?;
+        }
+    }
     let progress = Progress::new(context.printer);
     let restarter = Restarter {
         engine: session.engine.clone(),
@@ -83,7 +105,32 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
     };
     let outcomes = graph::execute(nodes, Arc::new(restarter)).await;
     progress.close();
-    judge(context, outcomes)
+    judge(context, "restarted", outcomes)
+}
+
+/// Deploys those of the named services whose configuration changed since they were made; their names.
+async fn apply(context: &Context, named: &[String]) -> Result<BTreeSet<String>, Failure> {
+    let session = Session::open(context).await?;
+    let stack = session.stack_on_disk(context)?;
+    let containers = session.engine.list().await?;
+    let chosen = select(named, &service_names(&stack))?;
+    let changed: Vec<String> = plan::make(&stack, &containers, &[])?
+        .steps
+        .into_iter()
+        .filter(|step| {
+            matches!(step.action, Action::Replace { .. }) && chosen.contains(&step.service)
+        })
+        .map(|step| step.service)
+        .collect();
+    if !changed.is_empty() {
+        let deploy = DeployArgs {
+            services: changed.clone(),
+            skip_validate: true,
+            ..DeployArgs::default()
+        };
+        deploy::run(context, &deploy).await?;
+    }
+    Ok(changed.into_iter().collect())
 }
 
 fn node(service: &DesiredService, chosen: &BTreeMap<String, DesiredService>) -> Node {
@@ -147,7 +194,11 @@ impl Restarter {
     }
 }
 
-fn judge(context: &Context, outcomes: BTreeMap<String, Outcome>) -> Result<Exit, Failure> {
+pub(super) fn judge(
+    context: &Context,
+    done: &str,
+    outcomes: BTreeMap<String, Outcome>,
+) -> Result<Exit, Failure> {
     let names: Vec<String> = outcomes.keys().cloned().collect();
     let mut failed = Vec::new();
     let mut reports = Vec::new();
@@ -162,7 +213,9 @@ fn judge(context: &Context, outcomes: BTreeMap<String, Outcome>) -> Result<Exit,
         }
     }
     if failed.is_empty() {
-        context.printer.document(json!({"restarted": names}))?;
+        let mut document = serde_json::Map::new();
+        document.insert(done.to_owned(), json!(names));
+        context.printer.document(document)?;
         return Ok(Exit::Done);
     }
     let first = reports

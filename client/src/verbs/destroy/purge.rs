@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
 
+use crate::catalog::own;
 use crate::run::{Session, store};
 
 /// Empties the tenant's directories; returns what could not be removed. The directories of the
@@ -12,17 +13,8 @@ use crate::run::{Session, store};
 /// nothing else is left: it holds the secrets of the data.
 pub(super) async fn contents(session: &Session) -> Vec<String> {
     let mut left = Vec::new();
-    for (tree, kind) in [
-        ("data", DirectoryKind::Data),
-        ("logs", DirectoryKind::Logs),
-        ("etc", DirectoryKind::Etc),
-    ] {
-        for service in session.catalog.names() {
-            let path = session.base_dir().join(tree).join(service);
-            if let Err(problem) = empty(session, &path, service, kind).await {
-                left.push(format!("{}: {problem}", path.display()));
-            }
-        }
+    for name in session.catalog.names() {
+        left.extend(service(session, name).await);
     }
     if !left.is_empty() {
         return left;
@@ -36,11 +28,29 @@ pub(super) async fn contents(session: &Session) -> Vec<String> {
     }
     let config = session.base_dir().join("config");
     for path in [
+        own::directory(session.base_dir()),
         store::manifest_path(session.base_dir()),
+        config.join("images.lock"),
         config.join(".lock"),
     ] {
         if let Err(error) = remove_any(&path) {
             left.push(format!("{}: {error}", path.display()));
+        }
+    }
+    left
+}
+
+/// Empties the directories of one service; returns what could not be removed.
+pub(in crate::verbs) async fn service(session: &Session, service: &str) -> Vec<String> {
+    let mut left = Vec::new();
+    for (tree, kind) in [
+        ("data", DirectoryKind::Data),
+        ("logs", DirectoryKind::Logs),
+        ("etc", DirectoryKind::Etc),
+    ] {
+        let path = session.base_dir().join(tree).join(service);
+        if let Err(problem) = empty(session, &path, service, kind).await {
+            left.push(format!("{}: {problem}", path.display()));
         }
     }
     left

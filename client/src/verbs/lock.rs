@@ -1,0 +1,91 @@
+//! `aistack lock`: who changes the stack at the moment.
+
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::run::lock::{self, Standing};
+use crate::run::{Context, Session};
+use crate::ui;
+use crate::verbs::args::{LockArgs, LockVerb};
+
+pub(super) async fn run(context: &Context, args: &LockArgs) -> Result<Exit, Failure> {
+    let session = Session::open(context).await?;
+    let standing = lock::standing(session.base_dir())?;
+    match &args.verb {
+        LockVerb::Status => status(context, &standing),
+        LockVerb::Release { force } => release(context, &session, &standing, *force),
+    }
+}
+
+fn status(context: &Context, standing: &Standing) -> Result<Exit, Failure> {
+    let printer = context.printer;
+    match standing {
+        Standing::Free => {
+            printer.document(json!({"locked": false}))?;
+            printer.data("not locked: no run changes the stack\n")?;
+        }
+        Standing::Held { holder } => {
+            let age = holder.as_ref().map(lock::Holder::age);
+            printer.document(json!({
+                "locked": true, "holder": holder, "seconds": age.map(|age| age.as_secs()),
+            }))?;
+            let who = holder.as_ref().map_or_else(
+                || "a run that did not say who it is".to_owned(),
+                |holder| {
+                    format!(
+                        "`{}` (PID {}), running for {}",
+                        ui::clean(&holder.command),
+                        holder.pid,
+                        ui::ago(holder.age())
+                    )
+                },
+            );
+            printer.data(&format!("locked by {who}\n"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The kernel frees the lock with the process that holds it, so there is only that to end.
+fn release(
+    context: &Context,
+    session: &Session,
+    standing: &Standing,
+    force: bool,
+) -> Result<Exit, Failure> {
+    let Standing::Held { holder } = standing else {
+        return status(context, standing);
+    };
+    let Some(holder) = holder else {
+        return Err(Failure::new(
+            Exit::Locked,
+            "the run that holds the lock did not say who it is",
+        )
+        .because("a lock ends with the process that holds it")
+        .next("fuser -v BASE_DIR/config/.lock shows it"));
+    };
+    if !force {
+        return Err(Failure::new(
+            Exit::Locked,
+            format!("PID {} still holds the lock and lives", holder.pid),
+        )
+        .because("a lock ends with its process, so to release it is to end that run")
+        .next("wait for it, or: aistack lock release --force"));
+    }
+    if context.globals.dry_run {
+        context
+            .printer
+            .data(&format!("would end PID {}\n", holder.pid))?;
+        return Ok(Exit::Done);
+    }
+    lock::end(session.base_dir(), holder)?;
+    context
+        .printer
+        .document(json!({"released": true, "pid": holder.pid}))?;
+    context.printer.data(&format!(
+        "ended PID {}; `aistack deploy` goes on where it stood\n",
+        holder.pid
+    ))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,255 @@
+//! `aistack start` and `aistack stop`: containers as they are, in the order of their needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::desired::DesiredService;
+use crate::engine::{Container, Engine};
+use crate::exit::Exit;
+use crate::failure::{Failure, ServiceReport};
+use crate::run::diagnose::{self, Trouble};
+use crate::run::gate::Gate;
+use crate::run::graph::{self, Node, Worker};
+use crate::run::lock::Lock;
+use crate::run::{Context, Session, pairs};
+use crate::ui::{Progress, Word};
+use crate::verbs::args::ServicesArgs;
+use crate::verbs::{lock_wait, restart, select};
+
+/// What the two verbs work on.
+struct Chosen {
+    session: Session,
+    /// Every service of the stack that has a container.
+    services: BTreeMap<String, DesiredService>,
+    containers: BTreeMap<String, Container>,
+    names: BTreeSet<String>,
+    _lock: Option<Lock>,
+}
+
+pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+    let mut chosen = choose(context, args, "aistack start").await?;
+    // What it needs is started with it.
+    let mut queue: Vec<String> = chosen.names.iter().cloned().collect();
+    while let Some(name) = queue.pop() {
+        let needs = chosen
+            .services
+            .get(&name)
+            .map(|service| service.needs.clone());
+        for need in needs.unwrap_or_default() {
+            if chosen.containers.contains_key(&need) && chosen.names.insert(need.clone()) {
+                queue.push(need);
+            }
+        }
+    }
+    if context.globals.dry_run {
+        return would(context, "start", &chosen.names);
+    }
+    let progress = Progress::new(context.printer);
+    let nodes = nodes(&chosen, false);
+    let worker = Arc::new(Starter {
+        engine: chosen.session.engine.clone(),
+        gate: Gate::open(&chosen.session.engine),
+        services: chosen.services.clone(),
+        containers: chosen.containers.clone(),
+        progress: progress.clone(),
+    });
+    let outcomes = graph::execute(nodes, worker).await;
+    progress.close();
+    restart::judge(context, "started", outcomes)
+}
+
+pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+    let chosen = choose(context, args, "aistack stop").await?;
+    let runs = |name: &String| {
+        let container = chosen.containers.get(name);
+        container.is_some_and(|container| container.state == "running")
+    };
+    let still: Vec<&str> = chosen
+        .services
+        .values()
+        .filter(|service| !chosen.names.contains(&service.name) && runs(&service.name))
+        .filter(|service| service.needs.iter().any(|need| chosen.names.contains(need)))
+        .map(|service| service.name.as_str())
+        .collect();
+    if !still.is_empty() {
+        context.printer.warn(&format!(
+            "still running and in need of what is stopped: {}",
+            still.join(", ")
+        ));
+    }
+    if context.globals.dry_run {
+        return would(context, "stop", &chosen.names);
+    }
+    let progress = Progress::new(context.printer);
+    let nodes = nodes(&chosen, true);
+    let worker = Arc::new(Stopper {
+        engine: chosen.session.engine.clone(),
+        services: chosen.services.clone(),
+        containers: chosen.containers.clone(),
+        progress: progress.clone(),
+    });
+    let outcomes = graph::execute(nodes, worker).await;
+    progress.close();
+    restart::judge(context, "stopped", outcomes)
+}
+
+async fn choose(context: &Context, args: &ServicesArgs, command: &str) -> Result<Chosen, Failure> {
+    let session = Session::open(context).await?;
+    let stack = session.stack_on_disk(context)?;
+    let lock = if context.globals.dry_run {
+        None
+    } else {
+        let wait = lock_wait(&context.globals);
+        Some(Lock::take(session.base_dir(), command, wait).await?)
+    };
+    let containers: BTreeMap<String, Container> = session
+        .engine
+        .list()
+        .await?
+        .into_iter()
+        .map(|container| (container.service.clone(), container))
+        .collect();
+    if containers.is_empty() {
+        return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
+    }
+    let services: BTreeMap<String, DesiredService> = stack
+        .services
+        .into_iter()
+        .filter(|service| containers.contains_key(&service.name))
+        .map(|service| (service.name.clone(), service))
+        .collect();
+    let known = services.keys().cloned().collect();
+    let mut names = select(&args.services, &known)?;
+    pairs::complete(&mut names, services.values());
+    Ok(Chosen {
+        session,
+        services,
+        containers,
+        names,
+        _lock: lock,
+    })
+}
+
+fn would(context: &Context, verb: &str, names: &BTreeSet<String>) -> Result<Exit, Failure> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut document = serde_json::Map::new();
+    document.insert(format!("would_{verb}"), json!(names));
+    context.printer.document(document)?;
+    context
+        .printer
+        .data(&format!("would {verb}: {}\n", names.join(", ")))?;
+    Ok(Exit::Done)
+}
+
+/// The chosen services with their edges, turned round for stopping.
+fn nodes(chosen: &Chosen, backwards: bool) -> Vec<Node> {
+    let own = |names: &[String]| -> Vec<String> {
+        let names = names.iter().filter(|name| chosen.names.contains(*name));
+        names.cloned().collect()
+    };
+    let services = || {
+        let services = chosen.services.values();
+        services.filter(|service| chosen.names.contains(&service.name))
+    };
+    if !backwards {
+        return services()
+            .map(|service| Node {
+                name: service.name.clone(),
+                needs: own(&service.needs),
+                after: own(&service.after),
+            })
+            .collect();
+    }
+    services()
+        .map(|service| {
+            let depends = |other: &&DesiredService| {
+                other.needs.contains(&service.name) || other.after.contains(&service.name)
+            };
+            Node {
+                name: service.name.clone(),
+                needs: Vec::new(),
+                after: services()
+                    .filter(depends)
+                    .map(|other| other.name.clone())
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+struct Starter {
+    engine: Engine,
+    gate: Gate,
+    services: BTreeMap<String, DesiredService>,
+    containers: BTreeMap<String, Container>,
+    progress: Progress,
+}
+
+impl Worker for Starter {
+    async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
+        let (Some(service), Some(container)) = (self.services.get(name), self.containers.get(name))
+        else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        self.progress.service(name, Word::Starting, "");
+        let started = self.engine.start(&container.id).await;
+        let healthy = match started {
+            Ok(()) => {
+                self.gate
+                    .healthy(&container.id, service.start_timeout)
+                    .await
+            }
+            Err(error) => Err(Trouble::Engine {
+                step: "start the container",
+                error,
+            }),
+        };
+        match healthy {
+            Ok(()) => {
+                self.progress.healthy(name, began.elapsed());
+                Ok(())
+            }
+            Err(trouble) => {
+                let report =
+                    diagnose::report(&self.engine, name, &service.container, trouble).await;
+                self.progress.service(name, Word::Failed, &report.problem);
+                Err(Box::new(report))
+            }
+        }
+    }
+}
+
+struct Stopper {
+    engine: Engine,
+    services: BTreeMap<String, DesiredService>,
+    containers: BTreeMap<String, Container>,
+    progress: Progress,
+}
+
+impl Worker for Stopper {
+    async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
+        let (Some(service), Some(container)) = (self.services.get(name), self.containers.get(name))
+        else {
+            return Ok(());
+        };
+        self.progress.service(name, Word::Stopping, "");
+        match self.engine.stop(&container.id).await {
+            Ok(()) => {
+                self.progress.service(name, Word::Stopped, "");
+                Ok(())
+            }
+            Err(error) => {
+                let step = "stop the container";
+                let trouble = Trouble::Engine { step, error };
+                let report =
+                    diagnose::report(&self.engine, name, &service.container, trouble).await;
+                self.progress.service(name, Word::Failed, &report.problem);
+                Err(Box::new(report))
+            }
+        }
+    }
+}
