@@ -112,6 +112,14 @@ impl Served {
     }
 }
 
+/// A name without the kind that rustls writes around it, as in `DnsName("a.example.com")`.
+fn plain(name: &str) -> String {
+    let inner = name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    ui::clean(inner.unwrap_or(name).trim_matches('"'))
+}
+
 /// Without the zero that DER puts before a high first bit, as other programs show it.
 fn serial(text: &str) -> String {
     let text = match text.strip_prefix("00:") {
@@ -201,7 +209,7 @@ impl Trust {
         };
         match inner {
             Error::AlertReceived(AlertDescription::InternalError) => {
-                format!("the proxy has no certificate for {host}; `aistack tls status` tells why")
+                format!("the proxy has no certificate for {host}")
             }
             Error::InvalidCertificate(wrong) => self.what_is_wrong(host, wrong, served),
             other => format!("TLS with {host}: {other}"),
@@ -233,7 +241,8 @@ impl Trust {
                 format!("the certificate is not for {host}")
             }
             CertificateError::NotValidForNameContext { presented, .. } => {
-                let names = ui::clean(&presented.join(", "));
+                let names: Vec<String> = presented.iter().map(|name| plain(name)).collect();
+                let names = names.join(", ");
                 format!("the certificate is for {names}, not for {host}")
             }
             CertificateError::UnknownIssuer => self.unknown_issuer(host, served),

@@ -58,7 +58,13 @@ async fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
     if printer.json {
         return Ok(Exit::NotHealthy);
     }
-    Err(failure(&states, "not right"))
+    let failure = failure(&states, "not right");
+    Err(match id {
+        Some(_) => failure,
+        None => failure
+            .because(format!("{PROXY} does not run"))
+            .next(format!("aistack logs {PROXY}; aistack deploy starts it")),
+    })
 }
 
 fn row(state: &SiteState) -> [(String, Option<Tone>); 5] {
@@ -141,7 +147,7 @@ async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result
             .next(format!("aistack logs -n 100 {PROXY}"))
     };
     let after = if args.force {
-        progress.note(&format!("asking for {} new certificates", wanted.len()));
+        progress.note(&format!("new certificates to come: {}", wanted.len()));
         if stack.own_root.is_none() {
             context.printer.warn(
                 "Let's Encrypt issues the same certificate five times in seven days and no more",
@@ -153,7 +159,7 @@ async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result
         if wanted.is_empty() {
             Vec::new()
         } else {
-            progress.note(&format!("waiting for {} certificates", wanted.len()));
+            progress.note(&format!("certificates that are due: {}", wanted.len()));
             proxy.wait_for_new(&trust, &wanted).await
         }
     };

@@ -63,6 +63,8 @@ async fn one(
     served: &mut Option<Served>,
     deadline: Instant,
 ) -> Result<(), String> {
+    // What was never captured does not come by trying again.
+    hand.fill(step)?;
     let until = step.within.map(|within| Instant::now() + within);
     let mut pause = PAUSES.0;
     loop {

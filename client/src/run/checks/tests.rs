@@ -222,6 +222,7 @@ async fn what_cleans_up_is_done_although_a_step_failed_and_counts_only_when_none
         clean.always = true;
         let mut never = step("DELETE", "/made/${step:other}");
         never.always = true;
+        never.within = Some(Duration::from_mins(5));
         let steps = [
             make,
             step("GET", "/read"),
@@ -229,7 +230,9 @@ async fn what_cleans_up_is_done_although_a_step_failed_and_counts_only_when_none
             clean,
             never,
         ];
+        let began = Instant::now();
         assert_eq!(ask(port, &steps).await, expected.map_err(str::to_owned));
+        assert!(began.elapsed() < Duration::from_mins(1));
         let lines = lines(&seen);
         assert_eq!(lines.last().map(String::as_str), Some("DELETE /made/7"));
         assert_eq!(lines.contains(&"GET /more".to_owned()), status == 200);

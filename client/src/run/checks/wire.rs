@@ -54,7 +54,9 @@ pub(super) async fn send(
             if handshake.served.is_some() {
                 *served = handshake.served;
             }
-            exchange(handshake.stream?, &authority(via), request).await
+            let stream = handshake.stream;
+            let stream = stream.map_err(|why| format!("{why}; see `aistack tls status`"))?;
+            exchange(stream, &authority(via), request).await
         }
     }
 }

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{Served, Trust};
 use crate::desired::Stack;
@@ -18,6 +19,10 @@ use crate::ui;
 const LIMIT: Duration = Duration::from_secs(10);
 /// Of the proxy's log, so many lines are looked through.
 const LOG_LINES: u32 = 2000;
+/// Of one complaint, so much is shown, characters.
+const MAX_COMPLAINT: usize = 400;
+/// How often sites are asked that are waited for.
+const AGAIN: Duration = Duration::from_millis(300);
 
 /// A host name behind the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -85,6 +90,22 @@ pub async fn look(trust: &Trust, site: &Site) -> SiteState {
     }
 }
 
+/// Waits until every site has a certificate that is right, or the time is up; false then. An
+/// authority on the internet takes some seconds after the proxy was started.
+pub async fn wait(trust: &Trust, sites: &[Site], limit: Duration) -> bool {
+    let until = Instant::now() + limit;
+    loop {
+        let states = join_all(sites.iter().map(|site| look(trust, site))).await;
+        if states.iter().all(|state| state.ok) {
+            return true;
+        }
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
 /// Asks all of them at once; the log of the proxy is read where one is wrong.
 pub async fn look_at_all(
     trust: &Trust,
@@ -104,8 +125,10 @@ pub async fn look_at_all(
     states
 }
 
-/// What caddy complained of last about each host: its log is one JSON object a line.
+/// What caddy complained of last about each host, of each authority that it asked: its log is one
+/// JSON object a line.
 fn said(lines: &[String], hosts: &[&str]) -> BTreeMap<String, String> {
+    let mut by_issuer: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
     let mut last = BTreeMap::new();
     for line in lines {
         let Ok(entry) = serde_json::from_str::<Value>(line) else {
@@ -120,22 +143,32 @@ fn said(lines: &[String], hosts: &[&str]) -> BTreeMap<String, String> {
             continue;
         }
         for host in hosts.iter().filter(|host| line.contains(**host)) {
-            let mut told = text("msg").to_owned();
-            if !text("error").is_empty() {
-                told = format!("{told}: {}", text("error"));
+            let told = complaint(&entry);
+            if text("issuer").is_empty() {
+                last.insert((*host).to_owned(), told);
+            } else {
+                let issuers = by_issuer.entry(host).or_default();
+                issuers.insert(text("issuer").to_owned(), told);
             }
-            let moment = entry.get("ts").and_then(Value::as_f64).and_then(moment);
-            let moment = moment.map_or_else(String::new, |moment| format!("{moment} "));
-            last.insert(
-                (*host).to_owned(),
-                ui::clean(&format!("{moment}{told}"))
-                    .chars()
-                    .take(500)
-                    .collect(),
-            );
         }
     }
+    for (host, issuers) in by_issuer {
+        let told = issuers
+            .into_iter()
+            .map(|(issuer, told)| format!("{issuer}: {told}"));
+        last.insert(host.to_owned(), told.collect::<Vec<_>>().join("; "));
+    }
     last
+}
+
+/// When, what and why, in one line.
+fn complaint(entry: &Value) -> String {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
+    let moment = entry.get("ts").and_then(Value::as_f64).and_then(moment);
+    let moment = moment.map_or_else(String::new, |moment| format!("{moment} "));
+    let colon = if text("error").is_empty() { "" } else { ": " };
+    let told = format!("{moment}{}{colon}{}", text("msg"), text("error"));
+    ui::clean(&told).chars().take(MAX_COMPLAINT).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a moment in whole seconds")]
@@ -159,6 +192,17 @@ mod tests {
         .map(str::to_owned);
         let said = said(&lines, &["n8n.example.test", "grafana.example.test"]);
         assert_eq!(said.len(), 1);
+        let mut two = lines.to_vec();
+        for (issuer, why) in [("le", "old"), ("zero", "no"), ("le", "new")] {
+            two.push(format!(
+                r#"{{"level":"error","logger":"tls.obtain","msg":"could not","identifier":"n8n.example.test","issuer":"{issuer}","error":"{why}"}}"#
+            ));
+        }
+        let each = super::said(&two, &["n8n.example.test"]);
+        assert_eq!(
+            each["n8n.example.test"],
+            "le: could not: new; zero: could not: no"
+        );
         assert_eq!(
             said["n8n.example.test"],
             "2026-11-26T12:24:13Z will retry: [n8n.example.test] Obtain: no such host"

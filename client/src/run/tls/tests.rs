@@ -103,7 +103,7 @@ async fn everything_that_can_be_wrong_with_a_certificate_is_found_and_shown() {
         ),
         (
             mine.server("grafana.example.test", 2020..2100),
-            "grafana.example.test",
+            "the certificate is for grafana.example.test, not for",
         ),
     ] {
         let handshake = shake(&trust, server, HOST).await;
@@ -126,6 +126,14 @@ async fn the_own_authority_counts_only_where_the_sites_use_it() {
     let handshake = shake(&trust, mine.server(HOST, 2020..2100), HOST).await;
     let why = handshake.stream.unwrap_err();
     assert!(why.contains("nothing.crt: No such file"), "{why}");
+}
+
+#[test]
+fn names_and_serials_are_shown_as_elsewhere() {
+    assert_eq!(plain("DnsName(\"a.test\")"), "a.test");
+    assert_eq!(plain("b.test"), "b.test");
+    assert_eq!(serial("00:F3:D0"), "F3:D0");
+    assert_eq!(serial("4A:CC"), "4A:CC");
 }
 
 #[tokio::test]
