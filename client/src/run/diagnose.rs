@@ -98,7 +98,16 @@ fn problem(trouble: &Trouble) -> String {
 }
 
 /// Signs in texts (lower case) and what they point to.
-const SIGNS: [(&str, &str); 9] = [
+const SIGNS: [(&str, &str); 11] = [
+    (
+        "backend error: invalid key",
+        "Tailscale refused the auth key, or it has expired: make a new one on your tailnet's admin \
+         page and give it with `aistack config set TAILSCALE_AUTH_KEY --secret-file FILE`",
+    ),
+    (
+        "machine authorization required",
+        "your tailnet wants this machine approved: do that on its admin page, then deploy again",
+    ),
     (
         "permission denied",
         "a file or directory belongs to another user than the service runs as",
@@ -192,6 +201,8 @@ mod tests {
         assert!(cause(&again, "").contains("command"));
         let denied = "mkdir /data/x: Permission denied";
         assert!(cause(&exited(1, false), denied).contains("another user"));
+        let refused = "boot: backend error: invalid key: API key has expired";
+        assert!(cause(&exited(1, false), refused).contains("expired"));
         assert_eq!(cause(&exited(1, false), "boom"), "");
     }
 
