@@ -257,6 +257,8 @@ pub struct Mounts {
     pub etc: Option<String>,
     /// `data/<service>`.
     pub data: Option<String>,
+    /// `data` is that of this other service of the group, which runs as the same user.
+    pub data_of: Option<String>,
     /// `logs/<service>`.
     pub logs: Option<String>,
 }

@@ -4,7 +4,7 @@
 //! redis.conf or a Caddyfile, and `${bcrypt:KEY}` its bcrypt hash, which does not change while the value
 //! does not. Lower-case names are worked out: `${uid}`, `${gid}`,
 //! `${host:SERVICE}` and `${port:SERVICE}` (where other containers find it), `${url}` (where users
-//! find this service, through the proxy), `${each:site}` and `${each:scrape}` (the entry's `[each]`
+//! find this service, through the proxy), `${url:SERVICE}` (the same of another), `${each:site}` and `${each:scrape}` (the entry's `[each]`
 //! template for every service with that table), and in those `${item.service}`, `${item.host}`,
 //! `${item.upstream}`, `${item.path}`; `${each:route}` inside a site's template stands for its
 //! routes. `${step:NAME}` stands in the steps of a check only, for what an earlier step captured.
@@ -83,6 +83,8 @@ pub enum Name {
     Port(String),
     /// Public address of this service, without a final slash.
     Url,
+    /// Public address of another service.
+    UrlOf(String),
     /// One rendering for every service that has this table.
     Each(List),
     /// A property of the service that an `[each]` template is rendered for.
@@ -200,6 +202,7 @@ impl Name {
             other => match other.split_once(':')? {
                 ("host", service) => Self::Host(service.to_owned()),
                 ("port", service) => Self::Port(service.to_owned()),
+                ("url", service) => Self::UrlOf(service.to_owned()),
                 ("step", name) => Self::Step(name.to_owned()),
                 _ => return None,
             },
@@ -217,6 +220,7 @@ impl fmt::Display for Name {
             Self::Url => out.write_str("url"),
             Self::Host(service) => write!(out, "host:{service}"),
             Self::Port(service) => write!(out, "port:{service}"),
+            Self::UrlOf(service) => write!(out, "url:{service}"),
             Self::Each(List::Site) => out.write_str("each:site"),
             Self::Each(List::Scrape) => out.write_str("each:scrape"),
             Self::Each(List::Route) => out.write_str("each:route"),

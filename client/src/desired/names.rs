@@ -78,6 +78,11 @@ impl<'a> Scope<'a> {
                 .map(|port| port.container.to_string())
                 .ok_or_else(|| no_value(name)),
             Name::Url => self.url(),
+            Name::UrlOf(service) => {
+                let other = self.world.catalog.get(service);
+                let other = other.ok_or_else(|| no_value(name))?;
+                Scope::new(self.world, other).url()
+            }
             Name::Each(list) => self.each(*list),
             Name::Item(item) => self.item(*item),
             // Known only when the check is made.

@@ -225,7 +225,10 @@ fn mounted(entry: &Entry) -> impl Iterator<Item = (DirectoryKind, &'static str, 
 fn mounts(world: &World<'_>, entry: &Entry) -> Vec<(String, String, bool)> {
     mounted(entry)
         .map(|(kind, folder, target)| {
-            let source = format!("{}/{folder}/{}", world.grant.base_dir, entry.name);
+            let other = entry.mounts.data_of.as_ref();
+            let whose = other.filter(|_| kind == DirectoryKind::Data);
+            let whose = whose.unwrap_or(&entry.name);
+            let source = format!("{}/{folder}/{whose}", world.grant.base_dir);
             (source, target.clone(), kind == DirectoryKind::Etc)
         })
         .collect()
@@ -237,6 +240,8 @@ fn directories(entry: &Entry) -> Vec<ServiceDirectory> {
         Owner::Service => DirectoryOwner::Service,
     };
     mounted(entry)
+        // The other service has it prepared.
+        .filter(|(kind, ..)| *kind != DirectoryKind::Data || entry.mounts.data_of.is_none())
         .map(|(kind, _, _)| ServiceDirectory {
             service: entry.name.clone(),
             kind: kind.into(),

@@ -38,6 +38,7 @@ pub(super) fn check(
         found.push((quoted(other), format!("it starts after {other:?}, {why}")));
     }
     network(catalog, entry, found);
+    shared_data(catalog, entry, found);
     let own = entry.databases.iter().map(|database| (database, None));
     let of_variants = entry.variants.iter().flat_map(|variant| {
         let databases = variant.databases.iter();
@@ -70,6 +71,28 @@ fn needed(
         },
     };
     found.push((quoted(need), message));
+}
+
+/// A data directory is shared within a group, by services that run as one user, and the one whose it
+/// is comes first.
+fn shared_data(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
+    let Some(other) = &entry.mounts.data_of else {
+        return;
+    };
+    let owner = catalog.get(other);
+    let fits = |owner: &Entry| {
+        owner.group.is_some()
+            && owner.group == entry.group
+            && owner.user == entry.user
+            && owner.mounts.data.is_some()
+            && owner.mounts.data_of.is_none()
+    };
+    if entry.mounts.data.is_none() || !entry.needs.contains(other) || !owner.is_some_and(fits) {
+        let message = format!(
+            "`data_of` names a service of its group that it needs, that runs as the same user and has a data directory of its own; {other:?} is none"
+        );
+        found.push((quoted(other), message));
+    }
 }
 
 fn network(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {

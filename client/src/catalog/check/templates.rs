@@ -89,13 +89,16 @@ fn unknown(catalog: &Catalog, entry: &Entry, name: &Name, place: Place<'_>) -> O
         Name::Key(_) | Name::Uid | Name::Gid => None,
         Name::Step(_) => (!matches!(place, Place::Step))
             .then(|| "stands in the steps of a check only".to_owned()),
-        Name::Host(service) | Name::Port(service) => {
+        Name::Host(service) | Name::Port(service) | Name::UrlOf(service) => {
             let mut related = hard(entry).chain(&entry.after);
             let known = *service == entry.name || related.any(|name| name == service);
             match (name, catalog.get(service).filter(|_| known)) {
                 (_, None) => Some("no service that this one needs or comes after".to_owned()),
                 (Name::Port(_), Some(other)) if other.ports.is_empty() => {
                     Some("that service has no port".to_owned())
+                }
+                (Name::UrlOf(_), Some(other)) if other.site.is_none() => {
+                    Some("that service has no [site]".to_owned())
                 }
                 _ => None,
             }
