@@ -1,12 +1,16 @@
 """What the catalog's checks ask of Dify's API, and that its parts see one storage directory."""
 
 import os
+import sys
 
 STORAGE = "/app/api/storage/standin"
 PASSWORD = os.environ.get("INIT_PASSWORD")
 
 
 def start(_description):
+    if "--schedule" in sys.argv:
+        with open(sys.argv[sys.argv.index("--schedule") + 1], "w", encoding="utf-8") as file:
+            file.write("never\n")
     # The API comes first; the others must find what it left.
     if os.environ["MIGRATION_ENABLED"] == "true":
         with open(STORAGE, "w", encoding="utf-8") as file:
@@ -17,6 +21,8 @@ def start(_description):
 
 
 def handle(request):
+    if request.path == "/socket.io/":
+        return 200, {"Content-Type": "text/plain"}, b'0{"sid":"stand-in","upgrades":[]}'
     if request.path == "/console/api/setup" and request.method == "GET":
         return 200, {}, {"step": "not_started", "setup_at": None}
     if request.path == "/console/api/init" and request.method == "POST":
