@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -16,14 +15,10 @@ use crate::run::configs::{self, Previous};
 use crate::run::deployer::Deployer;
 use crate::run::gate::Gate;
 use crate::run::graph::{self, Node, Outcome};
-use crate::run::tls::{Trust, sites};
 use crate::run::{Context, Session, images, prompt, setup};
 use crate::ui::{Progress, Table, Tone, Word, seconds, url};
 use crate::verbs::args::DeployArgs;
 use crate::verbs::{plan, select, service_names, validate};
-
-/// After a start of the proxy its sites' certificates may take this long.
-const CERTIFICATES: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
@@ -78,7 +73,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         Vec::new()
     } else {
         progress.note("asking the services");
-        validate_changed(&session, &ready.stack, &plan, &progress).await?
+        validate::ask_changed(&session, &ready.stack, &plan, &progress).await?
     };
     finish(context, &ready.stack, &plan, &checked, &progress)
 }
@@ -299,32 +294,6 @@ fn judge(outcomes: &BTreeMap<String, Outcome>, running: &[String]) -> Result<(),
     ));
     failure.reports = reports;
     Err(failure)
-}
-
-async fn validate_changed(
-    session: &Session,
-    stack: &Stack,
-    plan: &Plan,
-    progress: &Progress,
-) -> Result<Vec<CheckResult>, Failure> {
-    let containers = session.engine.list().await?;
-    let mut planned: BTreeSet<String> =
-        plan.steps.iter().map(|step| step.service.clone()).collect();
-    let proxy = |service: &&DesiredService| service.phase == Phase::Ingress;
-    let mut proxies = stack.services.iter().filter(proxy);
-    if proxies.any(|proxy| planned.contains(&proxy.name)) {
-        // What came to the proxy anew came to every site.
-        let sites = sites::of(stack);
-        let trust = Trust::open(stack.own_root.as_deref());
-        if !sites::wait(&trust, &sites, CERTIFICATES).await {
-            progress.note("not every site has the right certificate yet");
-        }
-        let made = |service: &String| containers.iter().any(|made| made.service == *service);
-        planned.extend(sites.into_iter().map(|site| site.service).filter(made));
-    }
-    let results = validate::ask_all(session, stack, &planned, &containers, progress).await;
-    progress.close();
-    Ok(results)
 }
 
 fn finish(

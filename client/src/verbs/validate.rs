@@ -1,21 +1,25 @@
 //! `aistack validate`: asks each service what its users would ask.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::desired::Stack;
+use crate::desired::{DesiredService, Phase, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::plan::Plan;
 use crate::run::checks::{Asker, CheckResult};
+use crate::run::tls::{Trust, sites};
 use crate::run::{Context, Session};
 use crate::ui::{Progress, Tone, Word, seconds};
 use crate::verbs::args::ServicesArgs;
 use crate::verbs::{select, service_names};
 
+/// After a start of the proxy its sites' certificates may take this long.
+const CERTIFICATES: Duration = Duration::from_mins(1);
 /// Services that are asked at once.
 const AT_ONCE: usize = 4;
 /// The time of a check is shown when it took longer, seconds.
@@ -83,6 +87,33 @@ pub(super) async fn ask_all(
         .collect()
         .await;
     results.into_iter().flatten().collect()
+}
+
+/// Asks what a deploy changed, and every site when it changed the proxy.
+pub(super) async fn ask_changed(
+    session: &Session,
+    stack: &Stack,
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Vec<CheckResult>, Failure> {
+    let containers = session.engine.list().await?;
+    let mut planned: BTreeSet<String> =
+        plan.steps.iter().map(|step| step.service.clone()).collect();
+    let proxy = |service: &&DesiredService| service.phase == Phase::Ingress;
+    let mut proxies = stack.services.iter().filter(proxy);
+    if proxies.any(|proxy| planned.contains(&proxy.name)) {
+        // What came to the proxy anew came to every site.
+        let sites = sites::of(stack);
+        let trust = Trust::open(stack.own_root.as_deref());
+        if !sites::wait(&trust, &sites, CERTIFICATES).await {
+            progress.note("not every site has the right certificate yet");
+        }
+        let made = |service: &String| containers.iter().any(|made| made.service == *service);
+        planned.extend(sites.into_iter().map(|site| site.service).filter(made));
+    }
+    let results = ask_all(session, stack, &planned, &containers, progress).await;
+    progress.close();
+    Ok(results)
 }
 
 fn show(context: &Context, results: &[CheckResult]) -> Result<(), Failure> {
