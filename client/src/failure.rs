@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::catalog::CatalogError;
+use crate::catalog::own::Broken;
 use crate::desired::DesiredError;
 use crate::engine::EngineError;
 use crate::env_file::EnvError;
@@ -115,17 +115,17 @@ impl Failure {
 
     /// Service files with mistakes.
     #[must_use]
-    pub fn service_files(mistakes: &[CatalogError]) -> Self {
-        let failure = Self::new(
+    pub fn service_files<'b>(broken: impl IntoIterator<Item = &'b Broken>) -> Self {
+        let mut failure = Self::new(
             Exit::Refused,
             "a service file has mistakes; nothing was changed",
         );
-        mistakes
-            .iter()
-            .fold(failure, |failure, mistake| {
-                failure.because(mistake.to_string())
-            })
-            .next("correct it there, or take it away; `aistack catalog --schema` helps an editor")
+        for (text, picture) in broken.into_iter().flat_map(|broken| &broken.mistakes) {
+            failure = failure.because(text);
+            failure = picture.iter().fold(failure, Self::because);
+        }
+        failure
+            .next("correct it there, or take it away; docs/own-services.md tells how one is made")
     }
 
     /// Settings of which no stack can be made.

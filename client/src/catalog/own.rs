@@ -1,10 +1,15 @@
 //! The tenant's own service files in `BASE_DIR/config/services`: the same words as the embedded ones.
 
-use std::fs::File;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::{Catalog, CatalogError};
+use crate::failure::Failure;
+use crate::run::atomic;
 
 /// A service file larger than this is none, bytes.
 pub const MAX_FILE: u64 = 64 * 1024;
@@ -20,6 +25,40 @@ pub struct OwnFile {
     pub text: String,
 }
 
+/// A service file with mistakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Name of the service.
+    pub name: String,
+    /// Each with its place, and the lines that show it.
+    pub mistakes: Vec<(String, Vec<String>)>,
+}
+
+/// The first mistake, on one line.
+impl std::fmt::Display for Broken {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let first = self.mistakes.first().map(|(text, _)| text);
+        out.write_str(first.unwrap_or(&self.name))?;
+        match self.mistakes.len() {
+            0 | 1 => Ok(()),
+            count => write!(out, " (and {} more)", count - 1),
+        }
+    }
+}
+
+impl Broken {
+    fn unreadable(path: &Path, problem: &str) -> Self {
+        Self {
+            name: path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            mistakes: vec![(format!("{}: {problem}", path.display()), Vec::new())],
+        }
+    }
+}
+
 /// Where a tenant's own files are.
 #[must_use]
 pub fn directory(base_dir: &Path) -> PathBuf {
@@ -32,11 +71,53 @@ pub fn path_of(base_dir: &Path, service: &str) -> PathBuf {
     directory(base_dir).join(format!("{service}.toml"))
 }
 
-/// Reads one file. What it says is not looked at yet.
+/// Reads a file that the caller names, wherever it is. What it says is not looked at yet.
 ///
 /// # Errors
 /// When it cannot be read, is no text, is too large, or its name is none of a `.toml` file.
 pub fn read(path: &Path) -> io::Result<OwnFile> {
+    open(path, OFlags::empty(), None)
+}
+
+/// Every own file of a tenant, by name; none when there is no such directory. One that cannot be
+/// read, or that somebody else could have written, is broken.
+#[must_use]
+pub fn all(base_dir: &Path, uid: u32) -> (Vec<OwnFile>, Vec<Broken>) {
+    let mut files = Vec::new();
+    let mut broken = Vec::new();
+    let directory = directory(base_dir);
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (files, broken),
+        Err(error) => {
+            return (
+                files,
+                vec![Broken::unreadable(&directory, &error.to_string())],
+            );
+        }
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|kind| kind == "toml"))
+        .collect();
+    paths.sort();
+    for (at, path) in paths.iter().enumerate() {
+        let read = if at < MAX_FILES {
+            open(path, OFlags::NOFOLLOW, Some(uid))
+        } else {
+            let text = format!("a tenant has at most {MAX_FILES} service files");
+            Err(io::Error::other(text))
+        };
+        match read {
+            Ok(file) => files.push(file),
+            Err(error) => broken.push(Broken::unreadable(path, &error.to_string())),
+        }
+    }
+    (files, broken)
+}
+
+/// Without waiting: a pipe in place of the file must not hold every command up.
+fn open(path: &Path, flags: OFlags, owner: Option<u32>) -> io::Result<OwnFile> {
     let other = |text: &str| io::Error::other(text.to_owned());
     let name = path
         .file_name()
@@ -44,9 +125,23 @@ pub fn read(path: &Path) -> io::Result<OwnFile> {
         .and_then(|name| name.strip_suffix(".toml"))
         .filter(|name| !name.is_empty())
         .ok_or_else(|| other("its name must be SERVICE.toml"))?;
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
+    let flags = flags | OFlags::NONBLOCK;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
         return Err(other("it is no regular file"));
+    }
+    if let Some(uid) = owner {
+        if found.uid() != uid {
+            let text = format!("it belongs to UID {}, not to you", found.uid());
+            return Err(io::Error::other(text));
+        }
+        if found.permissions().mode() & 0o022 != 0 {
+            return Err(other("others may write it: run `chmod 600` on it"));
+        }
     }
     let mut text = String::new();
     file.take(MAX_FILE + 1).read_to_string(&mut text)?;
@@ -59,59 +154,76 @@ pub fn read(path: &Path) -> io::Result<OwnFile> {
     })
 }
 
-/// Every own file of a tenant, by name; none when there is no such directory. Files that cannot be
-/// read are mistakes like any other.
+/// Writes the file of a service, 0600 in a directory of 0700, unless it is there as it is.
+///
+/// # Errors
+/// What the kernel said.
+pub fn write(base_dir: &Path, file: &OwnFile, uid: u32) -> Result<(), Failure> {
+    let path = path_of(base_dir, &file.name);
+    if open(&path, OFlags::NOFOLLOW, Some(uid)).is_ok_and(|there| there == *file) {
+        return Ok(());
+    }
+    let directory = directory(base_dir);
+    match DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Failure::io("make", &directory, &error));
+        }
+        _ => {}
+    }
+    atomic::write(&path, file.text.as_bytes(), 0o600)
+        .map_err(|error| Failure::io("write", &path, &error))
+}
+
+/// The embedded catalog with every own file that is sound, and the others. A file that needs one
+/// which is not sound is not sound either.
 #[must_use]
-pub fn all(base_dir: &Path) -> (Vec<OwnFile>, Vec<CatalogError>) {
-    let mut files = Vec::new();
-    let mut mistakes = Vec::new();
-    let Ok(entries) = std::fs::read_dir(directory(base_dir)) else {
-        return (files, mistakes);
+pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<Broken>) {
+    let mut sound = files.to_vec();
+    let mut broken = Vec::new();
+    loop {
+        let errors = match Catalog::with_own(&sound) {
+            Ok(catalog) => return (catalog, broken),
+            Err(errors) => errors,
+        };
+        let before = sound.len();
+        sound.retain(|file| {
+            let mistakes: Vec<_> = errors
+                .iter()
+                .filter(|error| error.file == format!("{}.toml", file.name))
+                .map(|error| (error.to_string(), picture(error, &file.text)))
+                .collect();
+            if mistakes.is_empty() {
+                return true;
+            }
+            broken.push(Broken {
+                name: file.name.clone(),
+                mistakes,
+            });
+            false
+        });
+        // Mistakes in no own file: what is embedded is sound by itself.
+        if sound.len() == before {
+            return (Catalog::embedded(), broken);
+        }
+    }
+}
+
+/// The line of a mistake with a mark below its column.
+fn picture(error: &CatalogError, text: &str) -> Vec<String> {
+    let Some(line) = text.lines().nth(error.line.saturating_sub(1)) else {
+        return Vec::new();
     };
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|kind| kind == "toml"))
+    let margin = " ".repeat(error.line.to_string().len());
+    let before = " ".repeat(error.column.saturating_sub(1));
+    // As wide as what a terminal shows, whatever the line holds.
+    let line: String = line
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
-    paths.sort();
-    if let Some(path) = paths.get(MAX_FILES) {
-        let message = format!("a tenant has at most {MAX_FILES} service files");
-        mistakes.push(whole_file(path, message));
-        paths.truncate(MAX_FILES);
-    }
-    for path in paths {
-        match read(&path) {
-            Ok(file) => files.push(file),
-            Err(error) => mistakes.push(whole_file(&path, error.to_string())),
-        }
-    }
-    (files, mistakes)
-}
-
-/// The embedded catalog with the tenant's own files, and every mistake in those. A file with a
-/// mistake is left out, so that the rest of the stack can still be looked at.
-#[must_use]
-pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<CatalogError>) {
-    let mut sound: Vec<OwnFile> = Vec::new();
-    let mut mistakes = Vec::new();
-    for file in files {
-        let mut tried = sound.clone();
-        tried.push(file.clone());
-        match Catalog::with_own(&tried) {
-            Ok(_) => sound = tried,
-            Err(more) => mistakes.extend(more),
-        }
-    }
-    let catalog = Catalog::with_own(&sound).unwrap_or_else(|_| Catalog::embedded());
-    (catalog, mistakes)
-}
-
-fn whole_file(path: &Path, message: String) -> CatalogError {
-    CatalogError {
-        file: path.display().to_string(),
-        line: 1,
-        column: 1,
-        message,
-    }
+    vec![
+        format!("  {} | {line}", error.line),
+        format!("  {margin} | {before}^"),
+    ]
 }
 
 #[cfg(test)]
@@ -138,47 +250,98 @@ mod tests {
     #[test]
     fn a_broken_file_is_told_with_its_place_and_the_others_stay() {
         let broken = SMALL.replace("offset = 40", "offset = \"forty\"");
-        let (catalog, mistakes) = with_files(&[own("broken", &broken), own("fake-model", SMALL)]);
+        let needing = SMALL
+            .replacen("user = ", "needs = [\"broken\"]\nuser = ", 1)
+            .replace("FAKE_MODEL", "NEEDING")
+            .replace("offset = 40", "offset = 41");
+        let files = [
+            own("broken", &broken),
+            own("fake-model", SMALL),
+            own("a-needing", &needing),
+        ];
+        let (catalog, mistakes) = with_files(&files);
         assert!(catalog.get("fake-model").is_some());
         assert!(catalog.get("broken").is_none());
-        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        let names: Vec<&str> = mistakes.iter().map(|broken| broken.name.as_str()).collect();
+        assert_eq!(names, ["broken", "a-needing"]);
         let line = SMALL
             .lines()
             .position(|line| line == "offset = 40")
             .unwrap()
             + 1;
-        let mistake = mistakes.first().unwrap();
-        assert_eq!((mistake.file.as_str(), mistake.line), ("broken.toml", line));
+        let (text, picture) = &mistakes[0].mistakes[0];
+        assert!(
+            text.starts_with(&format!("broken.toml:{line}:10: ")),
+            "{text}"
+        );
+        let mark = " ".repeat(2 + line.to_string().len());
+        assert_eq!(picture[0], format!("  {line} | offset = \"forty\""));
+        assert_eq!(picture[1], format!("{mark} | {}^", " ".repeat(9)));
     }
 
     #[test]
     fn an_own_file_cannot_take_the_place_of_an_embedded_one_nor_its_keys() {
         let (_, mistakes) = with_files(&[own("redis", SMALL)]);
-        assert!(
-            mistakes
-                .iter()
-                .any(|mistake| mistake.message.contains("catalog"))
-        );
+        assert!(mistakes[0].to_string().contains("catalog"));
         let taken = SMALL.replace("FAKE_MODEL_PORT", "REDIS_PORT");
         let (_, mistakes) = with_files(&[own("fake-model", &taken)]);
-        assert!(
-            mistakes
-                .iter()
-                .any(|mistake| mistake.message.contains("REDIS_PORT"))
-        );
+        assert!(mistakes[0].to_string().contains("REDIS_PORT"));
     }
 
     #[test]
-    fn files_are_found_by_their_ending_and_links_to_directories_are_mistakes() {
+    fn two_own_files_may_need_each_other_in_any_order() {
+        let needing = SMALL
+            .replacen("user = ", "needs = [\"fake-model\"]\nuser = ", 1)
+            .replace("FAKE_MODEL", "NEEDING")
+            .replace("host = \"fake-model\"", "host = \"needing\"")
+            .replace("offset = 40", "offset = 41");
+        let (catalog, mistakes) =
+            with_files(&[own("a-needing", &needing), own("fake-model", SMALL)]);
+        assert_eq!(mistakes, []);
+        assert!(catalog.get("a-needing").is_some());
+    }
+
+    #[test]
+    fn what_is_written_is_private_and_only_what_is_the_tenants_own_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(all(dir.path()), (Vec::new(), Vec::new()));
+        let uid = rustix::process::getuid().as_raw();
+        assert_eq!(all(dir.path(), uid), (Vec::new(), Vec::new()));
+        std::fs::create_dir(dir.path().join("config")).unwrap();
+        write(dir.path(), &own("fake-model", SMALL), uid).unwrap();
         let services = directory(dir.path());
-        std::fs::create_dir_all(services.join("folder.toml")).unwrap();
-        std::fs::write(services.join("fake-model.toml"), SMALL).unwrap();
-        std::fs::write(services.join("notes.txt"), "x").unwrap();
-        std::fs::write(services.join("large.toml"), "#".repeat(70_000)).unwrap();
-        let (files, mistakes) = all(dir.path());
+        let at = |name: &str| services.join(name);
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&services), 0o700);
+        assert_eq!(mode(&at("fake-model.toml")), 0o600);
+
+        std::fs::create_dir(at("folder.toml")).unwrap();
+        std::fs::write(at("notes.txt"), "x").unwrap();
+        std::fs::write(at("large.toml"), "#".repeat(70_000)).unwrap();
+        std::os::unix::fs::symlink("fake-model.toml", at("link.toml")).unwrap();
+        std::fs::write(at("open.toml"), SMALL).unwrap();
+        std::fs::set_permissions(at("open.toml"), PermissionsExt::from_mode(0o666)).unwrap();
+        let pipe = at("pipe.toml");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        let (files, broken) = all(dir.path(), uid);
         assert_eq!(files, [own("fake-model", SMALL)]);
-        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        let told: Vec<String> = broken.iter().map(ToString::to_string).collect();
+        for (told, why) in told.iter().zip([
+            "no regular file",
+            "larger than 64 KiB",
+            "link.toml: ",
+            "others may write it",
+            "no regular file",
+        ]) {
+            assert!(told.contains(why), "{told}: {why}");
+        }
+        assert_eq!(told.len(), 5, "{told:?}");
+        let (files, broken) = all(dir.path(), uid + 1);
+        assert!(files.is_empty());
+        assert!(
+            broken
+                .iter()
+                .any(|one| one.to_string().contains("not to you"))
+        );
     }
 }

@@ -19,7 +19,7 @@ use aistack_proto::v1::{Grant, WhoAmIResponse};
 pub use finding::{Finding, Level};
 
 use crate::apparmor;
-use crate::catalog::Catalog;
+use crate::catalog::own;
 use crate::desired::Stack;
 use crate::run::Context;
 
@@ -92,7 +92,15 @@ fn on_volume(
         about_manifest.push(Finding::ok(".env", found));
     }
     let desired = grant.zip(manifest).and_then(|(grant, file)| {
-        let (desired, found) = stack::desired(context, &Catalog::embedded(), grant, &file);
+        let (files, mut broken) = own::all(base_dir, grant.uid);
+        let (catalog, more) = own::with_files(&files);
+        broken.extend(more);
+        about_manifest.extend(broken.iter().map(|broken| {
+            Finding::problem("service files", broken.to_string())
+                .means("a stack that has this service cannot be deployed")
+                .next("correct the file or take it away; docs/own-services.md")
+        }));
+        let (desired, found) = stack::desired(context, &catalog, grant, &file);
         about_manifest.extend(found);
         desired
     });

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use aistack_proto::v1::{Grant, WhoAmIResponse};
 
 use crate::apparmor::Standing;
-use crate::catalog::{Catalog, CatalogError, own};
+use crate::catalog::Catalog;
+use crate::catalog::own::{self, Broken};
 use crate::desired::{self, Stack};
 use crate::engine::Engine;
 use crate::env_file::{EnvFile, Settings};
@@ -14,6 +15,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::helper::Helper;
 use crate::run::store;
+use crate::selection::{self, SERVICES};
 use crate::ui::Printer;
 use crate::verbs::args::Globals;
 
@@ -99,8 +101,8 @@ pub struct Session {
     pub grant: Grant,
     /// Every service there is, the tenant's own included.
     pub catalog: Catalog,
-    /// What is wrong with the tenant's own service files; those are not in the catalog.
-    pub mistakes: Vec<CatalogError>,
+    /// The tenant's own service files that have mistakes; those are not in the catalog.
+    pub broken: Vec<Broken>,
 }
 
 impl Session {
@@ -116,19 +118,31 @@ impl Session {
             Failure::new(Exit::Failed, "the helper answered without a grant")
                 .next("tell the administrator: client and helper do not fit together")
         })?;
-        let (files, mut mistakes) = own::all(Path::new(&grant.base_dir));
-        let (catalog, more) = own::with_files(&files);
-        mistakes.extend(more);
-        let session = Self {
+        let mut session = Self {
             helper,
             engine,
             who,
             grant,
-            catalog,
-            mistakes,
+            catalog: Catalog::embedded(),
+            broken: Vec::new(),
         };
         session.check_base_dir(context)?;
+        session.load_own(context);
         Ok(session)
+    }
+
+    /// Reads the tenant's own service files. One with mistakes is told and left out: it must keep
+    /// nobody from seeing, stopping or removing what runs. A stack that has it is refused by
+    /// [`Session::stack`].
+    pub fn load_own(&mut self, context: &Context) {
+        let (files, mut broken) = own::all(self.base_dir(), self.grant.uid);
+        let (catalog, more) = own::with_files(&files);
+        broken.extend(more);
+        for broken in &broken {
+            let text = format!("{broken}; the catalog is without it");
+            context.printer.warn(&crate::ui::clean(&text));
+        }
+        (self.catalog, self.broken) = (catalog, broken);
     }
 
     /// The tenant's volume.
@@ -176,16 +190,47 @@ impl Session {
     /// # Errors
     /// Mistakes in the values, and everything that the grant does not give.
     pub fn stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, Failure> {
-        if !self.mistakes.is_empty() {
-            return Err(Failure::service_files(&self.mistakes));
+        let services = context.environment.get(SERVICES).map(String::as_str);
+        let services = services.or_else(|| file.get(SERVICES)).unwrap_or_default();
+        self.refuse_broken(services)?;
+        self.stack_of(&context.environment, file)
+    }
+
+    /// Refuses a choice of services that has one whose own file has mistakes.
+    ///
+    /// # Errors
+    /// Every mistake in those, each with its line.
+    pub fn refuse_broken(&self, services: &str) -> Result<(), Failure> {
+        let named = selection::named(services);
+        let mut chosen = self.broken.iter();
+        if chosen.any(|broken| named.contains(&broken.name.as_str())) {
+            return Err(Failure::service_files(&self.broken));
         }
+        Ok(())
+    }
+
+    /// A choice of services without those whose own files have mistakes.
+    #[must_use]
+    pub fn without_broken(&self, services: &str) -> String {
+        let broken = |name: &&str| self.broken.iter().any(|broken| broken.name == *name);
+        let mut names = selection::named(services);
+        names.retain(|name| !broken(name));
+        names.join(",")
+    }
+
+    fn stack_of(
+        &self,
+        environment: &BTreeMap<String, String>,
+        file: &EnvFile,
+    ) -> Result<Stack, Failure> {
         let known = |key: &str| self.catalog.is_key(key);
-        let settings = Settings::resolve(file, &context.environment, known)
+        let settings = Settings::resolve(file, environment, known)
             .map_err(|errors| Failure::manifest(&errors))?;
         desired::stack(&settings, &self.catalog, &self.grant).map_err(Failure::settings)
     }
 
-    /// The stack of the manifest on disk.
+    /// The stack of the manifest on disk, for what works with containers that exist: it is without
+    /// services whose own files have mistakes.
     ///
     /// # Errors
     /// [`Exit::NotFound`] when there is no manifest; else as [`Session::stack`].
@@ -201,7 +246,23 @@ impl Session {
                 .next("aistack deploy, which mounts it")
             }
         })?;
-        self.stack(context, &file)
+        self.sound_stack(context, &file)
+    }
+
+    /// The stack that a manifest describes, without services whose own files have mistakes.
+    ///
+    /// # Errors
+    /// As [`Session::stack`], but for those mistakes.
+    pub fn sound_stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, Failure> {
+        let mut file = file.clone();
+        let mut environment = context.environment.clone();
+        if let Some(services) = file.get(SERVICES).map(|value| self.without_broken(value)) {
+            file.set(SERVICES, &services, None);
+        }
+        if let Some(services) = environment.get_mut(SERVICES) {
+            *services = self.without_broken(services);
+        }
+        self.stack_of(&environment, &file)
     }
 
     /// How containers are confined on this host.

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::manifest::{self, Manifest, ManifestError, Request};
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, profiles, store};
+use crate::selection::SERVICES;
 use crate::ui::Progress;
 
 /// A stack that can be deployed.
@@ -73,7 +74,7 @@ pub fn complete(
 /// helper did not do a step.
 pub async fn for_deploy(
     context: &Context,
-    session: &Session,
+    session: &mut Session,
     progress: &Progress,
 ) -> Result<Ready, Failure> {
     draft(context, session)?;
@@ -91,7 +92,7 @@ pub async fn for_deploy(
 /// What the helper answered.
 pub async fn ground(
     context: &Context,
-    session: &Session,
+    session: &mut Session,
     progress: &Progress,
 ) -> Result<(), Failure> {
     let mounted = session.who.volume.is_some_and(|volume| volume.mounted);
@@ -107,6 +108,8 @@ pub async fn ground(
         for warning in &volume.warnings {
             context.printer.warn(warning);
         }
+        // They lie on the volume, and were not to be seen before.
+        session.load_own(context);
     }
     if store::directories_are_missing(session.base_dir(), &[]) {
         session.helper.prepare_directories(Vec::new()).await?;
@@ -126,13 +129,28 @@ pub async fn settle(
     command: &str,
     progress: &Progress,
 ) -> Result<Ready, Failure> {
+    let overrides = || Ok(overrides.to_vec());
+    settle_with(context, session, overrides, command, progress).await
+}
+
+/// The same with overrides that are worked out under the lock, from what the manifest says then.
+///
+/// # Errors
+/// As [`settle`], and what `overrides` says.
+pub async fn settle_with(
+    context: &Context,
+    session: &Session,
+    overrides: impl FnOnce() -> Result<Vec<(String, String)>, Failure>,
+    command: &str,
+    progress: &Progress,
+) -> Result<Ready, Failure> {
     let wait = crate::verbs::lock_wait(&context.globals);
     let lock = Lock::take(session.base_dir(), command, wait).await?;
     if let Some(warning) = store::manifest_warning(session.base_dir()) {
         context.printer.warn(&warning);
     }
     // Read again: another run may have written it before this one had the lock.
-    let (manifest, stack) = draft_with(context, session, overrides)?;
+    let (manifest, stack) = draft_with(context, session, &overrides()?)?;
     if !manifest.added.is_empty() || !manifest.changed.is_empty() {
         store::write_manifest(session.base_dir(), &manifest.file)?;
         let path = store::manifest_path(session.base_dir());
@@ -174,6 +192,14 @@ fn decide(
     existing: Option<&EnvFile>,
     overrides: &Overrides,
 ) -> Result<Manifest, Failure> {
+    let set = overrides.iter().rev().find(|(key, _)| key == SERVICES);
+    let services = context
+        .environment
+        .get(SERVICES)
+        .or(set.map(|(_, value)| value))
+        .map(String::as_str)
+        .or_else(|| existing?.get(SERVICES));
+    session.refuse_broken(services.unwrap_or_default())?;
     let occupied: BTreeSet<String> =
         store::services_with_data(session.base_dir(), session.catalog.names())?;
     let request = Request {

@@ -4,15 +4,17 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::catalog::own::{self, OwnFile};
+use crate::catalog::own::{self, Broken, OwnFile};
 use crate::catalog::{Catalog, Entry};
+use crate::desired::Stack;
+use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::run::{Context, Session, atomic, choice, prompt, setup};
-use crate::selection::{self, Reason, SERVICES, Selection, VECTOR_DB};
+use crate::run::{Context, Session, choice, prompt, setup};
+use crate::selection::{self, Reason, SERVICES, Selection, Sums, VECTOR_DB, gib};
 use crate::ui::Progress;
 use crate::verbs::args::{AddArgs, DeployArgs};
-use crate::verbs::deploy;
+use crate::verbs::{deploy, plan, refresh};
 
 pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(context).await?;
@@ -22,44 +24,112 @@ pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, Failu
     };
     let mut names = args.offered.clone();
     if let Some(file) = &file {
-        session.catalog = with_file(&session, file)?;
+        (session.catalog, session.broken) = with_file(&session, file)?;
         names.push(file.name.clone());
     }
-    let overrides = overrides(context, &session, &names).await?;
     let before = choice::values(context, &session)?;
-    // Everything that speaks against it is told before anything is written.
-    setup::draft_with(context, &session, &overrides)?;
-    let told = tell(context, &session, &names, &before, &overrides)?;
+    let overrides = overrides(context, &session, &names)?;
+    // Everything that speaks against it is told before anything is asked or written.
+    let (_, stack) = setup::draft_with(context, &session, &overrides)?;
+    let added = tell(context, &session, &names, &before, &overrides)?;
     if context.globals.dry_run {
-        context.printer.document(json!({
-            "would_add": told, "overrides": choice::shown(&session, &overrides),
-        }))?;
-        context
-            .printer
-            .data(&format!("would add: {}\n", told.join(", ")))?;
-        return Ok(Exit::Done);
+        return would(context, &session, &stack, &names, &added, &overrides).await;
     }
-    if let Some(file) = &file {
-        write(&session, file)?;
+    for name in &names {
+        replace_vector_db(context, &session, &before, name).await?;
     }
     let progress = Progress::new(context.printer);
-    setup::ground(context, &session, &progress).await?;
-    let settled = setup::settle(context, &session, &overrides, "aistack add", &progress).await;
-    // Deploy takes the lock for itself.
-    drop(settled?);
-    progress.close();
+    setup::ground(context, &mut session, &progress).await?;
+    // Again under the lock: another run may have added something meanwhile.
+    let settle = || {
+        if let Some(file) = &file {
+            own::write(session.base_dir(), file, session.grant.uid)?;
+        }
+        self::overrides(context, &session, &names)
+    };
+    let ready = setup::settle_with(context, &session, settle, "aistack add", &progress).await?;
     if args.no_deploy {
-        context.printer.document(json!({"added": told}))?;
+        progress.close();
+        context
+            .printer
+            .document(json!({"added": added, "left_out": ready.stack.left_out}))?;
         context
             .printer
             .data("written; `aistack deploy` makes it so\n")?;
         return Ok(Exit::Done);
     }
-    let done = deploy::run(context, &DeployArgs::default()).await?;
-    for entry in told.iter().filter_map(|name| session.catalog.get(name)) {
+    let containers = session.engine.list().await?;
+    let deploy = DeployArgs {
+        services: to_deploy(&session, &ready.stack, &containers, &names, &added),
+        ..DeployArgs::default()
+    };
+    let done = deploy::make(context, &session, &ready, &deploy, &progress).await?;
+    for entry in added.iter().filter_map(|name| session.catalog.get(name)) {
         logins(context, entry);
     }
     Ok(done)
+}
+
+/// What is new, or what was named where nothing is, with what lists it; nothing stands for the
+/// whole stack, which another vector database concerns: the old one goes.
+fn to_deploy(
+    session: &Session,
+    stack: &Stack,
+    containers: &[Container],
+    names: &[String],
+    added: &[String],
+) -> Vec<String> {
+    let entry = |name: &String| session.catalog.get(name);
+    if added
+        .iter()
+        .filter_map(entry)
+        .any(|entry| entry.vector_db.is_some())
+    {
+        return Vec::new();
+    }
+    let means = |service: &str| {
+        let group = session.catalog.get(service);
+        let group = group.and_then(|entry| entry.group.as_deref());
+        added.iter().any(|name| name == service)
+            || names
+                .iter()
+                .any(|name| name == service || Some(name.as_str()) == group)
+    };
+    let services = stack.services.iter().map(|service| service.name.as_str());
+    let chosen: Vec<&Entry> = services
+        .filter(|name| means(name))
+        .filter_map(|name| session.catalog.get(name))
+        .collect();
+    let mut names: Vec<String> = chosen.iter().map(|entry| entry.name.clone()).collect();
+    for name in refresh::touched(session, stack, containers, &chosen) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The answer to `--dry-run`: what would be written, and what the deploy would do.
+async fn would(
+    context: &Context,
+    session: &Session,
+    stack: &Stack,
+    names: &[String],
+    added: &[String],
+    overrides: &[(String, String)],
+) -> Result<Exit, Failure> {
+    let containers = session.engine.list().await?;
+    let deploy = to_deploy(session, stack, &containers, names, added);
+    let plan = plan::make(stack, &containers, &deploy)?;
+    if context.printer.json {
+        let mut document = plan::document(&plan, stack);
+        document["would_add"] = json!(added);
+        document["overrides"] = choice::shown(session, overrides);
+        context.printer.document(document)?;
+    } else {
+        plan::show(context, &plan, stack)?;
+    }
+    Ok(Exit::Done)
 }
 
 fn read(session: &Session, path: &Path) -> Result<OwnFile, Failure> {
@@ -74,39 +144,23 @@ fn read(session: &Session, path: &Path) -> Result<OwnFile, Failure> {
     Ok(file)
 }
 
-/// The catalog with the new file in it, or what is wrong with that.
-fn with_file(session: &Session, file: &OwnFile) -> Result<Catalog, Failure> {
-    let (mut files, _) = own::all(session.base_dir());
+/// The catalog with the new file in it, and the files that it is without; or what is wrong with the
+/// new one.
+fn with_file(session: &Session, file: &OwnFile) -> Result<(Catalog, Vec<Broken>), Failure> {
+    let (mut files, mut broken) = own::all(session.base_dir(), session.grant.uid);
     files.retain(|other| other.name != file.name);
+    broken.retain(|other| other.name != file.name);
     files.push(file.clone());
-    let (catalog, mistakes) = own::with_files(&files);
-    let own: Vec<_> = mistakes
-        .into_iter()
-        .filter(|mistake| mistake.file == format!("{}.toml", file.name))
-        .collect();
-    if own.is_empty() {
-        return Ok(catalog);
+    let (catalog, more) = own::with_files(&files);
+    if let Some(mistaken) = more.iter().find(|other| other.name == file.name) {
+        return Err(Failure::service_files([mistaken]));
     }
-    let mut failure = Failure::service_files(&own);
-    for mistake in &own {
-        if let Some(line) = file.text.lines().nth(mistake.line - 1) {
-            failure = failure.because(format!("{:>5} | {}", mistake.line, crate::ui::clean(line)));
-            failure = failure.because(format!("      | {:>1$}", "^", mistake.column));
-        }
-    }
-    Err(failure)
-}
-
-fn write(session: &Session, file: &OwnFile) -> Result<(), Failure> {
-    let directory = own::directory(session.base_dir());
-    std::fs::create_dir_all(&directory).map_err(|error| Failure::io("make", &directory, &error))?;
-    let path = own::path_of(session.base_dir(), &file.name);
-    atomic::write(&path, file.text.as_bytes(), 0o600)
-        .map_err(|error| Failure::io("write", &path, &error))
+    broken.extend(more);
+    Ok((catalog, broken))
 }
 
 /// What the manifest has to say for these names.
-async fn overrides(
+fn overrides(
     context: &Context,
     session: &Session,
     names: &[String],
@@ -127,7 +181,12 @@ async fn overrides(
         }
         match session.catalog.get(name) {
             Some(entry) if entry.vector_db.is_some() => {
-                replace_vector_db(context, &values, name).await?;
+                if let Some((_, other)) = overrides.first() {
+                    return Err(Failure::new(
+                        Exit::Usage,
+                        format!("a stack has one vector database, not both {other} and {name}"),
+                    ));
+                }
                 overrides.push((VECTOR_DB.to_owned(), name.clone()));
             }
             _ => more.push(name),
@@ -162,9 +221,14 @@ fn stands_for(name: &str) -> Option<(&'static str, &'static str)> {
 /// Asks before one vector database takes the place of another.
 async fn replace_vector_db(
     context: &Context,
+    session: &Session,
     values: &selection::Value<'_>,
     name: &str,
 ) -> Result<(), Failure> {
+    let entry = session.catalog.get(name);
+    if entry.is_none_or(|entry| entry.vector_db.is_none()) {
+        return Ok(());
+    }
     let present = values(VECTOR_DB).unwrap_or_default();
     if present.is_empty() || present == "none" || present == name || context.globals.yes {
         return Ok(());
@@ -212,8 +276,21 @@ fn tell(
         }
         added.push(member.entry.name.clone());
     }
-    for left in &new.left_out {
-        context.printer.warn(&left.to_string());
+    for name in names {
+        if old.has(name) {
+            let text = format!("{name} is part of your stack already");
+            context.printer.note(&text);
+        }
+    }
+    if !added.is_empty() {
+        let given = Sums::given(&session.grant.limits.unwrap_or_default());
+        context.printer.note(&format!(
+            "new: {}; the stack may then use {} of memory (now {}) of the {} that the policy gives",
+            added.join(", "),
+            gib(new.sums().memory_bytes),
+            gib(old.sums().memory_bytes),
+            gib(given.memory_bytes),
+        ));
     }
     Ok(added)
 }

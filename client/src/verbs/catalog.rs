@@ -23,9 +23,6 @@ pub(super) async fn run(context: &Context, args: &CatalogArgs) -> Result<Exit, F
         return Ok(Exit::Done);
     }
     let session = Session::open(context).await?;
-    for mistake in &session.mistakes {
-        context.printer.warn(&mistake.to_string());
-    }
     let values = choice::values(context, &session)?;
     let has_manifest = session.manifest()?.is_some();
     let selection = Selection::of(&session.catalog, &values).ok();
@@ -160,7 +157,14 @@ fn told(entry: &Entry, installed: bool) -> String {
 }
 
 fn version(entry: &Entry) -> &str {
-    entry.image.rsplit_once(':').map_or("", |(_, tag)| tag)
+    let (name, digest) = match entry.image.split_once("@sha256:") {
+        Some((name, digest)) => (name, digest.get(..12).unwrap_or_default()),
+        None => (entry.image.as_str(), ""),
+    };
+    match name.rsplit_once(':') {
+        Some((_, tag)) if !tag.contains('/') => tag,
+        _ => digest,
+    }
 }
 
 /// The presets that have it, or the key that decides.

@@ -37,7 +37,9 @@ fn with_names(command: Command) -> Command {
     let mut topics = verbs.clone();
     topics.push(EXIT_CODES.to_owned());
     let offer = |argument: Arg| match argument.get_id().as_str() {
-        "services" => argument.value_parser(PossibleValuesParser::new(services.clone())),
+        "services" | "offered" => {
+            argument.value_parser(PossibleValuesParser::new(services.clone()))
+        }
         "topic" => argument.value_parser(PossibleValuesParser::new(topics.clone())),
         _ => argument,
     };

@@ -15,13 +15,14 @@ use crate::run::configs::{self, Previous};
 use crate::run::deployer::Deployer;
 use crate::run::gate::Gate;
 use crate::run::graph::{self, Node, Outcome};
+use crate::run::setup::Ready;
 use crate::run::{Context, Session, images, prompt, setup};
 use crate::ui::{Progress, Table, Tone, Word, seconds, url};
 use crate::verbs::args::DeployArgs;
 use crate::verbs::{plan, select, service_names, validate};
 
 pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
-    let session = Session::open(context).await?;
+    let mut session = Session::open(context).await?;
     if context.globals.dry_run {
         let stack = setup::draft(context, &session)?;
         let containers = session.engine.list().await?;
@@ -36,7 +37,18 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         select(&args.services, &service_names(&stack))?;
     }
     let progress = Progress::new(context.printer);
-    let ready = setup::for_deploy(context, &session, &progress).await?;
+    let ready = setup::for_deploy(context, &mut session, &progress).await?;
+    make(context, &session, &ready, args, &progress).await
+}
+
+/// Makes what is settled, under the lock that `ready` holds.
+pub(super) async fn make(
+    context: &Context,
+    session: &Session,
+    ready: &Ready,
+    args: &DeployArgs,
+    progress: &Progress,
+) -> Result<Exit, Failure> {
     let containers = session.engine.list().await?;
     let plan = planned(&ready.stack, &containers, args)?;
     plan::tell_left_out(context, &ready.stack);
@@ -54,28 +66,20 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         &session.engine,
         needed_images(&plan, &ready.stack),
         args.pull,
-        &progress,
+        progress,
     )
     .await?;
     let previous = configs::write_all(session.base_dir(), &files(&ready.stack, &plan))?;
-    remove(&session, &plan, &containers, &progress).await?;
-    let outcomes = execute(
-        &session,
-        &ready.stack,
-        &plan,
-        containers,
-        previous,
-        &progress,
-    )
-    .await;
-    judge(&outcomes, &running(&session).await)?;
+    remove(session, &plan, &containers, progress).await?;
+    let outcomes = execute(session, &ready.stack, &plan, containers, previous, progress).await;
+    judge(&outcomes, &running(session).await)?;
     let checked = if args.skip_validate {
         Vec::new()
     } else {
         progress.note("asking the services");
-        validate::ask_changed(&session, &ready.stack, &plan, &progress).await?
+        validate::ask_changed(session, &ready.stack, &plan, progress).await?
     };
-    finish(context, &ready.stack, &plan, &checked, &progress)
+    finish(context, &ready.stack, &plan, &checked, progress)
 }
 
 fn planned(stack: &Stack, containers: &[Container], args: &DeployArgs) -> Result<Plan, Failure> {

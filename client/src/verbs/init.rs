@@ -19,7 +19,7 @@ use crate::verbs::args::InitArgs;
 const HIDDEN: &str = "(secret)";
 
 pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
-    let session = Session::open(context).await?;
+    let mut session = Session::open(context).await?;
     let mut overrides = overrides(context, &session, args)?;
     if args.print || context.globals.dry_run {
         let (draft, stack) = setup::draft_with(context, &session, &overrides)?;
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Fail
         setup::draft_with(context, &session, &overrides)?;
     }
     let progress = Progress::new(context.printer);
-    setup::ground(context, &session, &progress).await?;
+    setup::ground(context, &mut session, &progress).await?;
     let existing = session.manifest()?.is_some();
     if context.interactive() && (!existing || args.reconfigure) {
         interview::ask(context, &session, &mut overrides).await?;

@@ -19,6 +19,7 @@ mod logs;
 mod man;
 mod overview;
 mod plan;
+mod refresh;
 mod remove;
 mod restart;
 mod secrets;

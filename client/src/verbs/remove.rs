@@ -1,31 +1,187 @@
 //! `aistack remove`: services go, their data stays unless `--purge` says otherwise.
 
+mod data;
+
 use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::catalog::{Database, Entry, own};
+use crate::catalog::Entry;
+use crate::desired::Stack;
+use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::run::{Context, Session, choice, prompt, setup};
+use crate::manifest::Manifest;
+use crate::run::lock::Lock;
+use crate::run::setup::Ready;
+use crate::run::{Context, Session, choice, prompt, store};
 use crate::selection::{self, SERVICES, Selection, VECTOR_DB};
-use crate::ui::Progress;
+use crate::ui::{Progress, Word};
 use crate::verbs::args::{DeployArgs, RemoveArgs};
-use crate::verbs::{deploy, destroy};
+use crate::verbs::{deploy, lock_wait, refresh};
 
 pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     if session.manifest()?.is_none() {
         return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
     }
-    let values = choice::values(context, &session)?;
+    let containers = session.engine.list().await?;
+    let going = going(context, &session, args, &containers)?;
+    let (names, entries) = (&going.names, &going.entries);
+    without(context, &session, &going)?;
+    if context.globals.dry_run {
+        context
+            .printer
+            .document(json!({"would_remove": names, "purge": args.purge}))?;
+        let what = format!("would remove: {}\n", names.join(", "));
+        context.printer.data(&what)?;
+        return Ok(Exit::Done);
+    }
+    agree(context, args, &going).await?;
+    let progress = Progress::new(context.printer);
+    let lock = Lock::take(
+        session.base_dir(),
+        "aistack remove",
+        lock_wait(&context.globals),
+    )
+    .await?;
+    // Again under the lock: another run may have changed the choice meanwhile.
+    let now = self::going(context, &session, args, &containers)?;
+    if now.names != *names {
+        let what = "another run has changed your stack meanwhile; nothing was removed";
+        return Err(Failure::new(Exit::Failed, what).next("run the same command again"));
+    }
+    let (manifest, stack) = without(context, &session, &now)?;
+    store::write_manifest(session.base_dir(), &manifest.file)?;
+    let ready = Ready {
+        stack,
+        manifest,
+        lock,
+        unconfined: None,
+    };
+    let containers = session.engine.list().await?;
+    for name in names {
+        let own = containers
+            .iter()
+            .filter(|container| container.service == *name);
+        for container in own {
+            progress.service(name, Word::Stopping, "");
+            session.engine.stop(&container.id).await?;
+            session.engine.remove(&container.id).await?;
+            progress.service(name, Word::Removed, "");
+        }
+    }
+    let left = if args.purge {
+        data::purge(&session, &going, &ready.stack).await
+    } else {
+        for entry in entries {
+            data::kept(context, &session, entry);
+        }
+        Vec::new()
+    };
+    let entries: Vec<&Entry> = entries.iter().collect();
+    let mut services = refresh::touched(&session, &ready.stack, &containers, &entries);
+    if !session.broken.is_empty() && !services.is_empty() {
+        // What they list would be without the services whose files have mistakes.
+        context.printer.note(&format!(
+            "not brought up to date while a service file has mistakes: {}",
+            services.join(", ")
+        ));
+        services.clear();
+    }
+    let done = if services.is_empty() {
+        progress.close();
+        context
+            .printer
+            .document(json!({"removed": names, "purged": args.purge, "left": left}))?;
+        context
+            .printer
+            .data(&format!("removed: {}\n", names.join(", ")))?;
+        Exit::Done
+    } else {
+        progress.note(&format!("removed: {}", names.join(", ")));
+        let deploy = DeployArgs {
+            services,
+            // What is left was well before; only what lists the removed is made anew.
+            skip_validate: true,
+            ..DeployArgs::default()
+        };
+        deploy::make(context, &session, &ready, &deploy, &progress).await?
+    };
+    if left.is_empty() {
+        return Ok(done);
+    }
+    let failure = Failure::new(Exit::Failed, "something is left");
+    Err(left
+        .into_iter()
+        .fold(failure, Failure::because)
+        .next("mend the cause, then run the same command again"))
+}
+
+/// The manifest that a removal leaves, and the stack that it describes.
+fn without(
+    context: &Context,
+    session: &Session,
+    going: &Going,
+) -> Result<(Manifest, Stack), Failure> {
+    let mut file = session.manifest()?.unwrap_or_default();
+    for (key, value) in &going.overrides {
+        file.set(key, value, None);
+    }
+    let stack = session.sound_stack(context, &file)?;
+    let changed = going.overrides.iter().map(|(key, _)| key.clone());
+    let manifest = Manifest {
+        file,
+        added: Vec::new(),
+        changed: changed.collect(),
+        moved: Vec::new(),
+    };
+    Ok((manifest, stack))
+}
+
+/// What a removal takes.
+struct Going {
+    /// Services, those first that need the others.
+    names: Vec<String>,
+    /// Their entries; a service whose own file has mistakes has none.
+    entries: Vec<Entry>,
+    /// True when `--force` takes more than what was named.
+    forced: bool,
+    /// What the manifest will say.
+    overrides: Vec<(String, String)>,
+}
+
+fn going(
+    context: &Context,
+    session: &Session,
+    args: &RemoveArgs,
+    containers: &[Container],
+) -> Result<Going, Failure> {
+    let as_written = choice::values(context, session)?;
+    let values = |key: &str| {
+        let value = as_written(key)?;
+        Some(match key {
+            SERVICES => session.without_broken(&value),
+            _ => value,
+        })
+    };
     let selection =
         Selection::of(&session.catalog, &values).map_err(|errors| choice::refused(&errors))?;
-    let named = members(&session, &selection, &args.services)?;
-    let mut going = named.clone();
+    let named = members(session, &selection, args, containers)?;
+    // What uses a vector database goes on without one.
+    let is_vector_db = |name: &str| {
+        let entry = session.catalog.get(name);
+        entry.is_some_and(|entry| entry.vector_db.is_some())
+    };
+    let none = named
+        .iter()
+        .any(|name| is_vector_db(name))
+        .then(|| (VECTOR_DB.to_owned(), "none".to_owned()));
+    let overrides: Vec<(String, String)> = none.into_iter().collect();
+    let after = choice::over(&values, &overrides);
     let mut needing = BTreeSet::new();
     for name in &named {
-        needing.extend(selection.dependants(name, &values));
+        needing.extend(selection.dependants(name, &after));
     }
     needing.retain(|name| !named.contains(*name));
     if !needing.is_empty() && !args.force {
@@ -39,82 +195,94 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
                 )),
         );
     }
-    going.extend(needing.iter().map(|name| (*name).to_owned()));
-    let entries: Vec<Entry> = selection
+    let forced = !needing.is_empty();
+    let mut all = named.clone();
+    all.extend(needing.iter().map(|name| (*name).to_owned()));
+    let entries: Vec<Entry> = session
+        .catalog
         .entries()
-        .into_iter()
-        .filter(|entry| going.contains(&entry.name))
+        .iter()
+        .filter(|entry| all.contains(&entry.name))
         .cloned()
         .collect();
-    let overrides = overrides(&session, &values, &entries)?;
-    setup::draft_with(context, &session, &overrides)?;
-    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-    if context.globals.dry_run {
-        context
-            .printer
-            .document(json!({"would_remove": names, "purge": args.purge}))?;
-        context
-            .printer
-            .data(&format!("would remove: {}\n", names.join(", ")))?;
-        return Ok(Exit::Done);
+    let in_stack: Vec<&Entry> = entries
+        .iter()
+        .filter(|entry| selection.has(&entry.name))
+        .collect();
+    let mut written = self::overrides(session, &values, &in_stack)?;
+    // A service whose file has mistakes goes only by its own name.
+    if let (Some((_, services)), Some(before)) = (written.last_mut(), as_written(SERVICES)) {
+        let broken = selection::named(&before).into_iter().filter(|name| {
+            let broken = session.broken.iter().any(|broken| broken.name == *name);
+            broken && !all.contains(*name)
+        });
+        let kept: Vec<&str> = selection::named(services)
+            .into_iter()
+            .chain(broken)
+            .collect();
+        *services = kept.join(",");
     }
-    agree(context, args, &names).await?;
-    let progress = Progress::new(context.printer);
-    drop(setup::settle(context, &session, &overrides, "aistack remove", &progress).await?);
-    progress.close();
-    let deploy = DeployArgs {
-        skip_validate: true,
-        ..DeployArgs::default()
-    };
-    let done = deploy::run(context, &deploy).await?;
-    let left = if args.purge {
-        purge(&session, &entries).await
-    } else {
-        for entry in &entries {
-            kept(context, &session, entry);
-        }
-        Vec::new()
-    };
-    if left.is_empty() {
-        return Ok(done);
-    }
-    let failure = Failure::new(Exit::Failed, "something is left");
-    Err(left
-        .into_iter()
-        .fold(failure, Failure::because)
-        .next("run the command again after `aistack add`, or remove it by hand"))
+    Ok(Going {
+        names: reversed(&all, &entries, &values),
+        entries,
+        forced,
+        overrides: written,
+    })
 }
 
-/// Members of the stack that the names mean: services, or all parts of a group.
+/// Services in the order in which they are stopped: what needs another one before that.
+fn reversed(
+    all: &BTreeSet<String>,
+    entries: &[Entry],
+    values: &selection::Value<'_>,
+) -> Vec<String> {
+    let mut left: Vec<&String> = all.iter().collect();
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let needed = |name: &str| {
+            entries
+                .iter()
+                .filter(|entry| left.contains(&&entry.name) && entry.name != name)
+                .any(|entry| selection::needs(entry, values).contains(&name))
+        };
+        // Needs make no circle, so that one is always free; the first stands in if they did.
+        let at = left.iter().position(|name| !needed(name)).unwrap_or(0);
+        order.push(left.remove(at).clone());
+    }
+    order
+}
+
+/// What the names mean: services of the stack, or all parts of a group; what has left the stack and
+/// still has a container, or data to purge; and what cannot be chosen because its file has mistakes.
 fn members(
     session: &Session,
     selection: &Selection<'_>,
-    named: &[String],
+    args: &RemoveArgs,
+    containers: &[Container],
 ) -> Result<BTreeSet<String>, Failure> {
     let mut found = BTreeSet::new();
-    for name in named {
+    for name in &args.services {
         let means = |entry: &&Entry| entry.name == *name || entry.group.as_ref() == Some(name);
-        let parts: Vec<String> = selection
-            .entries()
-            .into_iter()
-            .filter(means)
-            .map(|entry| entry.name.clone())
-            .collect();
-        if parts.is_empty() {
-            let known = selection
-                .entries()
-                .iter()
-                .map(|entry| entry.name.clone())
-                .collect();
-            if session.catalog.get(name).is_some() {
-                return Err(Failure::new(
-                    Exit::NotFound,
-                    format!("{name} is not part of your stack"),
-                ));
-            }
+        let entries = session.catalog.entries().iter().filter(means);
+        let parts: Vec<String> = entries.map(|entry| entry.name.clone()).collect();
+        let still = |part: &String| {
+            let runs = containers.iter().any(|one| one.service == *part);
+            runs || args.purge || selection.has(part)
+        };
+        if session.broken.iter().any(|broken| broken.name == *name) {
+            found.insert(name.clone());
+        } else if parts.iter().any(still) {
+            found.extend(parts.into_iter().filter(still));
+        } else if parts.is_empty() {
+            let entries = selection.entries();
+            let known = entries.iter().map(|entry| entry.name.clone()).collect();
             super::select(std::slice::from_ref(name), &known)?;
+        } else {
+            let what = format!("{name} is not part of your stack");
+            return Err(Failure::new(Exit::NotFound, what).next(format!(
+                "aistack remove --purge {name} removes what data it left"
+            )));
         }
-        found.extend(parts);
     }
     Ok(found)
 }
@@ -122,7 +290,7 @@ fn members(
 fn overrides(
     session: &Session,
     values: &selection::Value<'_>,
-    going: &[Entry],
+    going: &[&Entry],
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut overrides = Vec::new();
     let mut less = BTreeSet::new();
@@ -142,8 +310,13 @@ fn overrides(
     Ok(overrides)
 }
 
-async fn agree(context: &Context, args: &RemoveArgs, names: &[&str]) -> Result<(), Failure> {
+async fn agree(context: &Context, args: &RemoveArgs, going: &Going) -> Result<(), Failure> {
+    let names = &going.names;
     let list = names.join(",");
+    let as_given = args.services.join(",");
+    if args.purge && !context.printer.json {
+        data::announce(context, going);
+    }
     if args.purge {
         let typed = match &args.confirm {
             Some(typed) => typed.clone(),
@@ -159,7 +332,8 @@ async fn agree(context: &Context, args: &RemoveArgs, names: &[&str]) -> Result<(
                     )));
             }
         };
-        return if typed.trim() == list || typed.trim() == args.services.join(",") {
+        let typed = typed.trim();
+        return if typed == list || (!going.forced && typed == as_given) {
             Ok(())
         } else {
             let what = format!("that is not {list}; nothing was removed");
@@ -183,83 +357,31 @@ async fn agree(context: &Context, args: &RemoveArgs, names: &[&str]) -> Result<(
     ))
 }
 
-fn kept(context: &Context, session: &Session, entry: &Entry) {
-    if entry.mounts.data.is_some() {
-        context.printer.note(&format!(
-            "{}: its data stays in {}/data/{}",
-            entry.name,
-            session.base_dir().display(),
-            entry.name
-        ));
-    }
-    for database in databases(entry) {
-        context.printer.note(&format!(
-            "{}: its database {} in {} stays",
-            entry.name, database.name, database.provider
-        ));
-    }
-    if entry.own {
-        context.printer.note(&format!(
-            "{}: its service file stays: {}",
-            entry.name,
-            own::path_of(session.base_dir(), &entry.name).display()
-        ));
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
 
-/// Removes data, logs, configuration, databases and service files; returns what could not be removed.
-async fn purge(session: &Session, entries: &[Entry]) -> Vec<String> {
-    let mut left = Vec::new();
-    for entry in entries {
-        left.extend(destroy::purge::service(session, &entry.name).await);
-        for database in databases(entry) {
-            if let Err(problem) = drop_database(session, database).await {
-                left.push(format!(
-                    "database {} in {}: {problem}",
-                    database.name, database.provider
-                ));
+    #[test]
+    fn what_needs_another_service_is_stopped_before_it() {
+        let catalog = Catalog::embedded();
+        let all: BTreeSet<String> = ["litellm", "n8n", "open-webui", "postgres", "redis"]
+            .map(str::to_owned)
+            .into();
+        let entries: Vec<Entry> = catalog
+            .entries()
+            .iter()
+            .filter(|entry| all.contains(&entry.name))
+            .cloned()
+            .collect();
+        let nothing = |_: &str| None;
+        let order = reversed(&all, &entries, &nothing);
+        assert_eq!(order.len(), all.len());
+        let place = |name: &str| order.iter().position(|other| other == name).unwrap();
+        for entry in &entries {
+            for need in entry.needs.iter().filter(|need| all.contains(*need)) {
+                assert!(place(&entry.name) < place(need), "{order:?}");
             }
         }
-        if entry.own {
-            let path = own::path_of(session.base_dir(), &entry.name);
-            if let Err(error) = std::fs::remove_file(&path) {
-                left.push(format!("{}: {error}", path.display()));
-            }
-        }
-    }
-    left
-}
-
-/// Its own databases and those of every variant.
-fn databases(entry: &Entry) -> impl Iterator<Item = &Database> {
-    let variants = entry.variants.iter().flat_map(|variant| &variant.databases);
-    entry.databases.iter().chain(variants)
-}
-
-/// Drops a database and its role; where its provider does not run, it goes with the provider's data.
-async fn drop_database(session: &Session, database: &Database) -> Result<(), String> {
-    let containers = session
-        .engine
-        .list()
-        .await
-        .map_err(|error| error.to_string())?;
-    let Some(provider) = containers
-        .iter()
-        .find(|container| container.service == database.provider && container.state == "running")
-    else {
-        return Ok(());
-    };
-    let name = &database.name;
-    let sql = format!(
-        "DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE);\nDROP ROLE IF EXISTS \"{name}\";\n"
-    );
-    let output = session
-        .engine
-        .exec(&provider.id, &crate::desired::psql(), &sql)
-        .await
-        .map_err(|error| error.to_string())?;
-    match output.code {
-        0 => Ok(()),
-        _ => Err(output.failure(&sql)),
     }
 }

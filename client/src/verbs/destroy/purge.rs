@@ -13,7 +13,8 @@ use crate::run::{Session, store};
 /// nothing else is left: it holds the secrets of the data.
 pub(super) async fn contents(session: &Session) -> Vec<String> {
     let mut left = Vec::new();
-    for name in session.catalog.names() {
+    let broken = session.broken.iter().map(|broken| broken.name.as_str());
+    for name in session.catalog.names().into_iter().chain(broken) {
         left.extend(service(session, name).await);
     }
     if !left.is_empty() {
