@@ -21,7 +21,7 @@ pub use attach::Joined;
 pub use container::{Container, Health, Inspection, LABEL_IMAGE};
 pub use error::EngineError;
 pub use exec::ExecOutput;
-pub use images::PullProgress;
+pub use images::{Image, PullProgress};
 pub use streams::{Event, LogLine, LogQuery, Usage};
 
 #[cfg(test)]

@@ -52,6 +52,19 @@ fn without_a_helper_every_verb_says_so_with_its_code() {
     }
     for verb in [
         &["logs"][..],
+        &["start"],
+        &["stop"],
+        &["exec", "redis", "--", "true"],
+        &["shell", "redis"],
+        &["url"],
+        &["open", "n8n"],
+        &["config", "list"],
+        &["config", "set", "N8N_PORT", "5190"],
+        &["secrets", "list"],
+        &["images", "list"],
+        &["images", "lock"],
+        &["images", "unlock"],
+        &["lock", "status"],
         &["volume", "status"],
         &["volume", "mount"],
         &["volume", "grow"],
@@ -90,6 +103,13 @@ fn every_verb_answers_with_one_document() {
         &["man"],
         &["version"],
         &["doctor"],
+        &["start"],
+        &["url"],
+        &["exec", "redis", "--", "true"],
+        &["config", "get", "N8N_PORT"],
+        &["secrets", "show", "REDIS_PASSWORD"],
+        &["images", "list"],
+        &["lock", "status"],
         &["volume", "status"],
         &["help"],
         &["help", "exit-codes"],
@@ -100,7 +120,7 @@ fn every_verb_answers_with_one_document() {
         &["nosuch"],
         &[],
     ] {
-        let output = aistack(arguments).arg("--json").output().unwrap();
+        let output = aistack(&["--json"]).args(arguments).output().unwrap();
         let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(document["schema"], 1, "{arguments:?}");
         let code = output.status.code();
@@ -189,7 +209,7 @@ fn completions_and_manual_pages_have_every_verb() {
 fn completions_offer_the_services_of_the_catalog() {
     for shell in ["bash", "zsh", "fish"] {
         let script = text(&run(&["completion", shell]).stdout);
-        for name in ["postgres", "n8n", "exit-codes"] {
+        for name in ["postgres", "n8n", "exit-codes", "POSTGRES_PASSWORD"] {
             assert!(script.contains(name), "{shell} does not offer {name}");
         }
     }
@@ -373,7 +393,17 @@ fn help_texts() {
         "deploy",
         "status",
         "logs",
+        "start",
+        "stop",
         "restart",
+        "exec",
+        "shell",
+        "url",
+        "open",
+        "config",
+        "secrets",
+        "images",
+        "lock",
         "validate",
         "destroy",
         "volume",

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use aistack::desired::{DesiredService, Fingerprint, LABEL_SERVICE, Phase, Provision};
-use aistack::engine::{Container, Engine, Health};
+use aistack::engine::{Container, Engine, Health, Joined};
 use aistack::exit::Exit;
 use aistack::plan::Action;
 use aistack::run::configs::Previous;
@@ -86,6 +86,8 @@ fn service(name: &str, script: &str, probe: &str) -> DesiredService {
         phase: Phase::Services,
         container: format!("aistack-test-client-{}-{name}", std::process::id()),
         image: IMAGE.to_owned(),
+        reference: IMAGE.to_owned(),
+        locked: None,
         needs: Vec::new(),
         after: Vec::new(),
         network_of: None,
@@ -152,6 +154,28 @@ async fn a_service_is_done_when_it_is_healthy_and_its_output_is_read() {
     let command = ["/usr/bin/sh", "-c", "exit 7"].map(str::to_owned);
     let said = engine.exec(&inspection.id, &command, "").await.unwrap();
     assert_eq!(said.code, 7);
+}
+
+/// More than all buffers on the way hold: a command that echoes must not wait for itself.
+#[tokio::test]
+async fn a_command_that_echoes_a_lot_gives_every_byte_back() {
+    const BYTES: usize = 32 * 1024 * 1024;
+    let Some(engine) = engine() else { return };
+    let service = service("echoes", FOREVER, "exit 0");
+    let _cleanup = Cleanup(service.container.clone());
+    let deployer = deployer(&engine, &service, Action::Create).await;
+    deployer.work("echoes").await.unwrap();
+    let sent: Vec<u8> = (0..=250).cycle().take(BYTES).collect();
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let streams = (std::io::Cursor::new(sent.clone()), &mut out, &mut errors);
+    let (_sizes, changes) = tokio::sync::mpsc::channel(1);
+    let command = ["/usr/bin/sh", "-c", "cat; echo done >&2; exit 3"].map(str::to_owned);
+    let joined = Joined { terminal: None };
+    let all = engine.attach_to(&service.container, &command, joined, changes, streams);
+    let code = tokio::time::timeout(Duration::from_mins(2), all).await;
+    assert_eq!(code.unwrap().unwrap(), 3);
+    assert!(out == sent, "{} of {BYTES} bytes, or others", out.len());
+    assert_eq!(errors, b"done\n");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod fingerprint;
 mod fits;
 mod granted;
 pub mod image;
+pub mod locks;
 mod names;
 mod provision;
 mod reach;
@@ -23,6 +24,7 @@ pub(crate) use provision::psql;
 use aistack_proto::v1::{Grant, ServiceDirectory};
 use bollard::models::ContainerCreateBody;
 
+pub use locks::{Locked, Locks};
 pub use secrets::Secrets;
 
 use crate::catalog::{Catalog, Entry, Port, Variant, When};
@@ -81,8 +83,12 @@ pub struct DesiredService {
     pub phase: Phase,
     /// Container name, `tenant-<uid>-<service>`.
     pub container: String,
-    /// Image reference.
+    /// Image reference, by digest where it is locked.
     pub image: String,
+    /// Image reference as the catalog or the manifest has it.
+    pub reference: String,
+    /// What the reference is locked to.
+    pub locked: Option<Locked>,
     /// Services that must be healthy first.
     pub needs: Vec<String>,
     /// Services of the stack that it waits for until they are healthy or have failed.
@@ -274,6 +280,19 @@ pub fn stack(
     catalog: &Catalog,
     grant: &Grant,
 ) -> Result<Stack, Vec<DesiredError>> {
+    stack_of(settings, catalog, grant, &Locks::default())
+}
+
+/// The same with images that are locked.
+///
+/// # Errors
+/// As [`stack`].
+pub fn stack_of(
+    settings: &Settings,
+    catalog: &Catalog,
+    grant: &Grant,
+    locks: &Locks,
+) -> Result<Stack, Vec<DesiredError>> {
     let value = |key: &str| settings.get(key).map(str::to_owned);
     let selection = Selection::of(catalog, &value).map_err(|errors| {
         let errors = errors.into_iter();
@@ -285,6 +304,7 @@ pub fn stack(
         settings,
         catalog,
         grant,
+        locks,
         entries: selection.entries(),
     };
     let mut errors = granted::refusals(&world);
@@ -325,6 +345,7 @@ struct World<'a> {
     settings: &'a Settings,
     catalog: &'a Catalog,
     grant: &'a Grant,
+    locks: &'a Locks,
     /// Services of this stack, in catalog order.
     entries: Vec<&'a Entry>,
 }

@@ -9,7 +9,7 @@ use super::image::ImageName;
 use super::names::Scope;
 use super::provision::provisions;
 use super::reach::{checks, endpoints};
-use super::{ConfigFile, DesiredError, DesiredService, World, mistake};
+use super::{ConfigFile, DesiredError, DesiredService, Locked, World, mistake};
 use crate::catalog::{Entry, Owner, Rotation, Template};
 use crate::desired::Phase;
 use crate::selection;
@@ -31,7 +31,16 @@ pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<D
             keep(mistake(&secret.key, empty_secret(secret.change)));
         }
     }
-    let (image, capabilities) = image(world, entry).map_err(&mut keep).unwrap_or_default();
+    let (reference, capabilities) = image(world, entry).map_err(&mut keep).unwrap_or_default();
+    let locked = world.locks.holding(&entry.name, &reference);
+    let image = match locked.map(Locked::pinned) {
+        Some(Ok(pinned)) => pinned,
+        Some(Err(why)) => {
+            keep(mistake(&entry.image_key(), format!("its lock: {why}")));
+            reference.clone()
+        }
+        None => reference.clone(),
+    };
     let config = render_map(scope, &entry.config.iter().collect(), &mut keep);
     let mut environment = vector_db(scope).map_err(&mut keep).unwrap_or_default();
     environment.extend(render_map(scope, &own_environment(scope), &mut keep));
@@ -51,6 +60,8 @@ pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<D
         phase: entry.phase,
         container: format!("{}{}", world.grant.container_prefix, entry.name),
         image: container.image.clone(),
+        reference,
+        locked: locked.cloned(),
         needs: needs(world, entry),
         after: after(world, entry),
         network_of: entry.network_of.clone(),

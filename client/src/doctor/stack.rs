@@ -260,6 +260,7 @@ mod tests {
             name: format!("tenant-1001-{service}"),
             service: service.to_owned(),
             image: String::new(),
+            image_id: String::new(),
             state: String::new(),
             plan_state: state,
             status: "Exited (1) 2 minutes ago".to_owned(),

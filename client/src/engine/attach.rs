@@ -1,6 +1,7 @@
 //! A command in a container, joined to the caller's own standard streams.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
@@ -8,6 +9,7 @@ use bollard::models::ExecConfig;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{Engine, EngineError};
 
@@ -15,6 +17,10 @@ use super::{Engine, EngineError};
 const PIECE: usize = 32 * 1024;
 /// Pieces that may wait for a slow command; reading stops then.
 const WAITING: usize = 4;
+/// How long a command may live on after it has closed its output.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked at in that time.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// How a command is joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +40,23 @@ impl Engine {
         id: &str,
         command: &[String],
         joined: Joined,
+        sizes: mpsc::Receiver<(u16, u16)>,
+    ) -> Result<i64, EngineError> {
+        let streams = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        self.attach_to(id, command, joined, sizes, streams).await
+    }
+
+    /// The same with other streams: input, output and errors.
+    ///
+    /// # Errors
+    /// What the gateway answered, and output that cannot be written.
+    pub async fn attach_to(
+        &self,
+        id: &str,
+        command: &[String],
+        joined: Joined,
         mut sizes: mpsc::Receiver<(u16, u16)>,
+        (stdin, mut stdout, mut stderr): (impl Read + Send + 'static, impl Write, impl Write),
     ) -> Result<i64, EngineError> {
         let tty = joined.terminal.is_some();
         let config = ExecConfig {
@@ -62,30 +84,50 @@ impl Engine {
         if let Some(size) = joined.terminal {
             self.resize(&exec, size).await;
         }
-        let mut pieces = read_input();
-        let mut open = true;
-        loop {
-            tokio::select! {
-                chunk = output.next() => match chunk {
-                    Some(chunk) => write_output(&chunk.map_err(|error| self.error(error))?)
-                        .map_err(|error| self.error(error.into()))?,
-                    None => break,
-                },
-                piece = pieces.recv(), if open => {
-                    let sent = match piece {
-                        Some(piece) => input.write_all(&piece).await.is_ok() && input.flush().await.is_ok(),
-                        None => false,
-                    };
-                    if !sent {
-                        // A command that has ended takes no more; its exit code tells why.
-                        drop(input.shutdown().await);
-                        open = false;
+        // Beside the output, not in turn with it: a command may stop reading until what it wrote is
+        // taken.
+        let feed = async move {
+            let mut pieces = read_input(stdin);
+            while let Some(piece) = pieces.recv().await {
+                if input.write_all(&piece).await.is_err() || input.flush().await.is_err() {
+                    // A command that has ended takes no more; its exit code tells why.
+                    break;
+                }
+            }
+            drop(input.shutdown().await);
+            std::future::pending::<()>().await;
+        };
+        let sized = async {
+            while let Some(size) = sizes.recv().await {
+                self.resize(&exec, size).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let show = async {
+            while let Some(chunk) = output.next().await {
+                let chunk = chunk.map_err(|error| self.error(error))?;
+                match write_output(&chunk, &mut stdout, &mut stderr) {
+                    Ok(()) => {}
+                    // Nobody reads any more, as in `| head`, which is no failure anywhere here.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(false),
+                    Err(error) => {
+                        let message = format!("cannot write the output: {error}");
+                        return Err(EngineError::Failed { message });
                     }
                 }
-                Some(size) = sizes.recv() => self.resize(&exec, size).await,
             }
+            Ok(true)
+        };
+        let all = tokio::select! {
+            shown = show => shown?,
+            () = feed => true,
+            () = sized => true,
+        };
+        if all {
+            self.exit_code(&exec).await
+        } else {
+            Ok(0)
         }
-        self.exit_code(&exec).await
     }
 
     /// The terminal's size is a comfort: what fails here fails nothing.
@@ -95,18 +137,25 @@ impl Engine {
     }
 
     async fn exit_code(&self, exec: &str) -> Result<i64, EngineError> {
-        let ended = self.docker.inspect_exec(exec).await;
-        let ended = ended.map_err(|error| self.error(error))?;
-        Ok(ended.exit_code.unwrap_or(-1))
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            let ended = self.docker.inspect_exec(exec).await;
+            let ended = ended.map_err(|error| self.error(error))?;
+            // The streams may end a moment before the command does.
+            match ended.exit_code {
+                Some(code) if ended.running != Some(true) => return Ok(code),
+                _ if Instant::now() >= patience => return Ok(ended.exit_code.unwrap_or(-1)),
+                _ => tokio::time::sleep(AGAIN).await,
+            }
+        }
     }
 }
 
-/// Standard input, read by a thread of its own that ends with the process: a read of a terminal
+/// The input, read by a thread of its own that ends with the process: a read of a terminal
 /// cannot be broken off.
-fn read_input() -> mpsc::Receiver<Vec<u8>> {
+fn read_input(mut stdin: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     std::thread::spawn(move || {
-        let mut stdin = std::io::stdin().lock();
         let mut buffer = vec![0; PIECE];
         while let Ok(read @ 1..) = stdin.read(&mut buffer) {
             let piece = buffer.get(..read).unwrap_or_default().to_vec();
@@ -118,17 +167,19 @@ fn read_input() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-fn write_output(chunk: &LogOutput) -> std::io::Result<()> {
+fn write_output(
+    chunk: &LogOutput,
+    stdout: &mut impl Write,
+    stderr: &mut impl Write,
+) -> std::io::Result<()> {
     match chunk {
         LogOutput::StdErr { message } => {
-            let mut stderr = std::io::stderr().lock();
             stderr.write_all(message)?;
             stderr.flush()
         }
         LogOutput::StdOut { message }
         | LogOutput::Console { message }
         | LogOutput::StdIn { message } => {
-            let mut stdout = std::io::stdout().lock();
             stdout.write_all(message)?;
             stdout.flush()
         }

@@ -25,6 +25,8 @@ pub struct Container {
     pub service: String,
     /// Image reference it was made from.
     pub image: String,
+    /// Docker's id of that image, `sha256:…`.
+    pub image_id: String,
     /// Docker's own word, e.g. `running`.
     pub state: String,
     /// What the plan makes of it.
@@ -64,6 +66,7 @@ impl Container {
                 .cloned()
                 .or(summary.image)
                 .unwrap_or_default(),
+            image_id: summary.image_id.unwrap_or_default(),
             plan_state: plan_state(state, &status),
             state: state.to_string(),
             status,
@@ -91,6 +94,7 @@ impl Container {
                     id: container.id.clone(),
                     container: container.name.clone(),
                     image: container.image.clone(),
+                    image_id: container.image_id.clone(),
                     fingerprint: container.fingerprint.clone(),
                     state: container.plan_state,
                 };

@@ -16,19 +16,52 @@ pub struct PullProgress {
     pub total: u64,
 }
 
+/// What Docker knows of an image on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its id, `sha256:…`.
+    pub id: String,
+    /// `name@sha256:…` for each registry's copy that it was pulled from or pushed to.
+    pub digests: Vec<String>,
+    /// e.g. `linux/amd64`.
+    pub platform: String,
+    /// Bytes.
+    pub size: u64,
+}
+
 impl Engine {
+    /// An image by its reference or its id; `None` when it is not on this host.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn image(&self, reference: &str) -> Result<Option<Image>, EngineError> {
+        match self.docker.inspect_image(reference).await {
+            Ok(found) => {
+                let words = [found.os, found.architecture];
+                let words: Vec<String> = words.into_iter().flatten().collect();
+                Ok(Some(Image {
+                    id: found.id.unwrap_or_default(),
+                    digests: found.repo_digests.unwrap_or_default(),
+                    platform: words.join("/"),
+                    size: found
+                        .size
+                        .and_then(|size| size.try_into().ok())
+                        .unwrap_or_default(),
+                }))
+            }
+            Err(error) => match self.error(error) {
+                EngineError::NotFound { .. } => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
     /// Whether the image is on this host.
     ///
     /// # Errors
     /// What the gateway answered.
     pub async fn has_image(&self, reference: &str) -> Result<bool, EngineError> {
-        match self.docker.inspect_image(reference).await {
-            Ok(_) => Ok(true),
-            Err(error) => match self.error(error) {
-                EngineError::NotFound { .. } => Ok(false),
-                error => Err(error),
-            },
-        }
+        Ok(self.image(reference).await?.is_some())
     }
 
     /// Pulls an image and tells how far it is.

@@ -54,8 +54,18 @@ fn joined(
         Some(_) => false,
     };
     let network = format!("network of {owner}");
+    // One that does not work may be in a namespace that is gone, and with an owner that was made
+    // anew meanwhile it cannot even start: its container names the old one.
+    let works = match own {
+        Action::Start => false,
+        Action::Wait => observed
+            .services
+            .get(&service.name)
+            .is_some_and(|own| own.state == State::Starting),
+        _ => true,
+    };
     match own {
-        own if stays => own,
+        own if stays && works => own,
         Action::Create => Action::Create,
         Action::Replace { mut because } => {
             because.push(network);
@@ -75,6 +85,11 @@ fn action(desired: &DesiredService, observed: Option<&ObservedService>) -> Actio
         Some(fingerprint) => desired.fingerprint.differences(fingerprint),
         None => vec!["fingerprint".to_owned()],
     };
+    // Made by the tag, and the image is the one that the tag has been locked to since.
+    let locked = desired.locked.as_ref();
+    if locked.is_some_and(|locked| locked.id == observed.image_id) {
+        because.retain(|part| part != "image");
+    }
     if observed.container != desired.container {
         because.push("name".to_owned());
     }

@@ -25,6 +25,8 @@ pub struct ObservedService {
     pub container: String,
     /// Image reference it was made from.
     pub image: String,
+    /// Docker's id of that image.
+    pub image_id: String,
     /// Parsed from its label; `None` when it is missing or broken.
     pub fingerprint: Option<Fingerprint>,
     /// What it is doing.

@@ -16,6 +16,7 @@ fn produced(stack: &Stack) -> Observed {
                 id: "0".repeat(64),
                 container: service.container.clone(),
                 image: service.image.clone(),
+                image_id: String::new(),
                 fingerprint: Fingerprint::from_label(&service.fingerprint.to_label()),
                 state: State::Healthy,
             };
@@ -188,4 +189,36 @@ proptest! {
         let nothing = Observed { services: BTreeMap::new() };
         prop_assert_eq!(diff(&two, &nothing).steps.len(), two.services.len());
     }
+}
+
+#[test]
+fn what_runs_the_locked_image_already_is_left_alone() {
+    let settings = crate::desired::tests::settings(&[]);
+    let catalog = crate::catalog::Catalog::embedded();
+    let grant = crate::desired::tests::grant();
+    let before = render(&[]).unwrap();
+    let reference = |stack: &Stack| {
+        let mut services = stack.services.iter();
+        let redis = services.find(|service| service.name == "redis").unwrap();
+        (redis.reference.clone(), redis.image.clone())
+    };
+    let (tag, image) = reference(&before);
+    assert_eq!(tag, image);
+    let locked = crate::desired::locks::tests::locked(&tag);
+    let mut locks = crate::desired::Locks::default();
+    locks.set("redis", locked.clone());
+    let after = crate::desired::stack_of(&settings, &catalog, &grant, &locks).unwrap();
+    let digest = format!("docker.io/library/redis@{}", locked.digest);
+    assert_eq!(reference(&after), (tag, digest));
+    let action = |id: &str| {
+        let mut observed = produced(&before);
+        let redis = observed.services.get_mut("redis").unwrap();
+        redis.image_id = id.to_owned();
+        let steps = diff(&after, &observed).steps.into_iter();
+        let mut steps = steps.filter(|step| step.service == "redis");
+        steps.next().unwrap().action
+    };
+    assert_eq!(action(&locked.id), Action::Keep);
+    let because = vec!["image".to_owned()];
+    assert_eq!(action("sha256:other"), Action::Replace { because });
 }

@@ -98,11 +98,15 @@ fn problem(trouble: &Trouble) -> String {
 }
 
 /// Signs in texts (lower case) and what they point to.
-const SIGNS: [(&str, &str); 11] = [
+const SIGNS: [(&str, &str); 12] = [
     (
         "backend error: invalid key",
         "Tailscale refused the auth key, or it has expired: make a new one on your tailnet's admin \
          page and give it with `aistack config set TAILSCALE_AUTH_KEY --secret-file FILE`",
+    ),
+    (
+        "to approve your machine",
+        "your tailnet wants this machine approved: do that on its admin page, then deploy again",
     ),
     (
         "machine authorization required",

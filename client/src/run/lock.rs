@@ -18,6 +18,8 @@ use crate::ui;
 
 /// How often a waiting run looks again.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long every run waits: who looks how the lock stands has it for a moment.
+const MOMENT: Duration = Duration::from_millis(60);
 
 /// The lock, as long as it lives.
 #[derive(Debug)]
@@ -43,6 +45,12 @@ impl Holder {
         let age = Timestamp::now().as_second().saturating_sub(self.since);
         Duration::from_secs(age.try_into().unwrap_or_default())
     }
+
+    /// True while its process is there.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        Path::new("/proc").join(self.pid.to_string()).exists()
+    }
 }
 
 /// How the lock stands.
@@ -63,7 +71,11 @@ pub enum Standing {
 /// What the kernel said; no file is no lock.
 pub fn standing(base_dir: &Path) -> Result<Standing, Failure> {
     let path = base_dir.join("config/.lock");
-    let mut file = match File::open(&path) {
+    let options = OpenOptions::new()
+        .read(true)
+        .custom_flags(no_follow())
+        .open(&path);
+    let mut file = match options {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Standing::Free),
         Err(error) => return Err(Failure::io("open", &path, &error)),
@@ -124,16 +136,17 @@ impl Lock {
     /// [`Exit::Locked`] with the holder, or what the kernel said.
     pub async fn take(base_dir: &Path, command: &str, wait: Duration) -> Result<Self, Failure> {
         let path = base_dir.join("config/.lock");
-        let deadline = Instant::now() + wait;
+        let deadline = Instant::now() + wait.max(MOMENT);
         // Opened each time: `destroy --purge` removes the file, and a lock on what has no name any
         // more keeps nobody out.
         let mut file = loop {
             let mut file = open(&path).map_err(|error| Failure::io("open", &path, &error))?;
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-                if Instant::now() >= deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
                     return Err(locked(&mut file, &path));
                 }
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(left.min(AGAIN)).await;
             } else if is_at(&file, &path) {
                 break file;
             }
@@ -155,8 +168,12 @@ fn open(path: &PathBuf) -> std::io::Result<File> {
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
+        .custom_flags(no_follow())
         .open(path)
+}
+
+fn no_follow() -> i32 {
+    i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default()
 }
 
 /// Whether `path` still leads to this very file.

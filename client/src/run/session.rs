@@ -8,7 +8,7 @@ use aistack_proto::v1::{Grant, WhoAmIResponse};
 use crate::apparmor::Standing;
 use crate::catalog::Catalog;
 use crate::catalog::own::{self, Broken};
-use crate::desired::{self, Stack};
+use crate::desired::{self, Locks, Stack};
 use crate::engine::Engine;
 use crate::env_file::{EnvFile, Settings};
 use crate::exit::Exit;
@@ -103,6 +103,8 @@ pub struct Session {
     pub catalog: Catalog,
     /// The tenant's own service files that have mistakes; those are not in the catalog.
     pub broken: Vec<Broken>,
+    /// Images that are locked.
+    pub locks: Locks,
 }
 
 impl Session {
@@ -118,6 +120,7 @@ impl Session {
             Failure::new(Exit::Failed, "the helper answered without a grant")
                 .next("tell the administrator: client and helper do not fit together")
         })?;
+        let locks = store::read_locks(Path::new(&grant.base_dir))?;
         let mut session = Self {
             helper,
             engine,
@@ -125,6 +128,7 @@ impl Session {
             grant,
             catalog: Catalog::embedded(),
             broken: Vec::new(),
+            locks,
         };
         session.check_base_dir(context)?;
         session.load_own(context);
@@ -226,7 +230,8 @@ impl Session {
         let known = |key: &str| self.catalog.is_key(key);
         let settings = Settings::resolve(file, environment, known)
             .map_err(|errors| Failure::manifest(&errors))?;
-        desired::stack(&settings, &self.catalog, &self.grant).map_err(Failure::settings)
+        desired::stack_of(&settings, &self.catalog, &self.grant, &self.locks)
+            .map_err(Failure::settings)
     }
 
     /// The stack of the manifest on disk, for what works with containers that exist: it is without

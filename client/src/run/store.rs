@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use aistack_proto::v1::{DirectoryKind, ServiceDirectory};
 
+use crate::desired::Locks;
 use crate::env_file::EnvFile;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::atomic;
 
@@ -73,6 +75,61 @@ pub fn is_from_the_future(path: &Path) -> bool {
 pub fn write_manifest(base_dir: &Path, file: &EnvFile) -> Result<(), Failure> {
     let path = manifest_path(base_dir);
     atomic::write(&path, file.render().as_bytes(), 0o600)
+        .map_err(|error| Failure::io("write", &path, &error))
+}
+
+/// Where the locked images are.
+#[must_use]
+pub fn locks_path(base_dir: &Path) -> PathBuf {
+    base_dir.join("config/images.lock")
+}
+
+/// The locked images; none when there is no file.
+///
+/// # Errors
+/// When it cannot be read or has a mistake: to run other images than those that were locked is not
+/// for us to choose.
+pub fn read_locks(base_dir: &Path) -> Result<Locks, Failure> {
+    let path = locks_path(base_dir);
+    let mut text = String::new();
+    let read =
+        File::open(&path).and_then(|file| file.take(MAX_MANIFEST + 1).read_to_string(&mut text));
+    match read {
+        Ok(bytes) if bytes as u64 > MAX_MANIFEST => {
+            let error = io::Error::other("it is larger than 1 MiB");
+            Err(Failure::io("read", &path, &error))
+        }
+        Ok(_) => Locks::parse(&text).map_err(|why| {
+            why.lines()
+                .fold(
+                    Failure::new(Exit::Refused, format!("{} has a mistake", path.display())),
+                    Failure::because,
+                )
+                .next("correct it; or remove it and run `aistack images lock`")
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Locks::default()),
+        Err(error) => Err(Failure::io("read", &path, &error)),
+    }
+}
+
+/// Writes the locked images, or removes the file when there are none.
+///
+/// # Errors
+/// What the kernel said.
+pub fn write_locks(base_dir: &Path, locks: &Locks) -> Result<(), Failure> {
+    let path = locks_path(base_dir);
+    if locks.is_empty() {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::io("remove", &path, &error))
+            }
+            _ => Ok(()),
+        };
+    }
+    let text = locks
+        .render()
+        .map_err(|why| Failure::new(Exit::Failed, "the locks cannot be written").because(why))?;
+    atomic::write(&path, text.as_bytes(), 0o600)
         .map_err(|error| Failure::io("write", &path, &error))
 }
 

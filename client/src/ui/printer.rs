@@ -15,6 +15,10 @@ const SCHEMA: u32 = 1;
 
 /// Where output goes and how it looks; made once, passed down.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one switch of the output"
+)]
 pub struct Printer {
     /// Data is one JSON document.
     pub json: bool,
@@ -27,9 +31,18 @@ pub struct Printer {
     /// Say also what did not need to be done.
     pub verbose: bool,
     quiet: bool,
+    /// Another command's step: its data is not this command's.
+    mute: bool,
 }
 
 impl Printer {
+    /// The same without data on standard output, for a command that is a step of another one, so
+    /// that there is one document.
+    #[must_use]
+    pub fn without_data(self) -> Self {
+        Self { mute: true, ..self }
+    }
+
     /// A printer for this process's own streams.
     #[must_use]
     pub fn new(globals: &Globals) -> Self {
@@ -50,6 +63,7 @@ impl Printer {
             out: Paint::new(colour.wanted(io::stdout().is_terminal(), variable)),
             err: Paint::new(colour.wanted(terminal, variable)),
             quiet,
+            mute: false,
         }
     }
 
@@ -58,7 +72,7 @@ impl Printer {
     /// # Errors
     /// When standard output cannot be written.
     pub fn data(&self, text: &str) -> io::Result<()> {
-        if self.json {
+        if self.json || self.mute {
             return Ok(());
         }
         self.raw(text)
@@ -87,7 +101,7 @@ impl Printer {
     /// # Errors
     /// When standard output cannot be written.
     pub fn document(&self, document: impl Serialize) -> io::Result<()> {
-        if !self.json {
+        if !self.json || self.mute {
             return Ok(());
         }
         let text = serde_json::to_string_pretty(&with_schema(document)?)?;

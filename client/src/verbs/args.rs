@@ -1,6 +1,7 @@
 //! What the command line may say, and nothing of what is done about it.
 
 mod apparmor;
+mod images;
 mod manifest;
 mod running;
 mod services;
@@ -14,6 +15,7 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use apparmor::{AppArmorArgs, AppArmorVerb, ProfilesArgs};
+pub use images::{ImagesArgs, ImagesVerb, LockImagesArgs, UnlockImagesArgs};
 pub use manifest::{
     ConfigArgs, ConfigVerb, LockArgs, LockVerb, OpenArgs, SecretsArgs, SecretsVerb, UrlArgs,
 };
@@ -240,6 +242,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// The secrets of your stack
     Secrets(SecretsArgs),
+    /// Which image each service runs, and holding on to it
+    Images(ImagesArgs),
     /// Which run changes the stack at the moment
     Lock(LockArgs),
     /// Ask each service what its users would ask

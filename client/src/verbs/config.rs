@@ -1,28 +1,25 @@
 //! `aistack config`: the values of the manifest, one at a time.
 
-use std::io::{IsTerminal, Read};
-use std::path::Path;
+mod change;
+
+use std::io::IsTerminal;
 
 use serde_json::json;
 
 use crate::catalog::Entry;
-use crate::engine::Container;
+use crate::desired::Secrets;
 use crate::env_file::{EnvFile, Settings, Source};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::keys;
 use crate::nearest::nearest;
-use crate::plan::{Action, diff};
-use crate::run::lock::Lock;
-use crate::run::{Context, Session, setup, store};
-use crate::ui::Table;
+use crate::run::{Context, Session};
+use crate::ui::{Table, clean};
 use crate::verbs::args::{ConfigArgs, ConfigVerb};
-use crate::verbs::{lock_wait, secrets};
+use crate::verbs::secrets;
 
 /// What a secret is shown as.
 const HIDDEN: &str = "(secret)";
-/// A value from a file or standard input is at most this long, bytes.
-const MAX_VALUE: u64 = 64 * 1024;
 
 pub(super) async fn run(context: &Context, args: &ConfigArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
@@ -37,14 +34,15 @@ pub(super) async fn run(context: &Context, args: &ConfigArgs) -> Result<Exit, Fa
             key,
             value,
             secret_file,
+            force,
         } => {
             known(&session, &file, key)?;
-            let value = new_value(&session, key, value.as_deref(), secret_file.as_deref())?;
-            change(context, &session, key, Some(value)).await
+            let value = change::wanted(&session, key, value.as_deref(), secret_file.as_deref())?;
+            change::set(context, &session, key, &value, *force).await
         }
         ConfigVerb::Unset { key } => {
             known(&session, &file, key)?;
-            change(context, &session, key, None).await
+            change::unset(context, &session, key).await
         }
     }
 }
@@ -98,11 +96,7 @@ fn get(
         Failure::new(Exit::NotFound, format!("{key} is not set"))
             .next(format!("aistack config set {key} VALUE"))
     })?;
-    let shown = if session.catalog.is_secret(key) && !show && !value.is_empty() {
-        HIDDEN
-    } else {
-        value
-    };
+    let shown = shown(session, &settings, (key, value), show);
     context
         .printer
         .document(json!({"key": key, "value": shown}))?;
@@ -119,14 +113,24 @@ fn list(context: &Context, session: &Session, file: &EnvFile, show: bool) -> Res
         let Some((_, setting)) = settings.iter().find(|(name, _)| *name == key) else {
             continue;
         };
-        let hidden = session.catalog.is_secret(key) && !show && !setting.value.is_empty();
-        let value = if hidden { HIDDEN } else { &setting.value };
-        table.text([key, value, from(setting.source)]);
+        let value = shown(session, &settings, (key, &setting.value), show);
+        table.text([key, &clean(&value), from(setting.source)]);
         documents.push(json!({"key": key, "value": value, "from": from(setting.source)}));
     }
     context.printer.document(json!({"values": documents}))?;
     context.printer.table(&table)?;
     Ok(Exit::Done)
+}
+
+/// A value as it may be shown. One that is no secret may hold one by a reference.
+fn shown(session: &Session, settings: &Settings, (key, value): (&str, &str), show: bool) -> String {
+    if show || value.is_empty() {
+        value.to_owned()
+    } else if session.catalog.is_secret(key) {
+        HIDDEN.to_owned()
+    } else {
+        Secrets::of(settings, &session.catalog).mask(value)
+    }
 }
 
 fn from(source: Source) -> &'static str {
@@ -145,11 +149,10 @@ fn explain(
     known(session, file, key)?;
     let settings = settings(context, session, file)?;
     let setting = settings.iter().find(|(name, _)| *name == key);
-    let value = match setting {
-        None => "(not set)",
-        Some((_, setting)) if session.catalog.is_secret(key) && !setting.value.is_empty() => HIDDEN,
-        Some((_, setting)) => &setting.value,
-    };
+    let value = setting.map_or_else(
+        || "(not set)".to_owned(),
+        |(_, setting)| shown(session, &settings, (key, &setting.value), false),
+    );
     let source = setting.map_or("nowhere", |(_, setting)| from(setting.source));
     let entries = session.catalog.entries();
     let users: Vec<&str> = entries
@@ -170,7 +173,7 @@ fn explain(
         "key": key, "value": value, "from": source, "what": what, "used_by": users, "change": change,
     }))?;
     let mut table = Table::plain();
-    table.text(["value", value]);
+    table.text(["value", &clean(&value)]);
     table.text(["from", source]);
     table.text(["what", if what.is_empty() { "-" } else { &what }]);
     table.text(["used by", &users.join(", ")]);
@@ -212,111 +215,4 @@ fn base_comment(key: &str) -> String {
     base.and_then(|base| base.comment)
         .unwrap_or_default()
         .to_owned()
-}
-
-/// The new value; secrets come from files only, which no process list shows.
-fn new_value(
-    session: &Session,
-    key: &str,
-    value: Option<&str>,
-    file: Option<&str>,
-) -> Result<String, Failure> {
-    match (value, file) {
-        (Some(value), _) if session.catalog.is_secret(key) && !value.is_empty() => {
-            Err(Failure::new(
-                Exit::Usage,
-                format!(
-                    "{key} is a secret, which does not belong in arguments: others can read them"
-                ),
-            )
-            .next(format!(
-                "aistack config set {key} --secret-file FILE, or - for standard input"
-            )))
-        }
-        (Some(value), _) => Ok(value.to_owned()),
-        (None, Some("-")) => read(std::io::stdin().lock(), Path::new("standard input")),
-        (None, Some(path)) => {
-            let path = Path::new(path);
-            let file =
-                std::fs::File::open(path).map_err(|error| Failure::io("read", path, &error))?;
-            read(file, path)
-        }
-        (None, None) => Err(Failure::new(Exit::Usage, "no value was given")),
-    }
-}
-
-fn read(from: impl Read, path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = from.take(MAX_VALUE + 1).read_to_string(&mut text);
-    let bytes = read.map_err(|error| Failure::io("read", path, &error))?;
-    if bytes as u64 > MAX_VALUE {
-        let error = std::io::Error::other("it is longer than 64 KiB");
-        return Err(Failure::io("read", path, &error));
-    }
-    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
-}
-
-/// Writes one value under the lock, when a granted stack can be made of it; says what it touches.
-async fn change(
-    context: &Context,
-    session: &Session,
-    key: &str,
-    value: Option<String>,
-) -> Result<Exit, Failure> {
-    let wait = lock_wait(&context.globals);
-    let lock = Lock::take(session.base_dir(), "aistack config", wait).await?;
-    let mut file = session.manifest()?.unwrap_or_default();
-    let before = file.get(key).map(str::to_owned);
-    match &value {
-        Some(value) => {
-            file.set(key, value, None);
-        }
-        None => file.remove(key),
-    }
-    // What init would add to it, a secret or a port that was taken out included.
-    let (manifest, stack) = setup::complete(context, session, &file, &[])?;
-    let containers = session.engine.list().await?;
-    let touched: Vec<String> = diff(&stack, &Container::observed(&containers))
-        .steps
-        .into_iter()
-        .filter(|step| step.action != Action::Keep)
-        .map(|step| step.service)
-        .collect();
-    let changed = manifest.file.get(key).map(str::to_owned) != before;
-    if !context.globals.dry_run && (changed || !manifest.added.is_empty()) {
-        store::write_manifest(session.base_dir(), &manifest.file)?;
-    }
-    drop(lock);
-    let printer = context.printer;
-    printer.document(json!({
-        "key": key, "changed": changed, "written": changed && !context.globals.dry_run,
-        "touches": touched,
-    }))?;
-    if !changed {
-        printer.data(&format!("{key} has that value already\n"))?;
-        return Ok(Exit::Done);
-    }
-    if let Some(overrides) = context
-        .environment
-        .get(key)
-        .filter(|_| session.catalog.is_key(key))
-    {
-        let hidden = session.catalog.is_secret(key);
-        let shown = if hidden { HIDDEN } else { overrides };
-        printer.warn(&format!(
-            "{key} is also in your environment ({shown}), which wins over the .env"
-        ));
-    }
-    let verb = if context.globals.dry_run {
-        "would change"
-    } else {
-        "changed"
-    };
-    let next = if touched.is_empty() {
-        "it touches no service that runs".to_owned()
-    } else {
-        format!("`aistack deploy` then changes {}", touched.join(", "))
-    };
-    printer.data(&format!("{verb} {key}: {next}\n"))?;
-    Ok(Exit::Done)
 }

@@ -19,7 +19,7 @@ use crate::run::setup::Ready;
 use crate::run::{Context, Session, images, prompt, setup};
 use crate::ui::{Progress, Table, Tone, Word, seconds, url};
 use crate::verbs::args::DeployArgs;
-use crate::verbs::{plan, select, service_names, validate};
+use crate::verbs::{images as pinned, plan, select, service_names, validate};
 
 pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(context).await?;
@@ -29,6 +29,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         let plan = planned(&stack, &containers, args)?;
         plan::show(context, &plan, &stack)?;
         plan::tell_left_out(context, &stack);
+        pinned::tell_moved(context, &stack, &session.locks);
         return Ok(Exit::Done);
     }
     if !args.services.is_empty() {
@@ -52,6 +53,7 @@ pub(super) async fn make(
     let containers = session.engine.list().await?;
     let plan = planned(&ready.stack, &containers, args)?;
     plan::tell_left_out(context, &ready.stack);
+    pinned::tell_moved(context, &ready.stack, &session.locks);
     if plan.is_empty() {
         // A file that somebody changed by hand is put right; no container is made of it.
         configs::write_all(session.base_dir(), &files(&ready.stack, &plan))?;

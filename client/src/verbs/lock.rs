@@ -29,6 +29,7 @@ fn status(context: &Context, standing: &Standing) -> Result<Exit, Failure> {
             let age = holder.as_ref().map(lock::Holder::age);
             printer.document(json!({
                 "locked": true, "holder": holder, "seconds": age.map(|age| age.as_secs()),
+                "alive": holder.as_ref().map(lock::Holder::alive),
             }))?;
             let who = holder.as_ref().map_or_else(
                 || "a run that did not say who it is".to_owned(),
@@ -42,6 +43,7 @@ fn status(context: &Context, standing: &Standing) -> Result<Exit, Failure> {
                 },
             );
             printer.data(&format!("locked by {who}\n"))?;
+            return Ok(Exit::Locked);
         }
     }
     Ok(Exit::Done)
@@ -74,6 +76,9 @@ fn release(
         .next("wait for it, or: aistack lock release --force"));
     }
     if context.globals.dry_run {
+        context
+            .printer
+            .document(json!({"would_release": true, "pid": holder.pid}))?;
         context
             .printer
             .data(&format!("would end PID {}\n", holder.pid))?;

@@ -13,6 +13,7 @@ mod destroy;
 mod doctor;
 mod exec;
 mod help;
+mod images;
 mod init;
 mod lock;
 mod logs;
@@ -68,6 +69,7 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, F
         Some(Command::Open(args)) => url::open(context, args).await,
         Some(Command::Config(args)) => config::run(context, args).await,
         Some(Command::Secrets(args)) => secrets::run(context, args).await,
+        Some(Command::Images(args)) => images::run(context, args).await,
         Some(Command::Lock(args)) => lock::run(context, args).await,
         Some(Command::Validate(args)) => validate::run(context, args).await,
         Some(Command::Tls(args)) => tls::run(context, args).await,

@@ -12,7 +12,7 @@ use crate::plan::{Action, Plan, diff};
 use crate::run::{Context, Session, setup};
 use crate::ui::Tone;
 use crate::verbs::args::PlanArgs;
-use crate::verbs::{select, service_names};
+use crate::verbs::{images, select, service_names};
 
 pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
@@ -21,6 +21,7 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
     let plan = make(&stack, &containers, &args.services)?;
     show(context, &plan, &stack)?;
     tell_left_out(context, &stack);
+    images::tell_moved(context, &stack, &session.locks);
     Ok(if args.exit_code && !plan.is_empty() {
         Exit::Pending
     } else {

@@ -49,7 +49,8 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
     pairs::complete(&mut chosen, stack.services.iter());
     chosen.retain(|name| known.contains(name) && !applied.contains(name));
     if chosen.is_empty() {
-        return Ok(Exit::Done);
+        let done: BTreeMap<String, Outcome> = BTreeMap::new();
+        return judge(context, "restarted", with(done, applied));
     }
     for step in plan::make(&stack, &containers, &[])?.steps {
         if let (true, Action::Replace { because }) = (chosen.contains(&step.service), &step.action)
@@ -105,7 +106,16 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
     };
     let outcomes = graph::execute(nodes, Arc::new(restarter)).await;
     progress.close();
-    judge(context, "restarted", outcomes)
+    judge(context, "restarted", with(outcomes, applied))
+}
+
+/// Those that were made anew are restarted, too.
+fn with(
+    mut outcomes: BTreeMap<String, Outcome>,
+    applied: BTreeSet<String>,
+) -> BTreeMap<String, Outcome> {
+    outcomes.extend(applied.into_iter().map(|name| (name, Outcome::Done)));
+    outcomes
 }
 
 /// Deploys those of the named services whose configuration changed since they were made; their names.
@@ -128,7 +138,9 @@ async fn apply(context: &Context, named: &[String]) -> Result<BTreeSet<String>, 
             skip_validate: true,
             ..DeployArgs::default()
         };
-        deploy::run(context, &deploy).await?;
+        let mut step = context.clone();
+        step.printer = step.printer.without_data();
+        deploy::run(&step, &deploy).await?;
     }
     Ok(changed.into_iter().collect())
 }

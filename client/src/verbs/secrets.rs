@@ -11,8 +11,11 @@ use crate::failure::Failure;
 use crate::nearest::nearest;
 use crate::run::{Context, Session, choice};
 use crate::selection::Selection;
-use crate::ui::Table;
+use crate::ui::{Table, Tone};
 use crate::verbs::args::{SecretsArgs, SecretsVerb};
+
+/// What a new value of a secret means that no service made.
+const GIVEN: &str = "yours: takes effect with the next deploy";
 
 pub(super) async fn run(context: &Context, args: &SecretsArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
@@ -62,24 +65,54 @@ fn list(context: &Context, session: &Session) -> Result<Exit, Failure> {
     let values = choice::values(context, session)?;
     let selection =
         Selection::of(&session.catalog, &values).map_err(|errors| choice::refused(&errors))?;
-    let mut table = Table::new(&["SERVICE", "SECRET", "SET", "A NEW VALUE"]);
+    let set = |key: &str| values(key).is_some_and(|value| !value.is_empty());
+    let printer = context.printer;
     let mut documents = Vec::new();
+    let mut told: BTreeSet<&str> = BTreeSet::new();
     for entry in selection.entries() {
-        for secret in &entry.secrets {
-            let set = values(&secret.key).is_some_and(|value| !value.is_empty());
-            let word = if set { "yes" } else { "no" };
-            table.text([&entry.name, &secret.key, word, meaning(secret.change)]);
+        let mut table = Table::plain();
+        let own = entry.secrets.iter().map(|secret| {
+            let change = meaning(secret.change);
+            (&secret.key, change, &secret.comment)
+        });
+        let given = entry.settings.iter();
+        let given = given.filter(|setting| session.catalog.is_secret(&setting.key));
+        let given = given.map(|setting| (&setting.key, GIVEN, &setting.comment));
+        for (key, change, comment) in own.chain(given) {
+            told.insert(key);
+            let word = if set(key) { "set" } else { "empty" };
+            table.text([&format!("  {key}"), word, change]);
             documents.push(json!({
-                "service": entry.name, "key": secret.key, "set": set,
-                "change": meaning(secret.change), "comment": secret.comment,
+                "service": entry.name, "key": key, "set": set(key), "change": change,
+                "comment": comment, "login": entry.docs.login,
             }));
         }
+        let rows = table.render(printer.out);
+        if rows.is_empty() {
+            continue;
+        }
+        let name = printer.out.paint(Tone::Strong, &entry.name);
+        let login: Vec<&str> = entry.docs.login.split_whitespace().collect();
+        printer.data(&format!("{name}  {}\n{rows}", login.join(" ")))?;
     }
-    context.printer.document(json!({"secrets": documents}))?;
-    context.printer.table(&table)?;
-    context
-        .printer
-        .note("aistack secrets show KEY shows one; aistack catalog SERVICE tells how to sign in");
+    let file = session.manifest()?.unwrap_or_default();
+    let mut table = Table::plain();
+    let others = file.keys().filter(|key| session.catalog.is_secret(key));
+    for key in others.filter(|key| !told.contains(key)) {
+        let word = if set(key) { "set" } else { "empty" };
+        table.text([&format!("  {key}"), word, GIVEN]);
+        documents.push(json!({
+            "service": null, "key": key, "set": set(key), "change": GIVEN, "comment": null,
+            "login": null,
+        }));
+    }
+    let rows = table.render(printer.out);
+    if !rows.is_empty() {
+        let name = printer.out.paint(Tone::Strong, "others");
+        printer.data(&format!("{name}  of no service of your stack\n{rows}"))?;
+    }
+    printer.document(json!({"secrets": documents}))?;
+    printer.note("aistack secrets show KEY shows one; when each was made the .env does not tell");
     Ok(Exit::Done)
 }
 

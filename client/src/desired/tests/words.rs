@@ -223,6 +223,7 @@ fn observed(stack: &Stack) -> Observed {
             id: "0".repeat(64),
             container: service.container.clone(),
             image: service.image.clone(),
+            image_id: String::new(),
             fingerprint: Some(service.fingerprint.clone()),
             state: State::Healthy,
         };
@@ -271,6 +272,15 @@ fn a_new_network_makes_who_shares_it_anew() {
         }),
         because(&["fingerprint", "network of tunnel"])
     );
+    // In a namespace that may be gone, whose owner works.
+    let own = |state| {
+        move |all: &mut BTreeMap<String, ObservedService>| {
+            all.get_mut("agent").unwrap().state = state;
+        }
+    };
+    assert_eq!(agent_after(own(State::Unhealthy)), network);
+    assert_eq!(agent_after(own(State::Stopped)), network);
+    assert_eq!(agent_after(own(State::Starting)), Action::Wait);
     let gone = |all: &mut BTreeMap<String, ObservedService>| {
         all.clear();
     };

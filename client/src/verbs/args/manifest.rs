@@ -40,6 +40,9 @@ pub enum ConfigVerb {
         /// Take the value from a file, or from standard input with -
         #[arg(long, value_name = "FILE", conflicts_with = "value")]
         secret_file: Option<String>,
+        /// Also a secret that existing data cannot be read without
+        #[arg(long)]
+        force: bool,
     },
     /// Take a value back to what init would write; a secret is made anew
     Unset {
@@ -96,7 +99,7 @@ pub struct LockArgs {
 /// Verbs of `lock`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum LockVerb {
-    /// Whether a run changes the stack, which one, since when
+    /// Whether a run changes the stack, which one, since when; exit code 8 when one does
     Status,
     /// End the run that holds the lock, when you are sure that it hangs
     Release {
