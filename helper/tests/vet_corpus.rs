@@ -83,7 +83,7 @@ fn every_service_of_the_catalog_passes() {
         ],
     };
     let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/src/desired/snapshots");
-    let (mut passed, mut in_use) = (0, Usage::default());
+    let mut passed = 0;
     for entry in std::fs::read_dir(snapshots).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
@@ -91,29 +91,28 @@ fn every_service_of_the_catalog_passes() {
         let Ok(service) = serde_json::from_str::<serde_json::Value>(content) else {
             continue;
         };
+        // Other snapshots are of configuration that happens to be JSON.
+        if !service["body"].is_object() {
+            continue;
+        }
         let body = service["body"].to_string();
         let request = CreateRequest::parse(body.as_bytes()).unwrap();
+        let joined_container = request.joins_network_of().map(|_| JOINED_ID);
         let world = World {
             grant: &grant,
             name: "tenant-1001-x",
             image_id: IMAGE_ID,
             image_volumes: &[],
             network_id: Some(NETWORK_ID),
-            joined_container: None,
+            joined_container,
             apparmor: &apparmor,
-            in_use,
+            // Not all of them at once: no stack has five vector databases.
+            in_use: Usage::default(),
         };
-        let canonical = decide(&world, request);
-        let usage = canonical
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-            .usage();
-        in_use.memory += usage.memory;
-        in_use.cpu_millis += usage.cpu_millis;
-        in_use.pids += usage.pids;
-        in_use.containers += usage.containers;
+        decide(&world, request).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         passed += 1;
     }
-    assert!(passed >= 6, "only {passed} services");
+    assert!(passed >= 30, "only {passed} services");
 }
 
 /// The two docker commands ask for the same things, so Docker gets the same bytes.
