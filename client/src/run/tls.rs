@@ -245,7 +245,11 @@ impl Trust {
                 let names = names.join(", ");
                 format!("the certificate is for {names}, not for {host}")
             }
-            CertificateError::UnknownIssuer => self.unknown_issuer(host, served),
+            // The authorities of two proxies have the same name, so that one of another tenant's
+            // looks like ours with a signature that does not hold.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                self.unknown_issuer(host, served)
+            }
             other => format!("the certificate of {host}: {other}"),
         }
     }
