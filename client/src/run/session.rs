@@ -149,6 +149,12 @@ impl Session {
         (self.catalog, self.broken) = (catalog, broken);
     }
 
+    /// Whether the tenant's volume was mounted when the helper was asked.
+    #[must_use]
+    pub fn volume_is_mounted(&self) -> bool {
+        self.who.volume.is_some_and(|volume| volume.mounted)
+    }
+
     /// The tenant's volume.
     #[must_use]
     pub fn base_dir(&self) -> &Path {

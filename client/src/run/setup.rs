@@ -77,7 +77,10 @@ pub async fn for_deploy(
     session: &mut Session,
     progress: &Progress,
 ) -> Result<Ready, Failure> {
-    draft(context, session)?;
+    // The .env is on the volume: without that, a new one would be judged in its place.
+    if session.volume_is_mounted() {
+        draft(context, session)?;
+    }
     session.standing().check()?;
     ground(context, session, progress).await?;
     if session.manifest()?.is_none() {
@@ -95,7 +98,7 @@ pub async fn ground(
     session: &mut Session,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let mounted = session.who.volume.is_some_and(|volume| volume.mounted);
+    let mounted = session.volume_is_mounted();
     if !mounted {
         let volume = session.helper.mount_volume().await?;
         let made = if volume.formatted { ", newly made" } else { "" };

@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
         pinned::tell_moved(context, &stack, &session.locks);
         return Ok(Exit::Done);
     }
-    if !args.services.is_empty() {
+    if !args.services.is_empty() && session.volume_is_mounted() {
         // A mistyped name is told before anything is made.
         let stack = setup::draft(context, &session)?;
         select(&args.services, &service_names(&stack))?;
