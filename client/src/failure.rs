@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::helper::HelperError;
 
 /// Why a command did not do what it was asked for.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
 pub struct Failure {
     /// The exit code.

@@ -105,6 +105,8 @@ pub struct Session {
     pub broken: Vec<Broken>,
     /// Images that are locked.
     pub locks: Locks,
+    /// Why they could not be read; no stack is made then.
+    unread: Option<Failure>,
 }
 
 impl Session {
@@ -120,7 +122,11 @@ impl Session {
             Failure::new(Exit::Failed, "the helper answered without a grant")
                 .next("tell the administrator: client and helper do not fit together")
         })?;
-        let locks = store::read_locks(Path::new(&grant.base_dir))?;
+        // A disk that was torn out must keep nobody from unmounting it.
+        let (locks, unread) = match store::read_locks(Path::new(&grant.base_dir)) {
+            Ok(locks) => (locks, None),
+            Err(failure) => (Locks::default(), Some(failure)),
+        };
         let mut session = Self {
             helper,
             engine,
@@ -129,6 +135,7 @@ impl Session {
             catalog: Catalog::embedded(),
             broken: Vec::new(),
             locks,
+            unread,
         };
         session.check_base_dir(context)?;
         session.load_own(context);
@@ -200,6 +207,9 @@ impl Session {
     /// # Errors
     /// Mistakes in the values, and everything that the grant does not give.
     pub fn stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, Failure> {
+        if let Some(failure) = &self.unread {
+            return Err(failure.clone());
+        }
         let services = context.environment.get(SERVICES).map(String::as_str);
         let services = services.or_else(|| file.get(SERVICES)).unwrap_or_default();
         self.refuse_broken(services)?;
