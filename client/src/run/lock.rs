@@ -38,6 +38,15 @@ pub struct Holder {
     pub since: i64,
 }
 
+/// For people.
+impl std::fmt::Display for Holder {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let command = ui::clean(&self.command);
+        let age = ui::ago(self.age());
+        write!(out, "`{command}` (PID {}), running for {age}", self.pid)
+    }
+}
+
 impl Holder {
     /// For how long it has the lock.
     #[must_use]
@@ -191,17 +200,7 @@ fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
 }
 
 fn locked(file: &mut File, path: &Path) -> Failure {
-    let who = read_holder(file).map_or_else(
-        || "another run".to_owned(),
-        |holder| {
-            format!(
-                "`{}` (PID {}), running for {}",
-                ui::clean(&holder.command),
-                holder.pid,
-                ui::ago(holder.age())
-            )
-        },
-    );
+    let who = read_holder(file).map_or_else(|| "another run".to_owned(), |held| held.to_string());
     Failure::new(Exit::Locked, format!("the stack is locked by {who}"))
         .because(format!("lock file: {}", path.display()))
         .next("wait for it, or run again with --lock-wait=10m")

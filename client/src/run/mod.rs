@@ -12,6 +12,7 @@ pub mod images;
 pub mod listeners;
 pub mod lock;
 pub mod mounts;
+pub mod mover;
 pub mod pairs;
 pub mod profiles;
 pub mod prompt;

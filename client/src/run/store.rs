@@ -30,19 +30,27 @@ pub fn manifest_path(base_dir: &Path) -> PathBuf {
 /// When it cannot be read or has mistakes.
 pub fn read_manifest(base_dir: &Path) -> Result<Option<EnvFile>, Failure> {
     let path = manifest_path(base_dir);
+    match read_text(&path)? {
+        Some(text) => EnvFile::parse(&text)
+            .map(Some)
+            .map_err(|errors| Failure::manifest(&errors)),
+        None => Ok(None),
+    }
+}
+
+/// A file of ours; `None` when there is none.
+fn read_text(path: &Path) -> Result<Option<String>, Failure> {
     let mut text = String::new();
     let read =
-        File::open(&path).and_then(|file| file.take(MAX_MANIFEST + 1).read_to_string(&mut text));
+        File::open(path).and_then(|file| file.take(MAX_MANIFEST + 1).read_to_string(&mut text));
     match read {
         Ok(bytes) if bytes as u64 > MAX_MANIFEST => {
             let error = io::Error::other("it is larger than 1 MiB");
-            Err(Failure::io("read", &path, &error))
+            Err(Failure::io("read", path, &error))
         }
-        Ok(_) => EnvFile::parse(&text)
-            .map(Some)
-            .map_err(|errors| Failure::manifest(&errors)),
+        Ok(_) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::io("read", &path, &error)),
+        Err(error) => Err(Failure::io("read", path, &error)),
     }
 }
 
@@ -91,25 +99,17 @@ pub fn locks_path(base_dir: &Path) -> PathBuf {
 /// for us to choose.
 pub fn read_locks(base_dir: &Path) -> Result<Locks, Failure> {
     let path = locks_path(base_dir);
-    let mut text = String::new();
-    let read =
-        File::open(&path).and_then(|file| file.take(MAX_MANIFEST + 1).read_to_string(&mut text));
-    match read {
-        Ok(bytes) if bytes as u64 > MAX_MANIFEST => {
-            let error = io::Error::other("it is larger than 1 MiB");
-            Err(Failure::io("read", &path, &error))
-        }
-        Ok(_) => Locks::parse(&text).map_err(|why| {
-            why.lines()
-                .fold(
-                    Failure::new(Exit::Refused, format!("{} has a mistake", path.display())),
-                    Failure::because,
-                )
-                .next("correct it; or remove it and run `aistack images lock`")
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Locks::default()),
-        Err(error) => Err(Failure::io("read", &path, &error)),
-    }
+    let Some(text) = read_text(&path)? else {
+        return Ok(Locks::default());
+    };
+    Locks::parse(&text).map_err(|why| {
+        why.lines()
+            .fold(
+                Failure::new(Exit::Refused, format!("{} has a mistake", path.display())),
+                Failure::because,
+            )
+            .next("correct it; or remove it and run `aistack images lock`")
+    })
 }
 
 /// Writes the locked images, or removes the file when there are none.

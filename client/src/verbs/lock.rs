@@ -6,7 +6,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::{self, Standing};
 use crate::run::{Context, Session};
-use crate::ui;
 use crate::verbs::args::{LockArgs, LockVerb};
 
 pub(super) async fn run(context: &Context, args: &LockArgs) -> Result<Exit, Failure> {
@@ -33,14 +32,7 @@ fn status(context: &Context, standing: &Standing) -> Result<Exit, Failure> {
             }))?;
             let who = holder.as_ref().map_or_else(
                 || "a run that did not say who it is".to_owned(),
-                |holder| {
-                    format!(
-                        "`{}` (PID {}), running for {}",
-                        ui::clean(&holder.command),
-                        holder.pid,
-                        ui::ago(holder.age())
-                    )
-                },
+                ToString::to_string,
             );
             printer.data(&format!("locked by {who}\n"))?;
             return Ok(Exit::Locked);

@@ -2,21 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::json;
 
 use crate::desired::DesiredService;
-use crate::engine::{Container, Engine};
 use crate::exit::Exit;
-use crate::failure::{Failure, ServiceReport};
+use crate::failure::Failure;
 use crate::plan::Action;
-use crate::run::diagnose::{self, Trouble};
 use crate::run::gate::Gate;
-use crate::run::graph::{self, Node, Outcome, Worker};
+use crate::run::graph::{self, Node, Outcome};
 use crate::run::lock::Lock;
+use crate::run::mover::Mover;
 use crate::run::{Context, Session, pairs};
-use crate::ui::{Progress, Word};
+use crate::ui::Progress;
 use crate::verbs::args::{DeployArgs, RestartArgs};
 use crate::verbs::{deploy, lock_wait, plan, select, service_names};
 
@@ -94,9 +92,10 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
         }
     }
     let progress = Progress::new(context.printer);
-    let restarter = Restarter {
+    let restarter = Mover {
+        stop: true,
+        start: Some(Gate::open(&session.engine)),
         engine: session.engine.clone(),
-        gate: Gate::open(&session.engine),
         containers: containers
             .into_iter()
             .map(|container| (container.service.clone(), container))
@@ -154,55 +153,6 @@ fn node(service: &DesiredService, chosen: &BTreeMap<String, DesiredService>) -> 
         name: service.name.clone(),
         needs: chosen(&service.needs),
         after: chosen(&service.after),
-    }
-}
-
-struct Restarter {
-    engine: Engine,
-    gate: Gate,
-    services: BTreeMap<String, DesiredService>,
-    containers: BTreeMap<String, Container>,
-    progress: Progress,
-}
-
-impl Worker for Restarter {
-    async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
-        let (Some(service), Some(container)) = (self.services.get(name), self.containers.get(name))
-        else {
-            return Ok(());
-        };
-        let began = Instant::now();
-        match self.restart(service, container).await {
-            Ok(()) => {
-                self.progress.healthy(name, began.elapsed());
-                Ok(())
-            }
-            Err(trouble) => {
-                let report =
-                    diagnose::report(&self.engine, name, &service.container, trouble).await;
-                self.progress.service(name, Word::Failed, &report.problem);
-                Err(Box::new(report))
-            }
-        }
-    }
-}
-
-impl Restarter {
-    async fn restart(
-        &self,
-        service: &DesiredService,
-        container: &Container,
-    ) -> Result<(), Trouble> {
-        let trouble = |step| move |error| Trouble::Engine { step, error };
-        self.progress.service(&service.name, Word::Stopping, "");
-        let stopped = self.engine.stop(&container.id).await;
-        stopped.map_err(trouble("stop the container"))?;
-        self.progress.service(&service.name, Word::Starting, "");
-        let started = self.engine.start(&container.id).await;
-        started.map_err(trouble("start the container"))?;
-        self.gate
-            .healthy(&container.id, service.start_timeout)
-            .await
     }
 }
 

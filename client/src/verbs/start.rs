@@ -2,20 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::json;
 
 use crate::desired::DesiredService;
-use crate::engine::{Container, Engine};
+use crate::engine::Container;
 use crate::exit::Exit;
-use crate::failure::{Failure, ServiceReport};
-use crate::run::diagnose::{self, Trouble};
+use crate::failure::Failure;
 use crate::run::gate::Gate;
-use crate::run::graph::{self, Node, Worker};
+use crate::run::graph::{self, Node};
 use crate::run::lock::Lock;
+use crate::run::mover::Mover;
 use crate::run::{Context, Session, pairs};
-use crate::ui::{Progress, Word};
+use crate::ui::Progress;
 use crate::verbs::args::ServicesArgs;
 use crate::verbs::{lock_wait, restart, select};
 
@@ -49,9 +48,10 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
     }
     let progress = Progress::new(context.printer);
     let nodes = nodes(&chosen, false);
-    let worker = Arc::new(Starter {
+    let worker = Arc::new(Mover {
+        stop: false,
+        start: Some(Gate::open(&chosen.session.engine)),
         engine: chosen.session.engine.clone(),
-        gate: Gate::open(&chosen.session.engine),
         services: chosen.services.clone(),
         containers: chosen.containers.clone(),
         progress: progress.clone(),
@@ -85,7 +85,9 @@ pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit,
     }
     let progress = Progress::new(context.printer);
     let nodes = nodes(&chosen, true);
-    let worker = Arc::new(Stopper {
+    let worker = Arc::new(Mover {
+        stop: true,
+        start: None,
         engine: chosen.session.engine.clone(),
         services: chosen.services.clone(),
         containers: chosen.containers.clone(),
@@ -178,78 +180,4 @@ fn nodes(chosen: &Chosen, backwards: bool) -> Vec<Node> {
             }
         })
         .collect()
-}
-
-struct Starter {
-    engine: Engine,
-    gate: Gate,
-    services: BTreeMap<String, DesiredService>,
-    containers: BTreeMap<String, Container>,
-    progress: Progress,
-}
-
-impl Worker for Starter {
-    async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
-        let (Some(service), Some(container)) = (self.services.get(name), self.containers.get(name))
-        else {
-            return Ok(());
-        };
-        let began = Instant::now();
-        self.progress.service(name, Word::Starting, "");
-        let started = self.engine.start(&container.id).await;
-        let healthy = match started {
-            Ok(()) => {
-                self.gate
-                    .healthy(&container.id, service.start_timeout)
-                    .await
-            }
-            Err(error) => Err(Trouble::Engine {
-                step: "start the container",
-                error,
-            }),
-        };
-        match healthy {
-            Ok(()) => {
-                self.progress.healthy(name, began.elapsed());
-                Ok(())
-            }
-            Err(trouble) => {
-                let report =
-                    diagnose::report(&self.engine, name, &service.container, trouble).await;
-                self.progress.service(name, Word::Failed, &report.problem);
-                Err(Box::new(report))
-            }
-        }
-    }
-}
-
-struct Stopper {
-    engine: Engine,
-    services: BTreeMap<String, DesiredService>,
-    containers: BTreeMap<String, Container>,
-    progress: Progress,
-}
-
-impl Worker for Stopper {
-    async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
-        let (Some(service), Some(container)) = (self.services.get(name), self.containers.get(name))
-        else {
-            return Ok(());
-        };
-        self.progress.service(name, Word::Stopping, "");
-        match self.engine.stop(&container.id).await {
-            Ok(()) => {
-                self.progress.service(name, Word::Stopped, "");
-                Ok(())
-            }
-            Err(error) => {
-                let step = "stop the container";
-                let trouble = Trouble::Engine { step, error };
-                let report =
-                    diagnose::report(&self.engine, name, &service.container, trouble).await;
-                self.progress.service(name, Word::Failed, &report.problem);
-                Err(Box::new(report))
-            }
-        }
-    }
 }

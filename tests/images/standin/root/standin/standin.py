@@ -4,7 +4,7 @@ own software cannot be had. It is not the service, and says so in every answer.
 /standin/description.json names what must hold when the container starts:
 
   service       whom it stands in for
-  writable      directories in which a file can be made, by default the UID's own choice of none
+  writable      directories in which this UID must be able to make a file
   read_only     true: the root file system must not be writable; false: it must be
   environment   name -> regular expression that the value must match as a whole
   forbidden     name -> regular expression that the value must not match, e.g. a key in plain text
