@@ -4,6 +4,7 @@
 use super::Result;
 use super::contents::Contents;
 use super::record::{Record, State};
+use super::signature::Superblock;
 use super::wire::{Failure, FailureReason, FileSystem};
 
 /// What is to be done with the volume.
@@ -55,18 +56,18 @@ pub(super) fn decide(facts: &Facts<'_>) -> Result<Step> {
         }
     }
     require_pinned(facts)?;
-    let half_made = |uuid: Option<&str>| {
-        let own = |record: &Record| uuid.is_none_or(|uuid| record.uuid == uuid);
-        facts.same_medium && facts.record.is_some_and(own)
+    let half_made = facts.record.filter(|_| facts.same_medium);
+    let is_half_made = |found: &Superblock| {
+        half_made.is_some_and(|record| record.uuid == found.uuid && record.fs == found.fs)
     };
     match facts.contents {
         Contents::Blank => format(false, facts.may_format),
-        Contents::Other(_) | Contents::Broken(_) if half_made(None) => {
+        Contents::Other(_) | Contents::Broken(_) if half_made.is_some() => {
             format(true, facts.may_format)
         }
         Contents::Other(what) => Err(not_empty(what)),
         Contents::Broken(fs) => Err(broken(*fs)),
-        Contents::Known(found) if half_made(Some(&found.uuid)) => format(true, facts.may_format),
+        Contents::Known(found) if is_half_made(found) => format(true, facts.may_format),
         Contents::Known(found) if found.fs != facts.fs => Err(wrong_kind(found.fs, facts.fs)),
         Contents::Known(found) => Ok(Step::Adopt {
             uuid: found.uuid.clone(),
@@ -90,8 +91,8 @@ fn require_pinned(facts: &Facts<'_>) -> Result<()> {
         return Ok(());
     };
     match facts.contents {
-        Contents::Known(found) if found.uuid == pinned => Ok(()),
         Contents::Known(found) if found.fs != facts.fs => Err(wrong_kind(found.fs, facts.fs)),
+        Contents::Known(found) if found.uuid == pinned => Ok(()),
         Contents::Known(found) => Err(wrong_contents(&found.uuid, pinned)),
         Contents::Blank => Err(lost(pinned, "the volume reads as empty")),
         Contents::Broken(fs) => Err(broken(*fs)),
@@ -178,7 +179,6 @@ fn not_empty(what: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::super::record::{FileId, Seen, VERSION};
-    use super::super::signature::Superblock;
     use super::*;
     use FileSystem::{Ext4, Xfs};
     use proptest::prelude::*;
@@ -327,6 +327,20 @@ mod tests {
             assert_eq!(reason(&of(&foreign)), FailureReason::WrongContents);
             assert_eq!(reason(&of(&junk)), FailureReason::NotEmpty);
             assert!(decide(&of(&right)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_file_system_of_another_kind_is_no_remainder_of_ours() {
+        let intended = record(State::Intended, Ext4);
+        let contents = holds(Xfs, "own");
+        for pinned in [None, Some("own")] {
+            let same_name = Facts {
+                same_medium: true,
+                pinned,
+                ..facts(Some(&intended), &contents)
+            };
+            assert_eq!(reason(&same_name), FailureReason::WrongFilesystem);
         }
     }
 
