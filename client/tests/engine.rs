@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use aistack::desired::{DesiredService, Fingerprint, LABEL_SERVICE, Phase, Provision};
+use aistack::desired::{DesiredService, Fingerprint, LABEL_SERVICE, Phase, Provision, StartLimits};
 use aistack::engine::{Container, Engine, Health, Joined};
 use aistack::exit::Exit;
 use aistack::plan::Action;
@@ -23,7 +23,9 @@ use aistack::run::gate::Gate;
 use aistack::run::graph::Worker;
 use aistack::ui::{Printer, Progress};
 use aistack::verbs::args::{Globals, ProgressMode};
-use bollard::models::{ContainerCreateBody, HealthConfig};
+use bollard::models::{
+    ContainerCreateBody, HealthConfig, HostConfig, RestartPolicy, RestartPolicyNameEnum,
+};
 
 const SOCKET: &str = "/run/docker.sock";
 const IMAGE: &str = "aistack-test-client:1";
@@ -106,7 +108,10 @@ fn service(name: &str, script: &str, probe: &str) -> DesiredService {
             ..ContainerCreateBody::default()
         },
         fingerprint: Fingerprint::default(),
-        start_timeout: Duration::from_secs(30),
+        start_limits: StartLimits {
+            timeout: Duration::from_secs(30),
+            exits: 1,
+        },
         provisions: Vec::new(),
         endpoints: Vec::new(),
         checks: Vec::new(),
@@ -221,6 +226,36 @@ async fn a_service_that_exits_is_told_at_once_with_its_code_and_log() {
     assert_eq!((report.exit, report.exit_code), (Exit::NotHealthy, Some(3)));
     assert_eq!(report.log.len(), 2);
     assert!(report.cause.unwrap().contains("another user"));
+}
+
+#[tokio::test]
+async fn a_service_that_may_exit_again_is_waited_for() {
+    let Some(engine) = engine() else { return };
+    // Its file system outlives a restart: it gives up twice.
+    let script = "echo x >>/tries; n=0; while read -r _; do n=$((n + 1)); done </tries; \
+                  [ $n -ge 3 ] || exit 9; echo up >/up; exec /usr/bin/sleep 1000";
+    let restarting = |name: &str, exits| {
+        let mut service = service(name, script, "[ -e /up ]");
+        service.start_limits.exits = exits;
+        service.body.host_config = Some(HostConfig {
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
+                maximum_retry_count: None,
+            }),
+            ..HostConfig::default()
+        });
+        service
+    };
+    for (name, exits, comes_up) in [("patient", 3, true), ("impatient", 2, false)] {
+        let service = restarting(name, exits);
+        let _cleanup = Cleanup(service.container.clone());
+        let deployer = deployer(&engine, &service, Action::Create).await;
+        let outcome = deployer.work(&service.name).await;
+        assert_eq!(outcome.is_ok(), comes_up, "{name}: {outcome:?}");
+        if let Err(report) = outcome {
+            assert_eq!(report.exit_code, Some(9));
+        }
+    }
 }
 
 #[tokio::test]

@@ -99,14 +99,23 @@ pub struct DesiredService {
     pub body: ContainerCreateBody,
     /// What the fingerprint is made of.
     pub fingerprint: Fingerprint,
-    /// How long it may take to become healthy after a start.
-    pub start_timeout: Duration,
+    /// When its start counts as failed.
+    pub start_limits: StartLimits,
     /// What must exist in other services before it starts, e.g. its database.
     pub provisions: Vec<Provision>,
     /// Where its user opens it.
     pub endpoints: Vec<Endpoint>,
     /// What `validate` asks it.
     pub checks: Vec<Check>,
+}
+
+/// When the start of a service counts as failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StartLimits {
+    /// It is not healthy by then.
+    pub timeout: Duration,
+    /// It has exited this often before that; at least 1.
+    pub exits: u64,
 }
 
 /// The body's environment holds secrets, so `Debug` leaves it out.

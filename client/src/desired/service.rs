@@ -9,7 +9,7 @@ use super::image::ImageName;
 use super::names::Scope;
 use super::provision::provisions;
 use super::reach::{checks, endpoints};
-use super::{ConfigFile, DesiredError, DesiredService, Locked, World, mistake};
+use super::{ConfigFile, DesiredError, DesiredService, Locked, StartLimits, World, mistake};
 use crate::catalog::{Entry, Owner, Rotation, Template};
 use crate::desired::Phase;
 use crate::selection;
@@ -67,7 +67,10 @@ pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<D
         network_of: entry.network_of.clone(),
         body: container.body(),
         fingerprint: container.fingerprint(),
-        start_timeout: entry.start_timeout.0,
+        start_limits: StartLimits {
+            timeout: entry.start_timeout.0,
+            exits: entry.start_exits.get().into(),
+        },
         provisions,
         endpoints,
         checks,

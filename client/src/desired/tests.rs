@@ -144,7 +144,7 @@ fn every_entry_for_a_fixed_grant() {
                 "phase": format!("{:?}", service.phase),
                 "needs": service.needs,
                 "after": service.after,
-                "start_timeout": service.start_timeout.as_secs(),
+                "start_timeout": service.start_limits.timeout.as_secs(),
                 "body": service.body,
                 "provisions": service.provisions.iter().map(|p| (&p.provider, &p.title, &p.command, &p.stdin)).collect::<Vec<_>>(),
                 "endpoints": service.endpoints,

@@ -141,7 +141,7 @@ pub struct Inspection {
     /// Whether it waits to be started again after it exited.
     pub restarting: bool,
     /// How often the engine restarted it.
-    pub restarts: i64,
+    pub restarts: u64,
     /// Code of its last exit.
     pub exit_code: i64,
     /// Whether the kernel killed it for its memory.
@@ -181,7 +181,7 @@ impl Inspection {
             id: response.id.unwrap_or_default(),
             running: state.running.unwrap_or_default(),
             restarting: state.restarting.unwrap_or_default(),
-            restarts: response.restart_count.unwrap_or_default(),
+            restarts: u64::try_from(response.restart_count.unwrap_or_default()).unwrap_or_default(),
             exit_code: state.exit_code.unwrap_or_default(),
             oom_killed: state.oom_killed.unwrap_or_default(),
             error: state.error.unwrap_or_default(),

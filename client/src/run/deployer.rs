@@ -66,7 +66,7 @@ impl Deployer {
             (Action::Wait, Some(container)) if container.plan_state != State::Unhealthy => {
                 self.progress.service(&service.name, Word::Starting, "");
                 let id = &container.id;
-                self.gate.healthy(id, service.start_timeout).await
+                self.gate.healthy(id, service.start_limits).await
             }
             (Action::Wait | Action::Start, Some(container)) => {
                 self.restart(service, &container.id).await
@@ -107,7 +107,7 @@ impl Deployer {
         self.progress.service(&service.name, Word::Starting, "");
         let started = self.engine.start(id).await;
         started.map_err(|error| step("start the container", error))?;
-        self.gate.healthy(id, service.start_timeout).await
+        self.gate.healthy(id, service.start_limits).await
     }
 
     /// Makes what the service needs inside another one. The provider is healthy by now, whatever
@@ -183,7 +183,7 @@ impl Deployer {
             return false;
         };
         self.engine.start(&id).await.is_ok()
-            && self.gate.healthy(&id, service.start_timeout).await.is_ok()
+            && self.gate.healthy(&id, service.start_limits).await.is_ok()
     }
 
     async fn report(&self, service: &DesiredService, trouble: Trouble) -> Box<ServiceReport> {

@@ -8,6 +8,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::desired::StartLimits;
 use crate::engine::{Engine, EngineError, Event, Health, Inspection};
 use crate::run::diagnose::Trouble;
 
@@ -42,23 +43,23 @@ impl Gate {
         }
     }
 
-    /// Waits until the container is healthy, or runs when it has no health check.
+    /// Waits until the container, which was just started, is healthy, or runs when it has no health
+    /// check.
     ///
     /// # Errors
-    /// When it exits, becomes unhealthy, is not healthy within `limit`, or cannot be inspected.
-    pub async fn healthy(&self, id: &str, limit: Duration) -> Result<(), Trouble> {
+    /// When it is beyond one of the limits, becomes unhealthy, or cannot be inspected.
+    pub async fn healthy(&self, id: &str, limits: StartLimits) -> Result<(), Trouble> {
         let mut events = self.events.subscribe();
-        let deadline = Instant::now() + limit;
-        let mut restarts = None;
+        let deadline = Instant::now() + limits.timeout;
+        let mut exits = Exits::default();
         loop {
             let inspection = self.inspect(id).await.map_err(engine_trouble)?;
-            let restarted = inspection.restarts > *restarts.get_or_insert(inspection.restarts);
-            match judge(&inspection, restarted) {
+            match judge(&inspection, exits.seen(&inspection), limits.exits) {
                 Verdict::Healthy => return Ok(()),
                 Verdict::Exited => return Err(Trouble::Exited(Box::new(inspection))),
                 Verdict::Unhealthy => return Err(Trouble::Unhealthy(Box::new(inspection))),
                 Verdict::Undecided if Instant::now() >= deadline => {
-                    return Err(Trouble::TooSlow(Box::new(inspection), limit));
+                    return Err(Trouble::TooSlow(Box::new(inspection), limits.timeout));
                 }
                 Verdict::Undecided => {}
             }
@@ -128,13 +129,31 @@ enum Verdict {
     Exited,
 }
 
-/// The first exit since the wait began counts: what a service needs is healthy before it starts,
-/// so it has no reason to be started twice.
-fn judge(inspection: &Inspection, restarted: bool) -> Verdict {
-    if !inspection.running || inspection.restarting || restarted {
+/// Counts the exits since a wait began.
+#[derive(Debug, Default)]
+struct Exits {
+    restarts_before: Option<u64>,
+}
+
+impl Exits {
+    /// How many there were. Docker counts a restart when the container exits, before it starts it
+    /// again (moby, `daemon/monitor.go`), so one that waits for that has exited once at least.
+    fn seen(&mut self, inspection: &Inspection) -> u64 {
+        let waiting = u64::from(inspection.restarting);
+        let first = inspection.restarts.saturating_sub(waiting);
+        let before = *self.restarts_before.get_or_insert(first);
+        inspection.restarts.saturating_sub(before).max(waiting)
+    }
+}
+
+/// What a service needs is healthy before it starts, so most have no reason to be started twice
+/// and are allowed one exit: the first one is the end.
+fn judge(inspection: &Inspection, exits: u64, allowed: u64) -> Verdict {
+    if !inspection.running || exits >= allowed.max(1) {
         return Verdict::Exited;
     }
     match inspection.health {
+        _ if inspection.restarting => Verdict::Undecided,
         Health::Healthy | Health::None => Verdict::Healthy,
         Health::Starting => Verdict::Undecided,
         Health::Unhealthy => Verdict::Unhealthy,
@@ -164,15 +183,42 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        for (running, health, restarted, verdict) in [
-            (true, Health::Healthy, false, Verdict::Healthy),
-            (true, Health::None, false, Verdict::Healthy),
-            (true, Health::Starting, false, Verdict::Undecided),
-            (true, Health::Unhealthy, false, Verdict::Unhealthy),
-            (false, Health::Starting, false, Verdict::Exited),
-            (true, Health::Starting, true, Verdict::Exited),
+        for (running, health, exits, allowed, verdict) in [
+            (true, Health::Healthy, 0, 1, Verdict::Healthy),
+            (true, Health::None, 0, 1, Verdict::Healthy),
+            (true, Health::Starting, 0, 1, Verdict::Undecided),
+            (true, Health::Unhealthy, 0, 1, Verdict::Unhealthy),
+            (false, Health::Starting, 0, 1, Verdict::Exited),
+            (true, Health::Starting, 1, 1, Verdict::Exited),
+            (true, Health::Starting, 2, 3, Verdict::Undecided),
+            (true, Health::Healthy, 2, 3, Verdict::Healthy),
+            (true, Health::Starting, 3, 3, Verdict::Exited),
+            // Stopped by someone: Docker does not start it again.
+            (false, Health::Starting, 0, 3, Verdict::Exited),
         ] {
-            assert_eq!(judge(&inspection(running, health), restarted), verdict);
+            let inspection = inspection(running, health);
+            assert_eq!(judge(&inspection, exits, allowed), verdict);
         }
+    }
+
+    #[test]
+    fn exits_are_counted_from_the_first_look() {
+        let look = |restarts, restarting| Inspection {
+            restarting,
+            restarts,
+            ..inspection(true, Health::Starting)
+        };
+        let mut calm = Exits::default();
+        for (restarts, restarting, seen) in
+            [(5, false, 0), (6, true, 1), (6, false, 1), (8, false, 3)]
+        {
+            assert_eq!(calm.seen(&look(restarts, restarting)), seen);
+        }
+        // It had exited already when it was first looked at.
+        let mut late = Exits::default();
+        for (restarts, restarting, seen) in [(1, true, 1), (1, false, 1), (2, true, 2)] {
+            assert_eq!(late.seen(&look(restarts, restarting)), seen);
+        }
+        assert_eq!(judge(&look(1, true), 1, 3), Verdict::Undecided);
     }
 }

@@ -62,6 +62,6 @@ impl Mover {
         self.progress.service(&service.name, Word::Starting, "");
         let started = self.engine.start(&container.id).await;
         started.map_err(trouble("start the container"))?;
-        gate.healthy(&container.id, service.start_timeout).await
+        gate.healthy(&container.id, service.start_limits).await
     }
 }

@@ -56,7 +56,8 @@ impl Sums {
 /// Bytes as people read them, e.g. `7.7 GiB`.
 #[must_use]
 pub fn gib(bytes: u64) -> String {
-    format!("{}.{} GiB", bytes >> 30, ((bytes >> 20) & 1023) * 10 / 1024)
+    let tenths = ((bytes >> 20) * 10 + 512) / 1024;
+    format!("{}.{} GiB", tenths / 10, tenths % 10)
 }
 
 /// Thousandths of a CPU as people read them, e.g. `4.00`.

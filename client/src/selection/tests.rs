@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use aistack_policy::Policy;
 use proptest::prelude::*;
 
 use super::{LeftOut, Reason, SERVICES, Selection, Sums, lighter, preset, with, without};
@@ -160,6 +161,26 @@ fn a_group_is_one_name() {
 }
 
 /// Every name that can be added, of the embedded catalog and of the one here.
+/// A tenant whose policy says nothing of limits gets what `init` writes by itself.
+#[test]
+fn the_standard_preset_fits_what_a_policy_gives_by_itself() {
+    let text = "version = 1\n[tenants]\nuids = [\"1001\"]\nimages = [\"docker.io/library/*\"]\n";
+    let limits = Policy::parse(text).unwrap().grant(1001).unwrap().limits;
+    let given = Sums {
+        memory_bytes: limits.memory,
+        cpu_millis: limits.cpu_millis,
+        pids: limits.pids,
+        containers: limits.containers,
+    };
+    let catalog = Catalog::embedded();
+    let services = preset(&catalog, Preset::Standard);
+    for vector_db in ["none", "pgvector", "qdrant", "chroma"] {
+        let values = [(SERVICES, services.as_str()), ("VECTOR_DB", vector_db)];
+        let sums = select(&catalog, &values).unwrap().sums();
+        assert!(sums.fits(given), "{vector_db}: {sums:?}");
+    }
+}
+
 fn choosable(catalog: &Catalog) -> Vec<String> {
     let entries = catalog.entries().iter();
     let names: BTreeSet<String> = entries

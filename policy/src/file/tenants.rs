@@ -97,8 +97,8 @@ impl Default for Tenants {
             images: Setting::default(Vec::new()),
             limits: Setting::default(Limits {
                 memory: 16 * GIB,
-                cpu_millis: 4000,
-                pids: 4096,
+                cpu_millis: 8000,
+                pids: 8192,
                 containers: 40,
             }),
         }

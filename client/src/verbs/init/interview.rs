@@ -191,7 +191,7 @@ mod tests {
         assert!(
             choices[0]
                 .text
-                .starts_with("minimal    7.7 GiB of your 100.0 GiB  postgres redis "),
+                .starts_with("minimal    7.8 GiB of your 100.0 GiB  postgres redis "),
             "{choices:#?}"
         );
         // Too small for the usual one.
