@@ -21,8 +21,10 @@ def start(_description):
 
 
 def handle(request):
-    if request.path == "/socket.io/":
-        return 200, {"Content-Type": "text/plain"}, b'0{"sid":"stand-in","upgrades":[]}'
+    if request.path == "/socket.io/" and request.headers.get("Upgrade") == "websocket":
+        # Upstream's plain class of workers cannot do this.
+        able = os.environ.get("SERVER_WORKER_CLASS", "").endswith("GeventWebSocketWorker")
+        return (101, {"Upgrade": "websocket", "Connection": "Upgrade"}, b"") if able else (400, {}, b"")
     if request.path == "/console/api/setup" and request.method == "GET":
         return 200, {}, {"step": "not_started", "setup_at": None}
     if request.path == "/console/api/init" and request.method == "POST":

@@ -297,7 +297,7 @@ fn what_lacks_its_value_is_told_and_the_rest_comes_up() {
     {
         let stack = render(&[
             (SERVICES, &format!("n8n,{}", entry.name)),
-            ("TAILSCALE_AUTH_KEY", ""),
+            (&entry.requires.as_ref().unwrap().key, ""),
         ])
         .unwrap();
         assert!(stack.left_out.iter().any(|left| left.service == entry.name));
