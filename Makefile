@@ -28,6 +28,7 @@ test-vm: ## Everything on a real kernel: a Debian guest under QEMU, the packages
 
 test-services: ## The whole stack for two tenants, with the real software that is too heavy for every run.
 	@tests/services/run
+	@tests/pair
 
 images: ## Gets the images of the catalog: pulls them, or builds the stand-alone ones of tests/images.
 	@tests/get-images

@@ -3,10 +3,15 @@
 passed=0
 failed=0
 check() { # NAME COMMAND…
-    local name=$1 output status began=$SECONDS
+    local name=$1 output status heartbeat began=$SECONDS
     shift
+    # The sleep may outlive its loop, and must not hold what this prints to.
+    while sleep 60 >/dev/null 2>&1; do say "$name: still running, $((SECONDS - began)) s"; done &
+    heartbeat=$!
     output=$("$@" 2>&1)
     status=$?
+    kill $heartbeat
+    wait $heartbeat 2>/dev/null
     if [ $status -eq 0 ]; then
         passed=$((passed + 1))
         say "$name passed ($((SECONDS - began)) s)"
