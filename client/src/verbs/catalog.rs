@@ -107,6 +107,7 @@ fn document(entry: &Entry, installed: bool) -> serde_json::Value {
     json!({
         "service": entry.name, "title": entry.title, "image": entry.image,
         "version": version(entry), "group": entry.group, "needs": entry.needs,
+        "requires": entry.requires.as_ref().map(|requires| &requires.key),
         "chosen_by": chosen_by(entry), "installed": installed, "own": entry.own,
         "memory_bytes": entry.limits.memory.0, "cpu_millis": entry.limits.cpus.millis,
         "pids": entry.limits.pids, "licence": entry.docs.licence,
@@ -141,6 +142,7 @@ fn told(entry: &Entry, installed: bool) -> String {
         ("image", &entry.image),
         ("may use", &limits),
         ("needs", &entry.needs.join(", ")),
+        ("you give", &you_give(entry)),
         ("chosen by", &chosen_by(entry)),
         ("installed", if installed { "yes" } else { "no" }),
         ("keys", &keys.join(", ")),
@@ -165,6 +167,14 @@ fn version(entry: &Entry) -> &str {
         Some((_, tag)) if !tag.contains('/') => tag,
         _ => digest,
     }
+}
+
+/// What only the user can give: the key, and what it is.
+fn you_give(entry: &Entry) -> String {
+    entry
+        .requires
+        .as_ref()
+        .map_or_else(String::new, |given| format!("{}: {}", given.key, given.why))
 }
 
 /// The presets that have it, or the key that decides.

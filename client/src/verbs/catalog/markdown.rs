@@ -85,6 +85,7 @@ fn service(page: &mut String, entry: &Entry) {
     line("Connected", &docs.wiring);
     let needs: Vec<String> = entry.needs.iter().map(|need| format!("`{need}`")).collect();
     line("Needs", &needs.join(", "));
+    line("Left out without", &super::you_give(entry));
     line(
         "May use",
         &format!(
