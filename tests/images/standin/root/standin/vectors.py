@@ -33,6 +33,10 @@ class Collections:
         self.all[name][str(key)] = point
         self.save()
 
+    def take(self, name, key):
+        self.all[name].pop(str(key), None)
+        self.save()
+
     def nearest(self, name, vector, limit):
         """[(distance, id, point)], the nearest first, by Euclidean distance."""
         found = [(math.dist(vector, point["vector"]), key, point) for key, point in self.all[name].items()]
