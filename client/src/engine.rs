@@ -32,6 +32,9 @@ use crate::desired::LABEL_SERVICE;
 /// How long the head of an answer may take, seconds: longer than any container's stop.
 const ANSWER_TIMEOUT: u64 = 120;
 
+/// One CPU as Docker counts it.
+const CPU: i64 = 1_000_000_000;
+
 /// A connection to the gateway.
 #[derive(Debug, Clone)]
 pub struct Engine {
@@ -95,15 +98,19 @@ impl Engine {
         Ok(named.collect())
     }
 
-    /// Makes a container; returns its id.
+    /// Makes a container; returns its id. One that may use more CPUs than the host has may use all
+    /// of them.
     ///
     /// # Errors
     /// What the gateway answered.
     pub async fn create(
         &self,
         name: &str,
-        body: ContainerCreateBody,
+        mut body: ContainerCreateBody,
     ) -> Result<String, EngineError> {
+        if let Some(host) = &mut body.host_config {
+            host.nano_cpus = self.within_host(host.nano_cpus).await?;
+        }
         let options = CreateContainerOptions {
             name: Some(name.to_owned()),
             ..CreateContainerOptions::default()
@@ -112,6 +119,21 @@ impl Engine {
         answer
             .map(|created| created.id)
             .map_err(|error| self.error(error))
+    }
+
+    /// Docker refuses a limit above the host's own number (moby, `daemon/daemon_unix.go`). Every
+    /// host has one CPU, so that the question is asked only for more.
+    async fn within_host(&self, nano_cpus: Option<i64>) -> Result<Option<i64>, EngineError> {
+        let Some(wanted) = nano_cpus.filter(|wanted| *wanted > CPU) else {
+            return Ok(nano_cpus);
+        };
+        let info = self
+            .docker
+            .info()
+            .await
+            .map_err(|error| self.error(error))?;
+        let has = info.ncpu.map(|cpus| cpus.saturating_mul(CPU));
+        Ok(Some(has.map_or(wanted, |has| wanted.min(has))))
     }
 
     /// Starts a container; one that runs already is no error.

@@ -259,6 +259,28 @@ async fn a_service_that_may_exit_again_is_waited_for() {
 }
 
 #[tokio::test]
+async fn more_cpus_than_the_host_has_are_all_of_them() {
+    let Some(engine) = engine() else { return };
+    let mut service = service("greedy", FOREVER, "exit 0");
+    service.body.host_config = Some(HostConfig {
+        nano_cpus: Some(100_000_000_000_000),
+        ..HostConfig::default()
+    });
+    let _cleanup = Cleanup(service.container.clone());
+    let deployer = deployer(&engine, &service, Action::Create).await;
+    deployer.work("greedy").await.unwrap();
+    let given = docker(&[
+        "inspect",
+        "-f",
+        "{{.HostConfig.NanoCpus}}",
+        &service.container,
+    ]);
+    let all = docker(&["info", "-f", "{{.NCPU}}000000000"]);
+    let [given, all] = [given, all].map(|mut command| command.output().unwrap().stdout);
+    assert_eq!(given, all);
+}
+
+#[tokio::test]
 async fn a_change_that_does_not_become_healthy_is_taken_back() {
     let Some(engine) = engine() else { return };
     let good = service("change", FOREVER, "exit 0");
