@@ -42,7 +42,7 @@ impl Worker for Deployer {
             return Ok(());
         }
         let began = Instant::now();
-        match self.apply(service, action).await {
+        match Box::pin(self.apply(service, action)).await {
             Ok(()) => {
                 self.progress.healthy(name, began.elapsed());
                 Ok(())
