@@ -82,6 +82,7 @@ def handle(request):
         return ok({"operation_id": 0, "status": "completed"})
     if rest in ("points/query", "points/search"):
         vector = asked.get("query", asked.get("vector"))
+        vector = vector["nearest"] if isinstance(vector, dict) else vector
         found = sorted(chosen(name, asked), key=lambda point: -similarity(vector, point["vector"]))
         hits = [
             {"id": point["id"], "version": 0, "score": similarity(vector, point["vector"]), "payload": point.get("payload")}
