@@ -69,14 +69,18 @@ fn overrides(
             .map_err(|error| Failure::io("read", Path::new(path), &error))?;
         overrides.push((key.clone(), value.trim_end_matches(['\n', '\r']).to_owned()));
     }
-    if let Some(services) = services(session, args)? {
-        overrides.push((SERVICES.to_owned(), services));
-    }
-    let named = [(VECTOR_DB, &args.vector_db), ("DOMAIN_NAME", &args.domain)];
-    for (key, value) in named {
-        if let Some(value) = value {
-            overrides.push((key.to_owned(), value.clone()));
+    let flags = [
+        (SERVICES, services(session, args)?),
+        (VECTOR_DB, args.vector_db.clone()),
+        ("DOMAIN_NAME", args.domain.clone()),
+    ];
+    for (key, value) in flags {
+        let Some(value) = value else { continue };
+        if args.set.iter().any(|(set, _)| set == key) {
+            let message = format!("--set {key} says the same as another flag; give one of them");
+            return Err(Failure::new(Exit::Usage, message));
         }
+        overrides.push((key.to_owned(), value));
     }
     Ok(overrides)
 }
