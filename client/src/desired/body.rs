@@ -98,6 +98,9 @@ impl Container {
             stop_timeout: Some(self.stop_grace),
             host_config: Some(self.host_config()),
             networking_config: self.joins.is_none().then(|| self.networking()),
+            // The same in every container of the service, so that what its data says of the host that
+            // wrote it stays true, e.g. openclaw's lease after a crash. A guest has its owner's.
+            hostname: self.joins.is_none().then(|| self.service.clone()),
             ..Default::default()
         }
     }
