@@ -90,15 +90,16 @@ impl<'a> Asker<'a> {
             }
         };
         if service.checks.is_empty() {
-            let why = "nothing is known to ask it: its catalog entry has no check".to_owned();
-            return vec![CheckResult::not_asked(service, why)];
+            let why = "nothing is known to ask it: its entry has no check, or only some through a \
+                       site that it does not have without a proxy";
+            return vec![CheckResult::not_asked(service, why.to_owned())];
         }
         let mut results = Vec::new();
         for check in &service.checks {
             asking(check.title());
             let started = Instant::now();
             let mut certificate = None;
-            let answer = self.one(id, check, &mut certificate).await;
+            let answer = self.one(id, check, &mut certificate, &asking).await;
             results.push(CheckResult {
                 service: service.name.clone(),
                 title: check.title().to_owned(),
@@ -116,10 +117,13 @@ impl<'a> Asker<'a> {
         id: &str,
         check: &Check,
         served: &mut Option<Served>,
+        told: &dyn Fn(&str),
     ) -> Result<(), String> {
         match check {
             Check::Http { via, steps, .. } => {
-                http::run(via, steps, &self.trust, self.secrets, served).await
+                let trust = &self.trust;
+                let line = http::Line { via, trust, told };
+                http::run(&line, steps, self.secrets, served).await
             }
             Check::Exec {
                 command,

@@ -90,8 +90,9 @@ fn capture(name: &str, place: &str) -> std::collections::BTreeMap<String, String
 async fn ask(port: u16, steps: &[Request]) -> Result<(), String> {
     let mut secrets = Secrets::default();
     secrets.add("sk-of-the-manifest");
-    let trust = Trust::open(None);
-    http::run(&Via::Port(port), steps, &trust, &secrets, &mut None).await
+    let trust = &Trust::open(None);
+    let (via, told) = (&Via::Port(port), &|_: &str| ());
+    http::run(&http::Line { via, trust, told }, steps, &secrets, &mut None).await
 }
 
 fn lines(seen: &Seen) -> Vec<String> {
@@ -258,6 +259,32 @@ async fn a_step_with_a_time_is_repeated_until_it_passes_or_the_time_is_up() {
 }
 
 #[tokio::test]
+async fn a_service_that_wants_fewer_requests_gets_its_pause() {
+    let busy = |pause: &str| {
+        let reply = Response::builder().status(429).header("retry-after", pause);
+        reply.body(Full::from("too many")).unwrap()
+    };
+    let (port, seen) = serve(None, move |count, line, _| match line {
+        "POST /login" if count < 3 => busy("1"),
+        "POST /never" => busy("600"),
+        "GET /wrong" if count == 5 => busy("0"),
+        "GET /wrong" => reply(401, ""),
+        _ => reply(200, ""),
+    })
+    .await;
+    assert_eq!(ask(port, &[step("POST", "/login")]).await, Ok(()));
+    assert_eq!(seen.lock().unwrap().len(), 3);
+    let why = ask(port, &[step("POST", "/never")]).await.unwrap_err();
+    let expected = "POST /never: answered 429, not 200: too many (it wants no more for 10 m 00 s)";
+    assert_eq!(why, expected);
+    assert_eq!(seen.lock().unwrap().len(), 4);
+    // Its patience is for 429 only.
+    let why = ask(port, &[step("GET", "/wrong")]).await.unwrap_err();
+    assert_eq!(why, "GET /wrong: answered 401, not 200");
+    assert_eq!(seen.lock().unwrap().len(), 6);
+}
+
+#[tokio::test]
 async fn a_site_is_asked_by_its_name_over_tls_and_its_certificate_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join(OWN_ROOT);
@@ -273,14 +300,18 @@ async fn a_site_is_asked_by_its_name_over_tls_and_its_certificate_is_told() {
     let secrets = Secrets::default();
     let mut served = None;
     let trust = Trust::open(Some(&root));
-    let answer = http::run(&via, &steps, &trust, &secrets, &mut served).await;
+    let (via, trust, told) = (&via, &trust, &|_: &str| ());
+    let line = http::Line { via, trust, told };
+    let answer = http::run(&line, &steps, &secrets, &mut served).await;
     assert_eq!(answer, Ok(()));
     assert_eq!(served.unwrap().root, Some(Root::Own));
     let host = seen.lock().unwrap()[0].1["host"].clone();
     assert_eq!(host, format!("n8n.example.test:{port}"));
 
     let mut served = None;
-    let answer = http::run(&via, &steps, &Trust::open(None), &secrets, &mut served).await;
+    let trust = &Trust::open(None);
+    let line = http::Line { via, trust, told };
+    let answer = http::run(&line, &steps, &secrets, &mut served).await;
     let why = answer.unwrap_err();
     assert!(
         why.starts_with("GET /healthz: the certificate of n8n"),

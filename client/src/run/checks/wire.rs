@@ -1,12 +1,13 @@
 //! One request and its answer, on loopback: plain, or over TLS as the user of a site.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderName, SET_COOKIE, USER_AGENT};
+use hyper::header::{HOST, HeaderName, RETRY_AFTER, SET_COOKIE, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -31,6 +32,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     /// Values of `Set-Cookie`.
     pub(super) cookies: Vec<String>,
+    /// What `Retry-After` says in seconds (RFC 9110, 10.2.3); a date is not read.
+    pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
     /// False when there was more than is read.
     pub(super) whole: bool,
@@ -95,11 +98,17 @@ async fn exchange(
         .iter()
         .filter_map(|value| value.to_str().ok().map(str::to_owned))
         .collect();
+    let retry_after = answer
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(|seconds: u32| Duration::from_secs(seconds.into()));
     let (body, whole) = read(answer.into_body()).await?;
     drop(driver);
     Ok(Answer {
         status,
         cookies,
+        retry_after,
         body,
         whole,
     })
