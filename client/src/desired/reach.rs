@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::names::Scope;
-use super::{Check, DesiredError, Endpoint, Request, Via, mistake};
+use super::{Check, DesiredError, Endpoint, Request, Via};
 use crate::catalog::{CheckEntry, StepEntry, Template};
 
 /// Its own ports, and its host name behind the proxy.
@@ -34,14 +34,12 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
 /// Its own checks, and for a service with a site one through the proxy.
 pub(super) fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
     let mut checks = Vec::new();
-    let without_proxy = scope.world.proxy("https").is_none();
     for asked in &scope.entry.checks {
-        let through_proxy = matches!(asked, CheckEntry::Http { port: None, .. });
         let asked_now = asked
             .when()
             .is_none_or(|when| super::holds(when, scope.world.settings));
-        if asked_now && !(through_proxy && without_proxy) {
-            checks.push(check(scope, asked)?);
+        if asked_now && let Some(check) = check(scope, asked)? {
+            checks.push(check);
         }
     }
     if let Some(site) = &scope.entry.site
@@ -57,22 +55,28 @@ pub(super) fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
     Ok(checks)
 }
 
-fn check(scope: Scope<'_>, asked: &CheckEntry) -> Result<Check, DesiredError> {
-    Ok(match asked {
+/// None when the stack has no way to what it asks.
+fn check(scope: Scope<'_>, asked: &CheckEntry) -> Result<Option<Check>, DesiredError> {
+    Ok(Some(match asked {
         CheckEntry::Http {
             title, port, steps, ..
-        } => Check::Http {
-            title: title.clone(),
-            via: match port {
-                Some(key) => Via::Port(scope.world.port(key)?),
-                None => through_proxy(scope)?
-                    .ok_or_else(|| mistake("site", "there is no proxy that speaks https"))?,
-            },
-            steps: steps
-                .iter()
-                .map(|step| request(scope, step))
-                .collect::<Result<_, _>>()?,
-        },
+        } => {
+            let via = match port {
+                Some(key) => Some(Via::Port(scope.world.port(key)?)),
+                None => site_or_its_port(scope)?,
+            };
+            let Some(via) = via else {
+                return Ok(None);
+            };
+            Check::Http {
+                title: title.clone(),
+                via,
+                steps: steps
+                    .iter()
+                    .map(|step| request(scope, step))
+                    .collect::<Result<_, _>>()?,
+            }
+        }
         CheckEntry::Exec {
             title,
             command,
@@ -88,7 +92,7 @@ fn check(scope: Scope<'_>, asked: &CheckEntry) -> Result<Check, DesiredError> {
             },
             expect: expect.clone(),
         },
-    })
+    }))
 }
 
 fn request(scope: Scope<'_>, step: &StepEntry) -> Result<Request, DesiredError> {
@@ -135,6 +139,26 @@ fn get(path: &str) -> Request {
         always: false,
         within: None,
         s3: None,
+    }
+}
+
+/// The service's site; in a stack without a proxy the port that the site stands before, where it is
+/// published.
+fn site_or_its_port(scope: Scope<'_>) -> Result<Option<Via>, DesiredError> {
+    if let Some(via) = through_proxy(scope)? {
+        return Ok(Some(via));
+    }
+    let Scope { world, entry, .. } = scope;
+    let Some(site) = &entry.site else {
+        return Ok(None);
+    };
+    let owner = entry.network_of.as_ref();
+    let owner = owner.and_then(|name| world.catalog.get(name));
+    let published = [Some(entry), owner].into_iter().flatten();
+    let mut published = published.flat_map(|entry| &entry.ports);
+    match published.find(|port| port.container == site.port) {
+        Some(port) => Ok(Some(Via::Port(world.port(&port.key)?))),
+        None => Ok(None),
     }
 }
 

@@ -150,6 +150,10 @@ const SIGNS: [(&str, &str); 12] = [
     ),
 ];
 
+const NOT_RUNNABLE: &str = "the image holds the command that the service is started with, but its \
+                            user may not run it: the image wants to start as another user";
+const NOT_FOUND: &str = "the image does not hold the command that the service is started with";
+
 /// What the signs point to, `None` when they point nowhere.
 fn likely_cause(inspection: Option<&Inspection>, texts: &[String]) -> Option<String> {
     if let Some(inspection) = inspection {
@@ -158,10 +162,11 @@ fn likely_cause(inspection: Option<&Inspection>, texts: &[String]) -> Option<Str
         }
         // Docker calls a container that waits for its next start running too.
         let ended = !inspection.running || inspection.restarting;
-        if matches!(inspection.exit_code, 126 | 127) && ended {
-            return Some(
-                "the image does not hold the command that the service is started with".to_owned(),
-            );
+        // As a shell and Docker tell it: docs.docker.com/engine/containers/run, "Exit status".
+        match inspection.exit_code {
+            126 if ended => return Some(NOT_RUNNABLE.to_owned()),
+            127 if ended => return Some(NOT_FOUND.to_owned()),
+            _ => {}
         }
     }
     let texts: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
@@ -199,7 +204,8 @@ mod tests {
             likely_cause(Some(inspection), &[text.to_owned()]).unwrap_or_default()
         };
         assert!(cause(&exited(137, true), "").contains("memory"));
-        assert!(cause(&exited(127, false), "").contains("command"));
+        assert!(cause(&exited(127, false), "").contains("does not hold the command"));
+        assert!(cause(&exited(126, false), "").contains("another user"));
         let mut again = exited(127, false);
         (again.running, again.restarting) = (true, true);
         assert!(cause(&again, "").contains("command"));

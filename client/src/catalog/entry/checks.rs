@@ -19,8 +19,8 @@ pub enum CheckEntry {
         title: String,
         /// Asked only then.
         when: Option<When>,
-        /// Key of the published port on loopback; through the proxy, by its site and over TLS,
-        /// when it is not said.
+        /// Key of the published port on loopback. When it is not said: through the proxy, by its
+        /// site and over TLS; without a proxy, the published port that the site stands before.
         port: Option<String>,
         /// The requests.
         #[serde(rename = "step")]

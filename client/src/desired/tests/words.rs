@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{everything, grant, owned, render};
 use crate::catalog::tests::ENTRY;
 use crate::catalog::{Catalog, Preset};
-use crate::desired::{DesiredService, Stack, stack};
+use crate::desired::{Check, DesiredService, Stack, Via, stack};
 use crate::env_file::{EnvFile, Settings};
 use crate::plan::{Action, Observed, ObservedService, State, diff};
 use crate::selection::{self, SERVICES};
@@ -215,6 +215,13 @@ fn without_a_proxy_a_site_is_its_published_port() {
             .iter()
             .all(|check| !check.title().contains("proxy"))
     );
+    // Everything is asked all the same: what the site would be asked, at the port it stands before.
+    let vias = n8n.checks.iter().filter_map(|check| match check {
+        Check::Http { via, .. } => Some(via.clone()),
+        Check::Exec { .. } => None,
+    });
+    let vias: Vec<Via> = vias.collect();
+    assert_eq!(vias, [Via::Port(5102), Via::Port(5102)]);
 }
 
 fn observed(stack: &Stack) -> Observed {
