@@ -42,7 +42,7 @@ start_docker() {
         as_root systemctl start docker
     else
         say "starting dockerd (log: /var/log/aistack-dockerd.log)"
-        as_root sh -c 'setsid dockerd >/var/log/aistack-dockerd.log 2>&1 </dev/null &'
+        as_root sh -c 'setsid dockerd >/var/log/aistack-dockerd.log 2>&1 </dev/null &' 9<&-
     fi
     as_root touch "$marker"
     for i in $(seq 60); do

@@ -2,11 +2,12 @@
 
 passed=0
 failed=0
+failures=()
 check() { # NAME COMMAND…
     local name=$1 output status heartbeat began=$SECONDS
     shift
     # The sleep may outlive its loop, and must not hold what this prints to.
-    while sleep 60 >/dev/null 2>&1; do say "$name: still running, $((SECONDS - began)) s"; done &
+    while sleep 60 >/dev/null 2>&1 9<&-; do say "$name: still running, $((SECONDS - began)) s"; done &
     heartbeat=$!
     output=$("$@" 2>&1)
     status=$?
@@ -19,7 +20,14 @@ check() { # NAME COMMAND…
         failed=$((failed + 1))
         say "$name failed (exit $status, $((SECONDS - began)) s)"
         sed 's/^/    /' <<<"$output" | tail -n 40
+        failures+=("$name failed:"$'\n'"$(tail -n 8 <<<"$output" | cut -c 1-300)")
     fi
+}
+
+# The last words of a run: what failed, once more, since of a long run often only the end is kept.
+tell_result() {
+    [ ${#failures[@]} -eq 0 ] || printf '%s\n' "${failures[@]}"
+    echo "$passed passed, $failed failed"
 }
 
 says() { # PATTERN EXPECTED_EXIT COMMAND…: fails unless the command ends so and says so

@@ -18,6 +18,14 @@ uid_of() { id -u "$1"; }
 
 # --- making ------------------------------------------------------------------------------------
 
+# For tests: a second run with the same world would take the first one's away, so it is turned back.
+# The lock is descriptor 9, which nothing that outlives the run may inherit.
+lock_world() {
+    local file=/run/lock/aistack-world-$WORLD
+    as_root touch "$file" && exec 9<"$file" || die "cannot open $file"
+    flock -n 9 || die "another run has world '$WORLD' (its lock is $file); let it end first"
+}
+
 world_install() {
     local from=$1
     as_root mkdir -p "$WORLD_DIR"/{bin,state,audit,engine-audit,log} "$WORLD_RUN"
@@ -98,7 +106,7 @@ daemon() {
     local name=$1
     shift
     as_root sh -c 'name=$1; dir=$2; shift 2; setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null & echo $! >"$dir/log/$name.pid"' \
-        sh "$name" "$WORLD_DIR" "$@"
+        sh "$name" "$WORLD_DIR" "$@" 9<&-
 }
 
 daemon_pid() { as_root cat "$WORLD_DIR/log/$1.pid" 2>/dev/null; }
