@@ -20,6 +20,7 @@ pub mod restore;
 pub mod session;
 pub mod setup;
 pub mod store;
+pub mod takedown;
 pub mod tls;
 
 pub use session::{Context, Session};

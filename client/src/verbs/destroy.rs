@@ -3,15 +3,15 @@
 
 pub(super) mod purge;
 
-use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
+use crate::run::takedown::{Going, take_down};
 use crate::run::{Context, Session, prompt};
-use crate::ui::{Progress, Word};
+use crate::ui::Progress;
 use crate::verbs::args::DestroyArgs;
 use crate::verbs::lock_wait;
 
@@ -41,7 +41,11 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, F
     // Again: a run that was waited for may have made others.
     let containers = session.engine.list().await?;
     let progress = Progress::new(context.printer);
-    let mut left = remove_containers(&session, &containers, &progress).await;
+    // Without a manifest that can be read they go all at once.
+    let stack = session.stack_on_disk(context);
+    let services = stack.map(|stack| stack.services).unwrap_or_default();
+    let going: Vec<Going> = containers.iter().map(Going::of).collect();
+    let mut left = take_down(&session.engine, &progress, &services, &going, true).await;
     progress.close();
     if let Err(error) = session.helper.remove_network().await {
         left.push(format!("network {}: {error}", network_name(&session)));
@@ -177,33 +181,6 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
         Exit::Failed,
         "not confirmed; nothing was removed",
     ))
-}
-
-/// Stops and removes all at once; what could not be removed is returned.
-async fn remove_containers(
-    session: &Session,
-    containers: &[Container],
-    progress: &Progress,
-) -> Vec<String> {
-    let removals = containers.iter().map(|container| async move {
-        progress.service(&container.service, Word::Stopping, "");
-        let removed = match session.engine.stop(&container.id).await {
-            Ok(()) => session.engine.remove(&container.id).await,
-            Err(error) => Err(error),
-        };
-        match removed {
-            Ok(()) => {
-                progress.service(&container.service, Word::Removed, "");
-                None
-            }
-            Err(error) => {
-                let problem = error.to_string();
-                progress.service(&container.service, Word::Failed, &problem);
-                Some(format!("container {}: {problem}", container.name))
-            }
-        }
-    });
-    join_all(removals).await.into_iter().flatten().collect()
 }
 
 /// Looks again instead of believing the answers.

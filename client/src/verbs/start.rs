@@ -13,7 +13,7 @@ use crate::run::gate::Gate;
 use crate::run::graph::{self, Node};
 use crate::run::lock::Lock;
 use crate::run::mover::Mover;
-use crate::run::{Context, Session, pairs};
+use crate::run::{Context, Session, pairs, takedown};
 use crate::ui::Progress;
 use crate::verbs::args::ServicesArgs;
 use crate::verbs::{lock_wait, restart, select};
@@ -26,6 +26,13 @@ struct Chosen {
     containers: BTreeMap<String, Container>,
     names: BTreeSet<String>,
     _lock: Option<Lock>,
+}
+
+impl Chosen {
+    fn those(&self) -> impl Iterator<Item = &DesiredService> {
+        let services = self.services.values();
+        services.filter(|service| self.names.contains(&service.name))
+    }
 }
 
 pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
@@ -47,7 +54,7 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
         return would(context, "start", &chosen.names);
     }
     let progress = Progress::new(context.printer);
-    let nodes = nodes(&chosen, false);
+    let nodes = nodes(&chosen);
     let worker = Arc::new(Mover {
         stop: false,
         start: Some(Gate::open(&chosen.session.engine)),
@@ -84,7 +91,7 @@ pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit,
         return would(context, "stop", &chosen.names);
     }
     let progress = Progress::new(context.printer);
-    let nodes = nodes(&chosen, true);
+    let nodes = takedown::users_first(chosen.those());
     let worker = Arc::new(Mover {
         stop: true,
         start: None,
@@ -146,38 +153,16 @@ fn would(context: &Context, verb: &str, names: &BTreeSet<String>) -> Result<Exit
     Ok(Exit::Done)
 }
 
-/// The chosen services with their edges, turned round for stopping.
-fn nodes(chosen: &Chosen, backwards: bool) -> Vec<Node> {
+/// The chosen services with their edges.
+fn nodes(chosen: &Chosen) -> Vec<Node> {
     let own = |names: &[String]| -> Vec<String> {
         let names = names.iter().filter(|name| chosen.names.contains(*name));
         names.cloned().collect()
     };
-    let services = || {
-        let services = chosen.services.values();
-        services.filter(|service| chosen.names.contains(&service.name))
+    let node = |service: &DesiredService| Node {
+        name: service.name.clone(),
+        needs: own(&service.needs),
+        after: own(&service.after),
     };
-    if !backwards {
-        return services()
-            .map(|service| Node {
-                name: service.name.clone(),
-                needs: own(&service.needs),
-                after: own(&service.after),
-            })
-            .collect();
-    }
-    services()
-        .map(|service| {
-            let depends = |other: &&DesiredService| {
-                other.needs.contains(&service.name) || other.after.contains(&service.name)
-            };
-            Node {
-                name: service.name.clone(),
-                needs: Vec::new(),
-                after: services()
-                    .filter(depends)
-                    .map(|other| other.name.clone())
-                    .collect(),
-            }
-        })
-        .collect()
+    chosen.those().map(node).collect()
 }

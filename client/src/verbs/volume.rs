@@ -1,14 +1,14 @@
 //! `aistack volume`: the tenant's volume, in this host's file tree and out of it.
 
 use aistack_proto::v1::VolumeKind;
-use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
+use crate::run::takedown::{Going, take_down};
 use crate::run::{Context, Session, mounts};
-use crate::ui::{Progress, Table, Word, size};
+use crate::ui::{Progress, Table, size};
 use crate::verbs::args::{UnmountArgs, VolumeArgs, VolumeVerb};
 use crate::verbs::lock_wait;
 
@@ -180,21 +180,25 @@ fn unmounted(changed: bool, safe_to_detach: bool) -> &'static str {
     }
 }
 
-/// Stops containers all at once; they are kept, and stay stopped until somebody starts them.
+/// Stops containers; they are kept, and stay stopped until somebody starts them.
 async fn stop(
     context: &Context,
     session: &Session,
     running: &[(String, String)],
 ) -> Result<(), Failure> {
     let progress = Progress::new(context.printer);
-    let stops = running.iter().map(|(id, name)| {
-        progress.service(name, Word::Stopping, "");
-        session.engine.stop(id)
-    });
-    let stopped: Result<Vec<()>, _> = join_all(stops).await.into_iter().collect();
+    let stack = session.stack_on_disk(context);
+    let services = stack.map(|stack| stack.services).unwrap_or_default();
+    let going = running.iter().cloned();
+    let going: Vec<Going> = going.map(|(id, name)| Going { id, name }).collect();
+    let left = take_down(&session.engine, &progress, &services, &going, false).await;
     progress.close();
-    stopped?;
-    Ok(())
+    if left.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{} containers did not stop; your volume stays", left.len());
+    let failure = Failure::new(Exit::Failed, what);
+    Err(left.into_iter().fold(failure, Failure::because))
 }
 
 /// The answer to `--dry-run`.
