@@ -23,8 +23,9 @@ need_packages() {
     done
     [ ${#missing[@]} -eq 0 ] && return
     say "installing Debian packages: ${missing[*]}"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
+    # Two stages of a run may want some at once, and apt does not wait for its lists.
+    as_root flock /run/lock/aistack-apt sh -c 'export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq >/dev/null && apt-get install -y -qq "$@" >/dev/null' sh "${missing[@]}"
 }
 
 DOCKER_SOCKET=/run/docker.sock
