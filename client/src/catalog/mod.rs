@@ -139,6 +139,14 @@ impl Catalog {
         &self.entries
     }
 
+    /// The ports at which the host reaches an entry: its own, and those of the service whose network
+    /// it is in.
+    pub fn published<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a Port> {
+        let owner = entry.network_of.as_ref().and_then(|name| self.get(name));
+        let entries = [Some(entry), owner].into_iter().flatten();
+        entries.flat_map(|entry| &entry.ports)
+    }
+
     /// The entry of a service.
     #[must_use]
     pub fn get(&self, service: &str) -> Option<&Entry> {

@@ -152,10 +152,7 @@ fn site_or_its_port(scope: Scope<'_>) -> Result<Option<Via>, DesiredError> {
     let Some(site) = &entry.site else {
         return Ok(None);
     };
-    let owner = entry.network_of.as_ref();
-    let owner = owner.and_then(|name| world.catalog.get(name));
-    let published = [Some(entry), owner].into_iter().flatten();
-    let mut published = published.flat_map(|entry| &entry.ports);
+    let mut published = world.catalog.published(entry);
     match published.find(|port| port.container == site.port) {
         Some(port) => Ok(Some(Via::Port(world.port(&port.key)?))),
         None => Ok(None),

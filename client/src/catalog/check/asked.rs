@@ -47,9 +47,7 @@ fn reached(
         }
         return;
     };
-    let owner = entry.network_of.as_ref().and_then(|name| catalog.get(name));
-    let mut entries = [Some(entry), owner].into_iter().flatten();
-    if !entries.any(|entry| entry.ports.iter().any(|own| own.key == *key)) {
+    if catalog.published(entry).all(|own| own.key != *key) {
         let message = format!("{key:?} is no port of this service");
         found.push((quoted(key), message));
     }

@@ -107,10 +107,10 @@ impl Line<'_> {
                 if !moved {
                     *deadline += BUSY;
                     moved = true;
+                    (self.told)("it wants fewer requests; waiting");
                 }
                 until = Some(within.map_or(started + BUSY, |until| until.max(started + BUSY)));
                 pause = wanted.max(PAUSES.0);
-                (self.told)("it wants fewer requests; waiting");
             }
             let Some(until) = until else {
                 return Err(why);
@@ -118,8 +118,10 @@ impl Line<'_> {
             let now = Instant::now();
             if now + pause >= until.min(*deadline) {
                 return Err(match busy {
-                    Some(wanted) => format!("{why} (it wants no more for {})", ui::seconds(wanted)),
-                    None => format!("{why} (tried for {})", ui::seconds(until - started)),
+                    Some(wanted) if wanted >= BUSY => {
+                        format!("{why} (it wants no more for {})", ui::seconds(wanted))
+                    }
+                    _ => format!("{why} (tried for {})", ui::seconds(until - started)),
                 });
             }
             sleep(pause).await;
