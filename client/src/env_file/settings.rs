@@ -41,7 +41,20 @@ pub enum Source {
     /// The process environment.
     Environment,
     /// The file.
-    File,
+    File {
+        /// From 1.
+        line: usize,
+    },
+}
+
+/// As a message tells it, e.g. `.env:7`.
+impl std::fmt::Display for Source {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Environment => out.write_str("the environment"),
+            Self::File { line } => write!(out, ".env:{line}"),
+        }
+    }
 }
 
 impl Settings {
@@ -77,13 +90,13 @@ impl Settings {
             open: Vec::new(),
             errors: Vec::new(),
         };
-        for key in file
-            .keys()
-            .filter(|key| !values.contains_key(*key))
-            .collect::<Vec<_>>()
-        {
+        for (line, assignment) in file.assignments() {
+            let key = assignment.key.as_str();
+            if values.contains_key(key) {
+                continue;
+            }
             if let Ok(Some(value)) = resolver.value_of(key) {
-                let source = Source::File;
+                let source = Source::File { line };
                 values.insert(key.to_owned(), Setting { value, source });
             }
         }
@@ -97,7 +110,13 @@ impl Settings {
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.values.get(key).map(|setting| setting.value.as_str())
+        self.setting(key).map(|setting| setting.value.as_str())
+    }
+
+    /// The value of a key with its source.
+    #[must_use]
+    pub fn setting(&self, key: &str) -> Option<&Setting> {
+        self.values.get(key)
     }
 
     /// Every key with its value and source, in order.

@@ -179,11 +179,14 @@ fn the_environment_wins_for_the_stacks_own_keys() {
     assert_eq!(values["NEW"], "$x${y}");
 
     let environment = BTreeMap::from([("PORT".to_owned(), "2".to_owned())]);
-    let settings = Settings::resolve(&file("PORT=1\nA=x"), &environment, |_| true).unwrap();
+    let settings = Settings::resolve(&file("A=x\nPORT=1"), &environment, |_| true).unwrap();
     let sources: Vec<_> = settings.iter().map(|(key, s)| (key, s.source)).collect();
     assert_eq!(
         sources,
-        [("A", Source::File), ("PORT", Source::Environment)]
+        [
+            ("A", Source::File { line: 1 }),
+            ("PORT", Source::Environment)
+        ]
     );
     assert!(!format!("{settings:?}").contains('2'));
 }

@@ -136,7 +136,7 @@ fn shown(session: &Session, settings: &Settings, (key, value): (&str, &str), sho
 fn from(source: Source) -> &'static str {
     match source {
         Source::Environment => "environment",
-        Source::File => ".env",
+        Source::File { .. } => ".env",
     }
 }
 
