@@ -13,7 +13,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use aistack::desired::{DesiredService, Fingerprint, LABEL_SERVICE, Phase, Provision, StartLimits};
+use aistack::desired::{
+    DesiredService, Fingerprint, LABEL_SERVICE, Phase, Provision, StartLimits, TimeScale,
+};
 use aistack::engine::{Container, Engine, Health, Joined};
 use aistack::exit::Exit;
 use aistack::plan::Action;
@@ -111,6 +113,7 @@ fn service(name: &str, script: &str, probe: &str) -> DesiredService {
         start_limits: StartLimits {
             timeout: Duration::from_secs(30),
             exits: 1,
+            scale: TimeScale::default(),
         },
         provisions: Vec::new(),
         endpoints: Vec::new(),

@@ -11,6 +11,7 @@ mod provision;
 mod reach;
 mod secrets;
 mod service;
+mod time_scale;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -26,6 +27,7 @@ use bollard::models::ContainerCreateBody;
 
 pub use locks::{Locked, Locks};
 pub use secrets::Secrets;
+pub use time_scale::{TIME_SCALE, TimeScale};
 
 use crate::catalog::{Catalog, Entry, Port, Variant, When};
 use crate::env_file::Settings;
@@ -52,6 +54,8 @@ pub struct Stack {
     pub left_out: Vec<LeftOut>,
     /// Root certificate of the proxy's own authority, where the sites' certificates come from it.
     pub own_root: Option<PathBuf>,
+    /// How slow the machine is.
+    pub time_scale: TimeScale,
     /// What no message may show.
     pub secrets: Secrets,
 }
@@ -116,6 +120,8 @@ pub struct StartLimits {
     pub timeout: Duration,
     /// It has exited this often before that; at least 1.
     pub exits: u64,
+    /// What the timeout was multiplied by.
+    pub scale: TimeScale,
 }
 
 /// The body's environment holds secrets, so `Debug` leaves it out.
@@ -309,14 +315,20 @@ pub fn stack_of(
             .map(|error| mistake(SERVICES, error.to_string()))
             .collect::<Vec<_>>()
     })?;
+    let (time_scale, wrong_scale) = match TimeScale::of(settings) {
+        Ok(scale) => (scale, None),
+        Err(error) => (TimeScale::default(), Some(error)),
+    };
     let world = World {
         settings,
         catalog,
         grant,
         locks,
+        time_scale,
         entries: selection.entries(),
     };
     let mut errors = granted::refusals(&world);
+    errors.extend(wrong_scale);
     let mut stack = Stack {
         base_dir: grant.base_dir.clone(),
         directories: Vec::new(),
@@ -324,6 +336,7 @@ pub fn stack_of(
         services: Vec::new(),
         left_out: selection.left_out.clone(),
         own_root: own_root(settings, &grant.base_dir),
+        time_scale,
         secrets: Secrets::of(settings, catalog),
     };
     for entry in &world.entries {
@@ -355,6 +368,7 @@ struct World<'a> {
     catalog: &'a Catalog,
     grant: &'a Grant,
     locks: &'a Locks,
+    time_scale: TimeScale,
     /// Services of this stack, in catalog order.
     entries: Vec<&'a Entry>,
 }

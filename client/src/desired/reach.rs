@@ -116,7 +116,9 @@ fn request(scope: Scope<'_>, step: &StepEntry) -> Result<Request, DesiredError> 
         contains: optional(&step.contains)?,
         capture: step.capture.clone(),
         always: step.always,
-        within: step.within.map(|span| span.0),
+        within: step
+            .within
+            .map(|span| scope.world.time_scale.stretch(span.0)),
         s3: match &step.s3 {
             Some(keys) => Some((
                 scope.render(&keys.access_key)?,

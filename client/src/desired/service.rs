@@ -68,8 +68,9 @@ pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<D
         body: container.body(),
         fingerprint: container.fingerprint(),
         start_limits: StartLimits {
-            timeout: entry.start_timeout.0,
+            timeout: world.time_scale.stretch(entry.start_timeout.0),
             exits: entry.start_exits.get().into(),
+            scale: world.time_scale,
         },
         provisions,
         endpoints,
@@ -218,7 +219,8 @@ fn container(
             entry.health.interval.0,
             entry.health.timeout.0,
             entry.health.start_period.0,
-        ],
+        ]
+        .map(|time| world.time_scale.stretch_probe(time)),
         health_retries: i64::from(entry.health.retries),
         stop_signal: entry.stop.signal.clone(),
         stop_grace: bytes(entry.stop.grace.0.as_secs()),

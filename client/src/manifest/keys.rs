@@ -1,5 +1,7 @@
 //! Keys of the manifest that no catalog entry declares.
 
+use crate::desired::TIME_SCALE;
+
 /// A key that describes the tenant.
 #[derive(Debug, Clone, Copy)]
 pub struct BaseKey {
@@ -48,6 +50,10 @@ pub const BASE: &[BaseKey] = &[
         "From your tailnet's admin page; empty for no tailnet.",
     ),
     key("TAILSCALE_HOSTNAME"),
+    headed(
+        TIME_SCALE,
+        "1 to 20: on a slow machine, how many times as long services may take to start and to answer.",
+    ),
 ];
 
 /// Ports with a fixed place in the tenant's range, whether this version has the service or not.

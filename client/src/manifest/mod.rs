@@ -16,6 +16,7 @@ use std::fmt;
 use aistack_proto::v1::Grant;
 
 use crate::catalog::{Catalog, Entry, Preset};
+use crate::desired::{TIME_SCALE, TimeScale};
 use crate::env_file::{EnvFile, Settings};
 use crate::selection::{self, SERVICES, Selection, SelectionError};
 
@@ -232,6 +233,7 @@ fn base_value(key: &str, request: &Request<'_>) -> String {
             selection::preset(request.catalog, Preset::Minimal)
         }
         SERVICES => selection::preset(request.catalog, Preset::Standard),
+        TIME_SCALE => TimeScale::default().to_string(),
         "PORT_RANGE_START" => grant.ports.unwrap_or_default().first.to_string(),
         _ => String::new(),
     }

@@ -79,12 +79,12 @@ fn a_new_manifest() {
 #[test]
 fn the_fixed_keys_stand_in_their_order() {
     let file = run(&setup()).unwrap().file;
-    let keys: Vec<&str> = file.keys().take(27).collect();
+    let keys: Vec<&str> = file.keys().take(28).collect();
     let expected = "BASE_DIR DOCKER_NETWORK DOMAIN_NAME LOCALHOST TENANT_NAME STACK_USER_UID \
         STACK_USER_GID OPENCLAW_UID OPENCLAW_GID APPARMOR_PROFILE_DIR VECTOR_DB SERVICES PORT_RANGE_START \
         PROMETHEUS_PORT GRAFANA_PORT N8N_PORT DIFY_PORT ANYTHINGLLM_PORT LITELLM_PORT \
         OPENWEBUI_PORT MINIO_S3_PORT MINIO_CONSOLE_PORT SIGNAL_PORT OPENCLAW_PORT FLOWISE_PORT \
-        TAILSCALE_AUTH_KEY TAILSCALE_HOSTNAME";
+        TAILSCALE_AUTH_KEY TAILSCALE_HOSTNAME TIME_SCALE";
     assert_eq!(
         keys.join(" "),
         expected.split_whitespace().collect::<Vec<_>>().join(" ")

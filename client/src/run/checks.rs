@@ -12,13 +12,33 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::desired::{Check, DesiredService, Secrets, Stack};
+use crate::desired::{Check, DesiredService, Secrets, Stack, TimeScale};
 use crate::engine::{Container, Engine};
 use crate::run::tls::{Served, Trust};
 use crate::ui;
 
-/// A command in a container may take this long.
-const COMMAND: Duration = Duration::from_secs(30);
+/// How long what is asked may take.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// One request.
+    request: Duration,
+    /// A whole check, besides what its steps are given by `within`.
+    check: Duration,
+    /// A command in a container.
+    command: Duration,
+}
+
+impl Limits {
+    /// On a machine that slow.
+    fn on(scale: TimeScale) -> Self {
+        let limit = |seconds| scale.stretch(Duration::from_secs(seconds));
+        Self {
+            request: limit(20),
+            check: limit(60),
+            command: limit(30),
+        }
+    }
+}
 
 /// How one check ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -57,6 +77,7 @@ pub struct Asker<'a> {
     engine: &'a Engine,
     trust: Trust,
     secrets: &'a Secrets,
+    limits: Limits,
 }
 
 impl<'a> Asker<'a> {
@@ -67,6 +88,7 @@ impl<'a> Asker<'a> {
             engine,
             trust: Trust::open(stack.own_root.as_deref()),
             secrets: &stack.secrets,
+            limits: Limits::on(stack.time_scale),
         }
     }
 
@@ -122,7 +144,12 @@ impl<'a> Asker<'a> {
         match check {
             Check::Http { via, steps, .. } => {
                 let trust = &self.trust;
-                let line = http::Line { via, trust, told };
+                let line = http::Line {
+                    via,
+                    trust,
+                    limits: self.limits,
+                    told,
+                };
                 http::run(&line, steps, self.secrets, served).await
             }
             Check::Exec {
@@ -132,8 +159,9 @@ impl<'a> Asker<'a> {
                 ..
             } => {
                 let asked = self.exec(id, command, stdin, expect.as_deref());
-                let answer = tokio::time::timeout(COMMAND, asked).await;
-                answer.unwrap_or_else(|_| Err(format!("no answer in {}", ui::seconds(COMMAND))))
+                let limit = self.limits.command;
+                let answer = tokio::time::timeout(limit, asked).await;
+                answer.unwrap_or_else(|_| Err(format!("no answer in {}", ui::seconds(limit))))
             }
         }
     }

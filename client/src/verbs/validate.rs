@@ -18,7 +18,8 @@ use crate::ui::{Progress, Tone, Word, seconds};
 use crate::verbs::args::ServicesArgs;
 use crate::verbs::{select, service_names};
 
-/// After a start of the proxy its sites' certificates may take this long.
+/// After a start of the proxy its sites' certificates may take this long, on a machine that is not
+/// slow.
 const CERTIFICATES: Duration = Duration::from_mins(1);
 /// Services that are asked at once.
 const AT_ONCE: usize = 4;
@@ -105,7 +106,8 @@ pub(super) async fn ask_changed(
         // What came to the proxy anew came to every site.
         let sites = sites::of(stack);
         let trust = Trust::open(stack.own_root.as_deref());
-        if !sites::wait(&trust, &sites, CERTIFICATES).await {
+        let limit = stack.time_scale.stretch(CERTIFICATES);
+        if !sites::wait(&trust, &sites, limit).await {
             progress.note("not every site has the right certificate yet");
         }
         let made = |service: &String| containers.iter().any(|made| made.service == *service);

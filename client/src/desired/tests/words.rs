@@ -236,7 +236,7 @@ fn without_a_proxy_a_site_is_its_published_port() {
     assert_eq!(rest, [*first; 2]);
 }
 
-fn observed(stack: &Stack) -> Observed {
+pub(super) fn observed(stack: &Stack) -> Observed {
     let services = stack.services.iter().map(|service| {
         let observed = ObservedService {
             id: "0".repeat(64),

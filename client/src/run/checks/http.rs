@@ -8,18 +8,15 @@ use crate::desired::{Request, Secrets, Via};
 use crate::run::tls::{Served, Trust};
 use crate::ui;
 
+use super::Limits;
 use super::s3;
 use super::text::Hand;
 use super::wire;
 
-/// One request may take this long.
-const REQUEST: Duration = Duration::from_secs(20);
-/// A whole check may, besides what its steps are given by `within`.
-const CHECK: Duration = Duration::from_mins(1);
 /// Pauses before another try.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// A service that answers 429 is asked again for so long: most limits are told for one minute, n8n's
-/// five sign-ins among them (its `auth.controller`).
+/// five sign-ins among them (its `auth.controller`). That minute is as long on a slow machine.
 const BUSY: Duration = Duration::from_secs(75);
 /// The pause after a 429 that names none.
 const BUSY_PAUSE: Duration = Duration::from_secs(5);
@@ -28,6 +25,7 @@ const BUSY_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Line<'a> {
     pub(super) via: &'a Via,
     pub(super) trust: &'a Trust,
+    pub(super) limits: Limits,
     pub(super) told: &'a dyn Fn(&str),
 }
 
@@ -52,7 +50,7 @@ pub(super) async fn run(
     served: &mut Option<Served>,
 ) -> Result<(), String> {
     let within: Duration = steps.iter().filter_map(|step| step.within).sum();
-    let mut deadline = Instant::now() + CHECK + within;
+    let mut deadline = Instant::now() + line.limits.check + within;
     let mut hand = Hand::new(secrets);
     let mut result = Ok(());
     for (at, step) in steps.iter().enumerate() {
@@ -60,7 +58,7 @@ pub(super) async fn run(
             continue;
         }
         // What cleans up gets its time although the check has used up its own.
-        let mut own = Instant::now() + REQUEST + step.within.unwrap_or_default();
+        let mut own = Instant::now() + line.limits.request + step.within.unwrap_or_default();
         let deadline = if step.always { &mut own } else { &mut deadline };
         let outcome = line.one(step, &mut hand, served, deadline).await;
         if let (Ok(()), Err(why)) = (&result, outcome) {
@@ -95,7 +93,8 @@ impl Line<'_> {
                 return Err("the check has used up its time".to_owned());
             }
             let left = within.map_or(Duration::ZERO, |until| until - Instant::now());
-            let limit = REQUEST.max(left).min(*deadline - Instant::now());
+            let limit = self.limits.request.max(left);
+            let limit = limit.min(*deadline - Instant::now());
             let asked = timeout(limit, self.ask(step, hand, served)).await;
             let outcome = asked
                 .unwrap_or_else(|_| Err(format!("no answer in {}", ui::seconds(limit)).into()));

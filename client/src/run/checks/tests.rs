@@ -87,17 +87,40 @@ fn capture(name: &str, place: &str) -> std::collections::BTreeMap<String, String
     [(name.to_owned(), place.to_owned())].into()
 }
 
+fn line_to<'a>(via: &'a Via, trust: &'a Trust, told: &'a dyn Fn(&str)) -> http::Line<'a> {
+    http::Line {
+        via,
+        trust,
+        limits: Limits::on(TimeScale::default()),
+        told,
+    }
+}
+
 async fn ask(port: u16, steps: &[Request]) -> Result<(), String> {
     let mut secrets = Secrets::default();
     secrets.add("sk-of-the-manifest");
     let trust = &Trust::open(None);
     let (via, told) = (&Via::Port(port), &|_: &str| ());
-    http::run(&http::Line { via, trust, told }, steps, &secrets, &mut None).await
+    let line = line_to(via, trust, told);
+    http::run(&line, steps, &secrets, &mut None).await
 }
 
 fn lines(seen: &Seen) -> Vec<String> {
     let seen = seen.lock().unwrap();
     seen.iter().map(|(line, _, _)| line.clone()).collect()
+}
+
+#[test]
+fn limits_grow_with_the_time_scale() {
+    for (scale, expected) in [
+        ("1", [20, 60, 30]),
+        ("3", [60, 180, 90]),
+        ("20", [400, 1200, 600]),
+    ] {
+        let limits = Limits::on(TimeScale::parse(scale).unwrap());
+        let limits = [limits.request, limits.check, limits.command];
+        assert_eq!(limits, expected.map(Duration::from_secs), "{scale}");
+    }
 }
 
 #[tokio::test]
@@ -301,7 +324,7 @@ async fn a_site_is_asked_by_its_name_over_tls_and_its_certificate_is_told() {
     let mut served = None;
     let trust = Trust::open(Some(&root));
     let (via, trust, told) = (&via, &trust, &|_: &str| ());
-    let line = http::Line { via, trust, told };
+    let line = line_to(via, trust, told);
     let answer = http::run(&line, &steps, &secrets, &mut served).await;
     assert_eq!(answer, Ok(()));
     assert_eq!(served.unwrap().root, Some(Root::Own));
@@ -310,7 +333,7 @@ async fn a_site_is_asked_by_its_name_over_tls_and_its_certificate_is_told() {
 
     let mut served = None;
     let trust = &Trust::open(None);
-    let line = http::Line { via, trust, told };
+    let line = line_to(via, trust, told);
     let answer = http::run(&line, &steps, &secrets, &mut served).await;
     let why = answer.unwrap_err();
     assert!(
