@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use aistack::exit::Exit;
 use aistack::failure::Failure;
-use aistack::run::Context;
+use aistack::run::{Context, Pace};
 use aistack::ui::Printer;
 use aistack::verbs::args::{Cli, Command, Globals};
 use aistack::verbs::{run, still_running};
 use clap::error::ContextKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How long a deploy or restart may take when nothing else is said.
+/// How long a deploy or restart may take when nothing else is said, on a machine that is not slow.
 const CHANGE_TIMEOUT: Duration = Duration::from_mins(15);
 /// How long the signal of a key may take to arrive.
 const SAME_KEY: Duration = Duration::from_millis(100);
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         environment: std::env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
+        pace: Pace::default(),
     };
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -85,13 +86,18 @@ async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit,
     };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
-    let limit = limit(&context.globals, command);
+    let given = context.globals.timeout.map(|span| span.0);
     let verb = async {
-        match limit {
-            Some(limit) => tokio::time::timeout(limit, run(context, command))
+        let verb = Box::pin(run(context, command));
+        match given {
+            Some(limit) => tokio::time::timeout(limit, verb)
                 .await
                 .unwrap_or_else(|_| Err(timed_out(limit))),
-            None => run(context, command).await,
+            None if waits(command) => {
+                let ended = context.pace.within(CHANGE_TIMEOUT, verb).await;
+                ended.unwrap_or_else(|limit| Err(timed_out(limit)))
+            }
+            None => verb.await,
         }
     };
     let exit = tokio::select! {
@@ -144,8 +150,9 @@ fn restore_cursor() {
     drop(dialoguer::console::Term::stderr().show_cursor());
 }
 
-fn limit(globals: &Globals, command: Option<&Command>) -> Option<Duration> {
-    let waits = matches!(
+/// True for what waits until services are up or down.
+fn waits(command: Option<&Command>) -> bool {
+    matches!(
         command,
         Some(
             Command::Deploy(_)
@@ -155,9 +162,7 @@ fn limit(globals: &Globals, command: Option<&Command>) -> Option<Duration> {
                 | Command::Add(_)
                 | Command::Remove(_)
         )
-    );
-    let default = waits.then_some(CHANGE_TIMEOUT);
-    globals.timeout.map(|span| span.0).or(default)
+    )
 }
 
 fn timed_out(limit: Duration) -> Failure {

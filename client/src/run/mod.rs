@@ -13,6 +13,7 @@ pub mod listeners;
 pub mod lock;
 pub mod mounts;
 pub mod mover;
+pub mod pace;
 pub mod pairs;
 pub mod profiles;
 pub mod prompt;
@@ -23,4 +24,5 @@ pub mod store;
 pub mod takedown;
 pub mod tls;
 
+pub use pace::Pace;
 pub use session::{Context, Session};

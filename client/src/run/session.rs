@@ -14,7 +14,7 @@ use crate::env_file::{EnvFile, Settings};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::helper::Helper;
-use crate::run::store;
+use crate::run::{Pace, store};
 use crate::selection::{self, SERVICES};
 use crate::ui::Printer;
 use crate::verbs::args::Globals;
@@ -28,6 +28,8 @@ pub struct Context {
     pub printer: Printer,
     /// The process environment; values that are no UTF-8 are left out.
     pub environment: BTreeMap<String, String>,
+    /// How much time it has.
+    pub pace: Pace,
 }
 
 /// The environment may hold secrets, so `Debug` leaves it out.
@@ -213,7 +215,9 @@ impl Session {
         let services = context.environment.get(SERVICES).map(String::as_str);
         let services = services.or_else(|| file.get(SERVICES)).unwrap_or_default();
         self.refuse_broken(services)?;
-        self.stack_of(&context.environment, file)
+        let stack = self.stack_of(&context.environment, file)?;
+        context.pace.set(stack.time_scale);
+        Ok(stack)
     }
 
     /// Refuses a choice of services that has one whose own file has mistakes.
@@ -283,7 +287,9 @@ impl Session {
         if let Some(services) = environment.get_mut(SERVICES) {
             *services = self.without_broken(services);
         }
-        self.stack_of(&environment, &file)
+        let stack = self.stack_of(&environment, &file)?;
+        context.pace.set(stack.time_scale);
+        Ok(stack)
     }
 
     /// How containers are confined on this host.
