@@ -1,5 +1,6 @@
 //! Why a service does not run: the signs, put together for people.
 
+use crate::desired::{StartLimits, TIME_SCALE, TimeScale};
 use crate::engine::{Engine, EngineError, Inspection};
 use crate::exit::Exit;
 use crate::failure::ServiceReport;
@@ -13,9 +14,9 @@ pub enum Trouble {
     /// It exited, or the engine waits to start it again.
     Exited(Box<Inspection>),
     /// Its probe failed as often as it may.
-    Unhealthy(Box<Inspection>),
+    Unhealthy(Box<Inspection>, StartLimits),
     /// It was not healthy in time.
-    TooSlow(Box<Inspection>, std::time::Duration),
+    TooSlow(Box<Inspection>, StartLimits),
     /// The engine did not do a step.
     Engine {
         /// Verb phrase, e.g. `create the container`.
@@ -50,14 +51,16 @@ pub async fn report(
         restored: false,
         exit: Exit::NotHealthy,
     };
+    let more_time = more_time(&trouble);
     match trouble {
         Trouble::Exited(inspection) => {
             report.exit_code = Some(inspection.exit_code);
             describe(engine, &mut report, &inspection).await;
         }
-        Trouble::Unhealthy(inspection) | Trouble::TooSlow(inspection, _) => {
+        Trouble::Unhealthy(inspection, _) | Trouble::TooSlow(inspection, _) => {
             report.probe.clone_from(&inspection.probe);
             describe(engine, &mut report, &inspection).await;
+            report.cause = report.cause.or(more_time);
         }
         Trouble::Engine { error, .. } => {
             report.cause = likely_cause(None, &[error.to_string()]);
@@ -85,11 +88,11 @@ fn problem(trouble: &Trouble) -> String {
             format!("exited with code {}", inspection.exit_code)
         }
         Trouble::Exited(inspection) => format!("did not start: {}", inspection.error),
-        Trouble::Unhealthy(_) => "is unhealthy: its probe failed as often as it may".to_owned(),
-        Trouble::TooSlow(_, limit) => {
+        Trouble::Unhealthy(..) => "is unhealthy: its probe failed as often as it may".to_owned(),
+        Trouble::TooSlow(_, limits) => {
             format!(
                 "did not become healthy within {}",
-                crate::ui::seconds(*limit)
+                crate::ui::seconds(limits.timeout)
             )
         }
         Trouble::Engine { step, error } => format!("could not {step}: {error}"),
@@ -176,8 +179,37 @@ fn likely_cause(inspection: Option<&Inspection>, texts: &[String]) -> Option<Str
         .map(|(_, cause)| (*cause).to_owned())
 }
 
+/// What Docker says of a probe that it could not run in time, in lower case (moby, `daemon/health.go`).
+const SLOW_PROBE: [&str; 2] = [
+    "health check exceeded timeout",
+    "timed out starting health check",
+];
+
+/// That it may only need more time, where the trouble is that its time was up and the manifest can
+/// give more.
+fn more_time(trouble: &Trouble) -> Option<String> {
+    let scale = match trouble {
+        Trouble::TooSlow(_, limits) => limits.scale,
+        Trouble::Unhealthy(inspection, limits) => {
+            let probe = inspection.probe.as_ref()?.to_lowercase();
+            SLOW_PROBE.iter().find(|said| probe.contains(*said))?;
+            limits.scale
+        }
+        _ => return None,
+    };
+    (!scale.is_most()).then(|| {
+        format!(
+            "too little time, if this machine is slow: `aistack config set {TIME_SCALE} N` gives every \
+             service N times as long (at most {}; {scale} now)",
+            TimeScale::MOST
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::engine::Health;
 
@@ -214,6 +246,48 @@ mod tests {
         let refused = "boot: backend error: invalid key: API key has expired";
         assert!(cause(&exited(1, false), refused).contains("expired"));
         assert_eq!(cause(&exited(1, false), "boom"), "");
+    }
+
+    #[test]
+    fn what_took_too_long_is_told_how_to_get_more_time() {
+        let limits = |scale: &str| StartLimits {
+            timeout: Duration::from_mins(1),
+            exits: 1,
+            scale: TimeScale::parse(scale).unwrap(),
+        };
+        let probed = |said: &str| {
+            let mut inspection = exited(0, false);
+            inspection.probe = Some(said.to_owned());
+            Box::new(inspection)
+        };
+        let slow = Trouble::TooSlow(probed(""), limits("1"));
+        assert_eq!(problem(&slow), "did not become healthy within 60.0 s");
+        insta::assert_snapshot!(
+            more_time(&slow).unwrap(),
+            @"too little time, if this machine is slow: `aistack config set TIME_SCALE N` gives every service N times as long (at most 20; 1 now)"
+        );
+        for (trouble, told) in [
+            (Trouble::TooSlow(probed("boom"), limits("19")), true),
+            (Trouble::TooSlow(probed(""), limits("20")), false),
+            (Trouble::Unhealthy(probed("boom"), limits("1")), false),
+            (
+                Trouble::Unhealthy(probed("Health check exceeded timeout (10s)"), limits("4")),
+                true,
+            ),
+            (
+                Trouble::Unhealthy(
+                    probed("timed out starting health check for container 1f"),
+                    limits("4"),
+                ),
+                true,
+            ),
+            (
+                Trouble::Exited(probed("Health check exceeded timeout (10s)")),
+                false,
+            ),
+        ] {
+            assert_eq!(more_time(&trouble).is_some(), told, "{trouble:?}");
+        }
     }
 
     #[test]

@@ -57,9 +57,9 @@ impl Gate {
             match judge(&inspection, exits.seen(&inspection), limits.exits) {
                 Verdict::Healthy => return Ok(()),
                 Verdict::Exited => return Err(Trouble::Exited(Box::new(inspection))),
-                Verdict::Unhealthy => return Err(Trouble::Unhealthy(Box::new(inspection))),
+                Verdict::Unhealthy => return Err(Trouble::Unhealthy(Box::new(inspection), limits)),
                 Verdict::Undecided if Instant::now() >= deadline => {
-                    return Err(Trouble::TooSlow(Box::new(inspection), limits.timeout));
+                    return Err(Trouble::TooSlow(Box::new(inspection), limits));
                 }
                 Verdict::Undecided => {}
             }
