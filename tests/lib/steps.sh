@@ -16,6 +16,7 @@ check() { # NAME COMMAND…
     if [ $status -eq 0 ]; then
         passed=$((passed + 1))
         say "$name passed ($((SECONDS - began)) s)"
+        sed -n 's/^TOLD: /    /p' <<<"$output"
     else
         failed=$((failed + 1))
         say "$name failed (exit $status, $((SECONDS - began)) s)"
@@ -23,6 +24,9 @@ check() { # NAME COMMAND…
         failures+=("$name failed:"$'\n'"$(tail -n 8 <<<"$output" | cut -c 1-300)")
     fi
 }
+
+# tell TEXT: in a step that passes, a line that is worth reading.
+tell() { printf 'TOLD: %s\n' "$*"; }
 
 # The last words of a run: what failed, once more, since of a long run often only the end is kept.
 tell_result() {

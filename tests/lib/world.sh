@@ -154,15 +154,22 @@ world_daemons() {
 
 # --- tenants -----------------------------------------------------------------------------------
 
-# as_tenant USER COMMAND…: as that user and nobody else: no groups, no new privileges, clean environment.
-as_tenant() {
-    local user=$1 uid
+# Sets become to the words before a command that make it run as that user and nobody else: no groups, no new
+# privileges, clean environment.
+become_tenant() { # USER
+    local uid
+    uid=$(uid_of "$1")
+    become=(setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --inh-caps=-all
+        env -i -C "/home/$1" HOME="/home/$1" USER="$1" LANG=C.UTF-8 TERM="${TERM:-dumb}"
+        PATH="$WORLD_DIR/bin:/usr/local/bin:/usr/bin:/bin" DOCKER_HOST="unix://$ENGINE_SOCKET"
+        AISTACK_HELPER_SOCKET="$HELPER_SOCKET" AISTACK_ENGINE_SOCKET="$ENGINE_SOCKET")
+}
+
+as_tenant() { # USER COMMAND…
+    local become user=$1
     shift
-    uid=$(uid_of "$user")
-    as_root setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --inh-caps=-all \
-        env -i -C "/home/$user" HOME="/home/$user" USER="$user" LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-        PATH="$WORLD_DIR/bin:/usr/local/bin:/usr/bin:/bin" DOCKER_HOST="unix://$ENGINE_SOCKET" \
-        AISTACK_HELPER_SOCKET="$HELPER_SOCKET" AISTACK_ENGINE_SOCKET="$ENGINE_SOCKET" "$@"
+    become_tenant "$user"
+    as_root "${become[@]}" "$@"
 }
 
 # init and deploy, each line marked with the tenant.
