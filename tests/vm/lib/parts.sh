@@ -94,7 +94,7 @@ make_disks() {
     done
     [ ${#files[@]} -eq 0 ] || cp "${files[@]}" "$payload/steps/"
     cp -r "$vm/guest/." "$payload/guest/"
-    cp "$vm/../lib/host.sh" "$payload/tests/lib/"
+    cp "$vm/../lib/host.sh" "$vm/../lib/kill-at" "$payload/tests/lib/"
     cp "$vm/guest/world.sh" "$payload/tests/lib/world.sh"
     cp "$vm/../demo/probes" "$payload/tests/demo/"
     ssh-keygen -q -t ed25519 -N '' -f "$run/key"
