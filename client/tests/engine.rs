@@ -49,8 +49,17 @@ fn engine() -> Option<Engine> {
             .stderr(Stdio::null())
             .status();
         let answers = answers.is_ok_and(|status| status.success());
+        let has_image = || {
+            docker(&["image", "inspect", IMAGE])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+        };
         if answers {
-            import_image();
+            // Each test is a process of its own.
+            if !has_image().is_ok_and(|status| status.success()) {
+                import_image();
+            }
         } else {
             println!("SKIPPED: no Docker Engine answers on {SOCKET}");
         }
@@ -102,7 +111,7 @@ fn service(name: &str, script: &str, probe: &str) -> DesiredService {
             healthcheck: Some(HealthConfig {
                 test: words(&["CMD", "/usr/bin/sh", "-c", probe]),
                 interval: Some(second),
-                timeout: Some(second),
+                timeout: Some(10 * second),
                 retries: Some(2),
                 ..HealthConfig::default()
             }),
@@ -256,7 +265,9 @@ async fn a_service_that_may_exit_again_is_waited_for() {
         let outcome = deployer.work(&service.name).await;
         assert_eq!(outcome.is_ok(), comes_up, "{name}: {outcome:?}");
         if let Err(report) = outcome {
-            assert_eq!(report.exit_code, Some(9));
+            // Docker may have started it once more before it was looked at.
+            let again = report.problem.starts_with("exits again and again");
+            assert_eq!(report.exit_code, (!again).then_some(9), "{report:?}");
         }
     }
 }

@@ -54,7 +54,7 @@ pub async fn report(
     let more_time = more_time(&trouble);
     match trouble {
         Trouble::Exited(inspection) => {
-            report.exit_code = Some(inspection.exit_code);
+            report.exit_code = has_ended(&inspection).then_some(inspection.exit_code);
             describe(engine, &mut report, &inspection).await;
         }
         Trouble::Unhealthy(inspection, _) | Trouble::TooSlow(inspection, _) => {
@@ -84,6 +84,13 @@ async fn describe(engine: &Engine, report: &mut ServiceReport, inspection: &Insp
 
 fn problem(trouble: &Trouble) -> String {
     match trouble {
+        // Docker forgets how a container has ended when it starts it again.
+        Trouble::Exited(inspection) if !has_ended(inspection) => {
+            format!(
+                "exits again and again ({} times so far)",
+                inspection.restarts
+            )
+        }
         Trouble::Exited(inspection) if inspection.error.is_empty() => {
             format!("exited with code {}", inspection.exit_code)
         }
@@ -157,14 +164,19 @@ const NOT_RUNNABLE: &str = "the image holds the command that the service is star
                             user may not run it: the image wants to start as another user";
 const NOT_FOUND: &str = "the image does not hold the command that the service is started with";
 
+/// Whether its exit code is that of its last end. Docker calls a container that waits for its next
+/// start running too.
+fn has_ended(inspection: &Inspection) -> bool {
+    !inspection.running || inspection.restarting
+}
+
 /// What the signs point to, `None` when they point nowhere.
 fn likely_cause(inspection: Option<&Inspection>, texts: &[String]) -> Option<String> {
     if let Some(inspection) = inspection {
         if inspection.oom_killed {
             return Some("it needs more memory than its limit allows".to_owned());
         }
-        // Docker calls a container that waits for its next start running too.
-        let ended = !inspection.running || inspection.restarting;
+        let ended = has_ended(inspection);
         // As a shell and Docker tell it: docs.docker.com/engine/containers/run, "Exit status".
         match inspection.exit_code {
             126 if ended => return Some(NOT_RUNNABLE.to_owned()),
@@ -294,5 +306,17 @@ mod tests {
     fn the_problem_names_the_exit_code() {
         let trouble = Trouble::Exited(Box::new(exited(3, false)));
         assert_eq!(problem(&trouble), "exited with code 3");
+    }
+
+    #[test]
+    fn what_was_started_again_has_no_exit_code() {
+        let mut again = exited(0, false);
+        (again.running, again.restarts) = (true, 2);
+        let told = problem(&Trouble::Exited(Box::new(again.clone())));
+        assert_eq!(told, "exits again and again (2 times so far)");
+        // While it waits for its next start, the code is that of its last end.
+        (again.restarting, again.exit_code) = (true, 9);
+        let told = problem(&Trouble::Exited(Box::new(again)));
+        assert_eq!(told, "exited with code 9");
     }
 }
