@@ -151,6 +151,8 @@ fn unreadable_disk(world: &World) -> (Disk, Mounted) {
     run("mkfs.ext4", &["-q", "-b", "4096", "-O", features, image]);
     run("mount", &["-o", "loop", image, to]);
     std::fs::write(there.join("inner"), vec![0; 64 << 20]).unwrap();
+    // A process that has just been given a mount namespace of its own may keep this one mounted a little longer.
+    run("sync", &["-f", to]);
     run("umount", &[to]);
     let stat = Command::new("debugfs")
         .args(["-R", "stat inner", image])
