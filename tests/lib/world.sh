@@ -26,6 +26,9 @@ lock_world() {
     flock -n 9 || die "another run has world '$WORLD' (its lock is $file); let it end first"
 }
 
+# What is missing on this host, and a Docker Engine; world_down stops the one that this starts.
+world_host() { tests/prerequisites && as_root mkdir -p "$WORLD_DIR" && start_docker "$WORLD_DIR/started-docker"; }
+
 world_install() {
     local from=$1
     as_root mkdir -p "$WORLD_DIR"/{bin,state,audit,engine-audit,log} "$WORLD_RUN"
@@ -36,7 +39,9 @@ world_install() {
 
 # Two users next to each other whose UIDs, and the service UIDs 1000 above, nobody has.
 world_users() {
-    local uid
+    # Two worlds that are made at once must not find the same numbers free.
+    local uid lock=/run/lock/aistack-world-users
+    as_root touch "$lock" && exec 6<"$lock" && flock 6
     if ! id "$USER_A" >/dev/null 2>&1; then
         for uid in $(seq 21001 2 21999); do
             getent passwd $uid $((uid + 1)) $((uid + 1000)) $((uid + 1001)) >/dev/null ||
@@ -50,6 +55,7 @@ world_users() {
     fi
     id "$USER_ENGINE" >/dev/null 2>&1 ||
         as_root useradd -r -M -s /usr/sbin/nologin -G docker "$USER_ENGINE"
+    exec 6<&-
     as_root chown "$USER_ENGINE" "$WORLD_DIR/engine-audit"
     local user
     for user in "$USER_A" "$USER_B"; do tenant_profile | as_root tee "/home/$user/.profile" >/dev/null; done

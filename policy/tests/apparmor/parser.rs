@@ -181,7 +181,7 @@ fn programs() -> Vec<PathBuf> {
         Some(list) => std::env::split_paths(&list).collect(),
         None => [
             "/usr/sbin/apparmor_parser",
-            "/var/cache/aistack-apparmor/trixie/apparmor_parser",
+            "/var/cache/aistack-tests/apparmor/trixie/apparmor_parser",
         ]
         .map(PathBuf::from)
         .into_iter()

@@ -10,7 +10,7 @@ images=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # What is copied into an image must not depend on the habits of who builds it.
 umask 022
 
-cache=${AISTACK_IMAGE_CACHE:-/var/cache/aistack-images}
+cache=$test_cache/images
 release=trixie
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
