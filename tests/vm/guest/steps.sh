@@ -4,19 +4,25 @@
 progress=/var/lib/aistack-vm     # on the root disk: survives a reboot of the guest
 export LANG=C.UTF-8
 
+# How many times slower this guest is than those that the limits were made for (guest/run measures it).
+slowness=$(cat "$progress/slowness" 2>/dev/null || echo 1)
+# The tenants' TIME_SCALE: what an emulated processor is slower than a real one, times that; 20 is the most.
+time_scale=$((4 * slowness < 20 ? 4 * slowness : 20))
+
 # step NAME COMMAND…: runs the command or function and prints `NAME passed` or `NAME failed`, with the end
-# of its output where it failed. LIMIT=seconds before it sets another time limit. A function runs in a
+# of its output where it failed. LIMIT=seconds before it sets another time limit; a slower guest gets as many
+# times more. A function runs in a
 # subshell: what it sets is gone afterwards. NAME stands literally in the file, because tests/vm/run reads
 # the files to know which names it must see.
 step() {
-    local name=$1 began=$SECONDS log status pid watch
+    local name=$1 began=$SECONDS log status pid watch limit=$((${LIMIT:-240} * slowness))
     shift
     log=$(mktemp /tmp/step.XXXXXX)
     # Process groups of their own, so that what a stuck step has started ends with it.
     set -m
     ("$@") >"$log" 2>&1 </dev/null &
     pid=$!
-    (sleep "${LIMIT:-240}"; echo "stopped after ${LIMIT:-240} s" >>"$log"; kill -KILL -- -$pid) >/dev/null 2>&1 &
+    (sleep $limit; echo "stopped after $limit s" >>"$log"; kill -KILL -- -$pid) >/dev/null 2>&1 &
     watch=$!
     set +m
     wait $pid 2>/dev/null
@@ -92,9 +98,9 @@ all() {
     [ ${#command[@]} -eq 0 ] || "${command[@]}" || { echo "failed: ${command[*]}"; return 1; }
 }
 
-# eventually SECONDS COMMAND…: the command works within that time.
+# eventually SECONDS COMMAND…: the command works within that time, or more in a slower guest.
 eventually() {
-    local until=$((SECONDS + $1)) output
+    local until=$((SECONDS + $1 * slowness)) output
     shift
     while ! output=$("$@" 2>&1); do
         [ $SECONDS -lt $until ] || { printf '%s\nnot in time: %s\n' "$output" "$*"; return 1; }

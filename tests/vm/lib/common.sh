@@ -10,7 +10,7 @@ vm=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The images that the journey deploys: caddy would bring all of the catalog with it, too heavy to be emulated.
 images=(docker.io/library/redis docker.io/library/postgres)
 
-cache=${AISTACK_VM_CACHE:-/var/cache/aistack-vm}
+cache=$test_cache/vm
 release=${AISTACK_VM_RELEASE:-trixie}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
