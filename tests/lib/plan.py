@@ -1,0 +1,41 @@
+"""The stages of `make test`, in the order in which they are begun where there is room for them."""
+
+from stages import Stage
+
+# `load` is the number of processors that a stage keeps busy, roughly; stages run beside each other as long as
+# their loads fit into the machine. The order is that of the longest way to the end: the guest needs the
+# packages, the packages need the build, and a guest keeps one processor for half of the run.
+FIRST = [
+    Stage("format", "tests/cargo fmt --all --check", load=0.2),
+    Stage("scripts parse", "tests/stages/scripts-parse", load=0.2),
+    Stage("build", "tests/cargo --bins"),
+]
+
+GUEST = [
+    Stage("images", "tests/get-images", load=0.8),
+    Stage("the guest's root", "tests/vm/run --prepare root", load=0.3),
+    Stage("the guest's images", "tests/vm/run --prepare disks", load=0.4, after=["images", "the guest's root"]),
+    Stage("packages", "tests/stages/packages", load=0.2, after=["build"]),
+    Stage("a real kernel: the VM", "tests/vm/run --debs target/deb", load=0.6, after=["packages", "the guest's images"]),
+    Stage("Debian 12 and 13", "tests/packaging/check --prepare", load=0.2),
+]
+
+STATIC = [
+    Stage("licences, bans, sources", "tests/stages/deny", load=0.2),
+    Stage("the stages' own tests", "python3 tests/lib/test_stages.py", load=0.1),
+    Stage("lints", "tests/cargo clippy --locked --workspace --all-targets -- -D warnings", after=["build"]),
+]
+
+UNIT = [
+    Stage("unit and property tests", "tests/stages/cargo-tests --lib --bins", after=["lints"]),
+]
+
+REAL = [
+    Stage("two tenants, start to end", "tests/journey", load=0.6, after=["build", "images"]),
+    Stage("unit, property, hostile-client and real-engine tests", "tests/stages/cargo-tests", load=0.8, after=["lints"]),
+    Stage("kills", "tests/kills", load=0.5, after=["build", "images"]),
+    Stage("images run as any user", "tests/images/build --check", load=0.6, after=["images"]),
+    Stage("packages in Debian 12 and 13", "tests/packaging/check", load=0.4, after=["packages", "Debian 12 and 13"]),
+]
+
+PLANS = {"quick": FIRST + STATIC + UNIT, "all": FIRST + GUEST + STATIC + REAL}
