@@ -10,12 +10,12 @@ from stages import Stage
 FIRST = [
     Stage("format", "tests/cargo fmt --all --check", load=0.2),
     Stage("scripts parse", "tests/stages/scripts-parse", load=0.2),
-    Stage("build", "tests/cargo --bins"),
+    Stage("build", "tests/cargo --bins", load=0.8),
 ]
 
 GUEST = [
     Stage("images", "tests/get-images", load=0.8),
-    Stage("the guest's root", "tests/vm/run --prepare root", load=0.3),
+    Stage("the guest's root", "tests/vm/run --prepare root", load=0.2),
     Stage("the guest's images", "tests/vm/run --prepare disks", load=0.4, after=["images", "the guest's root"]),
     Stage("packages", "tests/stages/packages", load=0.2, after=["build"]),
     Stage("a real kernel: the VM", "tests/vm/run --debs target/deb", load=0.6, after=["packages", "the guest's images"]),

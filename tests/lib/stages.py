@@ -167,7 +167,7 @@ class Run:
         """Begins every stage that waits for no other one, in the plan's order, while there is room."""
         for stage in list(self.waiting):
             room = self.room - sum(running.stage.load for running in self.running)
-            if set(stage.after) <= self.passed() and (stage.load <= room or not self.running):
+            if set(stage.after) <= self.passed() and (stage.load <= room + 0.01 or not self.running):
                 self.waiting.remove(stage)
                 say(f"== {stage.name} begins")
                 self.running.append(Running(stage, self.folder))
