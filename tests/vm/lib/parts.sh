@@ -52,7 +52,7 @@ cached_root() {
     [ -e "$root.img" ] && return
     say "making the guest's root: Debian $release with debootstrap (about 2 minutes, once)"
     rm -f "$cache/root-$release"-* "$cache/docker-$release"-*
-    if ! nice "$vm/lib/make-root" "$root" >"$cache/root.log" 2>&1; then
+    if ! "$vm/lib/make-root" "$root" >"$cache/root.log" 2>&1; then
         tail -n 20 "$cache/root.log" >&2
         die "the root could not be made; the log is $cache/root.log"
     fi
@@ -77,7 +77,7 @@ make_docker_disk() {
     [ -e "$docker_disk.img" ] && return
     say "making the disk with Docker's images for the guest"
     rm -f "$cache/docker-$release"-*
-    nice "$vm/lib/make-docker-disk" "$docker_disk" >"$cache/docker.log" 2>&1 || {
+    "$vm/lib/make-docker-disk" "$docker_disk" >"$cache/docker.log" 2>&1 || {
         tail -n 20 "$cache/docker.log" >&2
         die "the disk with the images could not be made; the log is $cache/docker.log"
     }
