@@ -164,13 +164,17 @@ class Run:
         return {result.name for result in self.results if result.status == "passed"}
 
     def start_what_fits(self):
-        """Begins every stage that waits for no other one, in the plan's order, while there is room."""
+        """Begins every stage that waits for no other one, while there is room. None overtakes an earlier one of the
+        plan that waits for room only: that one is on the longest way to the end."""
         for stage in list(self.waiting):
+            if not set(stage.after) <= self.passed():
+                continue
             room = self.room - sum(running.stage.load for running in self.running)
-            if set(stage.after) <= self.passed() and (stage.load <= room + 0.01 or not self.running):
-                self.waiting.remove(stage)
-                say(f"== {stage.name} begins")
-                self.running.append(Running(stage, self.folder))
+            if self.running and stage.load > room + 0.01:
+                return
+            self.waiting.remove(stage)
+            say(f"== {stage.name} begins")
+            self.running.append(Running(stage, self.folder))
 
     def look(self):
         """Takes in what has ended, and ends what does nothing any more."""

@@ -36,6 +36,11 @@ class Stages(unittest.TestCase):
         self.assertTrue(run(Stage("a", "sleep 2"), Stage("b", "sleep 2"), room=1).passes)
         self.assertGreater(time.monotonic() - began, 3.8)
 
+    def test_no_stage_overtakes_one_that_waits_for_room(self):
+        three = run(Stage("a", "sleep 2", load=1.5), Stage("large", "sleep 2"), Stage("small", "true", load=0.1))
+        # The small one would have fitted beside `a`, and been the first to end.
+        self.assertEqual([result.name for result in three.results], ["a", "small", "large"])
+
     def test_a_failure_ends_the_run_and_says_what_was_not_reached(self):
         failed = run(Stage("bad", "false"), Stage("long", "sleep 600"), Stage("never", "true", after=["long"]))
         self.assertFalse(failed.passes)
