@@ -6,7 +6,7 @@ from stages import Stage
 
 # `load` is the number of processors that a stage keeps busy, roughly; stages run beside each other as long as
 # their loads fit into the machine. The order is that of the longest way to the end: the guest needs the
-# packages, the packages need the build, and a guest keeps one processor for half of the run.
+# packages, the packages need the build, and a guest keeps one processor for most of the run.
 FIRST = [
     Stage("format", "tests/cargo fmt --all --check", load=0.2),
     Stage("scripts parse", "tests/stages/scripts-parse", load=0.2),
