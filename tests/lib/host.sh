@@ -61,7 +61,7 @@ docker_answers() { host_docker version >/dev/null 2>&1; }
 # Starts a Docker Engine where none runs. Leaves the marker $1 behind when it did: whose PID it has, or
 # that systemd has it.
 start_docker() {
-    local marker=$1 i
+    local marker=$1 i pid
     docker_answers && return
     if [ -d /run/systemd/system ]; then
         say "starting docker.service"
@@ -73,7 +73,9 @@ start_docker() {
     fi
     for i in $(seq 240); do
         docker_answers && return
-        docker_is_alive "$marker" || break
+        # It may not be dockerd yet, but it is there.
+        pid=$(as_root cat "$marker")
+        [ "$pid" = systemd ] || [ -d "/proc/$pid" ] || break
         sleep 0.5
     done
     die "Docker does not answer on $DOCKER_SOCKET; see /var/log/aistack-dockerd.log"
