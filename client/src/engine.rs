@@ -1,6 +1,7 @@
 //! The client's end of the vetted Docker Engine API that aistack-engine serves.
 
 mod attach;
+mod connector;
 mod container;
 mod error;
 mod exec;
@@ -15,7 +16,7 @@ use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
     StartContainerOptions, StopContainerOptions,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::Docker;
 
 pub use attach::Joined;
 pub use container::{Container, Health, Inspection, LABEL_IMAGE};
@@ -51,9 +52,10 @@ impl Engine {
         let unreachable = || EngineError::Unreachable {
             socket: socket.to_owned(),
         };
-        let path = socket.to_str().ok_or_else(unreachable)?;
-        let docker = Docker::connect_with_unix(path, ANSWER_TIMEOUT, API_DEFAULT_VERSION)
-            .map_err(|_| unreachable())?;
+        if !socket.exists() {
+            return Err(unreachable());
+        }
+        let docker = connector::docker_at(socket, ANSWER_TIMEOUT).map_err(|_| unreachable())?;
         Ok(Self {
             docker,
             socket: socket.to_owned(),

@@ -247,10 +247,8 @@ async fn connect_served_by(server: u32, socket: &Path) -> Result<UnixStream, Hel
         socket: socket.to_owned(),
         source,
     };
-    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, UnixStream::connect(socket));
-    let stream = connecting
+    let stream = crate::socket::connect(socket, CONNECT_TIMEOUT)
         .await
-        .map_err(|_| unreachable(io::ErrorKind::TimedOut.into()))?
         .map_err(unreachable)?;
     let uid = stream.peer_cred().map_err(unreachable)?.uid();
     if uid == server {

@@ -14,5 +14,6 @@ pub mod nearest;
 pub mod plan;
 pub mod run;
 pub mod selection;
+mod socket;
 pub mod ui;
 pub mod verbs;

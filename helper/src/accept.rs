@@ -1,45 +1,58 @@
 //! Accepting connections so that no local user can keep another one out.
 //!
-//! The kernel is asked who connects before a byte is read. Connections are counted for each UID and
-//! in all; UIDs that are no tenants share a small allotment of their own. A connection that does
-//! not speak, or lives too long, ends by itself. (tonic's own accept loop has none of these bounds,
-//! and turns without pause when descriptors run out.)
+//! A thread of its own ([`door`]) takes connections out of the kernel's queue as fast as they come:
+//! nothing that the daemon does for one caller lets the queue fill up. The kernel is asked who
+//! connects before a byte is read, and what has no place is closed there, before the daemon's loop
+//! hears of it. The loop takes those with a place in turns, one UID after the other.
+//!
+//! Connections are counted for each UID and in all ([`counter`]), and a UID that connects too often
+//! is closed; UIDs that are no tenants share a small allotment of their own. A connection that does
+//! not speak, or lives too long, ends by itself ([`connection`]). (tonic's own accept loop has none
+//! of these bounds, and turns without pause when descriptors run out.) Why it is made like this is
+//! in docs/decisions/0012-connections.md.
 
+mod connection;
 mod counter;
+mod door;
+mod line;
+mod open;
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::Stream;
-use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
-use tokio::time::{Instant, Sleep};
-use tonic::transport::server::Connected;
 
-use self::counter::Counter;
-use crate::peer::Caller;
-
-/// UIDs that are nobody in particular: the one that the kernel shows for a UID without a number in
-/// this user namespace (`/proc/sys/kernel/overflowuid`), and -1, "not known".
-const NOBODY: [u32; 2] = [65534, u32::MAX];
-/// The pause after the kernel ran out of something.
-const BACK_OFF: Duration = Duration::from_millis(100);
+pub use self::connection::{Connection, Peer};
+use self::door::Door;
+pub use self::open::Keeper;
+use self::open::{Open, Waiting};
+use crate::rate::{Flow, Rate};
 
 /// How many connections there may be and how long each may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Connections of one tenant; never more than half of `total`.
+    /// Connections of one tenant, where an eighth of the free ones is not less; never more than
+    /// half of `total`.
     pub per_uid: usize,
     /// Connections of all tenants together.
     pub total: usize,
     /// Connections of all other UIDs together, beside `total`.
     pub strangers: usize,
+    /// Connections of one tenant that have no place and are told so, beside `total`.
+    pub told_per_uid: usize,
+    /// Connections of all tenants that are told so.
+    pub told: usize,
+    /// How often one tenant may connect.
+    pub arrivals: Rate,
+    /// How often all other UIDs together may connect.
+    pub strangers_arrivals: Rate,
+    /// Bytes that all connections of one UID may send together, each read counting as
+    /// [`READ_COSTS`] more; whoever sends more is read later. `None` for no bound.
+    pub sends: Option<Flow>,
     /// Time for the first `hello_bytes` to arrive.
     pub hello: Duration,
     /// 24 for HTTP/2 (the whole preface), 1 for HTTP/1.
@@ -48,73 +61,115 @@ pub struct Bounds {
     pub max_age: Option<Duration>,
 }
 
+/// What a read costs beside its bytes (see [`Bounds::sends`]).
+pub const READ_COSTS: usize = 64;
+
 impl Bounds {
-    /// The bounds of the gRPC socket.
+    /// The bounds of the gRPC socket. A call is some hundred bytes, and ten a second are answered;
+    /// a PING frame is 17.
     pub const GRPC: Self = Self {
         per_uid: 8,
         total: 256,
         strangers: 16,
+        told_per_uid: 32,
+        told: 128,
+        arrivals: Rate {
+            burst: 200,
+            interval: Duration::from_millis(20),
+        },
+        strangers_arrivals: Rate {
+            burst: 60,
+            interval: Duration::from_millis(50),
+        },
+        sends: Some(Flow {
+            burst: 128 << 10,
+            per_second: 16 << 10,
+        }),
         hello: Duration::from_secs(5),
         hello_bytes: 24,
         max_age: Some(Duration::from_mins(30)),
     };
-    /// The bounds of the engine gateway: `docker compose` opens many, `logs -f` stays long.
+    /// The bounds of the engine gateway: `docker compose` opens many, `logs -f` stays long. More
+    /// connections than answers (200 a second), so that whoever asks too often hears it.
     pub const ENGINE: Self = Self {
         per_uid: 64,
         total: 1024,
         strangers: 32,
+        told_per_uid: 32,
+        told: 128,
+        arrivals: Rate {
+            burst: 1000,
+            interval: Duration::from_micros(2500),
+        },
+        strangers_arrivals: Rate {
+            burst: 60,
+            interval: Duration::from_millis(50),
+        },
+        sends: None,
         hello: Duration::from_secs(10),
         hello_bytes: 1,
-        max_age: None,
+        max_age: Some(Duration::from_hours(24)),
     };
 }
 
 /// Accepts the connections of one listener within [`Bounds`].
+#[derive(Debug)]
 pub struct Acceptor {
-    listener: UnixListener,
-    bounds: Bounds,
     open: Arc<Open>,
-    is_tenant: Box<dyn Fn(u32) -> bool + Send + Sync>,
+    waiting: Arc<Waiting>,
+    /// The thread ends when this does.
+    alive: Option<StdStream>,
+    door: Option<JoinHandle<()>>,
 }
 
 impl Acceptor {
-    /// Accepts on `listener`; `is_tenant` says who counts as a tenant at that moment.
+    /// Accepts on `listener`; `is_tenant` says who counts as a tenant at that moment, and is asked
+    /// for every connection that comes.
+    ///
+    /// # Errors
+    /// When the kernel has no thread or no descriptor for it.
     pub fn new(
         listener: UnixListener,
         bounds: Bounds,
         is_tenant: impl Fn(u32) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            listener,
+    ) -> io::Result<Self> {
+        let (alive, end) = StdStream::pair()?;
+        let open = Arc::new(Open::new(bounds));
+        let waiting = Arc::new(Waiting::default());
+        let mut door = Door::new(
+            listener.into_std()?,
+            end,
             bounds,
-            open: Arc::new(Open::new(bounds)),
-            is_tenant: Box::new(is_tenant),
-        }
+            Arc::clone(&open),
+            Arc::clone(&waiting),
+        );
+        let door = std::thread::Builder::new()
+            .name("door".to_owned())
+            .spawn(move || door.keep(&is_tenant))?;
+        Ok(Self {
+            open,
+            waiting,
+            alive: Some(alive),
+            door: Some(door),
+        })
     }
 
     /// The next connection that may live. Never fails: what cannot be accepted is closed, and when
     /// the kernel runs out of something it waits.
     pub async fn accept(&self) -> Connection {
         loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    if let Some(connection) = self.admit(stream) {
-                        return connection;
-                    }
-                }
-                Err(error) if is_passing(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; waiting");
-                    tokio::time::sleep(BACK_OFF).await;
-                }
+            let arrived = self.waiting.next().await;
+            match UnixStream::from_std(arrived.stream) {
+                Ok(stream) => return Connection::new(stream, arrived.caller, arrived.permit),
+                Err(error) => tracing::debug!(%error, "closed a connection"),
             }
         }
     }
 
-    /// Tells when there are no connections.
+    /// Closes the door, and tells when nobody is connected.
     #[must_use]
-    pub fn quiet(&self) -> Quiet {
-        Quiet(self.open.number.subscribe())
+    pub fn keeper(&self) -> Keeper {
+        Keeper::new(Arc::clone(&self.open), Arc::clone(&self.waiting))
     }
 
     /// The connections as a stream, as tonic takes it.
@@ -124,206 +179,17 @@ impl Acceptor {
             Some((Ok(connection), acceptor))
         })
     }
-
-    fn admit(&self, stream: UnixStream) -> Option<Connection> {
-        let caller = Caller::of(&stream)
-            .inspect_err(|error| tracing::warn!(%error, "closed a connection"))
-            .ok()
-            .filter(|caller| !NOBODY.contains(&caller.uid))?;
-        let tenant = (self.is_tenant)(caller.uid);
-        let Some(permit) = Permit::take(&self.open, caller.uid, tenant) else {
-            tracing::debug!(uid = caller.uid, "closed a connection: too many");
-            return None;
-        };
-        Some(Connection {
-            stream,
-            caller,
-            timer: Some(Box::pin(tokio::time::sleep(self.bounds.hello))),
-            hello_missing: self.bounds.hello_bytes,
-            ends: self.bounds.max_age.map(|age| Instant::now() + age),
-            _permit: permit,
-        })
-    }
 }
 
-/// Errors of one connection that ended before it was accepted (accept(2)).
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::CONNABORTED | Errno::INTR | Errno::PERM)
-    )
-}
-
-/// The connections that are open.
-#[derive(Debug)]
-struct Open {
-    counter: Mutex<Counter>,
-    number: watch::Sender<usize>,
-}
-
-impl Open {
-    fn new(bounds: Bounds) -> Self {
-        Self {
-            counter: Mutex::new(Counter::new(bounds)),
-            number: watch::Sender::new(0),
-        }
-    }
-
-    fn counter(&self) -> MutexGuard<'_, Counter> {
-        self.counter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A place among the connections; given back when dropped.
-#[derive(Debug)]
-struct Permit {
-    open: Arc<Open>,
-    uid: u32,
-    tenant: bool,
-}
-
-impl Permit {
-    fn take(open: &Arc<Open>, uid: u32, tenant: bool) -> Option<Self> {
-        if !open.counter().admit(uid, tenant) {
-            return None;
-        }
-        open.number.send_modify(|number| *number += 1);
-        Some(Self {
-            open: Arc::clone(open),
-            uid,
-            tenant,
-        })
-    }
-}
-
-impl Drop for Permit {
+impl Drop for Acceptor {
+    /// Returns when the thread has let go of the socket, which takes no longer than a turn of its.
+    /// Connections that were not taken are closed.
     fn drop(&mut self) {
-        self.open.counter().release(self.uid, self.tenant);
-        self.open.number.send_modify(|number| *number -= 1);
-    }
-}
-
-/// Tells when nobody is connected (see [`Acceptor::quiet`]).
-#[derive(Debug)]
-pub struct Quiet(watch::Receiver<usize>);
-
-impl Quiet {
-    /// Returns when nobody was connected for so long without a break.
-    pub async fn lasting(&mut self, time: Duration) {
-        loop {
-            // An error: the acceptor and all its connections are gone.
-            if self.0.wait_for(|open| *open == 0).await.is_err() {
-                return;
-            }
-            if tokio::time::timeout(time, self.0.changed()).await.is_err() {
-                return;
-            }
+        drop(self.alive.take());
+        if let Some(door) = self.door.take() {
+            // A panic of the thread's is in the log already.
+            let _ = door.join();
         }
-    }
-}
-
-/// One accepted connection. Reads and writes end with an error when its time is up.
-#[derive(Debug)]
-pub struct Connection {
-    stream: UnixStream,
-    caller: Caller,
-    timer: Option<Pin<Box<Sleep>>>,
-    hello_missing: usize,
-    ends: Option<Instant>,
-    _permit: Permit,
-}
-
-impl Connection {
-    /// Who connected.
-    #[must_use]
-    pub fn caller(&self) -> Caller {
-        self.caller
-    }
-
-    fn check_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let Some(timer) = &mut self.timer else {
-            return Ok(());
-        };
-        if timer.as_mut().poll(cx).is_ready() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        Ok(())
-    }
-
-    /// The peer has spoken: from now on only the connection's age counts.
-    fn received(&mut self, bytes: usize) {
-        if self.hello_missing == 0 {
-            return;
-        }
-        self.hello_missing = self.hello_missing.saturating_sub(bytes);
-        if self.hello_missing == 0 {
-            self.timer = self.ends.map(|end| Box::pin(tokio::time::sleep_until(end)));
-        }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Caller;
-
-    fn connect_info(&self) -> Caller {
-        self.caller
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.check_time(cx)?;
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        this.received(buffer.filled().len() - before);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.check_time(cx)?;
-        Pin::new(&mut this.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.check_time(cx)?;
-        Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-}
-
-impl std::fmt::Debug for Acceptor {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Acceptor")
-            .field("listener", &self.listener)
-            .field("bounds", &self.bounds)
-            .finish_non_exhaustive()
+        self.waiting.clear();
     }
 }

@@ -49,10 +49,15 @@ pub enum ListenError {
     },
 }
 
-/// Starts logging to standard error; `RUST_LOG` chooses, `info` is the default.
+/// What is logged: what these daemons say themselves, and of the libraries only errors. h2 and others
+/// have lines at INFO and WARN that any caller can cause as often as it likes.
+const LOGGED: &str =
+    "error,aistack_helper=info,aistack_engine=info,aistack_mount=info,aistack_policy=info";
+
+/// Starts logging to standard error; `RUST_LOG` chooses, [`LOGGED`] is the default.
 pub fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -26,7 +26,7 @@ use crate::policy_store::PolicyStore;
 use crate::rate::Limiter;
 
 pub use method::Method;
-pub use serve::serve;
+pub use serve::{ServeError, serve};
 
 /// Operations that run at once, of all tenants.
 const MAX_RUNNING: u32 = 64;

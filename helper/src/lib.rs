@@ -26,3 +26,4 @@ pub mod policy_store;
 pub mod rate;
 pub mod safe_path;
 pub mod sandbox;
+mod seldom;

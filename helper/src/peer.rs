@@ -1,6 +1,8 @@
 //! Who is calling: the kernel's answer, never the message's.
 
-use tokio::net::UnixStream;
+use std::os::fd::AsFd;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 /// The process at the other end of a Unix socket, as the kernel recorded it at `connect(2)`
 /// (SO_PEERCRED, unix(7)). Only the UID decides anything; the PID is for the audit log.
@@ -20,16 +22,17 @@ pub struct Caller {
 pub struct NoCredentials(#[source] std::io::Error);
 
 impl Caller {
-    /// Asks the kernel who connected.
+    /// Asks the kernel who connected to this socket.
     ///
     /// # Errors
     /// When SO_PEERCRED fails; the connection must then be dropped.
-    pub fn of(stream: &UnixStream) -> Result<Self, NoCredentials> {
-        let credentials = stream.peer_cred().map_err(NoCredentials)?;
+    pub fn of(stream: impl AsFd) -> Result<Self, NoCredentials> {
+        let credentials = getsockopt(&stream, PeerCredentials)
+            .map_err(|errno| NoCredentials(errno.into()))?;
         Ok(Self {
             uid: credentials.uid(),
             gid: credentials.gid(),
-            pid: credentials.pid(),
+            pid: Some(credentials.pid()),
         })
     }
 }

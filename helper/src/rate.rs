@@ -1,10 +1,13 @@
-//! How often one UID may ask: a token bucket for each, pure (time is passed in).
+//! How often one UID may ask: a token bucket for each, pure (time is passed in); and how much it may
+//! send ([`Debts`]).
 
+mod debts;
 mod limiter;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+pub use debts::{Debts, Flow};
 pub use limiter::{Asks, Limiter, Rates};
 
 /// A bucket's size and how quickly it fills again.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aistack_proto::v1::WhoAmIResponse;
-use tokio::net::UnixStream;
 use tokio::process::Command;
 
 use super::{Finding, LIMIT};
@@ -100,12 +99,10 @@ pub(super) struct GatewayAnswer {
 
 pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
     let socket = context.engine_socket();
-    let peer = match tokio::time::timeout(LIMIT, UnixStream::connect(&socket)).await {
-        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
-        Ok(stream) => stream
-            .and_then(|stream| stream.peer_cred())
-            .map(|peer| peer.uid()),
-    };
+    let peer = crate::socket::connect(&socket, LIMIT)
+        .await
+        .and_then(|stream| stream.peer_cred())
+        .map(|peer| peer.uid());
     let engine = Engine::at(&socket).ok();
     let containers = match &engine {
         Some(engine) if peer.is_ok() => tokio::time::timeout(LIMIT, engine.list())

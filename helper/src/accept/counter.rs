@@ -1,17 +1,52 @@
 //! Who has how many connections; pure.
+//!
+//! How many one tenant may have falls with the places that are free ("dynamic thresholds", Choudhury
+//! and Hahne, 1998): at most an eighth of them. So however many tenants take what they can, some
+//! places stay free for whoever has none.
 
 use std::collections::HashMap;
 
 use super::Bounds;
+
+/// One tenant has at most this part of the free places.
+const SHARE_OF_FREE: usize = 8;
+
+/// What becomes of one more connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It has a place.
+    Placed,
+    /// It has none and is told so: its caller has this many connections already.
+    Told(usize),
+    /// It is closed.
+    Closed,
+}
+
+/// How a connection was counted, and so how it is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    Tenant,
+    Stranger,
+    Told,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Own {
+    placed: usize,
+    told: usize,
+}
 
 #[derive(Debug)]
 pub(super) struct Counter {
     per_uid: usize,
     max_tenants: usize,
     max_strangers: usize,
-    uids: HashMap<u32, usize>,
+    max_told_per_uid: usize,
+    max_told: usize,
+    uids: HashMap<u32, Own>,
     tenants: usize,
     strangers: usize,
+    told: usize,
 }
 
 impl Counter {
@@ -20,42 +55,62 @@ impl Counter {
             per_uid: bounds.per_uid.min(bounds.total / 2),
             max_tenants: bounds.total,
             max_strangers: bounds.strangers,
+            max_told_per_uid: bounds.told_per_uid,
+            max_told: bounds.told,
             uids: HashMap::new(),
             tenants: 0,
             strangers: 0,
+            told: 0,
         }
     }
 
-    /// Counts one more connection, if it may be.
-    pub(super) fn admit(&mut self, uid: u32, tenant: bool) -> bool {
-        let (group, most) = if tenant {
-            (&mut self.tenants, self.max_tenants)
-        } else {
-            (&mut self.strangers, self.max_strangers)
-        };
-        let own = self.uids.get(&uid).copied().unwrap_or(0);
-        if *group >= most || own >= self.per_uid {
-            return false;
+    /// Counts one more connection, unless it is to be closed.
+    pub(super) fn admit(&mut self, uid: u32, tenant: bool) -> Admission {
+        let own = self.uids.get(&uid).copied().unwrap_or_default();
+        if !tenant {
+            if self.strangers >= self.max_strangers || own.placed >= self.per_uid {
+                return Admission::Closed;
+            }
+            self.strangers += 1;
+            self.own(uid).placed += 1;
+            return Admission::Placed;
         }
-        *group += 1;
-        self.uids.insert(uid, own + 1);
-        true
+        let free = self.max_tenants.saturating_sub(self.tenants);
+        let share = (free / SHARE_OF_FREE).clamp(1, self.per_uid.max(1));
+        if free > 0 && own.placed < share {
+            self.tenants += 1;
+            self.own(uid).placed += 1;
+            return Admission::Placed;
+        }
+        if own.told < self.max_told_per_uid && self.told < self.max_told {
+            self.told += 1;
+            self.own(uid).told += 1;
+            return Admission::Told(own.placed);
+        }
+        Admission::Closed
     }
 
-    /// Counts one connection less; `tenant` as it was admitted.
-    pub(super) fn release(&mut self, uid: u32, tenant: bool) {
-        let group = if tenant {
-            &mut self.tenants
-        } else {
-            &mut self.strangers
+    /// Counts one connection less.
+    pub(super) fn release(&mut self, uid: u32, counted: Counted) {
+        let group = match counted {
+            Counted::Tenant => &mut self.tenants,
+            Counted::Stranger => &mut self.strangers,
+            Counted::Told => &mut self.told,
         };
         *group = group.saturating_sub(1);
-        if let Some(own) = self.uids.get_mut(&uid) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                self.uids.remove(&uid);
-            }
+        let own = self.own(uid);
+        let count = match counted {
+            Counted::Told => &mut own.told,
+            _ => &mut own.placed,
+        };
+        *count = count.saturating_sub(1);
+        if own.placed == 0 && own.told == 0 {
+            self.uids.remove(&uid);
         }
+    }
+
+    fn own(&mut self, uid: u32) -> &mut Own {
+        self.uids.entry(uid).or_default()
     }
 }
 
@@ -70,38 +125,84 @@ mod tests {
             per_uid,
             total,
             strangers,
+            told_per_uid: 2,
+            told: 4,
             ..Bounds::GRPC
         })
+    }
+
+    fn places(counter: &mut Counter, uid: u32, tries: usize) -> usize {
+        (0..tries)
+            .filter(|_| counter.admit(uid, true) == Admission::Placed)
+            .count()
     }
 
     #[test]
     fn one_uid_gets_its_share_and_another_one_still_gets_in() {
         let mut counter = counter(8, 256, 16);
-        let admitted = (0..300).filter(|_| counter.admit(1001, true)).count();
-        assert_eq!(admitted, 8);
-        assert!(counter.admit(1002, true));
-        counter.release(1001, true);
-        assert!(counter.admit(1001, true));
-        assert!(!counter.admit(1001, true));
+        assert_eq!(places(&mut counter, 1001, 300), 8);
+        assert_eq!(counter.admit(1002, true), Admission::Placed);
+        counter.release(1001, Counted::Tenant);
+        assert_eq!(places(&mut counter, 1001, 9), 1);
     }
 
     #[test]
     fn one_uid_never_gets_more_than_half_whatever_the_bounds_say() {
         let mut counter = counter(1000, 10, 4);
-        assert_eq!((0..100).filter(|_| counter.admit(1, true)).count(), 5);
-        assert!(counter.admit(2, true));
+        assert!(places(&mut counter, 1, 100) <= 5);
+        assert_eq!(counter.admit(2, true), Admission::Placed);
     }
 
     #[test]
     fn strangers_share_a_few_and_take_nothing_from_tenants() {
         let mut counter = counter(8, 256, 16);
-        assert_eq!(
-            (0..999).filter(|uid| counter.admit(*uid, false)).count(),
-            16
-        );
-        let tenants = (1000..1256).filter(|uid| counter.admit(*uid, true)).count();
-        assert_eq!(tenants, 256);
-        assert!(!counter.admit(5000, true));
+        let strangers = (0..999).filter(|uid| counter.admit(*uid, false) == Admission::Placed);
+        assert_eq!(strangers.count(), 16);
+        let tenants = (1000..1256).filter(|uid| counter.admit(*uid, true) == Admission::Placed);
+        assert_eq!(tenants.count(), 256);
+        assert_ne!(counter.admit(5000, true), Admission::Placed);
+    }
+
+    #[test]
+    fn however_many_take_all_they_can_whoever_has_none_gets_in() {
+        for (bounds, hogs) in [
+            (Bounds::ENGINE, 16),
+            (Bounds::ENGINE, 200),
+            (Bounds::GRPC, 32),
+            (Bounds::GRPC, 64),
+        ] {
+            let mut counter = Counter::new(bounds);
+            // Round after round, so that each has what it can get.
+            for _ in 0..bounds.per_uid {
+                for hog in 0..hogs {
+                    counter.admit(hog, true);
+                }
+            }
+            let most = places(&mut counter, 5000, bounds.per_uid);
+            println!("{hogs} hogs: {} places, {most} more", counter.tenants);
+            assert!(most >= 1, "{bounds:?} {hogs}");
+            // And not the first of them alone.
+            for late in 6000..6000 + 8 {
+                assert_eq!(places(&mut counter, late, 1), 1, "{bounds:?} {hogs} {late}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_few_are_told_their_number_and_the_rest_is_closed() {
+        let mut counter = counter(8, 256, 16);
+        places(&mut counter, 1, 8);
+        assert_eq!(counter.admit(1, true), Admission::Told(8));
+        assert_eq!(counter.admit(1, true), Admission::Told(8));
+        assert_eq!(counter.admit(1, true), Admission::Closed);
+        counter.release(1, Counted::Told);
+        assert_eq!(counter.admit(1, true), Admission::Told(8));
+        // Others have these places too, but not without end.
+        for uid in 2..6 {
+            assert_eq!(places(&mut counter, uid, 8), 8);
+        }
+        let told = (2..6).filter(|uid| counter.admit(*uid, true) == Admission::Told(8));
+        assert_eq!(told.count(), 2);
     }
 
     proptest! {
@@ -109,26 +210,37 @@ mod tests {
         fn every_bound_holds_at_every_step_and_all_comes_back(
             steps in proptest::collection::vec((any::<bool>(), 0u32..12), 1..400),
         ) {
-            let mut counter = counter(3, 10, 4);
-            let mut open: Vec<u32> = Vec::new();
+            let mut counter = counter(3, 40, 4);
+            let mut open: Vec<(u32, Counted)> = Vec::new();
             let tenant = |uid: u32| uid < 8;
             for (arrives, uid) in steps {
                 if arrives {
-                    if counter.admit(uid, tenant(uid)) {
-                        open.push(uid);
+                    match counter.admit(uid, tenant(uid)) {
+                        Admission::Placed if tenant(uid) => open.push((uid, Counted::Tenant)),
+                        Admission::Placed => open.push((uid, Counted::Stranger)),
+                        Admission::Told(_) => open.push((uid, Counted::Told)),
+                        Admission::Closed => {}
                     }
-                } else if let Some(at) = open.iter().position(|other| *other == uid) {
-                    open.swap_remove(at);
-                    counter.release(uid, tenant(uid));
+                } else if let Some(at) = open.iter().position(|(other, _)| *other == uid) {
+                    let (uid, counted) = open.swap_remove(at);
+                    counter.release(uid, counted);
                 }
-                prop_assert!(open.iter().filter(|uid| tenant(**uid)).count() <= 10);
-                prop_assert!(open.iter().filter(|uid| !tenant(**uid)).count() <= 4);
-                prop_assert!((0..12).all(|uid| open.iter().filter(|o| **o == uid).count() <= 3));
+                let of = |kind| open.iter().filter(|(_, counted)| *counted == kind).count();
+                prop_assert!(of(Counted::Tenant) <= 40);
+                prop_assert!(of(Counted::Stranger) <= 4);
+                prop_assert!(of(Counted::Told) <= 4);
+                for uid in 0..12 {
+                    let own = |told: bool| open.iter()
+                        .filter(|(other, kind)| *other == uid && (*kind == Counted::Told) == told)
+                        .count();
+                    prop_assert!(own(false) <= 3 && own(true) <= 2);
+                }
             }
-            for uid in open {
-                counter.release(uid, tenant(uid));
+            for (uid, counted) in open {
+                counter.release(uid, counted);
             }
-            prop_assert!(counter.uids.is_empty() && counter.tenants == 0 && counter.strangers == 0);
+            prop_assert!(counter.uids.is_empty());
+            prop_assert_eq!((counter.tenants, counter.strangers, counter.told), (0, 0, 0));
         }
     }
 }

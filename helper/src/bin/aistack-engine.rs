@@ -96,7 +96,7 @@ async fn run(
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let server = tokio::spawn(serve::serve(listener, Bounds::ENGINE, gateway, stopped));
+    let mut server = tokio::spawn(serve::serve(listener, Bounds::ENGINE, gateway, stopped));
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-engine answers");
     daemon::tell_warnings(policy);
@@ -104,6 +104,8 @@ async fn run(
     tokio::select! {
         () = signals.until_stopped(reload) => {}
         () = daemon::keep_watchdog_quiet() => {}
+        // Without being told to it ends only when it cannot begin.
+        ended = &mut server => return Ok(ended??),
     }
     // Fails only when the server has ended already.
     let _ = stop.send(true);

@@ -17,6 +17,9 @@ use crate::locks::Locks;
 use crate::peer::Caller;
 use crate::policy_store::{LoadedPolicy, PolicyStore};
 use crate::rate::{Asks, Limiter, Rate, Rates};
+use crate::seldom::Seldom;
+
+static NOT_RECORDED: Seldom = Seldom::new();
 
 /// How often the requests of one UID are answered.
 const RATES: Rates = Rates {
@@ -88,7 +91,10 @@ impl Gateway {
     /// True when the policy in force knows this UID.
     #[must_use]
     pub fn is_tenant(&self, uid: u32) -> bool {
-        self.policy.current().policy.grant(uid).is_some()
+        // Asked for every connection that comes: no grant is made for it.
+        let policy = self.policy.current();
+        let mut tenants = policy.policy.tenants().iter();
+        tenants.any(|range| range.contains(&uid))
     }
 
     /// Whether this request may be made at all: by a tenant, of an offered endpoint, not too
@@ -139,7 +145,10 @@ impl Gateway {
         let reason = format!("{}: {}", refusal.reason, refusal.message);
         // A refusal holds even where it cannot be recorded: nothing is done either way.
         if let Err(error) = self.audit.denied(intent, &reason).await {
-            tracing::error!(%error, "a refusal is not in the audit log");
+            // Callers cause this as often as they are refused.
+            if let Some(unsaid) = NOT_RECORDED.again() {
+                tracing::error!(%error, unsaid, "a refusal is not in the audit log");
+            }
         }
         Fault::Refused(refusal)
     }

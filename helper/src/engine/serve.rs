@@ -12,7 +12,6 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::fault::Fault;
 use super::gateway::{Gateway, Tenant};
@@ -24,8 +23,14 @@ use crate::accept::{Acceptor, Bounds, Connection};
 
 /// Time for a whole request to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
-/// Time for an answer, or a part of one, to be taken.
-const TAKEN: Duration = Duration::from_mins(2);
+/// Time for a whole answer to be taken.
+const TAKEN: Duration = Duration::from_secs(30);
+/// Time for a part of a stream to be taken: a pager may be held at one page for long.
+const PART_TAKEN: Duration = Duration::from_hours(1);
+/// Time for an answer to be taken once the gateway stops.
+const LAST_WORD: Duration = Duration::from_secs(2);
+/// Time for a caller with too many connections to ask something, to be told and to hang up.
+const TURNED_AWAY: Duration = Duration::from_secs(3);
 /// Time for a caller to take its answer and hang up.
 const LINGER: Duration = Duration::from_secs(1);
 /// What a caller may still send after its answer, bytes: the largest body.
@@ -34,34 +39,40 @@ const MAX_REST: u64 = super::vet::json::MAX_BODY as u64;
 const MAX_LINE: usize = 1 << 20;
 
 /// Serves until `stop` says true; then streams are ended, and what runs may finish.
+///
+/// # Errors
+/// When there is no thread that accepts.
 pub async fn serve(
     listener: UnixListener,
     bounds: Bounds,
     gateway: Arc<Gateway>,
     mut stop: watch::Receiver<bool>,
-) {
+) -> io::Result<()> {
     let is_tenant = {
         let gateway = Arc::clone(&gateway);
         move |uid| gateway.is_tenant(uid)
     };
-    let acceptor = Acceptor::new(listener, bounds, is_tenant);
+    let acceptor = Acceptor::new(listener, bounds, is_tenant)?;
     let stops = stop.clone();
-    let mut connections = JoinSet::new();
+    // Each task is on its own, and there are as many as connections: a set of them would keep what
+    // has ended until somebody looks.
     loop {
-        tokio::select! {
-            connection = acceptor.accept() => {
-                let (gateway, stop) = (Arc::clone(&gateway), stops.clone());
-                connections.spawn(async move {
-                    if let Err(error) = converse(connection, &gateway, stop).await {
-                        tracing::debug!(%error, "a connection broke off");
-                    }
-                });
-            }
-            Some(_) = connections.join_next() => {}
+        let connection = tokio::select! {
+            connection = acceptor.accept() => connection,
             _ = stop.wait_for(|stop| *stop) => break,
-        }
+        };
+        let (gateway, stop) = (Arc::clone(&gateway), stops.clone());
+        tokio::spawn(async move {
+            if let Err(error) = converse(connection, &gateway, stop).await {
+                tracing::debug!(%error, "a connection broke off");
+            }
+        });
     }
-    while connections.join_next().await.is_some() {}
+    let mut keeper = acceptor.keeper();
+    // Whoever was not taken yet has asked for nothing; who comes later waits in the socket.
+    drop(acceptor);
+    keeper.quiet().await;
+    Ok(())
 }
 
 /// One connection.
@@ -70,6 +81,10 @@ async fn converse(
     gateway: &Gateway,
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
+    if let Some(open) = connection.peer().over {
+        let told = turn_away(&mut connection, open);
+        return tokio::time::timeout(TURNED_AWAY, told).await?;
+    }
     let mut buffer = BytesMut::with_capacity(4096);
     let arrival = tokio::time::timeout(ARRIVAL, receive(&mut connection, &mut buffer, gateway));
     let mut stopping = stop.clone();
@@ -82,7 +97,8 @@ async fn converse(
         Err(_) => return Ok(()),
         Ok(Received::Ended(error)) => return Err(error),
         Ok(Received::Refused(status, text)) => {
-            return tell(&mut connection, status, &text, true).await;
+            let told = tell(&mut connection, status, &text, true);
+            return before_the_end(told, stopping).await;
         }
         Ok(Received::Call { head_only, call }) => (!head_only, call),
     };
@@ -105,7 +121,8 @@ async fn converse(
                 tracing::debug!(error = %fault, "a request failed");
             }
             let (status, text) = fault.told();
-            tell(&mut connection, status, &text, with_body).await
+            let told = tell(&mut connection, status, &text, with_body);
+            before_the_end(told, stopping).await
         }
         Ok(reply) => {
             let uid = connection.caller().uid;
@@ -116,9 +133,41 @@ async fn converse(
                     () = gateway.dismissed(uid) => {}
                 }
             };
-            send(connection, buffer, reply, with_body, end).await
+            let sent = send(connection, buffer, reply, with_body, end);
+            before_the_end(sent, stopping).await
         }
     }
+}
+
+/// Lets an answer be taken. Once the gateway stops there is little time for that.
+async fn before_the_end(
+    answer: impl Future<Output = io::Result<()>>,
+    mut stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let end = async {
+        let _ = stopping.wait_for(|stop| *stop).await;
+        tokio::time::sleep(LAST_WORD).await;
+    };
+    tokio::select! {
+        answered = answer => answered,
+        () = end => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Tells a caller that it has too many connections, whatever it asks for. It is no record of the
+/// audit log: there is a bound to how many are told, and none to how many are closed.
+async fn turn_away(connection: &mut Connection, open: usize) -> io::Result<()> {
+    let mut buffer = BytesMut::with_capacity(1024);
+    let head = http::read_head(connection, &mut buffer).await;
+    if let Err(ReadError::Ended(error)) = head {
+        return Err(error);
+    }
+    let with_body = !head.is_ok_and(|head| head.method == "HEAD");
+    let text = format!(
+        "{open} connections of yours are open, and there is no place for more [builtin.connections]; \
+         end some, then try again"
+    );
+    tell(connection, 429, &text, with_body).await
 }
 
 enum Received {
@@ -291,9 +340,9 @@ async fn stream(
         if data.is_empty() {
             continue;
         }
-        // No time limit: a pager may be held at one page for long.
+        let written = http::write_chunk(&mut to_caller, &data);
         tokio::select! {
-            written = http::write_chunk(&mut to_caller, &data) => written?,
+            written = tokio::time::timeout(PART_TAKEN, written) => written??,
             () = &mut end => return Ok(()),
         }
     }

@@ -13,8 +13,8 @@ use super::method::Method;
 use super::perform::Acting;
 use super::vet::{self, Vetted};
 use super::{Front, status, whoami};
+use crate::accept::Peer;
 use crate::ops::OpsError;
-use crate::peer::Caller;
 
 /// The largest request message, bytes.
 const MAX_MESSAGE: usize = 64 << 10;
@@ -25,7 +25,11 @@ type HttpResponse = http::Response<Body>;
 impl Front {
     /// Answers one HTTP/2 request.
     pub(super) async fn answer(self, request: HttpRequest) -> HttpResponse {
-        let caller = request.extensions().get::<Caller>().copied();
+        let peer = request.extensions().get::<Peer>().copied();
+        if let Some(Peer { over: Some(open), .. }) = peer {
+            return status::too_many_connections(open).into_http();
+        }
+        let caller = peer.map(|peer| peer.caller);
         let permission = match self.enter(caller, request.uri().path()).await {
             Ok(permission) => permission,
             Err(status) => return status.into_http(),

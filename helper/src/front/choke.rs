@@ -14,6 +14,9 @@ use crate::daemon::told;
 use crate::peer::Caller;
 use crate::policy_store::LoadedPolicy;
 use crate::rate::{Asks, Rate, Rates};
+use crate::seldom::Seldom;
+
+static NOT_RECORDED: Seldom = Seldom::new();
 
 /// How often the calls of one UID are answered.
 pub(super) const RATES: Rates = Rates {
@@ -115,7 +118,10 @@ impl Front {
         intent.rule = refusal.rule.to_string();
         let reason = format!("{}: {}", refusal.reason, refusal.message);
         if let Err(error) = self.shared.audit.denied(intent, &reason).await {
-            tracing::error!(error = %told(&error), "a refusal is not in the audit log");
+            // Callers cause this as often as they are refused.
+            if let Some(unsaid) = NOT_RECORDED.again() {
+                tracing::error!(error = %told(&error), unsaid, "a refusal is not in the audit log");
+            }
         }
         status
     }

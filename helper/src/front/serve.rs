@@ -9,7 +9,7 @@ use tonic::body::Body;
 use tonic::transport::Server;
 
 use super::Front;
-use crate::accept::{Acceptor, Bounds, Quiet};
+use crate::accept::{Acceptor, Bounds, Keeper};
 
 /// Calls at once on one connection.
 const MAX_STREAMS: u32 = 8;
@@ -22,33 +22,45 @@ const MAX_RESETS: usize = 20;
 /// A peer that does not answer a ping within this time is gone.
 const PING: Duration = Duration::from_secs(20);
 
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is no thread that accepts.
+    #[error("cannot accept connections")]
+    Door(#[source] std::io::Error),
+    /// HTTP/2 does not go on.
+    #[error(transparent)]
+    Transport(#[from] tonic::transport::Error),
+}
+
 /// Serves until `stop` ends, or nobody needed it for [`Times::idle`](super::Times::idle); then waits
 /// for the connections to close.
 ///
 /// # Errors
-/// When the server cannot go on.
+/// When the server cannot begin, or not go on.
 pub async fn serve(
     listener: UnixListener,
     bounds: Bounds,
     front: Front,
     stop: impl Future<Output = ()>,
-) -> Result<(), tonic::transport::Error> {
+) -> Result<(), ServeError> {
     let policy = front.shared.policy.clone();
     let is_tenant = move |uid| {
         let policy = policy.current();
         let mut tenants = policy.policy.tenants().iter();
         tenants.any(|range| range.contains(&uid))
     };
-    let acceptor = Acceptor::new(listener, bounds, is_tenant);
+    let acceptor = Acceptor::new(listener, bounds, is_tenant).map_err(ServeError::Door)?;
     let age = front.shared.times.connection;
-    // tonic looks at this and at the next connection in one task, one after the other: none can be
-    // accepted after the end was decided.
-    let unused = unused(front.clone(), acceptor.quiet());
-    let stop = async {
+    let mut keeper = acceptor.keeper();
+    let unused = front.clone();
+    let stop = async move {
         tokio::select! {
             () = stop => {}
-            () = unused => tracing::info!("nobody needed anything for a while"),
+            () = unused.unused(&mut keeper) => tracing::info!("nobody needed anything for a while"),
         }
+        // Who comes from now on waits in the socket for the next daemon.
+        keeper.close().await;
     };
     let service = tower::service_fn(move |request: http::Request<Body>| {
         let front = front.clone();
@@ -67,18 +79,22 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(PING))
         .max_connection_age(age)
         .serve_with_incoming_shutdown(service, acceptor.into_stream(), stop)
-        .await
+        .await?;
+    Ok(())
 }
 
-async fn unused(front: Front, mut quiet: Quiet) {
-    let Some(time) = front.shared.times.idle else {
-        return std::future::pending().await;
-    };
-    loop {
-        quiet.lasting(time).await;
-        // The caller may be gone while its operation goes on.
-        if front.is_idle() {
-            return;
+impl Front {
+    /// Returns when nobody needs this daemon; then the door is closed.
+    async fn unused(&self, keeper: &mut Keeper) {
+        let Some(time) = self.shared.times.idle else {
+            return std::future::pending().await;
+        };
+        loop {
+            keeper.quiet_for(time).await;
+            // The caller may be gone while its operation goes on.
+            if self.is_idle() && keeper.close_if_quiet() {
+                return;
+            }
         }
     }
 }

@@ -62,6 +62,18 @@ pub(super) fn too_often(wait: Duration) -> Status {
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
+/// The caller has so many connections that this one has no place. It is not in the audit log:
+/// nothing is asked for on it that would be done, and only some are told.
+pub(super) fn too_many_connections(open: usize) -> Status {
+    let details = info(
+        "TOO_MANY_CONNECTIONS",
+        Some("builtin.connections"),
+        Some("run fewer aistack commands at once, and try again"),
+    );
+    let message = format!("{open} connections of yours are open, and there is no place for more");
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
 /// Another operation of the same UID runs.
 pub(super) fn busy() -> Status {
     let details = info(

@@ -8,6 +8,10 @@ use std::time::Duration;
 use super::host::Host;
 use super::volume;
 use super::wire::{Failure, FailureReason, MAX_MESSAGE, Reply, Request};
+use crate::peer::Caller;
+use crate::seldom::Seldom;
+
+static NOT_ROOT: Seldom = Seldom::new();
 
 /// So many requests run at once; those of one volume one after another.
 const WORKERS: usize = 4;
@@ -42,9 +46,11 @@ pub fn serve(listener: &UnixListener, host: &Host) {
 fn answer(stream: &UnixStream, host: &Host) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let peer = rustix::net::sockopt::socket_peercred(stream)?;
-    if !peer.uid.is_root() {
-        tracing::warn!(uid = peer.uid.as_raw(), "refused a peer that is not root");
+    let peer = Caller::of(stream).map_err(io::Error::other)?;
+    if peer.uid != 0 {
+        if let Some(unsaid) = NOT_ROOT.again() {
+            tracing::warn!(uid = peer.uid, unsaid, "refused a peer that is not root");
+        }
         return Ok(());
     }
     let reply = match read_request(stream)? {

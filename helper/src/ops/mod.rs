@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use crate::apparmor::{AppArmor, Places, ProfileError};
 use crate::audit::Audit;
 use crate::docker::Docker;
+use crate::locks::Locks;
 use crate::policy_store::LoadedPolicy;
 use crate::safe_path::plain_components;
 
@@ -44,7 +45,7 @@ pub struct Ops {
     image_dir: PathBuf,
     /// `<state_dir>/mounted`: one file for each volume that is mounted again at the next boot.
     marker_dir: PathBuf,
-    network_turn: tokio::sync::Mutex<()>,
+    network_turns: Locks,
     apparmor: Arc<AppArmor>,
 }
 
@@ -62,7 +63,7 @@ impl Ops {
             mount_socket,
             image_dir: state_dir.join("volumes"),
             marker_dir: state_dir.join("mounted"),
-            network_turn: tokio::sync::Mutex::new(()),
+            network_turns: Locks::default(),
             apparmor: Arc::new(AppArmor::new(Places::default())),
         })
     }

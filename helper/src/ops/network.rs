@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::OwnedMutexGuard;
 
 use super::host_network;
 use super::{Ops, OpsError};
@@ -53,8 +54,10 @@ pub(super) async fn create(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResp
 }
 
 async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
-    // Docker lets two networks have one name when they are created at the same moment.
-    let _alone = ops.network_turn.lock().await;
+    // Docker lets two networks have one name when they are created at the same moment. A name is one
+    // tenant's, so others do not wait; subnets are apart by the policy, and Docker itself allots them
+    // one after the other and refuses what overlaps.
+    let _alone = turn(ops, grant).await?;
     if let Some(network) = find(&ops.docker, grant).await? {
         same_shape(grant, &network)?;
         return Ok(response(grant, network.id, false));
@@ -91,7 +94,7 @@ pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResp
 }
 
 async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
-    let _alone = ops.network_turn.lock().await;
+    let _alone = turn(ops, grant).await?;
     let network = match find(&ops.docker, grant).await {
         // What is not the tenant's does not exist for the tenant.
         Ok(None) | Err(OpsError::NetworkNameTaken { .. }) => {
@@ -123,12 +126,22 @@ pub(super) async fn state(docker: &Docker, grant: &Grant) -> NetworkState {
     }
 }
 
-/// A Docker that hangs must not hold up every tenant's turn.
+/// Nobody waits here for a call to Docker of another tenant.
+async fn turn(ops: &Ops, grant: &Grant) -> Result<OwnedMutexGuard<()>, OpsError> {
+    let turn = ops.network_turns.turn_of(grant.uid, PATIENCE).await;
+    turn.ok_or_else(took_too_long)
+}
+
+/// A Docker that hangs must not hold up the tenant's turn without end.
 async fn in_time<T>(act: impl Future<Output = Result<T, OpsError>>) -> Result<T, OpsError> {
     match tokio::time::timeout(PATIENCE, act).await {
         Ok(result) => result,
-        Err(_) => Err(DockerError::Http("Docker took too long".into()).into()),
+        Err(_) => Err(took_too_long()),
     }
+}
+
+fn took_too_long() -> OpsError {
+    DockerError::Http("Docker took too long".into()).into()
 }
 
 /// The tenant's network, `None` where nothing has its name.

@@ -14,17 +14,17 @@ use serde_json::json;
 use super::world::World;
 
 /// A tenant of the test policy that the other tests do not use.
-const C: u32 = 62003;
+pub(crate) const C: u32 = 62003;
 const NETWORK: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 
-struct Setting {
-    world: World,
+pub(crate) struct Setting {
+    pub(crate) world: World,
     sent: Arc<Mutex<Vec<String>>>,
     _dir: tempfile::TempDir,
 }
 
 /// `None`, said out loud, without root.
-fn setting() -> Option<Setting> {
+pub(crate) fn setting() -> Option<Setting> {
     let dir = tempfile::Builder::new()
         .prefix("aistack-dev-gateway-lasting-")
         .tempdir_in("/run")
@@ -80,6 +80,12 @@ fn answer(line: &str) -> String {
     match path.strip_prefix("/v1.41").unwrap_or_default() {
         "/containers/tenant-62003-web/json" => whole(&container('a', "web", &json!([]))),
         "/containers/tenant-62003-tty/json" => whole(&container('b', "tty", &json!([]))),
+        "/containers/tenant-62003-big/json" => {
+            let mut big: serde_json::Value =
+                serde_json::from_str(&container('f', "big", &json!([]))).unwrap();
+            big["Config"]["Env"] = json!(["x".repeat(4 << 20)]);
+            whole(&big.to_string())
+        }
         "/containers/tenant-62003-old/json" => {
             whole(&container('c', "old", &json!(["CAP_SYS_ADMIN"])))
         }

@@ -9,7 +9,10 @@
     clippy::expect_used
 )]
 
+#[path = "../floods/mod.rs"]
+mod as_user;
 mod dockerd;
+mod floods;
 mod hostile;
 mod lasting;
 mod world;

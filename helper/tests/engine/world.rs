@@ -85,19 +85,23 @@ impl World {
 
     /// Takes every tenant of the tests out of the policy.
     pub(crate) fn dismiss_all(&self) {
-        let policy = POLICY.replace("62001-62010", "62901-62910");
+        let policy = POLICY.replace("62001-62030", "62901-62930");
         std::fs::write(self.dir.path().join("policy.toml"), policy).unwrap();
         self.signal(rustix::process::Signal::HUP);
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
     /// The gateway's resident memory, KiB.
     pub(crate) fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        super::as_user::memory(self.pid())
+    }
+
+    /// What the gateway wrote to standard error.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("daemon.log")).unwrap()
     }
 
     pub(crate) fn audit(&self) -> String {
@@ -176,12 +180,12 @@ impl Drop for World {
 const POLICY: &str = r#"
 version = 1
 [tenants]
-uids = ["62001-62010"]
+uids = ["62001-62030"]
 base_dir = "/mnt/aistack-dev-gateway-{uid}"
 domain = "tenant-{uid}.example.test"
 network = { name = "aistack-dev-gateway-{uid}", pool = "10.200.0.0/16", prefix = 26 }
 ports = { first = 25100, per_tenant = 10 }
-service_uids = { offset = 100, count = 1 }
+service_uids = { offset = 200, count = 1 }
 volume = { kind = "loop", size = "1G", fs = "ext4", format = "if-blank" }
 apparmor = "if-available"
 images = ["docker.io/library/aistack-dev-gateway"]

@@ -23,8 +23,8 @@ use super::world::{
 };
 
 /// The HTTP/2 connection preface (RFC 9113, 3.4) and an empty SETTINGS frame.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 /// Time until the daemon closes the connection; panics after `limit`.
 fn closed_after(mut stream: StdStream, limit: Duration) -> Duration {
@@ -44,7 +44,7 @@ fn closed_after(mut stream: StdStream, limit: Duration) -> Duration {
 }
 
 /// The server speaks first (SETTINGS), so what can be read is read.
-fn is_open(stream: &mut StdStream) -> bool {
+pub(crate) fn is_open(stream: &mut StdStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     loop {
         match stream.read(&mut [0; 64]) {
@@ -81,6 +81,8 @@ async fn three_hundred_idle_connections_of_one_uid_keep_nobody_out() {
     let takes = whoami_takes(&world, B).await;
     std::thread::sleep(Duration::from_secs(1));
     let busy = ticks(&world) - before;
+    // Those who are told that they are too many have a second to ask something.
+    std::thread::sleep(Duration::from_secs(2));
     let open = idle
         .iter_mut()
         .filter_map(|s| is_open(s).then_some(()))

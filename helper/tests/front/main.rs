@@ -9,7 +9,10 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../floods/mod.rs"]
+mod as_user;
 mod calls;
+mod floods;
 mod hostile;
 mod log;
 mod raw;

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use aistack_proto::v1::helper_client::HelperClient;
 use hyper_util::rt::TokioIo;
-use rustix::process::{Gid, Pid, Signal, Uid};
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 use tonic_types::StatusExt;
+
+pub(crate) use super::as_user::{become_user, connect_as};
 
 /// Tenants of the test policy; nobody of this machine has these numbers.
 pub(crate) const A: u32 = 61001;
@@ -196,26 +198,6 @@ limits       = {{ memory = "1G", cpus = 1, pids = 100, containers = 4 }}
 
 pub(crate) fn chmod(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// Connects as another user: a thread has credentials of its own, and SO_PEERCRED shows those.
-pub(crate) fn connect_as(uid: u32, socket: &Path) -> std::io::Result<StdStream> {
-    let socket = socket.to_owned();
-    std::thread::spawn(move || {
-        become_user(uid)?;
-        StdStream::connect(socket)
-    })
-    .join()
-    .unwrap()
-}
-
-/// Makes this thread, and no other, the user's for good.
-pub(crate) fn become_user(uid: u32) -> rustix::io::Result<()> {
-    rustix::thread::set_thread_groups(&[])?;
-    let gid = Gid::from_raw(uid);
-    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-    let uid = Uid::from_raw(uid);
-    rustix::thread::set_thread_res_uid(uid, uid, uid)
 }
 
 pub(crate) async fn client_of(stream: StdStream) -> HelperClient<Channel> {
