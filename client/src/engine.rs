@@ -11,12 +11,12 @@ mod streams;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
     StartContainerOptions, StopContainerOptions,
 };
-use bollard::Docker;
 
 pub use attach::Joined;
 pub use container::{Container, Health, Inspection, LABEL_IMAGE};
@@ -51,6 +51,7 @@ impl Engine {
     pub fn at(socket: &Path) -> Result<Self, EngineError> {
         let unreachable = || EngineError::Unreachable {
             socket: socket.to_owned(),
+            why: None,
         };
         if !socket.exists() {
             return Err(unreachable());

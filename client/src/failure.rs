@@ -188,6 +188,21 @@ impl Failure {
 
 /// What to do where the helper does not answer.
 const HELPER_GONE: &str = "ask the administrator to start aistack-helper";
+const ENGINE_GONE: &str = "ask the administrator to start aistack-engine";
+
+/// What to do about a socket where nobody answers. The daemons shut out who floods them for ten
+/// seconds, and a queue that stays full was filled by somebody.
+fn when_unreachable(why: Option<std::io::ErrorKind>, gone: &'static str) -> &'static str {
+    match why {
+        Some(std::io::ErrorKind::PermissionDenied) => {
+            "end what connects to aistack in a loop, wait ten seconds, then try again"
+        }
+        Some(std::io::ErrorKind::WouldBlock) => {
+            "somebody floods the socket: try again, or tell the administrator"
+        }
+        _ => gone,
+    }
+}
 
 impl From<HelperError> for Failure {
     fn from(error: HelperError) -> Self {
@@ -196,7 +211,7 @@ impl From<HelperError> for Failure {
         match error {
             HelperError::Unreachable { source, .. } => Self::new(exit, what)
                 .because(source.to_string())
-                .next(HELPER_GONE),
+                .next(when_unreachable(Some(source.kind()), HELPER_GONE)),
             HelperError::NotRoot { .. } => {
                 Self::new(exit, what).next("unset AISTACK_HELPER_SOCKET, or tell the administrator")
             }
@@ -220,8 +235,8 @@ impl From<EngineError> for Failure {
         let exit = error.exit();
         let failure = Self::new(exit, error.to_string());
         match error {
-            EngineError::Unreachable { .. } => {
-                failure.next("ask the administrator to start aistack-engine")
+            EngineError::Unreachable { why, .. } => {
+                failure.next(when_unreachable(why, ENGINE_GONE))
             }
             EngineError::Refused {
                 rule: Some(rule), ..

@@ -61,9 +61,13 @@ mod tests {
         assert_eq!(at_once.kind(), io::ErrorKind::WouldBlock);
         let accepts = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(200));
-            (listener.accept().unwrap(), listener.accept().unwrap(), first)
+            (
+                listener.accept().unwrap(),
+                listener.accept().unwrap(),
+                first,
+            )
         });
-        connect(&path, Duration::from_secs(60)).await.unwrap();
+        connect(&path, Duration::from_mins(1)).await.unwrap();
         accepts.join().unwrap();
     }
 
@@ -74,7 +78,7 @@ mod tests {
         let (_listener, _first) = full(&path);
         let error = connect(&path, Duration::from_millis(50)).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        let absent = connect(&dir.path().join("none"), Duration::from_secs(60)).await;
+        let absent = connect(&dir.path().join("none"), Duration::from_mins(1)).await;
         assert_eq!(absent.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -6,7 +6,7 @@
 //! hears of it. The loop takes those with a place in turns, one UID after the other.
 //!
 //! Connections are counted for each UID and in all ([`counter`]), and a UID that connects too often
-//! is closed; UIDs that are no tenants share a small allotment of their own. A connection that does
+//! is closed, and kept out by the kernel for a while where it does not stop ([`shut_out`]); UIDs that are no tenants share a small allotment of their own. A connection that does
 //! not speak, or lives too long, ends by itself ([`connection`]). (tonic's own accept loop has none
 //! of these bounds, and turns without pause when descriptors run out.) Why it is made like this is
 //! in docs/decisions/0012-connections.md.
@@ -16,6 +16,7 @@ mod counter;
 mod door;
 mod line;
 mod open;
+mod shut_out;
 
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;

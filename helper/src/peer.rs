@@ -27,8 +27,8 @@ impl Caller {
     /// # Errors
     /// When SO_PEERCRED fails; the connection must then be dropped.
     pub fn of(stream: impl AsFd) -> Result<Self, NoCredentials> {
-        let credentials = getsockopt(&stream, PeerCredentials)
-            .map_err(|errno| NoCredentials(errno.into()))?;
+        let credentials =
+            getsockopt(&stream, PeerCredentials).map_err(|errno| NoCredentials(errno.into()))?;
         Ok(Self {
             uid: credentials.uid(),
             gid: credentials.gid(),

@@ -110,6 +110,7 @@ pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
             .unwrap_or(Err(EngineError::TimedOut)),
         _ => Err(EngineError::Unreachable {
             socket: socket.clone(),
+            why: peer.as_ref().err().map(std::io::Error::kind),
         }),
     };
     GatewayAnswer {

@@ -1,5 +1,6 @@
 //! What can go wrong between the client and the gateway.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bollard::errors::Error;
@@ -14,6 +15,8 @@ pub enum EngineError {
     Unreachable {
         /// The socket.
         socket: PathBuf,
+        /// What connect(2) said, where it was asked.
+        why: Option<io::ErrorKind>,
     },
     /// The gateway does not allow it.
     #[error("{message}")]
@@ -53,8 +56,9 @@ impl EngineError {
     }
 
     pub(super) fn from_bollard(error: Error, socket: &Path) -> Self {
-        let unreachable = || Self::Unreachable {
+        let unreachable = |why| Self::Unreachable {
             socket: socket.to_owned(),
+            why,
         };
         match error {
             Error::DockerResponseServerError {
@@ -63,7 +67,8 @@ impl EngineError {
             } => Self::from_answer(status_code, &message),
             Error::RequestTimeoutError => Self::TimedOut,
             // Not there, not reached, or gone before it answered.
-            Error::SocketNotFoundError(_) | Error::HyperLegacyError { .. } => unreachable(),
+            Error::SocketNotFoundError(_) => unreachable(None),
+            Error::HyperLegacyError { err } => unreachable(kind_of(&err)),
             Error::DockerStreamError { error } => Self::Failed { message: error },
             other => Self::Failed {
                 message: with_sources(&other),
@@ -88,6 +93,13 @@ impl EngineError {
             _ => Self::Failed { message },
         }
     }
+}
+
+/// What the kernel said, where an error comes from that.
+fn kind_of(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut kinds = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+    kinds.next().map(io::Error::kind)
 }
 
 /// Splits `message [rule]`, the way the gateway tells a refusal.

@@ -12,6 +12,7 @@ use rustix::net::{SocketFlags, accept_with};
 
 use super::Bounds;
 use super::open::{Arrived, Open, Permit, Waiting};
+use super::shut_out::ShutOut;
 use crate::daemon::told;
 use crate::peer::Caller;
 use crate::rate::Buckets;
@@ -39,6 +40,7 @@ pub(super) struct Door {
     started: Instant,
     tenants: Buckets,
     strangers: Buckets,
+    shut_out: ShutOut,
 }
 
 impl Door {
@@ -51,6 +53,7 @@ impl Door {
         waiting: Arc<Waiting>,
     ) -> Self {
         Self {
+            shut_out: ShutOut::of(&listener),
             listener,
             end,
             open,
@@ -64,6 +67,7 @@ impl Door {
     /// Accepts until the daemon does not want any more.
     pub(super) fn keep(&mut self, is_tenant: &dyn Fn(u32) -> bool) {
         while self.somebody_came() {
+            self.shut_out.forgive(self.started.elapsed());
             if let Err(errno) = self.turn(is_tenant) {
                 if let Some(unsaid) = NOT_ACCEPTED.again() {
                     let error = io::Error::from(errno);
@@ -80,8 +84,13 @@ impl Door {
             PollFd::new(&self.listener, PollFlags::IN),
             PollFd::new(&self.end, PollFlags::IN),
         ];
-        match poll(&mut descriptors, None) {
-            Ok(_) => descriptors.last().is_some_and(|end| end.revents().is_empty()),
+        let pause = self.shut_out.pause(self.started.elapsed());
+        // Rounded up, or it would be asked again before the time is over.
+        let pause = pause.and_then(|pause| (pause + Duration::from_millis(1)).try_into().ok());
+        match poll(&mut descriptors, pause.as_ref()) {
+            Ok(_) => descriptors
+                .last()
+                .is_some_and(|end| end.revents().is_empty()),
             Err(Errno::INTR) => true,
             Err(errno) => {
                 tracing::error!(error = %io::Error::from(errno), "cannot wait for connections");
@@ -124,23 +133,24 @@ impl Door {
         if NOBODY.contains(&caller.uid) {
             return;
         }
+        let now = self.started.elapsed();
         let tenant = is_tenant(caller.uid);
         let Some(permit) = Permit::take(&self.open, caller.uid, tenant) else {
-            return;
+            return self.shut_out.closed(caller.uid, now);
         };
-        let now = self.started.elapsed();
         let in_time = if tenant {
             self.tenants.take(caller.uid, now)
         } else {
             self.strangers.take(0, now)
         };
-        if in_time.is_ok() {
-            let stream = UnixStream::from(stream);
-            self.waiting.push(Arrived {
-                stream,
-                caller,
-                permit,
-            });
+        if in_time.is_err() {
+            return self.shut_out.closed(caller.uid, now);
         }
+        let stream = UnixStream::from(stream);
+        self.waiting.push(Arrived {
+            stream,
+            caller,
+            permit,
+        });
     }
 }

@@ -59,6 +59,9 @@ mod tests {
         assert_eq!(order[..4], [(1, 0), (2, 0), (3, 0), (1, 1)]);
         assert_eq!(order.len(), 62);
         assert!(order[3..].iter().map(|(_, number)| *number).eq(1..60));
-        assert!(line.of_uid.is_empty() && line.turns.is_empty(), "nothing is kept");
+        assert!(
+            line.of_uid.is_empty() && line.turns.is_empty(),
+            "nothing is kept"
+        );
     }
 }

@@ -26,7 +26,10 @@ impl Front {
     /// Answers one HTTP/2 request.
     pub(super) async fn answer(self, request: HttpRequest) -> HttpResponse {
         let peer = request.extensions().get::<Peer>().copied();
-        if let Some(Peer { over: Some(open), .. }) = peer {
+        if let Some(Peer {
+            over: Some(open), ..
+        }) = peer
+        {
             return status::too_many_connections(open).into_http();
         }
         let caller = peer.map(|peer| peer.caller);

@@ -18,6 +18,9 @@ use super::{Front, status};
 use crate::audit::{OpenRecord, Outcome};
 use crate::daemon::told;
 use crate::ops::{Ops, OpsError, ServiceDir};
+use crate::seldom::Seldom;
+
+static NOT_AUDITED: Seldom = Seldom::new();
 
 /// Progress messages that wait for a slow reader; later ones are left out.
 const PROGRESS: usize = 16;
@@ -198,7 +201,9 @@ async fn finish(record: OpenRecord, outcome: Outcome) -> Result<(), Status> {
 // By value, as map_err passes it.
 #[expect(clippy::needless_pass_by_value)]
 fn not_audited(error: crate::audit::AuditError) -> Status {
-    tracing::error!(error = %told(&error), "refused an operation");
+    if let Some(unsaid) = NOT_AUDITED.again() {
+        tracing::error!(error = %told(&error), unsaid, "refused an operation");
+    }
     status::not_audited()
 }
 

@@ -85,8 +85,8 @@ mod tests {
         }
         assert_eq!(debts.paid_at.len(), 8);
         assert!(debts.charge(99_999, 10, NOW) > Duration::ZERO);
-        let later = NOW + Duration::from_secs(60);
+        let later = NOW + Duration::from_mins(1);
         assert_eq!(debts.charge(99_999, 10, later), Duration::ZERO);
-        assert_eq!(debts.charge(1, usize::MAX, later), debts.time_of(usize::MAX) - debts.time_of(1000));
+        assert!(debts.charge(1, usize::MAX, later) > Duration::from_hours(24));
     }
 }

@@ -19,7 +19,9 @@ const BIG: &[u8] = b"GET /containers/tenant-62003-big/json HTTP/1.1\r\nHost: d\r
 
 fn say(uid: u32, socket: &Path, request: &[u8]) -> UnixStream {
     let mut stream = connect_as(uid, socket).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_mins(1)))
+        .unwrap();
     // One that is turned away may be closed already.
     let _ = stream.write_all(request);
     stream
@@ -49,7 +51,10 @@ fn head(stream: &mut UnixStream) -> String {
 fn connections_without_number_leave_no_memory_behind_in_the_gateway() {
     let Some(setting) = setting() else { return };
     let socket = setting.world.socket();
-    leaves_no_memory_behind(setting.world.pid(), A, STRANGER, &socket);
+    println!(
+        "{}",
+        leaves_no_memory_behind(setting.world.pid(), A, STRANGER, &socket)
+    );
 }
 
 /// Connects as Go's clients do, which do not wait where the queue is full: how often that was so.
@@ -76,7 +81,7 @@ fn connect_without_patience(socket: &Path, times: u32) -> u32 {
 fn while_others_connect_in_a_loop_every_request_of_a_tenant_is_answered() {
     let Some(setting) = setting() else { return };
     let socket = setting.world.socket();
-    let flood = Flood::of(&[A, A, STRANGER, STRANGER], socket.clone());
+    let flood = Flood::of(&[A, A, STRANGER, STRANGER], &socket);
     let mut times = Vec::new();
     for _ in 0..100 {
         let started = Instant::now();
@@ -87,13 +92,28 @@ fn while_others_connect_in_a_loop_every_request_of_a_tenant_is_answered() {
     times.sort();
     let full = connect_without_patience(&socket, 500);
     println!(
-        "{} connections meanwhile; a request took {:?}, the slowest {:?}; the queue was full {full} \
-         times of 500",
+        "{} connections of {} tries meanwhile; a request took {:?}, the slowest {:?}; the queue was \
+         full {full} times of 500",
         flood.connections(),
+        flood.tries(),
         times[50],
         times[99]
     );
-    assert!(flood.connections() > 1000);
+    assert!(flood.tries() > 1000);
+    if setting.world.said().contains("is not kept out") {
+        eprintln!("SKIPPED: that the kernel refuses floods: this file system has no access lists");
+        return;
+    }
+    assert!(full <= 25, "the queue was full {full} times of 500");
+    // It is a while for which the kernel refuses them, and not for ever.
+    drop(flood);
+    for uid in [A, STRANGER] {
+        let until = Instant::now() + Duration::from_secs(30);
+        while connect_as(uid, &socket).is_err() {
+            assert!(Instant::now() < until, "UID {uid} is kept out for ever");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
 }
 
 #[test]
@@ -136,7 +156,10 @@ fn the_65th_connection_is_told_429_with_the_number() {
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     let message = body["message"].as_str().unwrap();
-    assert!(message.starts_with("64 connections of yours are open"), "{message}");
+    assert!(
+        message.starts_with("64 connections of yours are open"),
+        "{message}"
+    );
     assert!(message.contains("[builtin.connections]"), "{message}");
     // A flood of them is closed: 32 at a time are told.
     let many: Vec<_> = (0..300).map(|_| connect_as(A, &socket).unwrap()).collect();
@@ -164,12 +187,16 @@ fn what_strangers_and_tenants_do_is_no_line_of_the_gateways_log_each() {
                 say(uid, &world.socket(), bytes);
             }
         }
-        Flood::of(&[uid; 2], world.socket()).until(5000);
+        Flood::of(&[uid; 2], &world.socket()).until_tried(5000);
     }
     std::thread::sleep(Duration::from_millis(300));
     let said = world.said();
     let lines = said.lines().count() - before;
-    assert!(lines <= 5, "{lines} lines, the last:\n{}", said.lines().last().unwrap());
+    assert!(
+        lines <= 5,
+        "{lines} lines, the last:\n{}",
+        said.lines().last().unwrap()
+    );
 }
 
 #[test]

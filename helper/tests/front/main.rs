@@ -13,6 +13,7 @@
 mod as_user;
 mod calls;
 mod floods;
+mod hanging;
 mod hostile;
 mod log;
 mod raw;
