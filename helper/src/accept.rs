@@ -27,7 +27,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use tokio::net::{UnixListener, UnixStream};
 
-pub use self::connection::{Connection, Peer};
+pub use self::connection::{Connection, Peer, TOLD_ENDS};
 use self::door::Door;
 pub use self::open::Keeper;
 use self::open::{Open, Waiting};
@@ -72,8 +72,8 @@ impl Bounds {
         per_uid: 8,
         total: 256,
         strangers: 16,
-        told_per_uid: 32,
-        told: 128,
+        told_per_uid: 64,
+        told: 256,
         arrivals: Rate {
             burst: 200,
             interval: Duration::from_millis(20),

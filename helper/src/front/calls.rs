@@ -27,10 +27,11 @@ impl Front {
     pub(super) async fn answer(self, request: HttpRequest) -> HttpResponse {
         let peer = request.extensions().get::<Peer>().copied();
         if let Some(Peer {
-            over: Some(open), ..
+            over: Some(open),
+            caller,
         }) = peer
         {
-            return status::too_many_connections(open).into_http();
+            return status::too_many_connections(open, caller.pid).into_http();
         }
         let caller = peer.map(|peer| peer.caller);
         let permission = match self.enter(caller, request.uri().path()).await {

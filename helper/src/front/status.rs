@@ -7,6 +7,7 @@ use aistack_policy::{Refusal, Rule};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::accept::TOLD_ENDS;
 use crate::daemon::told;
 use crate::ops::OpsError;
 
@@ -64,13 +65,20 @@ pub(super) fn too_often(wait: Duration) -> Status {
 
 /// The caller has so many connections that this one has no place. It is not in the audit log:
 /// nothing is asked for on it that would be done, and only some are told.
-pub(super) fn too_many_connections(open: usize) -> Status {
-    let details = info(
+pub(super) fn too_many_connections(open: usize, pid: Option<i32>) -> Status {
+    // When this connection has ended; not all of a crowd at one moment.
+    let apart = pid.unwrap_or_default().unsigned_abs() % 1000;
+    let wait = TOLD_ENDS + Duration::from_millis(200 + u64::from(apart));
+    let mut details = info(
         "TOO_MANY_CONNECTIONS",
         Some("builtin.connections"),
-        Some("run fewer aistack commands at once, and try again"),
+        Some("run fewer aistack commands at once"),
     );
-    let message = format!("{open} connections of yours are open, and there is no place for more");
+    details.set_retry_info(Some(wait));
+    let message = format!(
+        "{open} connections of yours are open, and there is no place for more, try again in {} ms",
+        wait.as_millis()
+    );
     Status::with_error_details(Code::ResourceExhausted, message, details)
 }
 
