@@ -8,7 +8,7 @@ mod exec;
 mod images;
 mod streams;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use bollard::Docker;
@@ -81,6 +81,21 @@ impl Engine {
         Ok(summaries
             .into_iter()
             .filter_map(Container::from_summary)
+            .collect())
+    }
+
+    /// Ports of the host that the caller's containers publish, also those that are no service.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn published(&self) -> Result<BTreeSet<u16>, EngineError> {
+        let options = None::<ListContainersOptions>;
+        let summaries = self.docker.list_containers(options).await;
+        let summaries = summaries.map_err(|error| self.error(error))?;
+        let ports = summaries.into_iter().filter_map(|summary| summary.ports);
+        Ok(ports
+            .flatten()
+            .filter_map(|port| port.public_port)
             .collect())
     }
 

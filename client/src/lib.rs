@@ -8,6 +8,7 @@ pub mod engine;
 pub mod env_file;
 pub mod exit;
 pub mod failure;
+pub mod guard;
 pub mod helper;
 pub mod manifest;
 pub mod nearest;

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aistack_policy::{Policy, PolicyErrors};
 use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
@@ -16,6 +17,9 @@ use crate::safe_path::{
 
 /// The largest policy file, bytes.
 pub const MAX_POLICY: u64 = 1 << 20;
+
+/// The policy says who has what. Who is in it needs only their own part, and `WhoAmI` tells that.
+const OTHERS_READ: u32 = 0o004;
 
 /// A policy with what identifies it.
 #[derive(Debug, Clone)]
@@ -43,7 +47,13 @@ struct Shared {
 pub enum PolicyStoreError {
     /// A directory above the file, or the file itself, is missing or can be changed by others.
     #[error("the policy file cannot be trusted: {0}")]
-    Path(#[from] PathError),
+    Path(PathError),
+    /// The file or a directory above it is closed to this user.
+    #[error(
+        "the policy file may not be read: {0}; as root: chown root:GROUP and chmod 0640, with the \
+         group that the gateway runs in"
+    )]
+    Closed(PathError),
     /// Something that is no file stands there.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
@@ -70,6 +80,15 @@ pub enum PolicyStoreError {
         /// All of them.
         errors: PolicyErrors,
     },
+}
+
+impl From<PathError> for PolicyStoreError {
+    fn from(error: PathError) -> Self {
+        match error.problem {
+            Problem::Os(Errno::ACCESS) => Self::Closed(error),
+            _ => Self::Path(error),
+        }
+    }
 }
 
 impl PolicyStore {
@@ -156,6 +175,13 @@ fn open_checked(path: &Path) -> Result<File, PolicyStoreError> {
     let stat = require_roots(&fd).map_err(at_fault)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(PolicyStoreError::NotAFile(path.to_owned()));
+    }
+    if stat.st_mode & OTHERS_READ != 0 {
+        tracing::warn!(
+            path = %path.display(),
+            "everybody on this host may read who has what; root:GROUP with the gateway's group and \
+             mode 0640 are enough"
+        );
     }
     Ok(File::from(fd))
 }

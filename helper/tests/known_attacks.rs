@@ -39,7 +39,13 @@ fn is_there(name: &str, code: &str) -> bool {
 fn every_test_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut code = String::new();
-    for directory in ["helper/src", "helper/tests", "policy/src", "policy/tests"] {
+    for directory in [
+        "helper/src",
+        "helper/tests",
+        "policy/src",
+        "policy/tests",
+        "client/src",
+    ] {
         sources(&root.join(directory), &mut code);
     }
     let rows = TABLES.lines().filter(|line| line.starts_with("| "));

@@ -1,6 +1,6 @@
 //! What a policy gives, part by part and rule by rule.
 
-use aistack_policy::{AppArmorMode, DiskMatch, Format, Policy, VolumeKind};
+use aistack_policy::{AppArmorMode, DiskMatch, Format, Policy, PolicyErrors, VolumeKind};
 
 const EXAMPLE: &str = include_str!("../../packaging/policy.example.toml");
 
@@ -182,12 +182,59 @@ fn an_own_gid_belongs_to_the_tenant_uid_only() {
     assert_eq!(grant.rules.gid.key, "tenant[1001].gid");
 }
 
+fn told(errors: &PolicyErrors) -> String {
+    let texts: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
+#[test]
+fn no_uid_is_given_that_docker_refuses() {
+    for text in [
+        "uids = [\"2147483648\"]",
+        "uids = [\"2147483600-2147483648\"]",
+        "uids = [\"2147483647\"]\nservice_uids = { offset = 1 }",
+        "uids = [\"1001\"]\nservice_uids = { offset = 2147483000 }",
+        "uids = [\"1001\"]\n[[tenant]]\nuid = 1001\ngid = 2147483648",
+        "uids = [\"1001\"]\n[[tenant]]\nuid = 4294967294",
+    ] {
+        let errors = Policy::parse(&format!("version = 1\n[tenants]\n{text}")).unwrap_err();
+        let errors = told(&errors);
+        assert!(errors.contains("2147483647"), "{text}: {errors}");
+    }
+}
+
+#[test]
+fn a_domain_leaves_room_for_the_longest_host_name() {
+    let label = "x".repeat(59);
+    // With a UID of ten digits in the place of `{uid}`.
+    let of = |last: usize| format!("t-{{uid}}.{label}.{label}.{}", "y".repeat(last));
+    let parse = |domain: &str| {
+        let text = format!("version = 1\n[tenants]\nuids = [\"1001\"]\ndomain = \"{domain}\"");
+        Policy::parse(&text)
+            .map(drop)
+            .map_err(|errors| told(&errors))
+    };
+    let room = 189 - (12 + 1 + 60 + 60);
+    assert_eq!(parse(&of(room)), Ok(()));
+    let error = parse(&of(room + 1)).unwrap_err();
+    assert!(error.contains("190 characters, at most 189"), "{error}");
+    assert!(
+        parse(&of(64)).unwrap_err().contains("at most"),
+        "a long label"
+    );
+    assert!(
+        parse(&format!("{}.example", "z".repeat(64)))
+            .unwrap_err()
+            .contains("1 to 63")
+    );
+}
+
 #[test]
 fn the_highest_uid_can_be_a_tenant() {
-    let text = "version = 1\n[tenants]\nuids = [\"4294967293\"]\nservice_uids = { offset = 1 }";
-    let grant = Policy::parse(text).unwrap().grant(4_294_967_293).unwrap();
-    assert_eq!(grant.service_uids, [4_294_967_294]);
-    assert_eq!(grant.network.bridge, "ai-4294967293");
+    let text = "version = 1\n[tenants]\nuids = [\"2147483646\"]\nservice_uids = { offset = 1 }";
+    let grant = Policy::parse(text).unwrap().grant(2_147_483_646).unwrap();
+    assert_eq!(grant.service_uids, [2_147_483_647]);
+    assert_eq!(grant.network.bridge, "ai-2147483646");
 }
 
 #[test]

@@ -102,7 +102,8 @@ capabilities = ["NET_BIND_SERVICE"]
 $(sed -n '/^images = \[/,/^]/p' packaging/policy.example.toml)
 limits       = $limits
 POLICY
-    as_root chmod 644 "$WORLD_DIR/policy.toml"
+    as_root chgrp "$(id -g "$USER_ENGINE")" "$WORLD_DIR/policy.toml"
+    as_root chmod 640 "$WORLD_DIR/policy.toml"
 }
 
 # --- daemons -----------------------------------------------------------------------------------

@@ -63,10 +63,16 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
     };
     if let Some(who) = who {
         findings.push(stack::network(who, containers));
+        findings.extend(stack::guard(who));
         findings.extend(confinement::standing(who));
     }
     if let Some(desired) = &desired {
         findings.extend(stack::ports(desired, containers));
+    }
+    if let (Some(engine), Some(who)) = (&gateway.engine, who)
+        && let Ok(Ok(own)) = tokio::time::timeout(LIMIT, engine.published()).await
+    {
+        findings.extend(stack::foreign_listeners(who, desired.as_ref(), &own));
     }
     if let (Some(engine), Some(containers)) = (&gateway.engine, containers) {
         let (images, states) = tokio::join!(

@@ -14,6 +14,7 @@ use crate::desired::{self, DesiredService, Stack};
 use crate::engine::{Container, Engine, EngineError, Inspection};
 use crate::env_file::{EnvFile, Settings};
 use crate::failure::Failure;
+use crate::guard;
 use crate::plan::State;
 use crate::run::{Context, listeners, store};
 
@@ -96,7 +97,60 @@ fn taken(service: &DesiredService, port: u16, by: &str) -> Finding {
     let name = &service.name;
     Finding::problem("ports", format!("{port} ({name}) is taken by {by}"))
         .means(format!("{name} cannot start"))
-        .next("choose another in the .env, then aistack deploy")
+        .means(format!(
+            "whoever asks 127.0.0.1:{port} is answered by that, not by {name}"
+        ))
+        .next("choose another in the .env, or have the administrator end it; then aistack deploy")
+}
+
+/// What aistack does not guard on this host's network.
+pub(super) fn guard(who: &WhoAmIResponse) -> Option<Finding> {
+    let open = guard::sentences(who);
+    if open.is_empty() {
+        return None;
+    }
+    let state = guard::state(who);
+    let found = format!("the network guard of this host: {state}");
+    let finding = Finding::warning("guard", found).next(guard::ADVICE);
+    Some(open.into_iter().fold(finding, Finding::means))
+}
+
+/// Ports of the tenant's range where something listens that is none of the tenant's containers, and
+/// that no service of the stack is to publish (those are told by [`ports`]).
+pub(super) fn foreign_listeners(
+    who: &WhoAmIResponse,
+    stack: Option<&Stack>,
+    own: &BTreeSet<u16>,
+) -> Vec<Finding> {
+    let Some((grant, range)) = who
+        .grant
+        .as_ref()
+        .and_then(|grant| Some((grant, grant.ports?)))
+    else {
+        return Vec::new();
+    };
+    let services = stack.into_iter().flat_map(|stack| &stack.services);
+    let mut known: BTreeSet<u16> = services.flat_map(published).collect();
+    known.extend(own);
+    let last = range.first.saturating_add(range.count);
+    listeners::within(range.first..last)
+        .into_iter()
+        .filter(|(port, _)| !known.contains(port))
+        .map(|(port, uid)| foreign(port, uid, grant.uid))
+        .collect()
+}
+
+fn foreign(port: u16, uid: u32, own: u32) -> Finding {
+    let by = listeners::told(uid);
+    if uid == own {
+        let found = format!("{port} of your range is held by a process of yours, no container");
+        return Finding::warning("ports", found);
+    }
+    Finding::problem("ports", format!("{port} of your range is held by {by}"))
+        .means(format!(
+            "whoever asks 127.0.0.1:{port} is answered by that, not by a service of yours"
+        ))
+        .next("use other ports, and tell the administrator")
 }
 
 /// Ports of the host that a service publishes.
@@ -297,6 +351,47 @@ mod tests {
         assert_eq!(network(&who, Some(&[])).level, Level::Ok);
         let own = [container("redis", State::Healthy)];
         assert_eq!(network(&who, Some(&own)).level, Level::Problem);
+    }
+
+    #[test]
+    fn a_listener_in_the_own_range_that_is_no_container_is_told_with_its_uid() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let uid = rustix::process::geteuid().as_raw();
+        let who = |own| WhoAmIResponse {
+            grant: Some(Grant {
+                uid: own,
+                ports: Some(aistack_proto::v1::PortRange {
+                    first: port.into(),
+                    count: 1,
+                }),
+                ..Grant::default()
+            }),
+            ..WhoAmIResponse::default()
+        };
+        let found = foreign_listeners(&who(uid + 1), None, &BTreeSet::new());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].level, Level::Problem);
+        assert!(found[0].found.contains(&port.to_string()), "{found:?}");
+        let own = foreign_listeners(&who(uid), None, &BTreeSet::new());
+        assert_eq!(own[0].level, Level::Warning);
+        assert_eq!(foreign_listeners(&who(uid + 1), None, &[port].into()), []);
+        assert!(foreign(5100, 1002, 1001).found.contains("UID 1002"));
+        drop(listener);
+        assert_eq!(foreign_listeners(&who(uid + 1), None, &BTreeSet::new()), []);
+    }
+
+    #[test]
+    fn what_is_not_guarded_is_a_warning() {
+        let finding = guard(&WhoAmIResponse::default()).unwrap();
+        assert_eq!(finding.level, Level::Warning);
+        assert!(
+            finding
+                .means
+                .iter()
+                .any(|text| text.contains("169.254.169.254"))
+        );
+        assert!(finding.next.unwrap().contains("docs/admin.md"));
     }
 
     #[test]

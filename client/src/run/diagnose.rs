@@ -4,6 +4,7 @@ use crate::desired::{StartLimits, TIME_SCALE, TimeScale};
 use crate::engine::{Engine, EngineError, Inspection};
 use crate::exit::Exit;
 use crate::failure::ServiceReport;
+use crate::run::listeners;
 
 /// How many log lines a report shows.
 const LOG_LINES: u32 = 20;
@@ -63,7 +64,8 @@ pub async fn report(
             report.cause = report.cause.or(more_time);
         }
         Trouble::Engine { error, .. } => {
-            report.cause = likely_cause(None, &[error.to_string()]);
+            let said = error.to_string();
+            report.cause = port_taken(&said).or_else(|| likely_cause(None, &[said]));
             report.exit = match error.exit() {
                 Exit::Failed => Exit::NotHealthy,
                 exit => exit,
@@ -79,7 +81,13 @@ async fn describe(engine: &Engine, report: &mut ServiceReport, inspection: &Insp
     let mut signs = report.log.clone();
     signs.extend(report.probe.clone());
     signs.push(inspection.error.clone());
-    report.cause = likely_cause(Some(inspection), &signs);
+    report.cause = port_taken(&inspection.error).or_else(|| likely_cause(Some(inspection), &signs));
+}
+
+/// Who has the port that the engine could not publish; only its own words are about ports of the
+/// host, what stands in a log is about the container's.
+fn port_taken(error: &str) -> Option<String> {
+    listeners::port_refused(error).map(listeners::taken)
 }
 
 fn problem(trouble: &Trouble) -> String {

@@ -1,6 +1,10 @@
 //! Who listens on a port of this host, as far as anybody may know it.
 
+use std::collections::BTreeMap;
 use std::fs::read_to_string;
+use std::ops::Range;
+
+const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
 /// State of a listening socket in /proc/net/tcp (Linux, include/net/tcp_states.h: TCP_LISTEN).
 const LISTEN: &str = "0A";
@@ -8,26 +12,73 @@ const LISTEN: &str = "0A";
 /// Who listens on `port`, for people, e.g. `a process of UID 1002`.
 #[must_use]
 pub fn holder(port: u16) -> String {
-    let uid = ["/proc/net/tcp", "/proc/net/tcp6"]
+    let uid = TABLES
         .iter()
         .find_map(|table| uid_in(&read_to_string(table).ok()?, port));
+    uid.map_or_else(|| "somebody".to_owned(), told)
+}
+
+/// Whose a listener of this UID is, for people.
+#[must_use]
+pub fn told(uid: u32) -> String {
     match uid {
-        Some(0) => "a container or a service of the host".to_owned(),
-        Some(uid) => format!("a process of UID {uid}"),
-        None => "somebody".to_owned(),
+        0 => "a container or a service of the host".to_owned(),
+        uid => format!("a process of UID {uid}"),
     }
 }
 
-/// The UID of the socket that listens on `port`. A line is `sl local_address rem_address st
+/// Ports of a range where somebody listens, each with the UID.
+#[must_use]
+pub fn within(range: Range<u32>) -> BTreeMap<u16, u32> {
+    let tables = TABLES.iter().filter_map(|table| read_to_string(table).ok());
+    let listeners = tables.flat_map(|table| listeners(&table).collect::<Vec<_>>());
+    listeners
+        .filter(|(port, _)| range.contains(&u32::from(*port)))
+        .collect()
+}
+
+/// The port that Docker could not have, where that is what its error says. The two texts are those
+/// of libnetwork's port allocator and of Go's net package, as dockerd 20.10 and later pass them on:
+/// `Bind for 127.0.0.1:5100 failed: port is already allocated` and
+/// `listen tcp4 127.0.0.1:5100: bind: address already in use`.
+#[must_use]
+pub fn port_refused(text: &str) -> Option<u16> {
+    let (before, _) = text
+        .split_once(" failed: port is already allocated")
+        .or_else(|| text.split_once(": bind: address already in use"))?;
+    let address = before.rsplit(' ').next()?;
+    address.rsplit_once(':')?.1.parse().ok()
+}
+
+/// What is to be said of a port that a service could not have.
+#[must_use]
+pub fn taken(port: u16) -> String {
+    format!(
+        "port {port} of this host is taken by {}: choose another in the .env, or have the \
+         administrator end it; whoever asks 127.0.0.1:{port} is answered by that meanwhile",
+        holder(port)
+    )
+}
+
+/// The UID of the socket that listens on `port`.
+fn uid_in(table: &str, port: u16) -> Option<u32> {
+    listeners(table)
+        .find(|(at, _)| *at == port)
+        .map(|(_, uid)| uid)
+}
+
+/// Listening ports and their sockets' UIDs. A line is `sl local_address rem_address st
 /// tx_queue:rx_queue tr:tm->when retrnsmt uid …`, the port hexadecimal after the colon
 /// (proc_net_tcp in the kernel's documentation).
-fn uid_in(table: &str, port: u16) -> Option<u32> {
-    table.lines().skip(1).find_map(|line| {
+fn listeners(table: &str) -> impl Iterator<Item = (u16, u32)> {
+    table.lines().skip(1).filter_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let local = fields.get(1)?.rsplit_once(':')?.1;
-        let listens = *fields.get(3)? == LISTEN;
-        let own = u16::from_str_radix(local, 16).ok()? == port;
-        (listens && own).then(|| fields.get(7)?.parse().ok())?
+        if *fields.get(3)? != LISTEN {
+            return None;
+        }
+        let port = u16::from_str_radix(local, 16).ok()?;
+        Some((port, fields.get(7)?.parse().ok()?))
     })
 }
 
@@ -47,6 +98,36 @@ mod tests {
         drop(listener);
         let table = read_to_string("/proc/net/tcp").unwrap();
         assert_eq!(uid_in(&table, port), None);
+    }
+
+    #[test]
+    fn a_port_that_docker_could_not_have_is_named_with_its_holder() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let start =
+            "driver failed programming external connectivity on endpoint tenant-1001-redis (0f)";
+        for error in [
+            format!(
+                "{start}: Error starting userland proxy: listen tcp4 127.0.0.1:{port}: bind: address already in use"
+            ),
+            format!("{start}: Bind for 127.0.0.1:{port} failed: port is already allocated"),
+        ] {
+            assert_eq!(port_refused(&error), Some(port), "{error}");
+        }
+        assert_eq!(port_refused("address already in use"), None);
+        assert_eq!(port_refused("no such image"), None);
+        let uid = rustix::process::geteuid().as_raw();
+        let said = taken(port);
+        assert!(
+            said.contains(&format!("port {port}")) && said.contains(&told(uid)),
+            "{said}"
+        );
+        assert_eq!(
+            within(port.into()..u32::from(port) + 1),
+            [(port, uid)].into()
+        );
+        drop(listener);
+        assert!(within(port.into()..u32::from(port) + 1).is_empty());
     }
 
     #[test]

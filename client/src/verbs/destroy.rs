@@ -1,6 +1,7 @@
 //! `aistack destroy`: removes the containers and the network. Data stays unless `--purge` and the
 //! tenant's name say otherwise.
 
+mod emptying;
 pub(super) mod purge;
 
 use serde_json::json;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard;
 use crate::run::{Context, Session};
 use crate::ui::{Table, size};
 
@@ -15,6 +16,13 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         .table(&table(&session, context.printer.verbose))?;
     for warning in &session.who.warnings {
         context.printer.warn(warning);
+    }
+    let open = guard::sentences(&session.who);
+    for open in &open {
+        context.printer.warn(open);
+    }
+    if !open.is_empty() {
+        context.printer.note(guard::ADVICE);
     }
     for warning in session.standing().warnings() {
         context.printer.warn(&warning);
@@ -97,6 +105,14 @@ fn table(session: &Session, rules: bool) -> Table {
         format!("{}…", grant.container_prefix),
         "",
     );
+    let open = guard::sentences(&session.who);
+    if !open.is_empty() {
+        row(
+            "network guard",
+            format!("{}: see below", guard::state(&session.who)),
+            "",
+        );
+    }
     row("helper", session.who.helper_version.clone(), "");
     table
 }
@@ -151,6 +167,7 @@ fn document(session: &Session) -> Value {
             "profiles_loaded": apparmor.profiles_loaded, "summary": apparmor.summary,
             "kernel_warning": apparmor.kernel_warning,
         },
+        "guard": {"state": guard::state(&session.who), "open": guard::open(&session.who)},
         "warnings": session.who.warnings,
         "helper_version": session.who.helper_version,
         "policy_digest": session.who.policy_digest,

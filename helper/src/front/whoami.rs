@@ -21,8 +21,24 @@ pub(super) async fn answer(acting: Acting<()>) -> Result<v1::WhoAmIResponse, Ops
         apparmor: Some(acting.ops.apparmor_state(grant)),
         helper_version: env!("CARGO_PKG_VERSION").to_owned(),
         policy_digest: policy.digest.clone(),
-        warnings: warnings(grant.uid, policy.policy.warnings()),
+        warnings: warnings(grant, policy.policy.warnings()),
+        guard: Some(guard()),
     })
+}
+
+/// This helper sets no rule of a firewall, and from its own network namespace it cannot see whether
+/// the administrator has set some: so everything counts as open.
+fn guard() -> v1::NetworkGuard {
+    let open = [
+        "metadata-address",
+        "host-listeners",
+        "lan-to-containers",
+        "loopback-ports",
+    ];
+    v1::NetworkGuard {
+        state: v1::NetworkGuardState::None.into(),
+        open: open.map(str::to_owned).to_vec(),
+    }
 }
 
 fn grant_message(grant: &Grant) -> v1::Grant {
@@ -85,11 +101,20 @@ fn volume_message(volume: &VolumeGrant) -> v1::VolumeGrant {
     }
 }
 
-/// Warnings about the defaults and about this tenant; another tenant's are nobody's business.
-fn warnings(uid: u32, all: &[PolicyWarning]) -> Vec<String> {
-    let own = format!("tenant[{uid}].");
+/// The parts whose warnings about the defaults name nothing but what each tenant is given by them.
+/// The others count tenants or name UIDs; those are for the administrator.
+const TOLD: [&str; 2] = ["capabilities", "images"];
+
+/// Warnings about this tenant, and about the defaults that it has; another tenant's, and how many
+/// there are, are nobody's business.
+fn warnings(grant: &Grant, all: &[PolicyWarning]) -> Vec<String> {
+    let own = format!("tenant[{}].", grant.uid);
+    let by_default = |key: &str| {
+        let mut rules = grant.rules.iter();
+        rules.any(|(part, rule)| TOLD.contains(&part) && rule.key == key)
+    };
     all.iter()
-        .filter(|warning| warning.key.starts_with("tenants.") || warning.key.starts_with(&own))
+        .filter(|warning| by_default(&warning.key) || warning.key.starts_with(&own))
         .map(|warning| {
             let rule = Rule {
                 key: warning.key.clone(),
@@ -102,27 +127,49 @@ fn warnings(uid: u32, all: &[PolicyWarning]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use aistack_policy::Policy;
+
     use super::*;
 
     #[test]
-    fn a_tenant_sees_no_warning_about_another_one() {
+    fn a_tenant_sees_no_warning_about_another_one_nor_how_many_there_are() {
         let warning = |key: &str| PolicyWarning {
             line: 7,
             key: key.to_owned(),
             message: "m".to_owned(),
         };
-        let all = [
-            warning("tenants.ports"),
-            warning("tenant[1001].ports"),
-            warning("tenant[100].ports"),
-            warning("tenant[10011].ports"),
+        let keys = [
+            "tenants.ports",
+            "tenants.volume",
+            "tenants.uids",
+            "tenants.images",
+            "tenants.capabilities",
+            "tenant[1001].ports",
+            "tenant[100].ports",
+            "tenant[10011].ports",
         ];
+        let all = keys.map(warning);
+        let text = include_str!("../../tests/corpus/policy.toml");
+        let mut grant = Policy::parse(text).unwrap().grant(1001).unwrap();
+        grant.rules.images.key = "tenant[1001].images".to_owned();
         assert_eq!(
-            warnings(1001, &all),
+            warnings(&grant, &all),
             [
-                "m [tenants.ports (policy.toml:7)]",
+                "m [tenants.capabilities (policy.toml:7)]",
                 "m [tenant[1001].ports (policy.toml:7)]"
             ]
         );
+    }
+
+    #[test]
+    fn what_counts_tenants_is_for_the_administrator() {
+        let text = "version = 1\n[tenants]\nuids = [\"70001-70250\"]\nports = { first = 33000, \
+                    per_tenant = 16 }\nvolume = { kind = \"ebs\", fs = \"ext4\" }\nimages = [\"docker.io/*\"]\n";
+        let policy = Policy::parse(text).unwrap();
+        let counted = |texts: &[String]| texts.iter().any(|text| text.contains("250"));
+        let all: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
+        assert!(counted(&all), "{all:?}");
+        let told = warnings(&policy.grant(70_001).unwrap(), policy.warnings());
+        assert!(!counted(&told) && told.len() == 1, "{told:?}");
     }
 }

@@ -107,17 +107,6 @@ pub(super) fn release_unused(image: &Stat, name: &str) -> Result<()> {
         .with_hint("stop the containers that use it, then run the command again"))
 }
 
-/// Waits a little until no loop device is over the image any more; false when others keep one.
-pub(super) fn wait_until_free(image: &Stat, name: &str) -> bool {
-    for _ in 0..STEPS {
-        if over(image, name).is_ok_and(|numbers| numbers.is_empty()) {
-            return true;
-        }
-        std::thread::sleep(STEP);
-    }
-    false
-}
-
 /// Numbers of the loop devices over the image `name`.
 fn over(image: &Stat, name: &str) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();

@@ -171,7 +171,10 @@ impl Medium {
     pub(super) fn settle(&self) -> Result<bool> {
         match self {
             Self::Image(image) => {
-                let free = loop_device::wait_until_free(&image.stat, &image.name);
+                let free = match loop_device::release_unused(&image.stat, &image.name) {
+                    Err(failure) if failure.reason == FailureReason::InUse => false,
+                    other => other.map(|()| true)?,
+                };
                 rustix::fs::fsync(&image.fd).map_err(cannot("write out the volume's image"))?;
                 Ok(free)
             }

@@ -23,6 +23,7 @@ pub mod server;
 pub mod signature;
 mod target;
 mod tool;
+mod users;
 mod volume;
 pub mod wire;
 

@@ -1,6 +1,7 @@
 //! What is mounted on this host, in every mount namespace that can be seen, and what it swaps to.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,30 +15,68 @@ use super::wire::{Failure, FailureReason};
 /// Where the system itself lives: these, and everything below them but `/`.
 const SYSTEM: [&str; 7] = ["/", "/boot", "/efi", "/etc", "/home", "/usr", "/var"];
 
+/// The most that is read of one mountinfo, bytes: tens of thousands of mounts.
+const MAX_MOUNTINFO: u64 = 16 << 20;
+
 /// One line of a mountinfo (proc(5)).
-struct Mount {
-    device: u64,
-    point: PathBuf,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Of this mount alone, in whatever namespace it is.
+    pub(super) id: u64,
+    /// Of what it is mounted on.
+    pub(super) parent: u64,
+    pub(super) device: u64,
+    /// True when the whole file system shows here, not a directory of it.
+    pub(super) whole: bool,
+    pub(super) point: PathBuf,
+    /// The peer group that it is in, and the one that it follows.
+    pub(super) shared: Option<u64>,
+    pub(super) master: Option<u64>,
 }
 
 /// Where the device is mounted, in whatever process's view; `None` when it is nowhere.
 pub(super) fn anywhere(host: &Host, device: u64) -> Result<Option<PathBuf>> {
+    let mut found = None;
+    each_process(host, |_, mounts| {
+        found = mounts
+            .into_iter()
+            .find(|mount| mount.device == device)
+            .map(|mount| mount.point);
+        if found.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(found)
+}
+
+/// Shows `look` the mounts that each process sees, with the process's PID. Processes that end
+/// meanwhile are left out.
+pub(super) fn each_process(
+    host: &Host,
+    mut look: impl FnMut(u32, Vec<Mount>) -> ControlFlow<()>,
+) -> Result<()> {
     for entry in std::fs::read_dir(host.proc()).map_err(looking)? {
         let entry = entry.map_err(looking)?;
         let name = entry.file_name();
-        if !name.as_bytes().iter().all(u8::is_ascii_digit) {
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
-        }
-        let found = match of_process(&entry.path()) {
-            Ok(mounts) => mounts.into_iter().find(|mount| mount.device == device),
-            Err(_) if name != "1" => None,
-            Err(error) => return Err(looking(error)),
         };
-        if let Some(mount) = found {
-            return Ok(Some(mount.point));
+        let mounts = match of_process(&entry.path()) {
+            Err(_) if pid != 1 => continue,
+            other => other.map_err(looking)?,
+        };
+        if look(pid, mounts).is_break() {
+            break;
         }
     }
-    Ok(None)
+    Ok(())
+}
+
+/// What the worker itself sees mounted.
+pub(super) fn own(host: &Host) -> Result<Vec<Mount>> {
+    of_process(&host.proc().join("self")).map_err(looking)
 }
 
 /// True when the system lives on one of the devices, or swaps to one. A tenant's own volume at
@@ -57,18 +96,33 @@ fn is_system(point: &Path) -> bool {
 }
 
 fn of_process(process: &Path) -> std::io::Result<Vec<Mount>> {
-    let text = std::fs::read(process.join("mountinfo"))?;
+    let mut text = Vec::new();
+    let file = std::fs::File::open(process.join("mountinfo"))?;
+    file.take(MAX_MOUNTINFO).read_to_end(&mut text)?;
     let lines = text.split(|byte| *byte == b'\n');
     Ok(lines.filter_map(parse).collect())
 }
 
-/// `36 35 98:0 /mnt1 /mnt/parent rw,noatime …`
+/// `36 35 98:0 /root /mnt/parent rw,noatime shared:7 master:3 - …`
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
-    let device = std::str::from_utf8(fields.nth(2)?).ok()?;
-    let point = unescape(fields.nth(1)?);
+    let mut text = || std::str::from_utf8(fields.next()?).ok();
+    let (id, parent) = (text()?.parse().ok()?, text()?.parse().ok()?);
+    let device = device_number(text()?)?;
+    let whole = fields.next()? == b"/";
+    let point = unescape(fields.next()?);
+    let tags = || fields.clone().skip(1).take_while(|field| *field != b"-");
+    let tag = |name: &[u8]| {
+        let number = tags().find_map(|field| field.strip_prefix(name))?;
+        std::str::from_utf8(number).ok()?.parse().ok()
+    };
     Some(Mount {
-        device: device_number(device)?,
+        id,
+        parent,
+        device,
+        whole,
+        shared: tag(b"shared:"),
+        master: tag(b"master:"),
         point: PathBuf::from(std::ffi::OsStr::from_bytes(&point)),
     })
 }
@@ -119,7 +173,7 @@ fn swaps(host: &Host) -> Result<Vec<u64>> {
 
 // By value, as map_err passes it.
 #[expect(clippy::needless_pass_by_value)]
-fn looking(error: std::io::Error) -> Failure {
+pub(super) fn looking(error: std::io::Error) -> Failure {
     let message = format!("cannot look at what is mounted on this host: {error}");
     Failure::new(FailureReason::Internal, message)
 }

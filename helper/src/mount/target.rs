@@ -122,13 +122,30 @@ impl Target {
     }
 }
 
+/// Whether a file system that is mounted already may be mounted once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// Nobody else may have it mounted.
+    Nobody,
+    /// With those who use it still.
+    WithUsers,
+}
+
 /// Mounts the device where nobody sees it, and makes its root directory what it must be.
-pub(super) fn mount_detached(host: &Host, device: &BlockDevice, fs: FileSystem) -> Result<OwnedFd> {
+pub(super) fn mount_detached(
+    host: &Host,
+    device: &BlockDevice,
+    fs: FileSystem,
+    sharing: Sharing,
+) -> Result<OwnedFd> {
     let context = fsopen(fs.name(), FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|errno| mount_failed(errno, "the kernel may lack this file system"))?;
     let failed = |errno| mount_failed(errno, &kernel_log(&context));
     configure(&context, device, fs).map_err(failed)?;
-    create(host, &context, device)?;
+    match sharing {
+        Sharing::Nobody => create(host, &context, device)?,
+        Sharing::WithUsers => fsconfig_create(&context).map_err(failed)?,
+    }
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOATIME;

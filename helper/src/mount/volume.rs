@@ -7,11 +7,11 @@ use super::host::Host;
 use super::image::Image;
 use super::medium::{BlockDevice, Medium};
 use super::record::{Record, State, Store};
-use super::target::{Target, mount_detached, occupied};
+use super::target::{Sharing, Target, mount_detached, occupied};
 use super::wire::{
     Failure, FailureReason, FileSystem, Mount, Mounted, Place, Reply, Request, Volume,
 };
-use super::{Result, cannot, request};
+use super::{Result, cannot, request, users};
 use crate::safe_path::Missing;
 
 /// Does what the request says.
@@ -44,7 +44,7 @@ fn mount(host: &Host, wanted: &Mount) -> Result<Mounted> {
         medium.enlarge(&wanted.volume.source)?;
     }
     let device = medium.attach()?;
-    let mount = mount_detached(host, &device, wanted.fs)?;
+    let mount = mount_detached(host, &device, wanted.fs, Sharing::Nobody)?;
     target.attach(&mount)?;
     let target = verify(place, device.rdev)?;
     let mut mounted = told(&device, wanted.fs, &ready);
@@ -197,19 +197,50 @@ fn unmount(host: &Host, volume: &Volume) -> Result<Reply> {
         }
         other => other?,
     };
-    let changed = found.is_some();
-    let medium = match found {
-        Some(found) => {
-            found.target.detach()?;
-            Some(found.medium)
-        }
-        None => Medium::open(host, &store, volume)?,
+    let Some(found) = found else {
+        let medium = Medium::open(host, &store, volume)?;
+        let safe_to_detach = medium.is_none_or(|medium| medium.settle().unwrap_or(false));
+        return Ok(Reply::Unmounted {
+            changed: false,
+            safe_to_detach,
+        });
     };
-    let safe_to_detach = medium.is_none_or(|medium| medium.settle().unwrap_or(false));
+    let place = &volume.place;
+    users::require_none(host, found.device, &place.base_dir, place.uid)?;
+    found.target.detach()?;
+    // A container that started between the look and the unmount, or that cannot be seen in /proc,
+    // keeps the device: then the volume goes back where it was.
+    let safe_to_detach = match found.medium.settle() {
+        Ok(false) => match put_back(host, &store, &found.medium, place, found.device) {
+            Ok(()) => return Err(in_use()),
+            Err(failure) => {
+                tracing::error!(
+                    ?failure,
+                    uid = place.uid,
+                    "a used volume is not mounted again"
+                );
+                false
+            }
+        },
+        settled => settled.unwrap_or(false),
+    };
     Ok(Reply::Unmounted {
-        changed,
+        changed: true,
         safe_to_detach,
     })
+}
+
+fn put_back(host: &Host, store: &Store, medium: &Medium, place: &Place, device: u64) -> Result<()> {
+    let device = medium.device_of(device)?;
+    let mount = mount_detached(host, &device, known(store)?.fs, Sharing::WithUsers)?;
+    open_target(place)?.attach(&mount)?;
+    verify(place, device.rdev).map(drop)
+}
+
+fn in_use() -> Failure {
+    let message = "the volume is in use on this host, perhaps by a container that starts; it stays";
+    Failure::new(FailureReason::InUse, message)
+        .with_hint("stop the containers that use it, then run it again")
 }
 
 /// The disk is gone: either nothing is mounted, or it was torn out and its mount is left.
@@ -231,6 +262,8 @@ fn unmount_the_vanished(
     if !own || !target.is_confined()? || host.device(device).exists() {
         return Err(not_attached);
     }
+    let place = &volume.place;
+    users::require_none(host, device, &place.base_dir, place.uid)?;
     target.detach()?;
     Ok(Reply::Unmounted {
         changed: true,

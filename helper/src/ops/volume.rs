@@ -2,16 +2,29 @@
 
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aistack_policy::{Format, Grant, VolumeKind};
 use aistack_proto::v1::{
     GrowVolumeResponse, MountVolumeResponse, UnmountVolumeResponse, VolumeState,
 };
+use bytes::Bytes;
+use http::Method;
 use rustix::fs::StatVfsMountFlags;
+use serde::Deserialize;
+use serde_json::json;
 
 use super::paths::{blocking, io_error, open_base};
 use super::{Ops, OpsError, marker, worker};
-use crate::mount::wire::{DiskSource, FileSystem, Mount, Place, Reply, Request, Source, Volume};
+use crate::docker::{Docker, DockerError, OWNER_LABEL, percent_encoded};
+use crate::mount::wire::{
+    DiskSource, Failure, FailureReason, FileSystem, Mount, Place, Reply, Request, Source, Volume,
+};
+
+/// How long Docker may take to say what runs: it only makes a refusal clearer.
+const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
+/// The most containers that a refusal names.
+const MAX_NAMES: usize = 32;
 
 /// What the kernel shows of a mounted volume.
 struct Shown {
@@ -68,10 +81,16 @@ async fn verified(grant: &Grant, device: u64) -> Result<Shown, OpsError> {
 
 pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeResponse, OpsError> {
     let request = Request::Unmount(volume(ops, grant)?);
+    let reply = match worker::ask(&ops.mount_socket, &request).await {
+        Err(OpsError::Worker(failure)) if failure.reason == FailureReason::InUse => {
+            return Err(OpsError::Worker(named(ops, grant, failure).await));
+        }
+        other => other?,
+    };
     let Reply::Unmounted {
         changed,
         safe_to_detach,
-    } = worker::ask(&ops.mount_socket, &request).await?
+    } = reply
     else {
         return Err(contradicted("answered a question that was not asked"));
     };
@@ -85,6 +104,47 @@ pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeRes
         changed,
         safe_to_detach,
     })
+}
+
+/// The same failure with the tenant's own containers that run: they are the most likely users, and
+/// whose others there are is nothing for the tenant.
+async fn named(ops: &Ops, grant: &Grant, mut failure: Failure) -> Failure {
+    let running = running(&ops.docker, grant);
+    let Ok(Ok(names)) = tokio::time::timeout(DOCKER_PATIENCE, running).await else {
+        return failure;
+    };
+    if !names.is_empty() {
+        let names = names.join(", ");
+        failure.hint = Some(format!(
+            "these containers of yours run: {names}; stop them, then run it again"
+        ));
+    }
+    failure
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    #[serde(default)]
+    names: Vec<String>,
+}
+
+/// Names of the tenant's containers that run.
+async fn running(docker: &Docker, grant: &Grant) -> Result<Vec<String>, DockerError> {
+    let owner = format!("{OWNER_LABEL}={}", grant.uid);
+    let filters = json!({"label": [owner], "status": ["running", "paused"]}).to_string();
+    let path = format!("/containers/json?filters={}", percent_encoded(&filters));
+    let listed: Vec<Listed> = docker.json(Method::GET, &path, Bytes::new()).await?;
+    let names = listed
+        .into_iter()
+        .filter_map(|one| one.names.into_iter().next());
+    let mut names: Vec<String> = names
+        .map(|name| name.trim_start_matches('/').to_owned())
+        .filter(|name| name.starts_with(&grant.container_prefix))
+        .take(MAX_NAMES)
+        .collect();
+    names.sort();
+    Ok(names)
 }
 
 pub(super) async fn grow(ops: &Ops, grant: &Grant) -> Result<GrowVolumeResponse, OpsError> {

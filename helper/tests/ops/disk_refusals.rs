@@ -230,7 +230,8 @@ fn mounted_in_a_namespace(world: &World, disk: &Disk) -> Child {
     std::fs::create_dir(&there).unwrap();
     let ready = world.run().join("ready");
     let script = format!(
-        "mount {} {} && touch {} && exec sleep 600",
+        "{}mount {} {} && touch {} && exec sleep 600",
+        world.letting_go_of_others(),
         disk.node,
         there.display(),
         ready.display()

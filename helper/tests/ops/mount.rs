@@ -2,6 +2,8 @@
 
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use aistack_helper::mount::wire::{FileSystem, MAX_MESSAGE, Place, Reply, Request, Source, Volume};
 use rustix::process::{Gid, Uid};
@@ -103,6 +105,109 @@ fn a_used_volume_is_not_unmounted() {
     assert_eq!(refused(world.ask(&unmount)), "IN_USE");
     drop(open);
     assert!(world.unmount());
+}
+
+/// A process with a mount namespace of its own, in which `script` has run.
+fn in_a_namespace(world: &World, propagation: &str, script: &str) -> Child {
+    let ready = world.run().join("ready");
+    let _ = std::fs::remove_file(&ready);
+    let script = format!(
+        "{}{script} && touch {} && exec sleep 600",
+        world.letting_go_of_others(),
+        ready.display()
+    );
+    let child = Command::new("unshare")
+        .args(["--mount", "--propagation", propagation, "sh", "-c", &script])
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while !ready.exists() {
+        assert!(Instant::now() < until, "the namespace is not there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_volume_that_a_container_holds_is_not_unmounted() {
+    let Some(world) = World::start() else { return };
+    world.mount();
+    let (data, base) = (world.base().join("data"), world.base());
+    std::fs::create_dir(&data).unwrap();
+    let there = world.run().join("there");
+    std::fs::create_dir(&there).unwrap();
+    let unmount = Request::Unmount(world.volume());
+    // As a container has it: a directory of the volume, without the volume's own mount.
+    for script in [
+        format!(
+            "mount --bind {} {} && umount -l {}",
+            data.display(),
+            there.display(),
+            base.display()
+        ),
+        // A copy of the volume's own mount that an unmount does not reach.
+        "true".to_owned(),
+    ] {
+        let holder = in_a_namespace(&world, "private", &script);
+        let Reply::Failed(failure) = world.ask(&unmount) else {
+            panic!("it was unmounted under a container: {script}");
+        };
+        assert_eq!(failure.reason.word(), "IN_USE");
+        assert!(
+            failure
+                .hint
+                .is_some_and(|hint| hint.contains("stop the containers"))
+        );
+        let state = world.ask(&Request::State(world.volume()));
+        assert!(matches!(state, Reply::Mounted(_)), "{state:?}");
+        end(holder);
+    }
+    assert!(world.unmount());
+    world.wait_for_no_loop_device();
+}
+
+#[test]
+fn a_volume_that_is_held_out_of_sight_is_put_back() {
+    let Some(world) = World::start() else { return };
+    let first = world.mount();
+    std::fs::write(world.base().join("kept"), "data").unwrap();
+    let holder = in_a_namespace(&world, "private", "true");
+    // Its mounts stay while this is open, and no process shows them.
+    let namespace = std::fs::File::open(format!("/proc/{}/ns/mnt", holder.id())).unwrap();
+    end(holder);
+    assert_eq!(
+        refused(world.ask(&Request::Unmount(world.volume()))),
+        "IN_USE"
+    );
+    let back = world.mount();
+    assert_eq!((back.changed, back.device), (false, first.device));
+    let root = std::fs::metadata(world.base()).unwrap();
+    assert_eq!((root.dev(), root.mode() & 0o7777), (first.device, 0o711));
+    assert_eq!(
+        std::fs::read_to_string(world.base().join("kept")).unwrap(),
+        "data"
+    );
+    drop(namespace);
+    assert!(world.unmount());
+    world.wait_for_no_loop_device();
+}
+
+#[test]
+fn a_container_that_starts_for_a_moment_does_not_stop_an_unmount() {
+    let Some(world) = World::start() else { return };
+    world.mount();
+    let holder = in_a_namespace(&world, "private", "true");
+    let ending = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        end(holder);
+    });
+    assert!(world.unmount());
+    ending.join().unwrap();
 }
 
 #[test]

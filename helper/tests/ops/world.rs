@@ -85,6 +85,16 @@ impl World {
         self.mnt.path()
     }
 
+    /// Shell text for a mount namespace of a test's own: the copies of what other tests have mounted
+    /// go, which would keep it in use; as `forget_volumes` in tests/lib/host.sh.
+    pub(crate) fn letting_go_of_others(&self) -> String {
+        let own = self.mnt.path().display();
+        format!(
+            "awk '$2 ~ \"/aistack-\" && $2 !~ \"/aistack-tests/\" && index($2, \"{own}\") != 1 \
+             {{ print $2 }}' /proc/self/mounts | xargs -r umount -l; "
+        )
+    }
+
     pub(crate) fn images(&self) -> PathBuf {
         self.run.path().join("state/volumes")
     }

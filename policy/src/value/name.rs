@@ -4,7 +4,11 @@ use super::{Relation, Template};
 use crate::ImagePattern;
 
 /// The longest text a UID can become; checks on length fill it in.
-const LONGEST_UID: u32 = u32::MAX - 1;
+const LONGEST_UID: u32 = i32::MAX.unsigned_abs();
+
+/// The longest domain, so that a host name of any length fits in front of it: 253 in all (RFC 1035,
+/// 2.3.4, without the root), less one label and its dot.
+const LONGEST_DOMAIN: usize = 253 - 64;
 
 /// Directories that no tenant may have, lie inside of, or lie around.
 const SYSTEM_DIRECTORIES: [&str; 25] = [
@@ -79,9 +83,9 @@ pub(crate) fn directory(text: &str) -> Result<Template, String> {
 pub(crate) fn domain(text: &str) -> Result<Template, String> {
     let template = Template::parse(text)?;
     let longest = template.fill(LONGEST_UID);
-    if longest.len() > 253 {
+    if longest.len() > LONGEST_DOMAIN {
         return Err(format!(
-            "{} characters, at most 253 with the longest UID",
+            "{} characters, at most {LONGEST_DOMAIN} with the longest UID: a service's host name goes in front",
             longest.len()
         ));
     }

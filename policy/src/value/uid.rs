@@ -1,7 +1,8 @@
 //! UIDs: which may be given to anybody, and ranges of them.
 
-/// The highest UID there is; one above is "no change" to chown(2).
-pub(crate) const MAX_UID: u64 = 4_294_967_294;
+/// The highest UID or GID that a container can run as: Docker refuses what is above ("uids and gids
+/// must be in range 0-2147483647").
+pub(crate) const MAX_UID: u64 = 2_147_483_647;
 
 /// UIDs that nobody may have, with the reason.
 const RESERVED: [(u64, u64, &str); 4] = [
@@ -11,7 +12,7 @@ const RESERVED: [(u64, u64, &str); 4] = [
     (
         MAX_UID + 1,
         u64::MAX,
-        "is too large: the highest UID is 4294967294",
+        "is too large: Docker runs nothing above 2147483647",
     ),
 ];
 

@@ -11,10 +11,10 @@ pub(crate) fn ranges() -> impl Strategy<Value = Vec<(u32, u32)>> {
         4 => 2000_u32..60_000,
         1 => 65_490_u32..65_560,
         1 => 1_000_000_u32..2_000_000_000,
-        2 => 4_294_967_200_u32..=4_294_967_294,
+        2 => 2_147_483_550_u32..=2_147_483_647,
     ];
     let range = (start, 0_u32..25).prop_map(|(first, more)| {
-        let last = first.saturating_add(more).min(4_294_967_294);
+        let last = first.saturating_add(more).min(2_147_483_647);
         // Reserved UIDs are another test's subject.
         match (first, last) {
             (first, last) if first < 65_534 && last >= 65_534 => (first, 65_533),
@@ -30,7 +30,7 @@ pub(crate) fn service() -> impl Strategy<Value = (u32, u32)> {
         6 => Just(1000_u32),
         3 => 1_u32..200,
         2 => 3000_u32..70_000,
-        1 => 4_000_000_000_u32..=4_294_967_294,
+        1 => 2_000_000_000_u32..=2_147_483_647,
     ];
     (offset, prop_oneof![4 => Just(1_u32), 1 => 2_u32..=16])
 }
@@ -46,7 +46,7 @@ pub(crate) fn pool() -> impl Strategy<Value = ((u32, u8), u8)> {
 }
 
 pub(crate) fn own(templates: [&'static str; 3]) -> impl Strategy<Value = Own> {
-    let uid = prop_oneof![1000_u32..1330, Just(4_294_967_294_u32)];
+    let uid = prop_oneof![1000_u32..1330, Just(2_147_483_647_u32)];
     let [dir, domain, net] = templates;
     let fill = move |template: &'static str| {
         uid.clone()
@@ -133,7 +133,7 @@ pub(crate) fn model() -> impl Strategy<Value = Model> {
             |(ranges, base_dir, domain, name, (pool, prefix), first, per, service)| {
                 let inside = ranges.first().map_or(1000, |r| r.0);
                 let uid = prop_oneof![
-                    4 => (0_u32..25).prop_map(move |n| inside.saturating_add(n).min(4_294_967_294)),
+                    4 => (0_u32..25).prop_map(move |n| inside.saturating_add(n).min(2_147_483_647)),
                     1 => 1000_u32..1330,
                 ]
                 .prop_filter("reserved", |uid| is_free(u64::from(*uid)));

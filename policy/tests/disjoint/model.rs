@@ -158,7 +158,7 @@ impl Model {
 }
 
 pub(crate) fn is_free(uid: u64) -> bool {
-    (1000..=4_294_967_294).contains(&uid) && uid != 65_534 && uid != 65_535
+    (1000..=2_147_483_647).contains(&uid) && uid != 65_534 && uid != 65_535
 }
 
 /// Compares everybody with everybody.

@@ -29,12 +29,12 @@ fn named_tenants() {
             "4:7: tenant[?].uid: UID 65534 is nobody, the overflow UID",
         ),
         (
-            "4294967295",
-            "4:7: tenant[?].uid: 4294967295 is not between 0 and 4294967294",
+            "2147483648",
+            "4:7: tenant[?].uid: 2147483648 is not between 0 and 2147483647",
         ),
         (
             "-1",
-            "4:7: tenant[?].uid: -1 is not between 0 and 4294967294",
+            "4:7: tenant[?].uid: -1 is not between 0 and 2147483647",
         ),
     ] {
         assert_eq!(

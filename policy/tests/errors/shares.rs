@@ -53,8 +53,8 @@ fn uids() {
             "9: tenants.uids: UID 65535 is -1 to 16-bit programs",
         ),
         (
-            "['70000-4294967295']",
-            "9: tenants.uids: UID 4294967295 is too large: the highest UID is 4294967294",
+            "['70000-2147483648']",
+            "9: tenants.uids: UID 2147483648 is too large: Docker runs nothing above 2147483647",
         ),
         (
             "['1001', '1000-1005']",
@@ -314,7 +314,7 @@ fn service_uids() {
         &[
             (
                 "{ offset = 0 }",
-                &["11: .offset: 0 is not between 1 and 4294967294"],
+                &["11: .offset: 0 is not between 1 and 2147483647"],
             ),
             ("{ count = 0 }", &["10: .count: 0 is not between 1 and 16"]),
             (
@@ -336,9 +336,9 @@ fn service_uids() {
                 &["23: .count: 1000000 is not between 1 and 16"],
             ),
             (
-                "{ offset = 4294967294 }",
+                "{ offset = 2147483647 }",
                 &[
-                    "0: : service UID 4294968295 of UID 1001 is too large: the highest UID is 4294967294",
+                    "0: : service UID 2147484648 of UID 1001 is too large: Docker runs nothing above 2147483647",
                 ],
             ),
             (

@@ -1,10 +1,11 @@
 //! What `--purge` removes besides: everything in the tenant's volume, and its place in the host.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
 
+use super::emptying;
 use crate::catalog::own;
 use crate::run::{Session, store};
 
@@ -101,24 +102,14 @@ async fn empty(
 /// be heard meanwhile.
 async fn clear(path: &Path) -> io::Result<()> {
     let path = path.to_owned();
-    let cleared = tokio::task::spawn_blocking(move || {
-        entries(&path)?
-            .iter()
-            .try_for_each(|entry| remove_any(entry))
-    });
+    let cleared = tokio::task::spawn_blocking(move || emptying::empty(&path));
     cleared.await.map_err(io::Error::other)?
-}
-
-fn entries(path: &Path) -> io::Result<Vec<PathBuf>> {
-    std::fs::read_dir(path)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect()
 }
 
 /// Removes a file, a link (not what it leads to) or a whole directory; nothing there is fine.
 fn remove_any(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(found) if found.is_dir() => emptying::remove(path),
         Ok(_) => std::fs::remove_file(path),
         Err(error) => Err(error),
     };

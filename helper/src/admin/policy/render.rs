@@ -62,7 +62,17 @@ pub(super) fn accepted(file: &Path, policy: &Policy, out: &mut impl Write) -> io
 pub(super) fn unusable(file: &Path, unusable: &Unusable, out: &mut impl Write) -> io::Result<()> {
     let file = file.display();
     match unusable {
-        Unusable::Unreadable(error) => writeln!(out, "{file}: cannot be read: {error}"),
+        Unusable::Unreadable(error) => {
+            writeln!(out, "{file}: cannot be read: {error}")?;
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                writeln!(
+                    out,
+                    "only root and the gateway may read the policy; run it as root. What a tenant \
+                     has, `aistack whoami` tells the tenant"
+                )?;
+            }
+            Ok(())
+        }
         Unusable::Mistakes(errors) => {
             for error in &errors.0 {
                 writeln!(out, "{file}:{error}")?;
