@@ -10,6 +10,7 @@ mod streams;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
@@ -28,7 +29,7 @@ pub use streams::{Event, LogLine, LogQuery, Usage};
 #[cfg(test)]
 pub(crate) use container::tests;
 
-use crate::desired::LABEL_SERVICE;
+use crate::desired::{LABEL_SERVICE, Secrets};
 
 /// How long the head of an answer may take, seconds: longer than any container's stop.
 const ANSWER_TIMEOUT: u64 = 120;
@@ -41,9 +42,24 @@ const CPU: i64 = 1_000_000_000;
 pub struct Engine {
     docker: Docker,
     socket: PathBuf,
+    /// What no message quotes of what containers and commands say.
+    secrets: Arc<Mutex<Secrets>>,
 }
 
 impl Engine {
+    /// Keeps these out of every message from now on.
+    pub fn hide(&self, secrets: &Secrets) {
+        let mut hidden = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        hidden.add_all(secrets);
+    }
+
+    /// What is kept out of messages.
+    #[must_use]
+    pub fn secrets(&self) -> Secrets {
+        let hidden = self.secrets.lock();
+        hidden.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// An engine behind `socket`. The first request connects.
     ///
     /// # Errors
@@ -60,6 +76,7 @@ impl Engine {
         Ok(Self {
             docker,
             socket: socket.to_owned(),
+            secrets: Arc::default(),
         })
     }
 

@@ -71,6 +71,8 @@ impl EnvFile {
         let mut file = Self::default();
         let mut errors = Vec::new();
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        // Some editors put a byte order mark in front.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let body = text.strip_suffix('\n').unwrap_or(text);
         let count = if text.is_empty() { 0 } else { usize::MAX };
         for (index, raw) in body.split('\n').take(count).enumerate() {
@@ -103,6 +105,39 @@ impl EnvFile {
         } else {
             Err(errors)
         }
+    }
+
+    /// Parses what is in a file.
+    ///
+    /// # Errors
+    /// The first bytes that are no UTF-8, else every mistake.
+    pub fn parse_bytes(bytes: &[u8]) -> Result<Self, Vec<EnvError>> {
+        let wrong = match std::str::from_utf8(bytes) {
+            Ok(text) => return Self::parse(text),
+            Err(wrong) => wrong,
+        };
+        let good = bytes.get(..wrong.valid_up_to()).unwrap_or_default();
+        let good = String::from_utf8_lossy(good);
+        let line = good.matches('\n').count() + 1;
+        let before = good.rsplit('\n').next().unwrap_or_default();
+        Err(vec![EnvError {
+            line,
+            column: before.chars().count() + 1,
+            message: "bytes that are no UTF-8; save the file as UTF-8".to_owned(),
+        }])
+    }
+
+    /// Keys that `known` does not know and no other value refers to, in the order of the file.
+    pub fn unknown<'a>(
+        &'a self,
+        known: impl Fn(&str) -> bool + 'a,
+    ) -> impl Iterator<Item = &'a str> {
+        let mut used = Vec::new();
+        for (_, assignment) in self.assignments() {
+            assignment.value.names(&mut used);
+        }
+        self.keys()
+            .filter(move |key| !known(key) && !used.contains(key))
     }
 
     /// The raw text of a key's value, before substitution: without its quotes, with its `${…}`.

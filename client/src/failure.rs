@@ -24,6 +24,8 @@ pub struct Failure {
     pub next: Option<String>,
     /// Services that did not become healthy.
     pub reports: Vec<ServiceReport>,
+    /// True when no space was left.
+    pub full: bool,
 }
 
 /// One reason.
@@ -70,6 +72,7 @@ impl Failure {
             causes: Vec::new(),
             next: None,
             reports: Vec::new(),
+            full: false,
         }
     }
 
@@ -109,6 +112,16 @@ impl Failure {
     /// A failed step on a file.
     #[must_use]
     pub fn io(step: &str, path: &std::path::Path, source: &std::io::Error) -> Self {
+        if is_full(source) {
+            let what = format!(
+                "no space is left to {step} {}; what was there is whole",
+                path.display()
+            );
+            return Self {
+                full: true,
+                ..Self::new(Exit::Failed, what).next(FREE_SPACE)
+            };
+        }
         Self::new(Exit::Failed, format!("cannot {step} {}", path.display()))
             .because(source.to_string())
     }
@@ -184,6 +197,17 @@ impl Failure {
             "services": self.reports,
         })
     }
+}
+
+/// What to do on a full volume.
+const FREE_SPACE: &str = "remove files you do not need, or `aistack remove --purge SERVICE`, which works on a full volume \
+                          too; `aistack volume status` shows what is free";
+
+/// Whether there was no space left, or none of the user's share.
+#[must_use]
+pub fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// What to do where the helper does not answer.

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
         pace: Pace::default(),
+        force: false,
     };
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()

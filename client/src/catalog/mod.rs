@@ -21,6 +21,8 @@ pub use entry::{
 pub use template::{Item, List, Name, Template};
 pub use units::{Bytes, Cpus, Span};
 
+use std::collections::BTreeMap;
+
 use crate::desired::Phase;
 use crate::manifest::keys;
 
@@ -162,6 +164,21 @@ impl Catalog {
             || self.entries.iter().any(|entry| entry.declares(key))
     }
 
+    /// Every key of a manifest that there is.
+    #[must_use]
+    pub fn keys(&self) -> Vec<&str> {
+        let base = keys::BASE.iter().map(|base| base.key);
+        let mut all: Vec<&str> = base
+            .chain(keys::PORTS.iter().map(|(key, _)| *key))
+            .collect();
+        for entry in &self.entries {
+            all.extend(entry.ports.iter().map(|port| port.key.as_str()));
+            all.extend(entry.secrets.iter().map(|secret| secret.key.as_str()));
+            all.extend(entry.settings.iter().map(|setting| setting.key.as_str()));
+        }
+        all
+    }
+
     /// True when `key` holds a secret, so that its value is never shown.
     #[must_use]
     pub fn is_secret(&self, key: &str) -> bool {
@@ -170,6 +187,19 @@ impl Catalog {
                 .entries
                 .iter()
                 .any(|entry| entry.secrets.iter().any(|secret| secret.key == key))
+    }
+
+    /// Secrets that a service gets as a part of a URL, as they are, each with such a service.
+    #[must_use]
+    pub fn raw_in_urls(&self) -> BTreeMap<&str, &str> {
+        let mut found = BTreeMap::new();
+        for entry in &self.entries {
+            let keys = entry.templates().flat_map(Template::raw_in_urls);
+            for key in keys.filter(|key| self.is_secret(key)) {
+                found.entry(key).or_insert(entry.name.as_str());
+            }
+        }
+        found
     }
 
     /// Keys of all ports with their offsets in the tenant's range, by offset: those of the manifest

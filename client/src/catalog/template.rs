@@ -136,6 +136,24 @@ impl Template {
         Ok(text)
     }
 
+    /// Keys whose values become a part of a URL as they are: no blank and no quote stands between
+    /// them and the `://`.
+    pub fn raw_in_urls(&self) -> impl Iterator<Item = &str> {
+        let mut in_url = false;
+        self.pieces.iter().filter_map(move |piece| match piece {
+            Piece::Text(text) => {
+                let ends = |c: char| c.is_whitespace() || "'\"`".contains(c);
+                let word = text.rsplit(ends).next().unwrap_or_default();
+                in_url = word.contains("://") || (in_url && word.len() == text.len());
+                None
+            }
+            Piece::Name { name, form } => match name {
+                Name::Key(key) if in_url && *form == Form::Plain => Some(key.as_str()),
+                _ => None,
+            },
+        })
+    }
+
     /// Every name in it.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
         self.pieces.iter().filter_map(|piece| match piece {

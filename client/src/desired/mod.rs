@@ -58,6 +58,8 @@ pub struct Stack {
     pub time_scale: TimeScale,
     /// What no message may show.
     pub secrets: Secrets,
+    /// Keys that the shell's environment gives another value than the manifest.
+    pub overridden: Vec<String>,
 }
 
 /// One rendered file in `BASE_DIR/etc/<service>/`.
@@ -338,6 +340,7 @@ pub fn stack_of(
         own_root: own_root(settings, &grant.base_dir),
         time_scale,
         secrets: Secrets::of(settings, catalog),
+        overridden: Vec::new(),
     };
     for entry in &world.entries {
         match service::render(&world, entry) {

@@ -6,6 +6,8 @@ use crate::manifest::keys;
 
 /// A shorter value is no secret, and masking it would eat ordinary text.
 const SHORTEST: usize = 4;
+/// So much of a secret in a row is a piece of it, characters.
+const PIECE: usize = 8;
 /// What is shown instead.
 const MASK: &str = "***";
 
@@ -48,6 +50,35 @@ impl Secrets {
         }
     }
 
+    /// All of `others`, too.
+    pub fn add_all(&mut self, others: &Self) {
+        for value in &others.0 {
+            self.add(value);
+        }
+    }
+
+    /// Whether the text holds one of them, or a piece that tells much of one: some program took it
+    /// apart then.
+    #[must_use]
+    pub fn shows_in(&self, text: &str) -> bool {
+        self.0.iter().any(|secret| {
+            let characters: Vec<char> = secret.chars().collect();
+            let mut pieces = characters.windows(PIECE.min(characters.len()));
+            pieces.any(|piece| text.contains(&piece.iter().collect::<String>()))
+        })
+    }
+
+    /// A line that others wrote, without any of them; nothing of it when it holds a piece of one.
+    #[must_use]
+    pub fn mask_quoted(&self, line: &str) -> String {
+        let masked = self.mask(line);
+        if self.shows_in(&masked) {
+            format!("({MASK}: a line with a piece of a secret)")
+        } else {
+            masked
+        }
+    }
+
     /// The text without any of them.
     #[must_use]
     pub fn mask(&self, text: &str) -> String {
@@ -69,5 +100,23 @@ mod tests {
         }
         assert_eq!(secrets.mask("1 abcdefgh 2 abcd 3 xy"), "1 *** 2 *** 3 xy");
         assert_eq!(format!("{secrets:?}"), "Secrets(2)");
+    }
+
+    #[test]
+    fn a_line_with_a_piece_of_a_secret_is_not_quoted() {
+        let mut secrets = Secrets::default();
+        secrets.add("hunter2hunter2@tail-of-it");
+        for (line, told) in [
+            // What psql says of a password with an @ that stands in a URL as it is.
+            (
+                "could not translate host name \"tail-of-it@postgres\" to address",
+                "(***: a line with a piece of a secret)",
+            ),
+            ("key hunter2hunter2@tail-of-it is wrong", "key *** is wrong"),
+            ("no role n8n", "no role n8n"),
+            ("hunter", "hunter"),
+        ] {
+            assert_eq!(secrets.mask_quoted(line), told);
+        }
     }
 }

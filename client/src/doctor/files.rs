@@ -10,7 +10,7 @@ use super::{Finding, Level};
 use crate::desired::Stack;
 use crate::engine::Container;
 use crate::env_file::EnvFile;
-use crate::run::store;
+use crate::run::{kept, store};
 use crate::ui::size;
 
 /// Less free space than this part of a volume is worth a warning, per cent.
@@ -253,6 +253,15 @@ pub(super) fn manifest(base_dir: &Path) -> (Option<EnvFile>, Vec<Finding>) {
                 .next(format!("chmod 600 {shown}")),
         );
     }
+    for open in kept::open_to_others(base_dir) {
+        let mode = if open.is_dir() { "700" } else { "600" };
+        let open = open.display();
+        findings.push(
+            Finding::problem(".env", format!("others may read {open}"))
+                .means("your .env files of before hold secrets")
+                .next(format!("chmod {mode} {open}")),
+        );
+    }
     if store::is_from_the_future(&path) {
         findings.push(
             Finding::warning("clock", format!("{shown} was written after now"))
@@ -352,6 +361,15 @@ mod tests {
         let (file, findings) = manifest(dir.path());
         assert!(file.is_some());
         assert_eq!(findings[0].level, Level::Problem);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        kept::keep(dir.path(), b"N8N_PORT=5101\n").unwrap();
+        assert!(manifest(dir.path()).1.is_empty());
+        let folder = kept::directory(dir.path());
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+        let (_, findings) = manifest(dir.path());
+        assert_eq!(findings[0].level, Level::Problem);
+        let next = findings[0].next.clone().unwrap();
+        assert_eq!(next, format!("chmod 700 {}", folder.display()));
     }
 
     #[test]

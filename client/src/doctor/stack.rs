@@ -15,6 +15,7 @@ use crate::engine::{Container, Engine, EngineError, Inspection};
 use crate::env_file::{EnvFile, Settings};
 use crate::failure::Failure;
 use crate::guard;
+use crate::manifest;
 use crate::plan::State;
 use crate::run::{Context, listeners, store};
 
@@ -33,10 +34,15 @@ pub(super) fn desired(
         .map_err(|errors| Failure::manifest(&errors));
     let stack = settings
         .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(Failure::settings));
+    let unknown = manifest::unknown(catalog, file, false);
+    let unknown = unknown
+        .into_iter()
+        .map(|text| Finding::warning(".env", text).next("correct it, or take the line out"));
     match stack {
         Ok(stack) => {
             let found = format!("valid, {} services", stack.services.len());
-            (Some(stack), vec![Finding::ok(".env", found)])
+            let valid = Finding::ok(".env", found);
+            (Some(stack), std::iter::once(valid).chain(unknown).collect())
         }
         Err(failure) => (None, vec![from_failure(".env", &failure)]),
     }

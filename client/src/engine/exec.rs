@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 
 use super::{Engine, EngineError};
+use crate::desired::Secrets;
 
 /// More output than this is cut, bytes.
 const MAX_OUTPUT: usize = 64 * 1024;
@@ -18,6 +19,8 @@ pub struct ExecOutput {
     pub code: i64,
     /// Standard output and standard error, as they came.
     pub text: String,
+    /// What must not be quoted of it.
+    secrets: Secrets,
 }
 
 /// The output may hold secrets, so `Debug` leaves it out.
@@ -36,6 +39,7 @@ impl ExecOutput {
         if said.is_empty() || repeats(said, stdin) {
             format!("exit code {}", self.code)
         } else {
+            let said = self.secrets.mask_quoted(said);
             format!("exit code {}: {said}", self.code)
         }
     }
@@ -101,6 +105,7 @@ impl Engine {
         Ok(ExecOutput {
             code: ended.exit_code.unwrap_or(-1),
             text,
+            secrets: self.secrets(),
         })
     }
 }
@@ -119,13 +124,24 @@ mod tests {
     fn a_secret_in_a_commands_last_line_is_left_out() {
         let stdin = "ALTER ROLE n8n PASSWORD '0123456789abcdef0123';";
         let failure = |text: &str| {
-            let text = text.to_owned();
-            ExecOutput { code: 1, text }.failure(stdin)
+            let mut secrets = Secrets::default();
+            secrets.add("abc@def-ghi/jkl");
+            let output = ExecOutput {
+                code: 1,
+                text: text.to_owned(),
+                secrets,
+            };
+            output.failure(stdin)
         };
         assert_eq!(
             failure("a\nerror near 0123456789abcdef0123\n"),
             "exit code 1"
         );
         assert_eq!(failure("a\nno role n8n\n"), "exit code 1: no role n8n");
+        // It is too short to be noticed in standard input, where it may be written otherwise too.
+        assert_eq!(
+            failure("syntax error at or near \"def-ghi/jkl\""),
+            "exit code 1: (***: a line with a piece of a secret)"
+        );
     }
 }

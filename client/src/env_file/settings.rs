@@ -119,6 +119,23 @@ impl Settings {
         self.values.get(key)
     }
 
+    /// Keys that the environment gives another value than `file` has, or that `file` has not.
+    #[must_use]
+    pub fn overridden(&self, file: &EnvFile) -> Vec<String> {
+        let own = Self::resolve(file, &BTreeMap::new(), |_| false).ok();
+        let written = |key: &str| match &own {
+            Some(own) => own.get(key),
+            None => file.get(key),
+        };
+        self.values
+            .iter()
+            .filter(|(key, setting)| {
+                setting.source == Source::Environment && written(key) != Some(&setting.value)
+            })
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
     /// Every key with its value and source, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Setting)> {
         self.values

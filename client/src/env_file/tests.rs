@@ -298,3 +298,53 @@ fn check_round_trip(text: &str) -> Result<(), TestCaseError> {
     }
     Ok(())
 }
+
+#[test]
+fn a_byte_order_mark_is_skipped() {
+    let marked = EnvFile::parse_bytes(b"\xef\xbb\xbfA=1\n").unwrap();
+    assert_eq!(marked.get("A"), Some("1"));
+    assert_eq!(marked.render(), "A=1\n");
+    assert_eq!(EnvFile::parse_bytes(b"\xef\xbb\xbf").unwrap().render(), "");
+}
+
+#[test]
+fn bytes_that_are_no_utf_8_are_told_with_their_line() {
+    let errors = EnvFile::parse_bytes(b"A=1\n# \xc3\xa4\nB=\xc3\xa4\xe4\n").unwrap_err();
+    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [".env:3:4: bytes that are no UTF-8; save the file as UTF-8"]
+    );
+}
+
+#[test]
+fn dollars_without_a_brace_stay_as_they_are() {
+    for (text, expected) in [
+        ("A=a$$b", "a$$b"),
+        ("A=$NAME", "$NAME"),
+        ("A=\"$NAME $$ $1\"", "$NAME $$ $1"),
+        ("A='$NAME $$'", "$NAME $$"),
+        ("N=x\nA=$${N}", "$x"),
+    ] {
+        assert_eq!(resolve(text).unwrap()["A"], expected, "{text}");
+    }
+}
+
+#[test]
+fn only_keys_that_nobody_knows_or_refers_to_are_unknown() {
+    let file = file("N8N_PROT=1\nMINE=x\nHERS=y\nN8N_PORT=${NONE:-${HERS}}\nA=${MINE}\n");
+    let known = |key: &str| key == "N8N_PORT" || key == "A";
+    assert_eq!(file.unknown(known).collect::<Vec<_>>(), ["N8N_PROT"]);
+}
+
+#[test]
+fn keys_that_the_environment_overrides_are_those_with_another_value() {
+    let file = file("A=1\nB=2\nC=${A}\n");
+    let environment = [("A", "1"), ("B", "3"), ("D", "4"), ("FOREIGN", "5")];
+    let environment = environment
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    let settings = Settings::resolve(&file, &environment, |key| key != "FOREIGN").unwrap();
+    assert_eq!(settings.overridden(&file), ["B", "D"]);
+}

@@ -60,6 +60,11 @@ impl Value {
         &self.raw
     }
 
+    /// Adds the name of every reference in it.
+    pub(super) fn names<'a>(&'a self, found: &mut Vec<&'a str>) {
+        names(&self.segments, found);
+    }
+
     /// True when this is `text` without any reference.
     pub(super) fn same_literal(&self, text: &str) -> bool {
         self.segments == text_segments(text.to_owned())
@@ -95,6 +100,17 @@ pub(super) fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+fn names<'a>(segments: &'a [Segment], found: &mut Vec<&'a str>) {
+    for segment in segments {
+        if let Segment::Reference(reference) = segment {
+            found.push(&reference.name);
+            if let Form::Default(inner) | Form::Alternative(inner) = &reference.form {
+                names(inner, found);
+            }
+        }
+    }
 }
 
 fn text_segments(text: String) -> Vec<Segment> {

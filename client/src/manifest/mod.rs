@@ -6,6 +6,7 @@
 pub mod keys;
 mod ports;
 mod secrets;
+mod unknown;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::catalog::{Catalog, Entry, Preset};
 use crate::desired::{TIME_SCALE, TimeScale};
 use crate::env_file::{EnvFile, Settings};
 use crate::selection::{self, SERVICES, Selection, SelectionError};
+pub use unknown::unknown;
 
 /// Everything that decides what the manifest says. Overrides may be secrets, so it has no `Debug`.
 #[derive(Clone, Copy)]

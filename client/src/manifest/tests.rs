@@ -351,3 +351,23 @@ proptest! {
         prop_assert!(seen.len() >= 17);
     }
 }
+
+#[test]
+fn a_mistyped_key_is_told_with_the_one_that_is_meant_and_no_key_of_ours_is() {
+    let catalog = Catalog::embedded();
+    for preset in ["minimal", "standard", "full"] {
+        let setup = Setup { preset, ..setup() };
+        let file = run(&setup).unwrap().file;
+        assert_eq!(super::unknown(&catalog, &file, false), [""; 0], "{preset}");
+    }
+    let file = EnvFile::parse("N8N_PROT=5102\nREDIS_IMAGE=x\nFRUIT_OF_THE_DAY=plum\n").unwrap();
+    assert_eq!(
+        super::unknown(&catalog, &file, false),
+        [
+            "no service knows the key N8N_PROT of the .env; did you mean N8N_PORT?",
+            "no service knows the key FRUIT_OF_THE_DAY of the .env",
+        ]
+    );
+    // It may be a key of a service whose file has mistakes.
+    assert_eq!(super::unknown(&catalog, &file, true).len(), 1);
+}

@@ -48,16 +48,26 @@ fn write_beside(path: &Path, content: &[u8], mode: u32) -> io::Result<PathBuf> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    match fill(&beside, content, mode) {
+        Ok(()) => Ok(beside),
+        Err(error) => {
+            // On a full file system it would hold on to what little there is.
+            drop(std::fs::remove_file(&beside));
+            Err(error)
+        }
+    }
+}
+
+fn fill(beside: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&beside)?;
+        .open(beside)?;
     file.write_all(content)?;
     // The umask may have taken bits away.
     fchmod(&file, Mode::from_raw_mode(mode))?;
-    file.sync_all()?;
-    Ok(beside)
+    file.sync_all()
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Why a service does not run: the signs, put together for people.
 
-use crate::desired::{StartLimits, TIME_SCALE, TimeScale};
+use crate::desired::{Secrets, StartLimits, TIME_SCALE, TimeScale};
 use crate::engine::{Engine, EngineError, Inspection};
 use crate::exit::Exit;
 use crate::failure::ServiceReport;
@@ -73,7 +73,23 @@ pub async fn report(
         }
         Trouble::Provision { .. } => {}
     }
+    hide(&mut report, &engine.secrets());
     report
+}
+
+/// Takes the stack's secrets out of what others wrote.
+fn hide(report: &mut ServiceReport, secrets: &Secrets) {
+    let hidden = |text: &str| {
+        let lines: Vec<String> = text.lines().map(|line| secrets.mask_quoted(line)).collect();
+        lines.join("\n")
+    };
+    let quoted = [Some(&mut report.problem), report.probe.as_mut()];
+    for text in quoted.into_iter().flatten() {
+        *text = hidden(text);
+    }
+    for line in &mut report.log {
+        *line = secrets.mask_quoted(line);
+    }
 }
 
 async fn describe(engine: &Engine, report: &mut ServiceReport, inspection: &Inspection) {
@@ -308,6 +324,28 @@ mod tests {
         ] {
             assert_eq!(more_time(&trouble).is_some(), told, "{trouble:?}");
         }
+    }
+
+    #[test]
+    fn no_report_shows_a_secret_or_a_piece_of_one() {
+        let mut secrets = Secrets::default();
+        secrets.add("pass@word-1234/5");
+        let mut report = ServiceReport {
+            service: "n8n".to_owned(),
+            container: "tenant-1-n8n".to_owned(),
+            problem: "did not start: pass@word-1234/5".to_owned(),
+            exit_code: None,
+            probe: Some("refused\nhost \"word-1234/5@postgres\"".to_owned()),
+            log: vec!["DB=pass@word-1234/5".to_owned(), "all is well".to_owned()],
+            cause: None,
+            restored: false,
+            exit: Exit::NotHealthy,
+        };
+        hide(&mut report, &secrets);
+        assert_eq!(report.problem, "did not start: ***");
+        assert_eq!(report.log, ["DB=***", "all is well"]);
+        let probe = report.probe.unwrap();
+        assert!(probe.starts_with("refused\n(***"), "{probe}");
     }
 
     #[test]

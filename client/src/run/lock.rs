@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, is_full};
 use crate::ui;
 
 /// How often a waiting run looks again.
@@ -165,7 +165,14 @@ impl Lock {
             command: command.to_owned(),
             since: Timestamp::now().as_second(),
         };
-        write_holder(&mut file, &holder).map_err(|error| Failure::io("write", &path, &error))?;
+        match write_holder(&mut file, &holder) {
+            // On a full volume it is not told who holds it; it is held all the same.
+            Err(error) if is_full(&error) => {
+                let emptied = file.set_len(0);
+                emptied.map_err(|error| Failure::io("write", &path, &error))?;
+            }
+            written => written.map_err(|error| Failure::io("write", &path, &error))?,
+        }
         Ok(Self { _file: file })
     }
 }
@@ -193,10 +200,12 @@ fn is_at(file: &File, path: &Path) -> bool {
     matches!((own, there), (Ok(own), Ok(there)) if own == there)
 }
 
+/// Over what stands there, so that it takes no new room where there was a holder before.
 fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
-    file.set_len(0)?;
+    let text = serde_json::to_vec(holder)?;
     file.rewind()?;
-    file.write_all(&serde_json::to_vec(holder)?)
+    file.write_all(&text)?;
+    file.set_len(text.len() as u64)
 }
 
 fn locked(file: &mut File, path: &Path) -> Failure {

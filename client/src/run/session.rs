@@ -30,6 +30,8 @@ pub struct Context {
     pub environment: BTreeMap<String, String>,
     /// How much time it has.
     pub pace: Pace,
+    /// Whether the user says that secrets which data depends on may be other ones.
+    pub force: bool,
 }
 
 /// The environment may hold secrets, so `Debug` leaves it out.
@@ -43,6 +45,23 @@ impl std::fmt::Debug for Context {
 }
 
 impl Context {
+    /// The same run, with the verb's `--force`.
+    #[must_use]
+    pub fn forcing(&self, force: bool) -> Self {
+        Self {
+            force,
+            ..self.clone()
+        }
+    }
+
+    /// The same run without these keys in its environment.
+    #[must_use]
+    pub fn without(&self, is_key: impl Fn(&str) -> bool) -> Self {
+        let mut context = self.clone();
+        context.environment.retain(|key, _| !is_key(key));
+        context
+    }
+
     /// The engine gateway.
     ///
     /// # Errors
@@ -250,8 +269,11 @@ impl Session {
         let known = |key: &str| self.catalog.is_key(key);
         let settings = Settings::resolve(file, environment, known)
             .map_err(|errors| Failure::manifest(&errors))?;
-        desired::stack_of(&settings, &self.catalog, &self.grant, &self.locks)
-            .map_err(Failure::settings)
+        let mut stack = desired::stack_of(&settings, &self.catalog, &self.grant, &self.locks)
+            .map_err(Failure::settings)?;
+        stack.overridden = settings.overridden(file);
+        self.engine.hide(&stack.secrets);
+        Ok(stack)
     }
 
     /// The stack of the manifest on disk, for what works with containers that exist: it is without

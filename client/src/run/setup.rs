@@ -8,8 +8,9 @@ use crate::env_file::EnvFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::{self, Manifest, ManifestError, Request};
+use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
-use crate::run::{Context, Session, profiles, store};
+use crate::run::{Context, Session, profiles, reserve, store};
 use crate::selection::SERVICES;
 use crate::ui::Progress;
 
@@ -48,8 +49,17 @@ pub fn draft_with(
 ) -> Result<(Manifest, Stack), Failure> {
     let existing = session.manifest()?;
     let manifest = decide(context, session, existing.as_ref(), overrides)?;
+    guard::check(context, session, existing.as_ref(), &manifest.file)?;
     let stack = session.stack(context, &manifest.file)?;
+    guard::environment(context, session, &stack)?;
     Ok((manifest, stack))
+}
+
+/// Warns of keys of the file that nothing knows.
+pub fn tell_unknown(context: &Context, session: &Session, file: &EnvFile) {
+    for text in manifest::unknown(&session.catalog, file, !session.broken.is_empty()) {
+        context.printer.warn(&text);
+    }
 }
 
 /// The same for a manifest that is not on disk yet.
@@ -154,8 +164,9 @@ pub async fn settle_with(
     }
     // Read again: another run may have written it before this one had the lock.
     let (manifest, stack) = draft_with(context, session, &overrides()?)?;
+    tell_unknown(context, session, &manifest.file);
     if !manifest.added.is_empty() || !manifest.changed.is_empty() {
-        store::write_manifest(session.base_dir(), &manifest.file)?;
+        guard::write(context, session, &manifest.file, Room::Free)?;
         let path = store::manifest_path(session.base_dir());
         progress.note(&format!(
             "wrote {}: {} values new, {} changed",
@@ -167,6 +178,7 @@ pub async fn settle_with(
             context.printer.warn(&port.to_string());
         }
     }
+    reserve::make(session.base_dir());
     if store::directories_are_missing(session.base_dir(), &stack.directories) {
         let directories = stack.directories.clone();
         let made = session.helper.prepare_directories(directories).await?;

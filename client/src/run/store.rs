@@ -13,7 +13,7 @@ use crate::desired::Locks;
 use crate::env_file::EnvFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::run::atomic;
+use crate::run::{atomic, kept};
 
 /// A manifest larger than this is none.
 const MAX_MANIFEST: u64 = 1024 * 1024;
@@ -30,25 +30,31 @@ pub fn manifest_path(base_dir: &Path) -> PathBuf {
 /// When it cannot be read or has mistakes.
 pub fn read_manifest(base_dir: &Path) -> Result<Option<EnvFile>, Failure> {
     let path = manifest_path(base_dir);
-    match read_text(&path)? {
-        Some(text) => EnvFile::parse(&text)
+    match read_bytes(&path)? {
+        Some(bytes) => EnvFile::parse_bytes(&bytes)
             .map(Some)
             .map_err(|errors| Failure::manifest(&errors)),
         None => Ok(None),
     }
 }
 
-/// A file of ours; `None` when there is none.
+/// A text file of ours; `None` when there is none.
 fn read_text(path: &Path) -> Result<Option<String>, Failure> {
-    let mut text = String::new();
+    let text = read_bytes(path)?.map(String::from_utf8).transpose();
+    text.map_err(|error| Failure::io("read", path, &io::Error::other(error.utf8_error())))
+}
+
+/// A file of ours; `None` when there is none.
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    let mut bytes = Vec::new();
     let read =
-        File::open(path).and_then(|file| file.take(MAX_MANIFEST + 1).read_to_string(&mut text));
+        File::open(path).and_then(|file| file.take(MAX_MANIFEST + 1).read_to_end(&mut bytes));
     match read {
-        Ok(bytes) if bytes as u64 > MAX_MANIFEST => {
+        Ok(length) if length as u64 > MAX_MANIFEST => {
             let error = io::Error::other("it is larger than 1 MiB");
             Err(Failure::io("read", path, &error))
         }
-        Ok(_) => Ok(Some(text)),
+        Ok(_) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::io("read", path, &error)),
     }
@@ -76,13 +82,25 @@ pub fn is_from_the_future(path: &Path) -> bool {
     written.is_ok_and(|written| written > soon)
 }
 
-/// Writes the manifest, 0600.
+/// Writes the manifest, 0600, and keeps the one of before. Verbs do it by [`super::guard::write`].
 ///
 /// # Errors
-/// What the kernel said.
-pub fn write_manifest(base_dir: &Path, file: &EnvFile) -> Result<(), Failure> {
+/// What the kernel said; the manifest is as it was then.
+pub(super) fn write_manifest(base_dir: &Path, file: &EnvFile) -> Result<(), Failure> {
     let path = manifest_path(base_dir);
-    atomic::write(&path, file.render().as_bytes(), 0o600)
+    let text = file.render();
+    match std::fs::read(&path) {
+        Ok(before) if before == text.as_bytes() => {}
+        Ok(before) => {
+            let kept = kept::keep(base_dir, &before);
+            kept.map_err(|error| {
+                Failure::io("keep a copy in", &kept::directory(base_dir), &error)
+            })?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::io("read", &path, &error)),
+    }
+    atomic::write(&path, text.as_bytes(), 0o600)
         .map_err(|error| Failure::io("write", &path, &error))
 }
 

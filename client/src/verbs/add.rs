@@ -128,6 +128,7 @@ async fn would(
         context.printer.document(document)?;
     } else {
         plan::show(context, &plan, stack)?;
+        plan::tell_overridden(context, stack);
     }
     Ok(Exit::Done)
 }

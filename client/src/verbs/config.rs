@@ -59,11 +59,7 @@ fn known(session: &Session, file: &EnvFile, key: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let mut names: Vec<&str> = file.keys().collect();
-    for entry in session.catalog.entries() {
-        names.extend(entry.settings.iter().map(|setting| setting.key.as_str()));
-        names.extend(entry.secrets.iter().map(|secret| secret.key.as_str()));
-        names.extend(entry.ports.iter().map(|port| port.key.as_str()));
-    }
+    names.extend(session.catalog.keys());
     let failure = Failure::new(Exit::NotFound, format!("there is no key `{key}`"));
     Err(match nearest(key, names) {
         Some(near) => failure.next(format!("did you mean `{near}`?")),

@@ -22,12 +22,15 @@ use crate::verbs::args::DeployArgs;
 use crate::verbs::{images as pinned, plan, select, service_names, validate};
 
 pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
+    let context = &context.forcing(args.force);
     let mut session = Session::open(context).await?;
     if context.globals.dry_run {
-        let stack = setup::draft(context, &session)?;
+        let (manifest, stack) = setup::draft_with(context, &session, &[])?;
         let containers = session.engine.list().await?;
         let plan = planned(&stack, &containers, args)?;
         plan::show(context, &plan, &stack)?;
+        plan::tell_overridden(context, &stack);
+        setup::tell_unknown(context, &session, &manifest.file);
         plan::tell_left_out(context, &stack);
         pinned::tell_moved(context, &stack, &session.locks);
         return Ok(Exit::Done);
@@ -52,6 +55,7 @@ pub(super) async fn make(
 ) -> Result<Exit, Failure> {
     let containers = session.engine.list().await?;
     let plan = planned(&ready.stack, &containers, args)?;
+    plan::tell_overridden(context, &ready.stack);
     plan::tell_left_out(context, &ready.stack);
     pinned::tell_moved(context, &ready.stack, &session.locks);
     if plan.is_empty() {

@@ -2,6 +2,7 @@
 
 mod interview;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
@@ -21,8 +22,14 @@ const HIDDEN: &str = "(secret)";
 pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(context).await?;
     let mut overrides = overrides(context, &session, args)?;
+    // It is the file that is made and judged, not what holds for this run only.
+    let environment = &context.environment;
+    let context = &context
+        .forcing(args.force)
+        .without(|key| session.catalog.is_key(key));
     if args.print || context.globals.dry_run {
         let (draft, stack) = setup::draft_with(context, &session, &overrides)?;
+        tell_unwritten(context, &session, environment, &draft);
         return print(context, &session, &draft, &stack);
     }
     // What may still be answered with a smaller stack is not refused before it is asked.
@@ -39,10 +46,35 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Fail
     if let Some(warning) = &ready.unconfined {
         context.printer.warn(warning);
     }
+    tell_unwritten(context, &session, environment, &ready.manifest);
     report(context, &session, &ready.manifest, &ready.stack)
 }
 
-/// Values of the environment, then those of the flags: what is set here is written to the file.
+/// Says which values of the environment the file has not, so that they hold for one run only.
+fn tell_unwritten(
+    context: &Context,
+    session: &Session,
+    environment: &BTreeMap<String, String>,
+    manifest: &Manifest,
+) {
+    let differs = |(key, value): &(&String, &String)| {
+        session.catalog.is_key(key) && manifest.file.get(key) != Some(value)
+    };
+    let keys: Vec<&str> = environment
+        .iter()
+        .filter(differs)
+        .map(|(key, _)| key.as_str())
+        .collect();
+    if !keys.is_empty() {
+        context.printer.warn(&format!(
+            "in your environment and not in the .env: {}; `aistack init --from-env` writes that",
+            keys.join(", ")
+        ));
+    }
+}
+
+/// Values of the environment, where they are asked for, then those of the flags: what is set here
+/// is written to the file.
 fn overrides(
     context: &Context,
     session: &Session,
@@ -51,7 +83,7 @@ fn overrides(
     let mut overrides: Vec<(String, String)> = context
         .environment
         .iter()
-        .filter(|(key, _)| session.catalog.is_key(key))
+        .filter(|(key, _)| args.from_env && session.catalog.is_key(key))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     for (key, value) in &args.set {

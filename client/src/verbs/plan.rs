@@ -15,11 +15,14 @@ use crate::verbs::args::PlanArgs;
 use crate::verbs::{images, select, service_names};
 
 pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
+    let context = &context.forcing(args.force);
     let session = Session::open(context).await?;
-    let stack = setup::draft(context, &session)?;
+    let (manifest, stack) = setup::draft_with(context, &session, &[])?;
     let containers = session.engine.list().await?;
     let plan = make(&stack, &containers, &args.services)?;
     show(context, &plan, &stack)?;
+    tell_overridden(context, &stack);
+    setup::tell_unknown(context, &session, &manifest.file);
     tell_left_out(context, &stack);
     images::tell_moved(context, &stack, &session.locks);
     Ok(if args.exit_code && !plan.is_empty() {
@@ -97,6 +100,17 @@ pub(super) fn show(context: &Context, plan: &Plan, stack: &Stack) -> Result<(), 
     Ok(())
 }
 
+/// Which values are those of the shell's environment.
+pub(super) fn tell_overridden(context: &Context, stack: &Stack) {
+    if !stack.overridden.is_empty() {
+        context.printer.warn(&format!(
+            "taken from your environment and not from the .env, for this run only: {}; the next run \
+             without it takes the .env's again",
+            stack.overridden.join(", ")
+        ));
+    }
+}
+
 /// A line for each service that was asked for and lacks a value.
 pub(super) fn tell_left_out(context: &Context, stack: &Stack) {
     for left in &stack.left_out {
@@ -153,7 +167,8 @@ pub(super) fn document(plan: &Plan, stack: &Stack) -> Value {
             json!({"service": step.service, "action": word(&step.action), "because": because})
         })
         .collect();
-    json!({"changes": !plan.is_empty(), "steps": steps, "left_out": stack.left_out})
+    json!({"changes": !plan.is_empty(), "steps": steps, "left_out": stack.left_out,
+           "from_environment": stack.overridden})
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::Manifest;
+use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
 use crate::run::setup::Ready;
-use crate::run::{Context, Session, choice, prompt, store};
+use crate::run::{Context, Session, choice, prompt};
 use crate::selection::{self, SERVICES, Selection, VECTOR_DB};
 use crate::ui::{Progress, Word};
 use crate::verbs::args::{DeployArgs, RemoveArgs};
@@ -52,7 +53,6 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
         return Err(Failure::new(Exit::Failed, what).next("run the same command again"));
     }
     let (manifest, stack) = without(context, &session, &now)?;
-    store::write_manifest(session.base_dir(), &manifest.file)?;
     let ready = Ready {
         stack,
         manifest,
@@ -79,6 +79,8 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
         }
         Vec::new()
     };
+    // Last, and from the reserve if need be: what a purge frees is what a full volume lacks.
+    guard::write(context, &session, &ready.manifest.file, Room::Reserve)?;
     let entries: Vec<&Entry> = entries.iter().collect();
     let mut services = refresh::touched(&session, &ready.stack, &containers, &entries);
     if !session.broken.is_empty() && !services.is_empty() {
@@ -128,7 +130,9 @@ fn without(
     for (key, value) in &going.overrides {
         file.set(key, value, None);
     }
+    guard::check(context, session, session.manifest()?.as_ref(), &file)?;
     let stack = session.sound_stack(context, &file)?;
+    guard::environment(context, session, &stack)?;
     let changed = going.overrides.iter().map(|(key, _)| key.clone());
     let manifest = Manifest {
         file,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::desired::DesiredService;
+use crate::desired::{DesiredService, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -13,7 +13,8 @@ use crate::run::gate::Gate;
 use crate::run::graph::{self, Node};
 use crate::run::lock::Lock;
 use crate::run::mover::Mover;
-use crate::run::{Context, Session, pairs, takedown};
+use crate::run::takedown::{self, Going};
+use crate::run::{Context, Session, pairs};
 use crate::ui::Progress;
 use crate::verbs::args::ServicesArgs;
 use crate::verbs::{lock_wait, restart, select};
@@ -69,7 +70,15 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
 }
 
 pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
-    let chosen = choose(context, args, "aistack stop").await?;
+    let session = Session::open(context).await?;
+    let chosen = match session.stack_on_disk(context) {
+        Ok(stack) => choose_of(context, args, session, stack, "aistack stop").await?,
+        // Without a stack there are still the containers.
+        Err(failure) if matches!(failure.exit, Exit::NotFound | Exit::Refused | Exit::Policy) => {
+            return stop_what_is_there(context, args, &session, &failure).await;
+        }
+        Err(failure) => return Err(failure),
+    };
     let runs = |name: &String| {
         let container = chosen.containers.get(name);
         container.is_some_and(|container| container.state == "running")
@@ -105,9 +114,62 @@ pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit,
     restart::judge(context, "stopped", outcomes)
 }
 
+/// Stops containers of which no `.env` says what they need: all at once.
+async fn stop_what_is_there(
+    context: &Context,
+    args: &ServicesArgs,
+    session: &Session,
+    failure: &Failure,
+) -> Result<Exit, Failure> {
+    let containers = session.engine.list().await?;
+    if containers.is_empty() {
+        return Err(failure.clone());
+    }
+    let known = containers.iter().map(|container| container.service.clone());
+    let names = select(&args.services, &known.collect())?;
+    context.printer.warn(&format!(
+        "{}: what needs what is not known, so all is stopped at once",
+        failure.what
+    ));
+    if context.globals.dry_run {
+        return would(context, "stop", &names);
+    }
+    // The lock is on the volume, which may be the reason that there is no .env.
+    let wait = lock_wait(&context.globals);
+    let _lock = match Lock::take(session.base_dir(), "aistack stop", wait).await {
+        Err(failure) if failure.exit == Exit::Locked => return Err(failure),
+        lock => lock.ok(),
+    };
+    let going: Vec<Going> = containers
+        .iter()
+        .filter(|container| names.contains(&container.service))
+        .map(Going::of)
+        .collect();
+    let progress = Progress::new(context.printer);
+    let left = takedown::take_down(&session.engine, &progress, &[], &going, false).await;
+    progress.close();
+    if left.is_empty() {
+        context.printer.document(json!({"stopped": names}))?;
+        return Ok(Exit::Done);
+    }
+    let failure = Failure::new(Exit::Failed, "not everything was stopped");
+    let failure = left.into_iter().fold(failure, Failure::because);
+    Err(failure.next("aistack status; then run the same command again"))
+}
+
 async fn choose(context: &Context, args: &ServicesArgs, command: &str) -> Result<Chosen, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
+    choose_of(context, args, session, stack, command).await
+}
+
+async fn choose_of(
+    context: &Context,
+    args: &ServicesArgs,
+    session: Session,
+    stack: Stack,
+    command: &str,
+) -> Result<Chosen, Failure> {
     let lock = if context.globals.dry_run {
         None
     } else {

@@ -143,6 +143,13 @@ impl Entry {
     /// True when a template of the entry names `key`.
     #[must_use]
     pub fn mentions(&self, key: &str) -> bool {
+        self.templates()
+            .flat_map(Template::names)
+            .any(|name| *name == Name::Key(key.to_owned()))
+    }
+
+    /// What its container is made with.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
         let variants = self.variants.iter();
         self.environment
             .values()
@@ -150,8 +157,6 @@ impl Entry {
             .chain(&self.command)
             .chain(&self.entrypoint)
             .chain(variants.flat_map(|variant| variant.environment.values()))
-            .flat_map(Template::names)
-            .any(|name| *name == Name::Key(key.to_owned()))
     }
 
     /// True when `key` is a key of the manifest by this entry.

@@ -63,7 +63,7 @@ pub(super) async fn run(
         let outcome = line.one(step, &mut hand, served, deadline).await;
         if let (Ok(()), Err(why)) = (&result, outcome) {
             let told = format!("{} {}: {why}", step.method, step.path);
-            let told = hand.secrets.mask(&ui::clean(&told));
+            let told = hand.secrets.mask_quoted(&ui::clean(&told));
             result = Err(match steps.len() {
                 1 => told,
                 _ => format!("step {}: {told}", at + 1),

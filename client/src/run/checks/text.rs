@@ -149,7 +149,7 @@ impl Hand {
     pub(super) fn excerpt(&self, body: &[u8]) -> String {
         let text = String::from_utf8_lossy(body);
         let words: Vec<&str> = text.split_whitespace().collect();
-        let text = self.secrets.mask(&ui::clean(&words.join(" ")));
+        let text = self.secrets.mask_quoted(&ui::clean(&words.join(" ")));
         match text.char_indices().nth(EXCERPT) {
             Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
             None => text,

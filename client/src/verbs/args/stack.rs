@@ -6,6 +6,10 @@ use crate::catalog::Preset;
 
 /// `init`.
 #[derive(Debug, Clone, Default, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one flag of the command line"
+)]
 #[command(after_help = "\
 Examples:
   aistack init                            asks on a terminal, takes the defaults elsewhere
@@ -35,9 +39,16 @@ pub struct InitArgs {
     /// The domain, the same as --set DOMAIN_NAME=NAME
     #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,
+    /// Also write what your shell's environment sets, e.g. N8N_PORT; without it that holds for one
+    /// run
+    #[arg(long)]
+    pub from_env: bool,
     /// Ask again although there is a .env
     #[arg(long)]
     pub reconfigure: bool,
+    /// Also another value of a secret that existing data cannot be read without
+    #[arg(long)]
+    pub force: bool,
     /// Print the .env without its secrets and write nothing
     #[arg(long)]
     pub print: bool,
@@ -52,6 +63,9 @@ pub struct PlanArgs {
     /// Exit with 6 when there are changes
     #[arg(long)]
     pub exit_code: bool,
+    /// What `deploy --force` would do
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `--pull`.
@@ -87,6 +101,9 @@ pub struct DeployArgs {
     /// Do not ask the services at the end
     #[arg(long)]
     pub skip_validate: bool,
+    /// Take secrets that data depends on from your shell's environment, too, against the .env
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `destroy`.

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::catalog::Rotation;
 use crate::desired::{DesiredService, Stack};
 use crate::env_file::EnvFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::Manifest;
+use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, listeners, setup, store};
 use crate::ui::clean;
@@ -29,11 +29,10 @@ pub(super) async fn set(
     value: &str,
     force: bool,
 ) -> Result<Exit, Failure> {
+    let context = &context.forcing(force);
     let _lock = lock(context, session).await?;
     let before = present(session)?;
-    let old_value = before.get(key).unwrap_or_default();
-    if old_value != value {
-        keep_data_readable(context, session, (key, old_value), force)?;
+    if before.get(key).unwrap_or_default() != value {
         keep_ports_apart(session, key, value).await?;
     }
     let mut file = before.clone();
@@ -48,8 +47,6 @@ pub(super) async fn unset(
 ) -> Result<Exit, Failure> {
     let _lock = lock(context, session).await?;
     let before = present(session)?;
-    let old_value = before.get(key).unwrap_or_default();
-    keep_data_readable(context, session, (key, old_value), false)?;
     let mut file = before.clone();
     file.remove(key);
     // What comes back with its default keeps its place and its comment.
@@ -76,6 +73,8 @@ fn apply(
 ) -> Result<Exit, Failure> {
     let checked = without(context, session, key);
     let (manifest, stack) = setup::complete(&checked, session, file, &[])?;
+    // A dry run must hear it, too.
+    guard::check(context, session, Some(before), &manifest.file)?;
     let old = session.stack(&checked, before).ok();
     finish(
         context,
@@ -147,49 +146,7 @@ async fn lock(context: &Context, session: &Session) -> Result<Option<Lock>, Fail
 
 /// The same run without this key in its environment: it is the file that is checked.
 fn without(context: &Context, session: &Session, key: &str) -> Context {
-    let mut checked = context.clone();
-    if session.catalog.is_key(key) {
-        checked.environment.remove(key);
-    }
-    checked
-}
-
-/// Refuses a new value of what existing data was made with, and tells what else to do for one that
-/// the service keeps.
-fn keep_data_readable(
-    context: &Context,
-    session: &Session,
-    (key, before): (&str, &str),
-    force: bool,
-) -> Result<(), Failure> {
-    let catalog = &session.catalog;
-    let mut secrets = catalog.entries().iter().flat_map(|entry| &entry.secrets);
-    let secret = secrets.find(|secret| secret.key == key && !before.is_empty());
-    let Some(change) = secret.map(|secret| secret.change) else {
-        return Ok(());
-    };
-    let owners = catalog.entries().iter().filter(|entry| entry.declares(key));
-    let owners = owners.map(|entry| entry.name.as_str());
-    let occupied = store::services_with_data(session.base_dir(), owners)?;
-    let Some(service) = occupied.first() else {
-        return Ok(());
-    };
-    match change {
-        Rotation::Never if !force => Err(Failure::new(
-            Exit::Refused,
-            format!("{service} has data that was made with the old {key}; nothing was changed"),
-        )
-        .because("with another value that data could not be read any more")
-        .next("leave it; or `set … --force` to bring back the value that the data was made with")),
-        Rotation::InService => {
-            context.printer.warn(&format!(
-                "{service} keeps the old {key} in its data: change it there as well, or it refuses \
-                 the new one"
-            ));
-            Ok(())
-        }
-        Rotation::Never | Rotation::Deploy => Ok(()),
-    }
+    context.without(|other| other == key && session.catalog.is_key(key))
 }
 
 /// Refuses a port of the tenant's range that somebody listens on, the service's own container
@@ -240,7 +197,7 @@ fn finish(
     let changed = manifest.file != *before;
     let dry = context.globals.dry_run;
     if changed && !dry {
-        store::write_manifest(session.base_dir(), &manifest.file)?;
+        guard::write(context, session, &manifest.file, Room::Free)?;
     }
     let touched = touched(old, new);
     let services: Vec<Value> = touched

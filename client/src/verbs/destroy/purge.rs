@@ -7,7 +7,7 @@ use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
 
 use super::emptying;
 use crate::catalog::own;
-use crate::run::{Session, store};
+use crate::run::{Session, kept, reserve, store};
 
 /// Empties the tenant's directories; returns what could not be removed. The directories of the
 /// services stand in directories of root's and stay, empty. The manifest goes last, and only when
@@ -32,6 +32,8 @@ pub(super) async fn contents(session: &Session) -> Vec<String> {
     for path in [
         own::directory(session.base_dir()),
         store::manifest_path(session.base_dir()),
+        kept::directory(session.base_dir()),
+        reserve::path(session.base_dir()),
         config.join("images.lock"),
         config.join(".lock"),
     ] {
