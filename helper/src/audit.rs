@@ -4,12 +4,17 @@
 //! the next batch, so concurrent callers share one fdatasync(2). The format is told in
 //! `docs/audit.md`.
 
+mod budget;
 mod chain;
 mod denials;
 mod file;
 mod files;
+mod head;
+mod past;
 pub mod read;
 mod record;
+mod reserve;
+mod tamper;
 mod writer;
 
 use std::io;
@@ -24,8 +29,11 @@ use self::record::{Decision, Ending, Event, Request, bounded, cut};
 use self::writer::{Message, Reply, Writer};
 use crate::peer::Caller;
 
+pub use budget::{Budget, OverBudget};
 pub use chain::{Break, Head};
-pub use files::{Log, Rotation};
+pub use denials::Denied;
+pub use files::{Keep, Log, Rotation};
+pub use record::BUDGET_RULE;
 
 /// Records that wait to be written; callers beyond it wait to wait.
 const QUEUE: usize = 256;
@@ -65,10 +73,45 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// The log cannot be written: nothing may be done.
+/// An operation cannot be recorded: it may not be done.
 #[derive(Debug, thiserror::Error)]
-#[error("the audit log cannot be written")]
-pub struct AuditError(#[source] pub std::io::Error);
+pub enum AuditError {
+    /// The log cannot be written, by anybody.
+    #[error("the audit log cannot be written")]
+    Unwritable(#[source] std::io::Error),
+    /// The caller has used up its budget; others go on.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+}
+
+/// The bounds of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Of its files.
+    pub rotation: Rotation,
+    /// Of what one UID may write.
+    pub budget: Budget,
+    /// The same while the disk is full.
+    pub scarce: Budget,
+}
+
+impl Settings {
+    /// What the daemons start with.
+    pub const DEFAULT: Self = Self {
+        rotation: Rotation::DEFAULT,
+        budget: Budget::TENANT,
+        scarce: Budget::SCARCE,
+    };
+
+    /// Of a log that is written at the start of the host only.
+    pub const BRIEF: Self = Self {
+        rotation: Rotation {
+            reserve: 1 << 20,
+            ..Rotation::DEFAULT
+        },
+        ..Self::DEFAULT
+    };
+}
 
 /// An intent that is on disk and waits for its outcome. Dropping it without `finish` (the task
 /// panicked, or nobody waits for it any more) records the outcome `interrupted`; what a killed
@@ -92,29 +135,24 @@ impl Audit {
     /// # Errors
     /// When the directory or file is not the daemon's alone, another process has it, or it cannot
     /// be written.
-    pub fn open(dir: &Path, daemon: &str) -> Result<Self, AuditError> {
-        Self::open_rotating(dir, daemon, Rotation::KEEP_ALL)
-    }
-
-    /// The same, with other bounds for its files. Only the last file is read.
-    ///
-    /// # Errors
-    /// As [`Audit::open`].
-    pub fn open_rotating(dir: &Path, daemon: &str, rotation: Rotation) -> Result<Self, AuditError> {
-        let (mut log, found) = LogFile::open(dir, daemon, rotation).map_err(AuditError)?;
+    pub fn open(dir: &Path, daemon: &str, settings: Settings) -> Result<Self, AuditError> {
+        let opened = LogFile::open(dir, daemon, settings.rotation);
+        let (mut log, found) = opened.map_err(AuditError::Unwritable)?;
         let events = writer::opening_events(daemon, &found);
-        log.append(events.iter()).map_err(AuditError)?;
+        log.append(events.iter()).map_err(AuditError::Unwritable)?;
+        log.save_head().map_err(AuditError::Unwritable)?;
         let (queue, messages) = mpsc::channel(QUEUE);
-        Writer::new(log, messages)
+        Writer::new(log, messages, &settings, &found)
             .start(daemon)
-            .map_err(AuditError)?;
+            .map_err(AuditError::Unwritable)?;
         Ok(Self { queue })
     }
 
     /// Records what is about to happen; returns when it is on disk (fdatasync, group commit).
     ///
     /// # Errors
-    /// When it is not on disk; the operation must not happen then.
+    /// When it is not on disk, or the caller has used up its budget; the operation must not happen
+    /// then.
     pub async fn intent(&self, intent: Intent) -> Result<OpenRecord, AuditError> {
         let record = OpenRecord {
             queue: self.queue.clone(),
@@ -127,22 +165,28 @@ impl Audit {
         let (reply, answer) = oneshot::channel();
         let message = Message {
             event,
+            denied: None,
             reply: Reply::Intent(record, reply),
         };
         send(&self.queue, message).await?;
         answer.await.map_err(|_| ended())?
     }
 
-    /// Records a refusal. Many refusals of one caller become counted summaries.
+    /// Records a refusal. What goes beyond the quota of its kind becomes counted summaries.
     ///
     /// # Errors
     /// When the log cannot be written.
-    pub async fn denied(&self, intent: Intent, reason: &str) -> Result<(), AuditError> {
-        self.write(Event::Refused {
+    pub async fn denied(
+        &self,
+        intent: Intent,
+        who: Denied,
+        reason: &str,
+    ) -> Result<(), AuditError> {
+        let event = Event::Refused {
             request: Request::new(intent, Decision::Refused),
             reason: cut(reason.to_owned()),
-        })
-        .await
+        };
+        write(&self.queue, event, Some(who)).await
     }
 
     /// Records something about the daemon itself, e.g. `policy-reloaded`.
@@ -150,11 +194,11 @@ impl Audit {
     /// # Errors
     /// When the log cannot be written.
     pub async fn note(&self, what: &str, detail: Value) -> Result<(), AuditError> {
-        self.write(Event::Daemon {
+        let event = Event::Daemon {
             what: what.to_owned(),
             detail: bounded(detail),
-        })
-        .await
+        };
+        write(&self.queue, event, None).await
     }
 
     /// Records that the daemon stops; returns when everything sent before is on disk.
@@ -163,10 +207,6 @@ impl Audit {
     /// When the log cannot be written.
     pub async fn stop(&self) -> Result<(), AuditError> {
         self.note(STOP, json!({})).await
-    }
-
-    async fn write(&self, event: Event) -> Result<(), AuditError> {
-        write(&self.queue, event).await
     }
 }
 
@@ -188,6 +228,7 @@ impl OpenRecord {
         let permit = self.queue.reserve().await.map_err(|_| ended())?;
         permit.send(Message {
             event,
+            denied: None,
             reply: Reply::Plain(reply),
         });
         // From here on the writer has the outcome, whatever becomes of this future.
@@ -219,16 +260,22 @@ impl Drop for OpenRecord {
             // When the queue is full it stays open until the next start; waiting is impossible here.
             let _ = self.queue.try_send(Message {
                 event,
+                denied: None,
                 reply: Reply::None,
             });
         }
     }
 }
 
-async fn write(queue: &mpsc::Sender<Message>, event: Event) -> Result<(), AuditError> {
+async fn write(
+    queue: &mpsc::Sender<Message>,
+    event: Event,
+    denied: Option<Denied>,
+) -> Result<(), AuditError> {
     let (reply, answer) = oneshot::channel();
     let message = Message {
         event,
+        denied,
         reply: Reply::Plain(reply),
     };
     send(queue, message).await?;
@@ -240,7 +287,7 @@ async fn send(queue: &mpsc::Sender<Message>, message: Message) -> Result<(), Aud
 }
 
 fn ended() -> AuditError {
-    AuditError(io::Error::other("the audit writer has ended"))
+    AuditError::Unwritable(io::Error::other("the audit writer has ended"))
 }
 
 #[cfg(test)]

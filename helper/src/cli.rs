@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::admin::audit::AuditCommand;
 use crate::admin::policy::PolicyCommand;
+use crate::audit::Keep;
 
 /// The privileged side of aistack: lets the tenants that a policy names have their own volume,
 /// directories and network, and nothing else.
@@ -48,9 +49,10 @@ pub struct HelperServe {
     /// Where the audit log is written.
     #[arg(long, value_name = "DIR", default_value = "/var/log/aistack")]
     pub audit_dir: PathBuf,
-    /// Keep so many full files of the audit log, 64 MiB each; all are kept when it is left out.
-    #[arg(long, value_name = "N")]
-    pub audit_keep: Option<usize>,
+    /// Keep the audit log within this size (512M, 4G), or so many full files of 64 MiB each (8), or
+    /// all; the oldest files go first, with a record.
+    #[arg(long, value_name = "SIZE|N|all", default_value_t = Keep::DEFAULT)]
+    pub audit_keep: Keep,
     /// Docker's own socket.
     #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
     pub docker_socket: PathBuf,
@@ -115,9 +117,10 @@ pub struct EngineServe {
     /// Where the audit log is written; a directory of this daemon's own user.
     #[arg(long, value_name = "DIR", default_value = "/var/log/aistack-engine")]
     pub audit_dir: PathBuf,
-    /// Keep so many full files of the audit log, 64 MiB each; all are kept when it is left out.
-    #[arg(long, value_name = "N")]
-    pub audit_keep: Option<usize>,
+    /// Keep the audit log within this size (512M, 4G), or so many full files of 64 MiB each (8), or
+    /// all; the oldest files go first, with a record.
+    #[arg(long, value_name = "SIZE|N|all", default_value_t = Keep::DEFAULT)]
+    pub audit_keep: Keep,
     /// Where aistack-helper says which AppArmor profiles are loaded.
     #[arg(long, value_name = "DIR", default_value = crate::apparmor::PUBLISHED)]
     pub apparmor_dir: PathBuf,

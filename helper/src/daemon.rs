@@ -252,8 +252,8 @@ pub async fn drain(work: impl Future<Output = ()>, audit: &Audit) {
 }
 
 fn report(result: Result<(), AuditError>) {
-    if let Err(AuditError(error)) = result {
-        tracing::error!(%error, "the audit log cannot be written");
+    if let Err(error) = result {
+        tracing::error!(error = %told(&error), "the audit log");
     }
 }
 

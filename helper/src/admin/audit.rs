@@ -269,14 +269,16 @@ fn sentence(record: &Value) -> String {
                 quoted("error")
             )
         }
-        Some("refusals-counted") => format!(
-            "{head} uid {} {} more refusals within {} s",
-            record
-                .get("uid")
-                .map_or("(others)".to_owned(), Value::to_string),
-            field("count"),
-            field("seconds")
-        ),
+        Some("refusals-counted") => {
+            let uid = record.get("uid").map(|uid| format!("uid {uid}"));
+            let who = uid.unwrap_or_else(|| format!("other {}", field("of")));
+            let reaching = record.get("reaching").and_then(Value::as_u64);
+            let reaching = reaching.map_or(String::new(), |count| {
+                format!(", {count} of them for what leads to the host")
+            });
+            let (count, seconds) = (field("count"), field("seconds"));
+            format!("{head} {who} {count} more refusals within {seconds} s{reaching}")
+        }
         Some("daemon") => format!("{head} daemon {} {}", field("what"), quoted("detail")),
         _ => format!("{head} {record}"),
     }

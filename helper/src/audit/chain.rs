@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, Read};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
@@ -12,7 +12,7 @@ use crate::hex::hex;
 pub(super) const MAX_LINE: u64 = 64 * 1024;
 
 /// Where the chain stands: the last record's number and the digest of its line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Number of the last record, 0 before the first.
     pub seq: u64,

@@ -3,22 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::chain::{Break, Head, Line, next_line};
-use super::files::{self, Rotation};
+use super::chain::Head;
+use super::files::{self, Keep, Rotation};
+use super::head;
+use super::past::{BEGUN, Found, OpenIntent, read_through, track};
 use super::record::{Event, Record};
+use super::reserve::Reserve;
 use crate::own_dir::open_own_dir;
 
-/// The first record of a new file. It names the operations that were under way, so that a start
-/// needs to read the last file only.
-const BEGUN: &str = "file-begun";
 /// Written before a full file is removed.
 const REMOVED: &str = "file-removed";
 /// With more operations under way the first record would be too long; the file grows on meanwhile.
@@ -27,41 +26,21 @@ const MAX_UNDER_WAY: usize = 1000;
 /// An open log, at the end of its chain.
 #[derive(Debug)]
 pub(super) struct LogFile {
-    dir: OwnedFd,
-    daemon: String,
+    pub(super) dir: OwnedFd,
+    pub(super) daemon: String,
     rotation: Rotation,
-    file: File,
+    pub(super) file: File,
     boot: String,
-    head: Head,
+    pub(super) head: Head,
+    /// What the head file tells.
+    saved: Head,
     /// Length up to which the file holds whole, synced records.
-    good: u64,
+    pub(super) good: u64,
     /// A failed batch may have left bytes behind `good`.
-    dirty: bool,
+    pub(super) dirty: bool,
+    reserve: Reserve,
     /// Operations without an outcome so far, by number of their intent.
     open: BTreeMap<u64, OpenIntent>,
-}
-
-/// What opening found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Operations of an earlier run without an outcome, by number of their intent.
-    pub(super) open: BTreeMap<u64, OpenIntent>,
-    /// A last line that was not whole; it was cut off.
-    pub(super) torn: Option<Torn>,
-    /// The first line that does not follow from the one before.
-    pub(super) broken: Option<(u64, Break)>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct OpenIntent {
-    pub(super) uid: u32,
-    pub(super) operation: String,
-}
-
-#[derive(Debug)]
-pub(super) struct Torn {
-    pub(super) bytes: usize,
-    pub(super) sha256: String,
 }
 
 impl LogFile {
@@ -70,7 +49,10 @@ impl LogFile {
         let dir = open_own_dir(dir).map_err(io::Error::other)?;
         let file = open_checked(&dir, &files::current(daemon), OFlags::empty())?;
         rustix::fs::fsync(&dir)?;
-        let (head, good, found) = read_through(&file)?;
+        let saved = head::read(&dir, daemon);
+        let watched = saved.as_ref().ok().and_then(Option::as_ref);
+        let watched = watched.map(|saved| saved.seq);
+        let (head, good, found) = read_through(&file, watched)?;
         let mut log = Self {
             dir,
             daemon: daemon.to_owned(),
@@ -78,33 +60,61 @@ impl LogFile {
             file,
             boot: boot_id()?,
             head,
+            saved: Head::default(),
             good,
             dirty: found.torn.is_some(),
+            reserve: Reserve::new(rotation.reserve),
             open: found.open.clone(),
         };
         log.restore()?;
-        if log.good > 0 {
-            return Ok((log, found));
+        let mut after = None;
+        let mut found = found;
+        if log.good == 0 {
+            // The first file ever, or a kill came between the end of one file and the first record of the next.
+            let torn = found.torn.take();
+            if let Some((name, of_last)) = log.take_up_the_last_full_file(watched)? {
+                (after, found) = (Some(name), of_last);
+            }
+            found.torn = torn;
         }
-        // The first file ever, or a kill came between the end of one file and the first record of the next.
-        let torn = found.torn;
-        let mut found = log.take_up_the_last_full_file()?;
-        found.torn = torn;
+        found.tampered = log.judge(&saved, &found);
+        log.saved = saved.ok().flatten().unwrap_or_default();
+        if found.tampered.is_none() {
+            // Before the first record, so that no kill leaves records without a head. What contradicts
+            // stays until that is recorded.
+            head::write(&log.dir, daemon, &log.head)?;
+        }
+        if let Some(name) = after {
+            let begun = log.begun(&name);
+            log.append_here(std::iter::once(&begun))?;
+        }
         Ok((log, found))
     }
 
-    fn take_up_the_last_full_file(&mut self) -> io::Result<Found> {
+    /// What the head file says against the log.
+    fn judge(&self, saved: &io::Result<Option<Head>>, found: &Found) -> Option<String> {
+        match saved {
+            Ok(Some(saved)) => head::contradicts(saved, &self.head, found.digest.as_deref()),
+            Ok(None) => found.had_head.then(|| {
+                "its head file is gone, so nobody can say whether its end was cut off".to_owned()
+            }),
+            Err(error) => Some(format!("its head file cannot be read: {error}")),
+        }
+    }
+
+    fn take_up_the_last_full_file(
+        &mut self,
+        watched: Option<u64>,
+    ) -> io::Result<Option<(String, Found)>> {
         let Some((_, name)) = self.full_files()?.pop() else {
-            return Ok(Found::default());
+            return Ok(None);
         };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let last = rustix::fs::openat(&self.dir, name.as_str(), flags, Mode::empty())?;
-        let (head, _, found) = read_through(&File::from(last))?;
+        let (head, _, found) = read_through(&File::from(last), watched)?;
         self.head = head;
         self.open.clone_from(&found.open);
-        let begun = self.begun(&name);
-        self.append_here(std::iter::once(&begun))?;
-        Ok(found)
+        Ok(Some((name, found)))
     }
 
     /// Names of the full files with the numbers of their last records, the oldest first.
@@ -120,13 +130,33 @@ impl LogFile {
         &self.head
     }
 
+    /// Writes the head file, when it is behind. A failure leaves one that is as true.
+    pub(super) fn save_head(&mut self) -> io::Result<()> {
+        if self.saved != self.head {
+            head::write(&self.dir, &self.daemon, &self.head)?;
+            self.saved = self.head.clone();
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_ahead_of_its_head_file(&self) -> bool {
+        self.saved != self.head
+    }
+
+    /// The disk has no room for more than what is left of the reserve.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.reserve.is_scarce()
+    }
+
     /// Writes all events and syncs them; returns the number of the first. On an error none of
-    /// them is in the log.
+    /// them is in the log. A log that somebody touched is put aside first.
     pub(super) fn append<'a>(
         &mut self,
         events: impl Iterator<Item = &'a Event>,
     ) -> io::Result<u64> {
+        self.check()?;
         self.restore()?;
+        self.reserve.keep(&self.file, self.good);
         if self.good >= self.rotation.bytes && self.open.len() <= MAX_UNDER_WAY {
             // A log that grows too long is better than none.
             if let Err(error) = self.begin_a_new_file() {
@@ -136,7 +166,10 @@ impl LogFile {
         self.append_here(events)
     }
 
-    fn append_here<'a>(&mut self, events: impl Iterator<Item = &'a Event>) -> io::Result<u64> {
+    pub(super) fn append_here<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a Event>,
+    ) -> io::Result<u64> {
         let (batch, head, open) = self.render(events)?;
         let first = self.head.seq + 1;
         self.dirty = true;
@@ -161,23 +194,47 @@ impl LogFile {
     fn begin_a_new_file(&mut self) -> io::Result<()> {
         let current = files::current(&self.daemon);
         let full = files::full(&self.daemon, self.head.seq);
-        let new = format!(".{current}.new");
-        let mut file = open_checked(&self.dir, &new, OFlags::TRUNC)?;
-        let (line, head, _) = self.render(std::iter::once(&self.begun(&full)))?;
-        file.write_all(&line)?;
-        file.sync_all()?;
+        let new = self.new_file(&full)?;
+        // What is reserved behind the last record goes back to the disk.
+        self.file.set_len(self.good)?;
         self.rename(&current, &full)?;
-        if let Err(error) = self.rename(&new, &current) {
+        if let Err(error) = self.go_on_in(new) {
             // Back, so that the daemon's own file keeps its name.
             self.rename(&full, &current)?;
             return Err(error);
         }
-        rustix::fs::fsync(&self.dir)?;
-        self.file = file;
-        self.good = line.len() as u64;
-        self.head = head;
         tracing::info!(%full, "the audit log goes on in a new file");
         self.remove_the_oldest()
+    }
+
+    /// A file with its first record, which still has a name of its own. `after` is the file before.
+    pub(super) fn new_file(&self, after: &str) -> io::Result<NewFile> {
+        let mut file = open_checked(&self.dir, &self.new_name(), OFlags::TRUNC)?;
+        let (line, head, _) = self.render(std::iter::once(&self.begun(after)))?;
+        file.write_all(&line)?;
+        file.sync_all()?;
+        let length = line.len() as u64;
+        Ok(NewFile { file, head, length })
+    }
+
+    /// Gives the new file its name; nothing has it any more.
+    pub(super) fn go_on_in(&mut self, new: NewFile) -> io::Result<()> {
+        self.rename(&self.new_name(), &files::current(&self.daemon))?;
+        rustix::fs::fsync(&self.dir)?;
+        self.file = new.file;
+        self.good = new.length;
+        self.dirty = false;
+        self.head = new.head;
+        self.reserve.begin();
+        self.reserve.keep(&self.file, self.good);
+        if let Err(error) = self.save_head() {
+            tracing::warn!(%error, "the head file of the audit log cannot be written");
+        }
+        Ok(())
+    }
+
+    fn new_name(&self) -> String {
+        format!(".{}.new", files::current(&self.daemon))
     }
 
     fn begun(&self, after: &str) -> Event {
@@ -188,11 +245,11 @@ impl LogFile {
             .collect();
         Event::Daemon {
             what: BEGUN.to_owned(),
-            detail: json!({"after": after, "under_way": under_way}),
+            detail: json!({"after": after, "under_way": under_way, "head": true}),
         }
     }
 
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let flags = RenameFlags::NOREPLACE;
         Ok(rustix::fs::renameat_with(
             &self.dir, from, &self.dir, to, flags,
@@ -201,12 +258,18 @@ impl LogFile {
 
     /// Removes what the administrator does not want to keep; the record comes first.
     fn remove_the_oldest(&mut self) -> io::Result<()> {
-        let Some(keep) = self.rotation.keep else {
+        if self.rotation.keep == Keep::All {
             return Ok(());
-        };
-        let files = self.full_files()?;
-        let excess = files.len().saturating_sub(keep);
-        for (last, name) in files.into_iter().take(excess) {
+        }
+        let mut files = Vec::new();
+        for (last, name) in self.full_files()? {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            let bytes = rustix::fs::statat(&self.dir, name.as_str(), flags)?.st_size;
+            files.push((last, name, u64::try_from(bytes).unwrap_or_default()));
+        }
+        let sizes: Vec<u64> = files.iter().map(|(_, _, bytes)| *bytes).collect();
+        let excess = self.rotation.excess(&sizes);
+        for (last, name, _) in files.into_iter().take(excess) {
             let removed = Event::Daemon {
                 what: REMOVED.to_owned(),
                 detail: json!({"file": name, "last": last}),
@@ -250,13 +313,22 @@ impl LogFile {
             self.file.set_len(self.good)?;
             self.file.sync_data()?;
             self.dirty = false;
+            self.reserve.begin();
         }
         Ok(())
     }
 }
 
+/// A file that holds the first record and waits for its name.
+#[derive(Debug)]
+pub(super) struct NewFile {
+    file: File,
+    head: Head,
+    length: u64,
+}
+
 /// Opens a file of the log for this process alone, and makes it where it is missing.
-fn open_checked(dir: &OwnedFd, name: &str, more: OFlags) -> io::Result<File> {
+pub(super) fn open_checked(dir: &OwnedFd, name: &str, more: OFlags) -> io::Result<File> {
     let flags = OFlags::RDWR
         | OFlags::APPEND
         | OFlags::CREATE
@@ -289,104 +361,6 @@ fn lock(fd: impl AsFd, name: &str) -> io::Result<()> {
             errno.into()
         }
     })
-}
-
-/// What reading back needs of a record; the rest is of no interest here.
-#[derive(Deserialize)]
-struct Sketch {
-    seq: u64,
-    event: String,
-    #[serde(default)]
-    intent: u64,
-    #[serde(default)]
-    uid: u32,
-    #[serde(default)]
-    operation: String,
-    #[serde(default)]
-    what: String,
-    #[serde(default)]
-    detail: Value,
-}
-
-fn read_through(file: &File) -> io::Result<(Head, u64, Found)> {
-    let (mut head, mut good, mut found) = (Head::default(), 0, Found::default());
-    let mut file = file;
-    file.seek(SeekFrom::Start(0))?;
-    let mut reader = BufReader::new(file);
-    let (mut line, mut number) = (Vec::new(), 0);
-    loop {
-        match next_line(&mut reader, &mut line)? {
-            Line::End => return Ok((head, good, found)),
-            Line::Torn => {
-                found.torn = Some(Torn {
-                    bytes: line.len(),
-                    sha256: Head::digest_of(&line),
-                });
-                return Ok((head, good, found));
-            }
-            Line::Whole => {}
-        }
-        number += 1;
-        good += line.len() as u64 + 1;
-        if number == 1 {
-            head = start_of(&line);
-        }
-        if let Err(problem) = head.advance(&line) {
-            found.broken.get_or_insert((number, problem));
-        }
-        note_intents(&line, &mut found.open);
-    }
-}
-
-/// Where the chain stood before the first line of a file: at its beginning, unless the line says that
-/// another file came before.
-pub(super) fn start_of(line: &[u8]) -> Head {
-    serde_json::from_slice::<Sketch>(line)
-        .ok()
-        .filter(|sketch| sketch.event == "daemon" && sketch.what == BEGUN)
-        .and_then(|_| Head::before(line))
-        .unwrap_or_default()
-}
-
-/// Keeps the operations that are under way after one more record.
-fn track(seq: u64, event: &Event, open: &mut BTreeMap<u64, OpenIntent>) {
-    match event {
-        Event::Intent(request) => {
-            let (uid, operation) = (request.uid(), request.operation().to_owned());
-            open.insert(seq, OpenIntent { uid, operation });
-        }
-        Event::Outcome { intent, .. } => {
-            open.remove(intent);
-        }
-        Event::Refused { .. } | Event::RefusalsCounted { .. } | Event::Daemon { .. } => {}
-    }
-}
-
-/// The same for a record that is read back.
-fn note_intents(line: &[u8], open: &mut BTreeMap<u64, OpenIntent>) {
-    let Ok(sketch) = serde_json::from_slice::<Sketch>(line) else {
-        return;
-    };
-    match sketch.event.as_str() {
-        "intent" => {
-            let (uid, operation) = (sketch.uid, sketch.operation);
-            open.insert(sketch.seq, OpenIntent { uid, operation });
-        }
-        "outcome" => {
-            open.remove(&sketch.intent);
-        }
-        "daemon" if sketch.what == BEGUN => {
-            let under_way = sketch.detail.get("under_way").cloned().unwrap_or_default();
-            let under_way: Vec<(u64, u32, String)> =
-                serde_json::from_value(under_way).unwrap_or_default();
-            open.extend(
-                under_way
-                    .into_iter()
-                    .map(|(seq, uid, operation)| (seq, OpenIntent { uid, operation })),
-            );
-        }
-        _ => {}
-    }
 }
 
 /// Which start of the machine this is (random(4)).

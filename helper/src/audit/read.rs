@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 
 use super::chain::{Break, Head, Line, next_line};
-use super::file::start_of;
 use super::files::{self, Log};
+use super::head;
+use super::past::{start_of, tampering};
 use crate::own_dir;
 
 /// Why a log is not what its daemon wrote, or cannot be read.
@@ -31,6 +32,24 @@ pub enum VerifyError {
         path: PathBuf,
         /// From 1.
         line: u64,
+    },
+    /// The log does not hold what its head file tells of.
+    #[error("the log of {daemon}: {problem}")]
+    Cut {
+        /// Whose log.
+        daemon: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A record says that its daemon found the log changed.
+    #[error("the log of {daemon}, record {seq}: {problem}")]
+    Tampered {
+        /// Whose log.
+        daemon: String,
+        /// The record, `log-tampered`; it tells where the rest is.
+        seq: u64,
+        /// What the daemon found.
+        problem: String,
     },
     /// The log cannot be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -94,22 +113,90 @@ pub struct Verified {
     pub head: Head,
 }
 
-/// Checks every line of all files of a log, and that each file goes on where the one before ends.
+/// Checks every line of all files of a log, that each file goes on where the one before ends, and
+/// that the last reaches as far as the head file says.
 ///
 /// # Errors
-/// The first line that is not as its daemon wrote it.
+/// The first line that is not as its daemon wrote it; then a record that says that the log was
+/// changed behind its daemon's back; then an end that was cut off.
 pub fn verify(log: &Log) -> Result<Verified, VerifyError> {
+    // First the head: what is written meanwhile only makes the chain longer.
+    let saved = saved_head(log);
+    let watched = saved.as_ref().ok().and_then(Option::as_ref);
+    let mut sight = Sight::watching(watched.map(|head| head.seq));
     let mut chain: Option<Verified> = None;
     for path in &log.files {
-        chain = verify_file(path, chain)?;
+        chain = verify_file(path, chain, &mut sight)?;
     }
-    Ok(chain.unwrap_or_else(|| Verified {
+    let verified = chain.unwrap_or_else(|| Verified {
         first: 1,
         head: Head::default(),
-    }))
+    });
+    if let Some((seq, problem)) = sight.tampering {
+        return Err(VerifyError::Tampered {
+            daemon: log.daemon.clone(),
+            seq,
+            problem,
+        });
+    }
+    let problem = match saved {
+        Ok(Some(saved)) => head::contradicts(&saved, &verified.head, sight.digest.as_deref()),
+        Ok(None) => Some(format!(
+            "{} is not there, so nobody can say whether the end was cut off",
+            head::name(&log.daemon)
+        )),
+        Err(error) => Some(format!(
+            "{} cannot be read: {error}",
+            head::name(&log.daemon)
+        )),
+    };
+    match problem {
+        Some(problem) => Err(VerifyError::Cut {
+            daemon: log.daemon.clone(),
+            problem,
+        }),
+        None => Ok(verified),
+    }
 }
 
-fn verify_file(path: &Path, mut chain: Option<Verified>) -> Result<Option<Verified>, VerifyError> {
+fn saved_head(log: &Log) -> io::Result<Option<Head>> {
+    let dir = own_dir::open(&std::path::absolute(&log.dir)?)?;
+    head::read(&dir, &log.daemon)
+}
+
+/// What is looked for while a log is read.
+struct Sight {
+    watched: Option<u64>,
+    /// Digest of the record that is watched.
+    digest: Option<String>,
+    /// The first record that says that the log was changed.
+    tampering: Option<(u64, String)>,
+}
+
+impl Sight {
+    fn watching(watched: Option<u64>) -> Self {
+        Self {
+            watched,
+            digest: None,
+            tampering: None,
+        }
+    }
+
+    fn see(&mut self, line: &[u8], head: &Head) {
+        if self.watched == Some(head.seq) {
+            self.digest = Some(head.digest.clone());
+        }
+        if self.tampering.is_none() {
+            self.tampering = tampering(line);
+        }
+    }
+}
+
+fn verify_file(
+    path: &Path,
+    mut chain: Option<Verified>,
+    sight: &mut Sight,
+) -> Result<Option<Verified>, VerifyError> {
     let mut reader = BufReader::new(open(path)?);
     let (mut buffer, mut line) = (Vec::new(), 1);
     loop {
@@ -140,6 +227,7 @@ fn verify_file(path: &Path, mut chain: Option<Verified>) -> Result<Option<Verifi
                         line,
                         problem,
                     })?;
+                sight.see(&buffer, &so_far.head);
             }
         }
         line += 1;

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use super::denials::{Counted, Denials, WINDOW};
-use super::file::{Found, LogFile};
-use super::record::{Ending, Event};
-use super::{AuditError, OpenRecord};
+use super::budget::{Budget, Budgets, Detail, OverBudget};
+use super::denials::{Counted, Denials, Denied, WINDOW};
+use super::file::LogFile;
+use super::past::{Found, START, TAMPERED};
+use super::record::{Ending, Event, Who};
+use super::{AuditError, OpenRecord, Settings};
 
 /// Records in one batch at most.
 const BATCH: usize = 256;
@@ -18,11 +20,26 @@ const MAX_KEPT: usize = 1024;
 /// The head of the chain goes to the daemon's own log after so many records.
 const HEAD_EVERY: u64 = 256;
 
+/// How often the head file follows the log at most; each time is one more sync.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How often a log to which nothing is written is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The clock of budgets starts so late that what earlier runs wrote can be told by its age.
+const BEFORE: Duration = Duration::from_hours(24);
+
 /// One event and who waits for it.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) event: Event,
+    /// Who was refused, of a refusal.
+    pub(super) denied: Option<Denied>,
     pub(super) reply: Reply,
+}
+
+/// A message that is to be written, and what its UID's account was charged for it.
+struct Admitted {
+    message: Message,
+    charged: Option<(u32, u64)>,
 }
 
 #[derive(Debug)]
@@ -37,24 +54,47 @@ pub(super) struct Writer {
     log: LogFile,
     messages: mpsc::Receiver<Message>,
     denials: Denials,
+    budgets: Budgets,
+    /// The accounts while the disk is full.
+    scarce: Option<Budgets>,
+    scarce_budget: Budget,
     /// What has happened and could not be written yet.
     kept: Vec<Event>,
     failing: bool,
     started: Instant,
     head_told: u64,
+    head_saved: Duration,
 }
 
 impl Writer {
-    pub(super) fn new(log: LogFile, messages: mpsc::Receiver<Message>) -> Self {
+    pub(super) fn new(
+        log: LogFile,
+        messages: mpsc::Receiver<Message>,
+        settings: &Settings,
+        found: &Found,
+    ) -> Self {
+        let mut budgets = Budgets::new(settings.budget);
+        for spent in &found.spent {
+            let then = BEFORE.saturating_sub(spent.age);
+            budgets.charge(spent.uid, spent.bytes, then);
+        }
         Self {
             log,
             messages,
             denials: Denials::default(),
+            budgets,
+            scarce: None,
+            scarce_budget: settings.scarce,
             kept: Vec::new(),
             failing: false,
             started: Instant::now(),
             head_told: 0,
+            head_saved: BEFORE,
         }
+    }
+
+    fn now(&self) -> Duration {
+        BEFORE.saturating_add(self.started.elapsed())
     }
 
     /// Runs the writer on a thread of its own until the last `Audit` is gone.
@@ -81,57 +121,184 @@ impl Writer {
         self.kept
             .extend(self.denials.flush().into_iter().map(summary));
         self.write(Vec::new());
+        self.save_head();
         self.tell_head();
     }
 
     /// Until when nothing is to be done unless something comes.
     fn next_wait(&self) -> Duration {
+        let now = self.now();
         let retry = (!self.kept.is_empty()).then_some(Duration::from_secs(1));
-        let window = self.denials.ends_in(self.started.elapsed());
-        retry.into_iter().chain(window).min().unwrap_or(WINDOW)
+        let window = self.denials.ends_in(now);
+        let save = self
+            .log
+            .is_ahead_of_its_head_file()
+            .then(|| (self.head_saved + SAVE_EVERY).saturating_sub(now));
+        let waits = retry.into_iter().chain(window).chain(save);
+        waits.min().unwrap_or(LOOK_EVERY).min(LOOK_EVERY)
     }
 
     fn write(&mut self, batch: Vec<Message>) {
-        let now = self.started.elapsed();
+        let now = self.now();
         let ended = self.denials.ended(now);
         self.kept.extend(ended.into_iter().map(summary));
-        let listed: Vec<Message> = batch
+        self.follow_the_disk();
+        let listed: Vec<Admitted> = batch
             .into_iter()
-            .filter_map(|message| self.list_or_count(message, now))
+            .filter_map(|message| self.admit(message, now))
             .collect();
         if self.kept.is_empty() && listed.is_empty() {
-            return;
+            self.look();
+        } else {
+            let messages = listed.iter().map(|admitted| &admitted.message.event);
+            match self.log.append(self.kept.iter().chain(messages)) {
+                Ok(first) => self.written(first, listed),
+                Err(error) => self.not_written(&error, listed),
+            }
         }
-        let events = self.kept.iter().chain(listed.iter().map(|m| &m.event));
-        match self.log.append(events) {
-            Ok(first) => self.written(first, listed),
-            Err(error) => self.not_written(&error, listed),
+        if now >= self.head_saved.saturating_add(SAVE_EVERY) {
+            self.save_head();
         }
     }
 
-    /// The message itself, or nothing when it is a refusal that is only counted.
-    fn list_or_count(&mut self, message: Message, now: Duration) -> Option<Message> {
-        let Event::Refused { request, .. } = &message.event else {
-            return Some(message);
+    /// Nothing is to be written: whether the log still is where it was.
+    fn look(&mut self) {
+        if let Err(error) = self.log.check() {
+            tracing::error!(%error, "the audit log is not where it was, and no new one can be begun");
+        }
+    }
+
+    /// With a full disk everyone has a small budget of what is left.
+    fn follow_the_disk(&mut self) {
+        match (self.log.is_scarce(), self.scarce.is_some()) {
+            (true, false) => self.scarce = Some(Budgets::scarce(self.scarce_budget)),
+            (false, true) => self.scarce = None,
+            _ => {}
+        }
+    }
+
+    /// The message as it is to be written, or nothing when it is a refusal that is only counted, or
+    /// an operation that the caller's budget has no room for.
+    fn admit(&mut self, message: Message, now: Duration) -> Option<Admitted> {
+        match &message.event {
+            Event::Intent(_) => self.admit_intent(message, now),
+            Event::Outcome { .. } => Some(self.admit_outcome(message, now)),
+            Event::Refused { .. } => self.admit_refusal(message, now),
+            Event::RefusalsCounted { .. } | Event::Daemon { .. } => Some(Admitted {
+                message,
+                charged: None,
+            }),
+        }
+    }
+
+    fn accounts(&mut self) -> &mut Budgets {
+        self.scarce.as_mut().unwrap_or(&mut self.budgets)
+    }
+
+    fn admit_intent(&mut self, mut message: Message, now: Duration) -> Option<Admitted> {
+        let uid = message.event.uid()?;
+        if self.accounts().detail(uid, now) == Detail::Small {
+            message.event.make_small();
+        }
+        let cost = message.event.cost();
+        match self.accounts().take(uid, cost, now) {
+            Ok(()) => Some(Admitted {
+                message,
+                charged: Some((uid, cost)),
+            }),
+            Err(over) => self.refuse(message, uid, over, now),
+        }
+    }
+
+    /// Answers with a refusal; the first of a window is listed.
+    fn refuse(
+        &mut self,
+        message: Message,
+        uid: u32,
+        over: OverBudget,
+        now: Duration,
+    ) -> Option<Admitted> {
+        if let Reply::Intent(_, reply) = message.reply {
+            let _ = reply.send(Err(over.into()));
+        }
+        let list = self.denials.list(uid, Denied::OverBudget, false, now);
+        let event = message.event.refused(&over).filter(|_| list)?;
+        let cost = event.cost();
+        self.accounts().charge(uid, cost, now);
+        Some(Admitted {
+            message: Message {
+                event,
+                denied: Some(Denied::OverBudget),
+                reply: Reply::None,
+            },
+            charged: Some((uid, cost)),
+        })
+    }
+
+    /// What has begun is recorded to its end.
+    fn admit_outcome(&mut self, mut message: Message, now: Duration) -> Admitted {
+        let Event::Outcome { uid, outcome, .. } = &message.event else {
+            return Admitted {
+                message,
+                charged: None,
+            };
         };
-        if self.denials.list(request.uid(), now) {
-            return Some(message);
+        let (uid, failed) = (*uid, *outcome == Ending::Failed);
+        if self.accounts().detail(uid, now) == Detail::Small {
+            message.event.make_small();
         }
-        if let Reply::Plain(reply) = message.reply {
-            let _ = reply.send(Ok(()));
+        let cost = message.event.cost();
+        self.accounts().charge(uid, cost, now);
+        self.accounts().ended(uid, failed, now);
+        Admitted {
+            message,
+            charged: Some((uid, cost)),
         }
-        None
     }
 
-    fn written(&mut self, first: u64, messages: Vec<Message>) {
+    fn admit_refusal(&mut self, mut message: Message, now: Duration) -> Option<Admitted> {
+        let uid = message.event.uid()?;
+        let kind = message.denied.unwrap_or(Denied::Stranger);
+        let stranger = kind == Denied::Stranger;
+        if stranger || self.accounts().detail(uid, now) == Detail::Small {
+            message.event.make_small();
+        }
+        let cost = message.event.cost();
+        let affordable = if stranger {
+            // Their quota is their budget, and of a full disk's reserve they get nothing.
+            self.scarce.is_none()
+        } else {
+            self.accounts().can_take(uid, cost, now)
+        };
+        if !self.denials.list(uid, kind, affordable, now) {
+            if let Reply::Plain(reply) = message.reply {
+                let _ = reply.send(Ok(()));
+            }
+            return None;
+        }
+        if !stranger {
+            self.accounts().charge(uid, cost, now);
+        }
+        Some(Admitted {
+            message,
+            charged: (!stranger).then_some((uid, cost)),
+        })
+    }
+
+    fn written(&mut self, first: u64, admitted: Vec<Admitted>) {
         if std::mem::take(&mut self.failing) {
             tracing::warn!("the audit log can be written again");
         }
         let first = first + self.kept.len() as u64;
         self.kept.clear();
+        let messages = admitted.into_iter().map(|admitted| admitted.message);
+        let messages: Vec<Message> = messages.collect();
         let stops = messages.iter().any(|message| is_stop(&message.event));
         if stops || self.log.head().seq >= self.head_told + HEAD_EVERY {
             self.tell_head();
+        }
+        if stops {
+            self.save_head();
         }
         for (message, seq) in messages.into_iter().zip(first..) {
             match message.reply {
@@ -146,22 +313,26 @@ impl Writer {
         }
     }
 
-    fn not_written(&mut self, error: &io::Error, messages: Vec<Message>) {
+    fn not_written(&mut self, error: &io::Error, admitted: Vec<Admitted>) {
         if !std::mem::replace(&mut self.failing, true) {
             tracing::error!(%error, "the audit log cannot be written; every operation is refused");
         }
-        for message in messages {
+        for Admitted { message, charged } in admitted {
+            let unwritable = || AuditError::Unwritable(copy_of(error));
             match message.reply {
-                Reply::Intent(_, reply) => drop(reply.send(Err(AuditError(copy_of(error))))),
-                Reply::Plain(reply) => drop(reply.send(Err(AuditError(copy_of(error))))),
+                Reply::Intent(_, reply) => drop(reply.send(Err(unwritable()))),
+                Reply::Plain(reply) => drop(reply.send(Err(unwritable()))),
                 Reply::None => {}
             }
-            self.keep(message.event);
+            let kept = self.keep(message.event);
+            if let (false, Some((uid, cost))) = (kept, charged) {
+                self.accounts().give_back(uid, cost);
+            }
         }
     }
 
     /// What has happened is written later; an intent was refused, so nothing has.
-    fn keep(&mut self, event: Event) {
+    fn keep(&mut self, event: Event) -> bool {
         let keep = match event {
             Event::Intent(_) => false,
             // As many as there are operations under way.
@@ -172,6 +343,14 @@ impl Writer {
         };
         if keep {
             self.kept.push(event);
+        }
+        keep
+    }
+
+    fn save_head(&mut self) {
+        self.head_saved = self.now();
+        if let Err(error) = self.log.save_head() {
+            tracing::warn!(%error, "the head file of the audit log cannot be written");
         }
     }
 
@@ -190,7 +369,13 @@ fn is_stop(event: &Event) -> bool {
 fn summary(counted: Counted) -> Event {
     Event::RefusalsCounted {
         uid: counted.uid,
+        of: if counted.strangers {
+            Who::Strangers
+        } else {
+            Who::Tenants
+        },
         count: counted.count,
+        reaching: counted.reaching,
         seconds: WINDOW.as_secs(),
     }
 }
@@ -215,9 +400,20 @@ pub(super) fn opening_events(daemon: &str, found: &Found) -> Vec<Event> {
         let detail = json!({"line": line, "problem": problem.to_string()});
         events.push(daemon_event("chain-broken", detail));
     }
-    let detail =
-        json!({"daemon": daemon, "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id()});
-    events.push(daemon_event("start", detail));
+    if let Some(problem) = &found.tampered {
+        tracing::error!(
+            problem,
+            "the audit log was tampered with; run `aistack-helper audit verify`"
+        );
+        events.push(daemon_event(TAMPERED, json!({"problem": problem})));
+    }
+    let detail = json!({
+        "daemon": daemon,
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "head": true,
+    });
+    events.push(daemon_event(START, detail));
     events.extend(found.open.iter().map(|(intent, open)| Event::Outcome {
         intent: *intent,
         uid: open.uid,

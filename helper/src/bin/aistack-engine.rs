@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use aistack_helper::accept::Bounds;
-use aistack_helper::audit::{Audit, Rotation};
+use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Engine, EngineCommand, EngineServe};
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
@@ -50,11 +50,14 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     places(options)?.enter()?;
     sandbox::allow_only(Work::Serve)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
-    let rotation = Rotation {
-        keep: options.audit_keep,
-        ..Rotation::KEEP_ALL
+    let settings = Settings {
+        rotation: Rotation {
+            keep: options.audit_keep,
+            ..Rotation::DEFAULT
+        },
+        ..Settings::DEFAULT
     };
-    let audit = Audit::open_rotating(&options.audit_dir, "engine", rotation)?;
+    let audit = Audit::open(&options.audit_dir, "engine", settings)?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let docker = Docker::new(&options.docker_socket);
     let gateway = Gateway::new(

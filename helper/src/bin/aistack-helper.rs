@@ -8,7 +8,7 @@ use std::time::Duration;
 use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
 use aistack_helper::admin::policy::{self, PolicyCommand};
-use aistack_helper::audit::{Audit, Rotation};
+use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
@@ -97,11 +97,14 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
     places.enter()?;
     sandbox::allow_only(Work::ServeAndChange)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
-    let rotation = Rotation {
-        keep: options.audit_keep,
-        ..Rotation::KEEP_ALL
+    let settings = Settings {
+        rotation: Rotation {
+            keep: options.audit_keep,
+            ..Rotation::DEFAULT
+        },
+        ..Settings::DEFAULT
     };
-    let audit = Audit::open_rotating(&options.audit_dir, "helper", rotation)?;
+    let audit = Audit::open(&options.audit_dir, "helper", settings)?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let times = Times {
         idle: socket.activated.then_some(IDLE),
@@ -130,7 +133,7 @@ fn boot(options: &HelperServe) -> Result<ExitCode, Failure> {
     let policy = PolicyStore::load(&options.policy)?;
     places(options, &policy)?.enter()?;
     sandbox::allow_only(Work::ServeAndChange)?;
-    let audit = Audit::open(&options.audit_dir, "boot")?;
+    let audit = Audit::open(&options.audit_dir, "boot", Settings::BRIEF)?;
     let docker = Docker::new(&options.docker_socket);
     let ops = Ops::new(docker, options.mount_socket.clone(), &options.state_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -2,7 +2,7 @@
 
 use aistack_policy::Refusal;
 
-use crate::audit::AuditError;
+use crate::audit::{AuditError, BUDGET_RULE, OverBudget};
 use crate::docker::{DockerError, is_full_id};
 
 /// The longest text of Docker's that is passed on, characters.
@@ -22,7 +22,10 @@ pub(super) enum Fault {
     Docker(#[from] DockerError),
     /// It cannot be recorded, so it is not done.
     #[error("the gateway cannot write its audit log, so nothing is done")]
-    Audit(#[from] AuditError),
+    Audit(#[source] AuditError),
+    /// The caller's records have used up their budget.
+    #[error("{0} [{BUDGET_RULE}]")]
+    OverBudget(OverBudget),
     /// Docker's answer is not what its API says.
     #[error("Docker's answer cannot be read")]
     Answer,
@@ -35,6 +38,15 @@ pub(super) enum Fault {
     /// Another operation of the caller's does not end.
     #[error("another operation of yours is still running; try again")]
     Busy,
+}
+
+impl From<AuditError> for Fault {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::OverBudget(over) => Self::OverBudget(over),
+            unwritable @ AuditError::Unwritable(_) => Self::Audit(unwritable),
+        }
+    }
 }
 
 impl Fault {
@@ -54,6 +66,7 @@ impl Fault {
                 502,
                 "Docker's answer broke off or cannot be read".to_owned(),
             ),
+            Self::OverBudget(_) => (429, self.to_string()),
             Self::Audit(_) | Self::Internal => (500, self.to_string()),
             Self::Unconfined(_) => (500, format!("{self}; ask the administrator")),
             Self::Busy => (409, self.to_string()),

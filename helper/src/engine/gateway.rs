@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::places::Places;
+use super::reach;
 use super::vet::target::Endpoint;
-use crate::audit::{Audit, Intent, Outcome};
+use crate::audit::{Audit, Denied, Intent, Outcome};
 use crate::docker::{Docker, DockerError};
 use crate::locks::Locks;
 use crate::peer::Caller;
@@ -115,7 +116,7 @@ impl Gateway {
                 rule: String::new(),
                 policy: policy.digest.clone(),
             };
-            return Err(self.refused(intent, refusal).await);
+            return Err(self.denied(intent, Denied::Stranger, refusal).await);
         };
         let tenant = Tenant {
             caller,
@@ -139,12 +140,17 @@ impl Gateway {
         }
     }
 
-    /// Records that `refusal` ended a request.
-    pub(super) async fn refused(&self, mut intent: Intent, refusal: Refusal) -> Fault {
+    /// Records that `refusal` ended a tenant's request.
+    pub(super) async fn refused(&self, intent: Intent, refusal: Refusal) -> Fault {
+        let who = reach::kind_of(&refusal);
+        self.denied(intent, who, refusal).await
+    }
+
+    async fn denied(&self, mut intent: Intent, who: Denied, refusal: Refusal) -> Fault {
         intent.rule = refusal.rule.to_string();
         let reason = format!("{}: {}", refusal.reason, refusal.message);
         // A refusal holds even where it cannot be recorded: nothing is done either way.
-        if let Err(error) = self.audit.denied(intent, &reason).await {
+        if let Err(error) = self.audit.denied(intent, who, &reason).await {
             // Callers cause this as often as they are refused.
             if let Some(unsaid) = NOT_RECORDED.again() {
                 tracing::error!(%error, unsaid, "a refusal is not in the audit log");

@@ -13,6 +13,7 @@ mod http;
 mod own;
 mod perform;
 mod places;
+mod reach;
 pub mod serve;
 pub mod vet;
 mod views;

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::method::Method;
 use super::{Front, status};
-use crate::audit::Intent;
+use crate::audit::{Denied, Intent};
 use crate::daemon::told;
 use crate::peer::Caller;
 use crate::policy_store::LoadedPolicy;
@@ -67,6 +67,7 @@ impl Front {
         let policy = self.shared.policy.current();
         let method = Method::of(path);
         let grant = policy.policy.grant(caller.uid);
+        let stranger = grant.is_none();
         let refused = match (grant, method) {
             (Some(grant), Some(method)) => {
                 let asks = if method.changes() {
@@ -100,24 +101,31 @@ impl Front {
             rule: String::new(),
             policy: policy.digest.clone(),
         };
-        Err(self.refuse(intent, &refused).await)
+        let who = if stranger {
+            Denied::Stranger
+        } else {
+            Denied::Tenant
+        };
+        Err(self.refuse(intent, who, &refused).await)
     }
 
-    /// Records a refusal of a permitted call for what is in its message.
+    /// Records a refusal of a permitted call for what is in its message. No ordinary client sends
+    /// such a message, so it is listed.
     pub(super) async fn refuse_message(&self, permission: &Permission, refusal: Refusal) -> Status {
         let intent = permission.intent(json!({}));
-        self.refuse(intent, &Refused::By(refusal)).await
+        self.refuse(intent, Denied::Reaching, &Refused::By(refusal))
+            .await
     }
 
     /// A refusal holds even where it cannot be recorded: nothing is done either way.
-    async fn refuse(&self, mut intent: Intent, refused: &Refused) -> Status {
+    async fn refuse(&self, mut intent: Intent, who: Denied, refused: &Refused) -> Status {
         let (status, refusal) = match refused {
             Refused::TooOften(wait) => (status::too_often(*wait), &status::rate()),
             Refused::By(refusal) => (status::refused(code_of(refusal), refusal), refusal),
         };
         intent.rule = refusal.rule.to_string();
         let reason = format!("{}: {}", refusal.reason, refusal.message);
-        if let Err(error) = self.shared.audit.denied(intent, &reason).await {
+        if let Err(error) = self.shared.audit.denied(intent, who, &reason).await {
             // Callers cause this as often as they are refused.
             if let Some(unsaid) = NOT_RECORDED.again() {
                 tracing::error!(error = %told(&error), unsaid, "a refusal is not in the audit log");

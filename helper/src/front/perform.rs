@@ -15,7 +15,7 @@ use tonic::Status;
 use super::choke::Permission;
 use super::vet::Vetted;
 use super::{Front, status};
-use crate::audit::{OpenRecord, Outcome};
+use crate::audit::{AuditError, OpenRecord, Outcome};
 use crate::daemon::told;
 use crate::ops::{Ops, OpsError, ServiceDir};
 use crate::seldom::Seldom;
@@ -198,13 +198,16 @@ async fn finish(record: OpenRecord, outcome: Outcome) -> Result<(), Status> {
     })
 }
 
-// By value, as map_err passes it.
-#[expect(clippy::needless_pass_by_value)]
-fn not_audited(error: crate::audit::AuditError) -> Status {
-    if let Some(unsaid) = NOT_AUDITED.again() {
-        tracing::error!(error = %told(&error), unsaid, "refused an operation");
+fn not_audited(error: AuditError) -> Status {
+    match error {
+        AuditError::OverBudget(over) => status::over_budget(&over),
+        unwritable @ AuditError::Unwritable(_) => {
+            if let Some(unsaid) = NOT_AUDITED.again() {
+                tracing::error!(error = %told(&unwritable), unsaid, "refused an operation");
+            }
+            status::not_audited()
+        }
     }
-    status::not_audited()
 }
 
 #[cfg(test)]

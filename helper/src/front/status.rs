@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::accept::TOLD_ENDS;
+use crate::audit::{BUDGET_RULE, OverBudget};
 use crate::daemon::told;
 use crate::ops::OpsError;
 
@@ -118,6 +119,17 @@ pub(super) fn not_audited() -> Status {
     );
     let message = "the audit log cannot be written, so nothing was done";
     Status::with_error_details(Code::Unavailable, message, details)
+}
+
+/// The caller's records have used up their budget, and so nothing may be done for this caller.
+pub(super) fn over_budget(over: &OverBudget) -> Status {
+    let mut details = info(
+        "AUDIT_BUDGET",
+        Some(BUDGET_RULE),
+        Some("wait, then run the command again"),
+    );
+    details.set_retry_info(Some(over.wait));
+    Status::with_error_details(Code::ResourceExhausted, over.to_string(), details)
 }
 
 /// It was done, and that cannot be recorded.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use aistack_helper::accept::Bounds;
-use aistack_helper::audit::Audit;
+use aistack_helper::audit::{Audit, Settings};
 use aistack_helper::daemon;
 use aistack_helper::docker::Docker;
 use aistack_helper::front::{self, Front, Times};
@@ -325,7 +325,7 @@ async fn who_asks_too_often_is_told_when_to_come_back_and_disturbs_nobody() {
 /// The daemon's parts in this process, with times short enough to wait for.
 fn quick_server(world: &World, idle: Option<Duration>) -> tokio::task::JoinHandle<()> {
     let policy = PolicyStore::load(&world.path("policy.toml")).unwrap();
-    let audit = Audit::open(world.audit_dir(), "helper").unwrap();
+    let audit = Audit::open(world.audit_dir(), "helper", Settings::DEFAULT).unwrap();
     let docker = Docker::new(&world.path("docker.sock"));
     let ops = Ops::new(docker, world.path("mount.sock"), &world.path("state")).unwrap();
     let times = Times {

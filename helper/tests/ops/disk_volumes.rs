@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use aistack_helper::audit::Audit;
+use aistack_helper::audit::{Audit, Settings};
 use aistack_helper::mount::wire::{FileSystem, Mount, Reply, Request};
 use aistack_helper::ops::BootProblem;
 use rustix::mount::{UnmountFlags, unmount};
@@ -310,7 +310,7 @@ fn what_was_mounted_is_mounted_again_at_boot_and_audited() {
     std::fs::create_dir(&log).unwrap();
     let marker = world.run().join("state/mounted").join(A.to_string());
     runtime().block_on(async {
-        let audit = Audit::open(&log, "boot").unwrap();
+        let audit = Audit::open(&log, "boot", Settings::BRIEF).unwrap();
         assert!(ops.boot_volumes(&policy, &audit).await.unwrap().is_empty());
         let made = ops.mount_volume(&grant).await.unwrap();
         assert!(made.formatted && marker.exists() && made.device == NAME);

@@ -4,15 +4,20 @@ use super::*;
 
 const SMALL: Rotation = Rotation {
     bytes: 2000,
-    keep: None,
+    keep: Keep::All,
+    reserve: 4096,
 };
 
 /// As [`reopen`], with small files.
 fn reopen_small(dir: &Path, rotation: Rotation) -> Audit {
     for _ in 0..500 {
-        match Audit::open_rotating(dir, "helper", rotation) {
+        let settings = Settings {
+            rotation,
+            ..SETTINGS
+        };
+        match Audit::open(dir, "helper", settings) {
             Ok(audit) => return audit,
-            Err(AuditError(error)) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse),
+            Err(error) => assert_eq!(kind(&error), io::ErrorKind::AddrInUse),
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -63,10 +68,7 @@ async fn an_operation_that_outlives_its_file_is_closed_by_the_next_start() {
     std::mem::forget(lost);
     audit.stop().await.unwrap();
     drop(audit);
-    let copy = tempfile::tempdir().unwrap();
-    for file in the_log(dir.path()).files {
-        std::fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
-    }
+    let copy = copy_of(dir.path());
     drop(reopen_small(copy.path(), SMALL));
     let closed = records(copy.path());
     let closed = closed
@@ -101,6 +103,25 @@ async fn a_kill_between_two_files_is_mended_by_the_next_start() {
 }
 
 #[tokio::test]
+async fn the_files_stay_within_a_size_and_keep_the_newest() {
+    let dir = tempfile::tempdir().unwrap();
+    let bounded = Rotation {
+        keep: Keep::Bytes(12_000),
+        ..SMALL
+    };
+    let audit = reopen_small(dir.path(), bounded);
+    work(&audit, 60).await;
+    let log = the_log(dir.path());
+    let sizes = log
+        .files
+        .iter()
+        .map(|file| std::fs::metadata(file).unwrap().len());
+    let all: u64 = sizes.sum();
+    assert!((8_000..13_000).contains(&all), "{all} bytes in {log:?}");
+    assert!(read::verify(&log).unwrap().first > 1);
+}
+
+#[tokio::test]
 async fn a_file_that_is_missing_or_changed_is_found_and_the_oldest_may_go_with_a_record() {
     let dir = tempfile::tempdir().unwrap();
     let audit = reopen_small(dir.path(), SMALL);
@@ -114,7 +135,7 @@ async fn a_file_that_is_missing_or_changed_is_found_and_the_oldest_may_go_with_a
     ));
     drop(audit);
     let keep_one = Rotation {
-        keep: Some(1),
+        keep: Keep::Files(1),
         ..SMALL
     };
     let audit = reopen_small(dir.path(), keep_one);
