@@ -119,7 +119,7 @@ impl Gateway {
         // What is refused writes a record too, and counts as what it says it is.
         let parsed = Endpoint::parse(method, target);
         let asks = match &parsed {
-            Ok(endpoint) if endpoint.audited().is_none() => Asks::Read(caller.uid),
+            Ok(endpoint) if !endpoint.counts_as_change() => Asks::Read(caller.uid),
             _ => Asks::Change(caller.uid),
         };
         let endpoint = self.in_time(asks).and(parsed);
