@@ -17,6 +17,7 @@ use super::vet::exec::{CanonicalExec, ExecStart, check_count, check_existing};
 use super::vet::image::{ImageRef, Version};
 use super::vet::standing;
 use super::vet::target::{ContainerCall, Endpoint, Filters};
+use super::vet::working_dir::Layout;
 use super::views;
 use crate::audit::Intent;
 use crate::docker::{DockerError, OWNER_LABEL, percent_encoded};
@@ -248,7 +249,8 @@ impl Gateway {
     ) -> Result<Reply, Fault> {
         let user = text(&container.inspected, "/Config/User");
         check_count(&container.inspected)?;
-        let exec = CanonicalExec::decide(&call.tenant.grant, user, &call.body)?;
+        let layout = Layout::of_container(&container.inspected);
+        let exec = CanonicalExec::decide(&call.tenant.grant, user, &layout, &call.body)?;
         let act = self
             .docker
             .json::<Value>(Method::POST, path, exec.render().into());

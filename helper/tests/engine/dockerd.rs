@@ -166,6 +166,9 @@ fn works(world: &World, client: &str) {
     );
     assert!(run(&["logs", "tenant-62001-a"]).contains("started"));
     assert!(run(&["exec", "tenant-62001-a", "id"]).contains("uid=62001 gid=62001"));
+    assert!(run(&["exec", "-w", "/bin", "tenant-62001-a", "id"]).contains("uid=62001"));
+    let below = ["exec", "-w", "/tmp/x", "tenant-62001-a", "id"];
+    fails(world, client, A, &below, "working-directory");
     assert!(run(&["stats", "--no-stream", "tenant-62001-a"]).contains("tenant-62001-a"));
     assert!(run(&["top", "tenant-62001-a"]).contains("sleep"));
     run(&["rename", "tenant-62001-a", "tenant-62001-c"]);

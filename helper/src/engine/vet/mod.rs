@@ -9,3 +9,4 @@ pub mod image;
 pub mod json;
 pub mod standing;
 pub mod target;
+pub mod working_dir;

@@ -29,6 +29,7 @@ fn container() -> Value {
             "PortBindings": {"6379/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5100"}]},
             "Memory": 536_870_912, "NanoCpus": 1_000_000_000, "PidsLimit": 256,
         },
+        "Mounts": [{"Type": "bind", "Destination": "/data"}],
     })
 }
 
@@ -57,6 +58,7 @@ fn what_a_create_makes_may_be_started() {
         changed("/HostConfig/IpcMode", &json!("none")),
         changed("/HostConfig/CapAdd", &json!(null)),
         changed("/HostConfig/PortBindings", &json!({"53/udp": null})),
+        changed("/Config/WorkingDir", &json!("/data")),
         changed(
             "/HostConfig/SecurityOpt",
             &json!(["no-new-privileges:true"]),
@@ -147,6 +149,11 @@ fn what_the_policy_does_not_allow_is_not_started() {
         ("/HostConfig/NanoCpus", json!(0), "tenants.limits"),
         ("/HostConfig/PidsLimit", json!(-1), "tenants.limits"),
         ("/HostConfig/PidsLimit", json!(null), "tenants.limits"),
+        (
+            "/Config/WorkingDir",
+            json!("/data/x"),
+            "builtin.working-directory",
+        ),
     ];
     for (pointer, value, rule) in cases {
         let found = rule_of(&grant(), Some(NETWORK), &changed(pointer, &value));
