@@ -69,10 +69,12 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.extend(stack::ports(desired, containers));
     }
     if let (Some(engine), Some(containers)) = (&gateway.engine, containers) {
-        let (images, states) = tokio::join!(
+        let (warnings, images, states) = tokio::join!(
+            daemons::warnings(engine),
             stack::images(engine, desired.as_ref()),
             stack::containers(engine, desired.as_ref(), containers, who),
         );
+        findings.extend(warnings);
         findings.extend(images);
         findings.extend(states);
     }

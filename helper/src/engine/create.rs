@@ -78,6 +78,9 @@ impl Gateway {
         if image.is_none() {
             return Err(Fault::NotFound(format!("No such image: {wanted}")));
         }
+        if !canonical.is_read_only() {
+            self.admit_writes().await?;
+        }
         let sources = canonical.binds().iter();
         own::verify_binds(grant, sources.map(|bind| bind.components.clone()).collect()).await?;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use aistack_policy::{Grant, Refusal, Rule};
 use serde_json::{Value, json};
 
+use super::disk::Disk;
 use super::fault::Fault;
 use super::places::Places;
 use super::vet::target::Endpoint;
@@ -43,6 +44,7 @@ pub struct Gateway {
     pub(super) docker: Docker,
     pub(super) locks: Locks,
     pub(super) places: Places,
+    pub(super) disk: Disk,
     /// Where the helper says which profiles are loaded.
     pub(super) apparmor_dir: PathBuf,
     policy: PolicyStore,
@@ -71,11 +73,19 @@ impl Tenant {
 }
 
 impl Gateway {
-    /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded.
+    /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded;
+    /// `docker_dir` is Docker's own directory, asked of Docker where it is not known.
     #[must_use]
-    pub fn new(docker: Docker, policy: PolicyStore, audit: Audit, apparmor_dir: PathBuf) -> Self {
+    pub fn new(
+        docker: Docker,
+        policy: PolicyStore,
+        audit: Audit,
+        apparmor_dir: PathBuf,
+        docker_dir: Option<PathBuf>,
+    ) -> Self {
         Self {
             docker,
+            disk: Disk::new(docker_dir),
             locks: Locks::default(),
             places: Places::default(),
             apparmor_dir,
@@ -88,7 +98,17 @@ impl Gateway {
     /// True when the policy in force knows this UID.
     #[must_use]
     pub fn is_tenant(&self, uid: u32) -> bool {
-        self.policy.current().policy.grant(uid).is_some()
+        self.grant(uid).is_some()
+    }
+
+    /// What the policy in force gives this UID.
+    pub(super) fn grant(&self, uid: u32) -> Option<Grant> {
+        self.policy.current().policy.grant(uid)
+    }
+
+    /// Which policy is in force, for the audit log.
+    pub(super) fn policy_digest(&self) -> String {
+        self.policy.current().digest.clone()
     }
 
     /// Whether this request may be made at all: by a tenant, of an offered endpoint, not too

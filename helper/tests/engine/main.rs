@@ -12,4 +12,5 @@
 mod dockerd;
 mod hostile;
 mod lasting;
+mod layers;
 mod world;

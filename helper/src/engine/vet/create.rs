@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::image::ImageRef;
 use super::json::fields::Field;
 use super::json::{shown, value};
+use super::layer::check_root;
 use super::working_dir::Layout;
 
 use body::Body;
@@ -173,6 +174,12 @@ impl Canonical {
         &self.mounts.binds
     }
 
+    /// True when it can write to its mounts only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
     /// What this container takes of the tenant's limits.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -252,6 +259,7 @@ pub fn decide(world: &World<'_>, request: CreateRequest) -> Result<Canonical, Re
         lifetime: Lifetime::decide(&body)?,
         image,
     };
+    check_root(grant, canonical.read_only)?;
     let layout = Layout {
         mounts: canonical.mounts.targets().collect(),
         read_only: canonical.read_only,

@@ -1,6 +1,6 @@
 //! What passes is what a create makes; each change of it, or of the policy, is refused by its rule.
 
-use aistack_policy::Policy;
+use aistack_policy::{Policy, WritableLayer};
 use serde_json::json;
 
 use super::*;
@@ -180,11 +180,14 @@ fn a_stricter_policy_holds_for_what_exists() {
     ports.ports.first = 7000;
     let mut memory = grant();
     memory.limits.memory = 1 << 20;
+    let mut layer = grant();
+    layer.writable_layer = WritableLayer::Never;
     for (grant, rule) in [
         (images, "tenants.images"),
         (capabilities, "tenants.capabilities"),
         (ports, "tenants.ports"),
         (memory, "tenants.limits"),
+        (layer.clone(), "tenants.writable_layer"),
     ] {
         let found = rule_of(&grant, Some(NETWORK), &container());
         assert_eq!(found.as_deref(), Some(rule));
@@ -193,6 +196,8 @@ fn a_stricter_policy_holds_for_what_exists() {
         rule_of(&grant(), None, &container()).as_deref(),
         Some("tenants.network")
     );
+    let read_only = changed("/HostConfig/ReadonlyRootfs", &json!(true));
+    assert_eq!(rule_of(&layer, Some(NETWORK), &read_only), None);
     let mut required = grant();
     required.apparmor = AppArmorMode::Required;
     let without = changed(
