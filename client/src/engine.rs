@@ -133,6 +133,21 @@ impl Engine {
         Ok(named.collect())
     }
 
+    /// What the gateway warns of, without the word that Docker puts before it.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn warnings(&self) -> Result<Vec<String>, EngineError> {
+        let info = self.docker.info().await;
+        let warnings = info.map_err(|error| self.error(error))?.warnings;
+        let plain = |text: String| text.trim_start_matches("WARNING: ").to_owned();
+        Ok(warnings
+            .unwrap_or_default()
+            .into_iter()
+            .map(plain)
+            .collect())
+    }
+
     /// Makes a container; returns its id. One that may use more CPUs than the host has may use all
     /// of them.
     ///

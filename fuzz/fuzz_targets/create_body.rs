@@ -3,6 +3,7 @@
 #![no_main]
 
 use aistack_helper::engine::vet::exec::{CanonicalExec, ExecStart};
+use aistack_helper::engine::vet::working_dir::Layout;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../helper/tests/vet_corpus_walls/mod.rs"]
@@ -10,10 +11,15 @@ mod walls;
 
 fuzz_target!(|body: &[u8]| {
     let grant = walls::grant();
+    let layout = Layout {
+        mounts: vec!["/data"],
+        read_only: false,
+        own: "",
+    };
     if let Ok(canonical) = walls::vet(&grant, body) {
         walls::check_walls(&grant, &walls::go_reads(&canonical.render()));
     }
-    if let Ok(exec) = CanonicalExec::decide(&grant, "1001:1001", body) {
+    if let Ok(exec) = CanonicalExec::decide(&grant, "1001:1001", &layout, body) {
         let read = walls::go_reads(&exec.render());
         assert!(read["user"] == "1001:1001" || read["user"] == "2001:2001");
         assert_eq!(read["privileged"], false);

@@ -13,6 +13,7 @@ use aistack_helper::engine::vet::create::{
     Canonical, CreateRequest, HostAppArmor, Usage, World, decide,
 };
 use aistack_helper::engine::vet::exec::{CanonicalExec, ExecStart};
+use aistack_helper::engine::vet::working_dir::Layout;
 use aistack_policy::{Grant, Policy, Refusal};
 
 const HOSTILE: &str = include_str!("corpus/hostile-create.tsv");
@@ -33,6 +34,7 @@ fn vet(body: &[u8], joined: Option<&str>) -> Result<Canonical, Refusal> {
         name: "tenant-1001-x",
         image_id: IMAGE_ID,
         image_volumes: &[],
+        image_working_dir: "",
         network_id: Some(NETWORK_ID),
         joined_container: joined,
         apparmor: &HostAppArmor::default(),
@@ -107,6 +109,7 @@ fn every_service_of_the_catalog_passes() {
             name: "tenant-1001-x",
             image_id: IMAGE_ID,
             image_volumes: &[],
+            image_working_dir: "",
             network_id: Some(NETWORK_ID),
             joined_container,
             apparmor: &apparmor,
@@ -218,8 +221,13 @@ fn bytes_that_are_no_text_are_refused() {
 fn execs_of_real_clients_pass() {
     let bodies = recorded("exec");
     assert!(bodies.len() >= 5);
+    let layout = Layout {
+        mounts: vec!["/data"],
+        read_only: false,
+        own: "",
+    };
     for (name, body) in bodies {
-        let exec = CanonicalExec::decide(&grant(), "1001:1001", &body);
+        let exec = CanonicalExec::decide(&grant(), "1001:1001", &layout, &body);
         let rendered = exec
             .unwrap_or_else(|error| panic!("{name}: {error}"))
             .render();

@@ -195,6 +195,7 @@ fn dockerd_holds_what_was_decided() {
         name: "tenant-1001-x",
         image_id: &image_id,
         image_volumes: &["/vol".to_owned()],
+        image_working_dir: "",
         network_id: Some(&network_id),
         joined_container: None,
         apparmor: &HostAppArmor::default(),

@@ -43,8 +43,13 @@ pub struct Grant {
     pub capabilities: BTreeSet<String>,
     /// Images that containers may be made from.
     pub images: Vec<ImagePattern>,
+    /// Images of this host that `images` allows and that the tenant may use without having pulled
+    /// them, e.g. those that the administrator loaded for everybody.
+    pub local_images: Vec<ImagePattern>,
     /// What all containers of the tenant may use together.
     pub limits: Limits,
+    /// What containers may write outside of their mounts.
+    pub writable_layer: WritableLayer,
     /// Every container name starts with this: `tenant-<uid>-`.
     pub container_prefix: String,
     /// Which rule gives each part.
@@ -86,7 +91,9 @@ pub struct GrantRules {
     pub apparmor: Rule,
     pub capabilities: Rule,
     pub images: Rule,
+    pub local_images: Rule,
     pub limits: Rule,
+    pub writable_layer: Rule,
 }
 
 impl GrantRules {
@@ -105,7 +112,9 @@ impl GrantRules {
             ("apparmor", &self.apparmor),
             ("capabilities", &self.capabilities),
             ("images", &self.images),
+            ("local_images", &self.local_images),
             ("limits", &self.limits),
+            ("writable_layer", &self.writable_layer),
         ]
         .into_iter()
     }
@@ -255,6 +264,16 @@ pub struct Limits {
     pub pids: u64,
     /// Containers, running or not.
     pub containers: u64,
+}
+
+/// `writable_layer = …` of the policy: a container's own changes to its root file system, which lie on
+/// Docker's disk and not on the tenant's volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritableLayer {
+    /// Every root file system is read-only.
+    Never,
+    /// Each container may write so many bytes. This holds by looking, not by a quota of the kernel.
+    AtMost(u64),
 }
 
 /// One entry of `images`: a normalised `registry/path` with an optional final `/*`.

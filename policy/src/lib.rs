@@ -27,7 +27,7 @@ pub use disk::{DiskMatch, EBS_MODEL, parse_uuid};
 pub use error::{PolicyError, PolicyErrors, PolicyWarning};
 pub use grant::{
     AppArmorMode, Format, Grant, GrantRules, ImagePattern, Ipv4Subnet, Limits, NetworkGrant,
-    PortRange, VolumeGrant, VolumeKind,
+    PortRange, VolumeGrant, VolumeKind, WritableLayer,
 };
 pub use policy::{MAX_NAMED_TENANTS, MAX_TEXT_BYTES, Policy};
 pub use refusal::{Refusal, Rule};

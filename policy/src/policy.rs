@@ -157,7 +157,11 @@ impl<'p> Seeker<'p> {
                 .pick(&tenants.capabilities, |n| n.capabilities.as_ref())
                 .clone(),
             images: self.pick(&tenants.images, |n| n.images.as_ref()).clone(),
+            local_images: self
+                .pick(&tenants.local_images, |n| n.local_images.as_ref())
+                .clone(),
             limits: *self.pick(&tenants.limits, |n| n.limits.as_ref()),
+            writable_layer: *self.pick(&tenants.writable_layer, |n| n.writable_layer.as_ref()),
             container_prefix: format!("tenant-{uid}-"),
             rules: self.rules(),
         })
@@ -243,7 +247,9 @@ impl<'p> Seeker<'p> {
             apparmor: rule!(apparmor),
             capabilities: rule!(capabilities),
             images: rule!(images),
+            local_images: rule!(local_images),
             limits: rule!(limits),
+            writable_layer: rule!(writable_layer),
         }
     }
 

@@ -129,6 +129,11 @@ impl<'a, 't> Entry<'a, 't> {
         }
     }
 
+    /// True for this string.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        self.value.as_str() == Some(text)
+    }
+
     /// True for an integer, whatever its value.
     pub(crate) fn is_integer(&self) -> bool {
         self.value.is_integer()

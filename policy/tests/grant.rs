@@ -1,6 +1,8 @@
 //! What a policy gives, part by part and rule by rule.
 
-use aistack_policy::{AppArmorMode, DiskMatch, Format, Policy, PolicyErrors, VolumeKind};
+use aistack_policy::{
+    AppArmorMode, DiskMatch, Format, Policy, PolicyErrors, VolumeKind, WritableLayer,
+};
 
 const EXAMPLE: &str = include_str!("../../packaging/policy.example.toml");
 
@@ -92,6 +94,24 @@ fn a_named_tenant_overrides_only_what_it_says() {
     assert_eq!(guest.network.subnet.to_string(), "10.191.255.192/26");
     assert_eq!(guest.base_dir, "/mnt/data-tenant-3000");
     assert_eq!(guest.rules.uid.key, "tenant[3000].uid");
+}
+
+#[test]
+fn layers_and_local_images_are_everybodys_or_ones_own() {
+    let text = "version = 1\n[tenants]\nuids = [\"1001-1003\"]\nimages = [\"docker.io/library/*\"]\n\
+        local_images = [\"docker.io/library/redis\"]\n\
+        [[tenant]]\nuid = 1002\nwritable_layer = \"never\"\nlocal_images = []\n\
+        [[tenant]]\nuid = 1003\nwritable_layer = \"64M\"\n";
+    let policy = Policy::parse(text).unwrap();
+    let [one, two, three] = [1001, 1002, 1003].map(|uid| policy.grant(uid).unwrap());
+    assert_eq!(one.writable_layer, WritableLayer::AtMost(2 << 30));
+    assert_eq!(one.rules.writable_layer.line, None);
+    assert_eq!(two.writable_layer, WritableLayer::Never);
+    assert_eq!(two.rules.writable_layer.key, "tenant[1002].writable_layer");
+    assert_eq!(three.writable_layer, WritableLayer::AtMost(64 << 20));
+    assert!(one.local_images[0].matches("docker.io/library/redis"));
+    assert!(two.local_images.is_empty());
+    assert_eq!(three.rules.local_images.key, "tenants.local_images");
 }
 
 #[test]

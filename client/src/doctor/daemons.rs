@@ -137,6 +137,17 @@ pub(super) fn gateway(answer: &GatewayAnswer) -> Vec<Finding> {
     }
 }
 
+/// What the gateway itself warns of, e.g. a disk that is down to its reserve.
+pub(super) async fn warnings(engine: &Engine) -> Vec<Finding> {
+    let asked = tokio::time::timeout(LIMIT, engine.warnings()).await;
+    // A gateway that does not answer is a finding of its own.
+    let warnings = asked.ok().and_then(Result::ok).unwrap_or_default();
+    let finding = |text: String| {
+        Finding::warning("engine", text).next("tell the administrator; docs/admin.md has more")
+    };
+    warnings.into_iter().map(finding).collect()
+}
+
 /// A failure of the command's edge as a problem.
 pub(super) fn from_failure(check: &'static str, failure: &Failure) -> Finding {
     let mut finding = Finding::problem(check, &failure.what);

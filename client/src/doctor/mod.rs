@@ -75,10 +75,12 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.extend(stack::foreign_listeners(who, desired.as_ref(), &own));
     }
     if let (Some(engine), Some(containers)) = (&gateway.engine, containers) {
-        let (images, states) = tokio::join!(
+        let (warnings, images, states) = tokio::join!(
+            daemons::warnings(engine),
             stack::images(engine, desired.as_ref()),
             stack::containers(engine, desired.as_ref(), containers, who),
         );
+        findings.extend(warnings);
         findings.extend(images);
         findings.extend(states);
     }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aistack_helper::accept::Bounds;
 use aistack_helper::audit::{Audit, Rotation, Settings};
@@ -65,6 +66,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         policy.clone(),
         audit.clone(),
         options.apparmor_dir.clone(),
+        options.docker_dir.clone(),
     );
     let gateway = Arc::new(gateway);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -72,7 +74,15 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         .build()?;
     let ended = runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
-        run(listener, gateway, &policy, &audit).await
+        let every = Duration::from_secs(options.layers_every.into());
+        let (watched, audit_dir) = (Arc::clone(&gateway), options.audit_dir.clone());
+        let watch = tokio::spawn(async move {
+            watched.tell_shared_disk(&audit_dir).await;
+            watched.watch_layers(every).await;
+        });
+        let ended = run(listener, gateway, &policy, &audit).await;
+        watch.abort();
+        ended
     });
     // A look at a file system that does not answer is not waited for.
     runtime.shutdown_background();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::gateway::{Gateway, Tenant};
-use super::own::{self, text};
+use super::own::{self, LocalImage, text};
 use super::perform::Reply;
 use super::vet::create::{CreateRequest, HostAppArmor, World, container_name, decide};
 use crate::apparmor;
@@ -67,6 +67,7 @@ impl Gateway {
             name,
             image_id: image.as_ref().map_or("", |image| image.id.as_str()),
             image_volumes: image.as_ref().map_or(&[], |image| &image.volumes),
+            image_working_dir: image.as_ref().map_or("", LocalImage::working_dir),
             network_id,
             joined_container: joined.as_deref(),
             apparmor: &apparmor,
@@ -76,6 +77,9 @@ impl Gateway {
         let canonical = decide(&world, request)?;
         if image.is_none() {
             return Err(Fault::NotFound(format!("No such image: {wanted}")));
+        }
+        if !canonical.is_read_only() {
+            self.admit_writes().await?;
         }
         let sources = canonical.binds().iter();
         own::verify_binds(grant, sources.map(|bind| bind.components.clone()).collect()).await?;

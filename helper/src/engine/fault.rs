@@ -77,6 +77,7 @@ impl Fault {
 fn status_of(refusal: &Refusal) -> u16 {
     match refusal.reason {
         "TOO_OFTEN" => 429,
+        "DISK_RESERVE" => 507,
         reason if reason.starts_with("BAD_") || reason == "UNKNOWN_FIELD" => 400,
         _ => 403,
     }

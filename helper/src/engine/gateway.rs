@@ -8,6 +8,7 @@ use std::time::Duration;
 use aistack_policy::{Grant, Refusal, Rule};
 use serde_json::{Value, json};
 
+use super::disk::Disk;
 use super::fault::Fault;
 use super::places::Places;
 use super::reach;
@@ -47,6 +48,7 @@ pub struct Gateway {
     pub(super) docker: Docker,
     pub(super) locks: Locks,
     pub(super) places: Places,
+    pub(super) disk: Disk,
     /// Where the helper says which profiles are loaded.
     pub(super) apparmor_dir: PathBuf,
     policy: PolicyStore,
@@ -75,11 +77,19 @@ impl Tenant {
 }
 
 impl Gateway {
-    /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded.
+    /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded;
+    /// `docker_dir` is Docker's own directory, asked of Docker where it is not known.
     #[must_use]
-    pub fn new(docker: Docker, policy: PolicyStore, audit: Audit, apparmor_dir: PathBuf) -> Self {
+    pub fn new(
+        docker: Docker,
+        policy: PolicyStore,
+        audit: Audit,
+        apparmor_dir: PathBuf,
+        docker_dir: Option<PathBuf>,
+    ) -> Self {
         Self {
             docker,
+            disk: Disk::new(docker_dir),
             locks: Locks::default(),
             places: Places::default(),
             apparmor_dir,
@@ -96,6 +106,16 @@ impl Gateway {
         let policy = self.policy.current();
         let mut tenants = policy.policy.tenants().iter();
         tenants.any(|range| range.contains(&uid))
+    }
+
+    /// What the policy in force gives this UID.
+    pub(super) fn grant(&self, uid: u32) -> Option<Grant> {
+        self.policy.current().policy.grant(uid)
+    }
+
+    /// Which policy is in force, for the audit log.
+    pub(super) fn policy_digest(&self) -> String {
+        self.policy.current().digest.clone()
     }
 
     /// Whether this request may be made at all: by a tenant, of an offered endpoint, not too
@@ -126,7 +146,7 @@ impl Gateway {
         // What is refused writes a record too, and counts as what it says it is.
         let parsed = Endpoint::parse(method, target);
         let asks = match &parsed {
-            Ok(endpoint) if endpoint.audited().is_none() => Asks::Read(caller.uid),
+            Ok(endpoint) if !endpoint.counts_as_change() => Asks::Read(caller.uid),
             _ => Asks::Change(caller.uid),
         };
         let endpoint = self.in_time(asks).and(parsed);

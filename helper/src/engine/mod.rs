@@ -3,10 +3,12 @@
 //! [`vet`] holds the pure part: text in, typed value or refusal out. `http` reads one request from
 //! a connection, [`gateway`] says whether its caller may be answered at all, `own` resolves what
 //! it names, `perform` and `create` do it between two audit records, and `views` (pure) takes
-//! what is not the caller's out of the answer. `confined` looks at what was started.
+//! what is not the caller's out of the answer. `confined` looks at what was started,
+//! and `disk` at what containers write.
 
 mod confined;
 mod create;
+mod disk;
 mod fault;
 pub mod gateway;
 mod http;

@@ -33,6 +33,13 @@ pub(super) struct LocalImage {
     pub(super) inspected: Value,
 }
 
+impl LocalImage {
+    /// Where its processes start unless somebody says otherwise.
+    pub(super) fn working_dir(&self) -> &str {
+        text(&self.inspected, "/Config/WorkingDir")
+    }
+}
+
 impl Gateway {
     /// The caller's container of that name or id. The start of an id is looked for among the
     /// caller's own only: Docker would look among everybody's, and say so when several have it.

@@ -17,6 +17,7 @@ use super::vet::exec::{CanonicalExec, ExecStart, check_count, check_existing};
 use super::vet::image::{ImageRef, Version};
 use super::vet::standing;
 use super::vet::target::{ContainerCall, Endpoint, Filters};
+use super::vet::working_dir::Layout;
 use super::views;
 use crate::audit::Intent;
 use crate::docker::{DockerError, OWNER_LABEL, percent_encoded};
@@ -75,6 +76,7 @@ impl Gateway {
                     &self.get("/info").await?,
                     &containers,
                     grant,
+                    &self.disk_warnings().await,
                 )))
             }
             Endpoint::Events {
@@ -164,7 +166,10 @@ impl Gateway {
         let container = self.own_container(grant, reference).await?;
         let (method, path) = on.upstream(&container.id);
         match on {
-            ContainerCall::Inspect => Ok(ok(views::container(container.inspected))),
+            ContainerCall::Inspect => {
+                let stopped = self.disk.why_stopped(&container.id);
+                Ok(ok(views::container(container.inspected, stopped)))
+            }
             ContainerCall::Logs(_) => {
                 let answer = self.stream(method, &path).await?;
                 Ok(Reply::Stream("application/vnd.docker.raw-stream", answer))
@@ -188,6 +193,7 @@ impl Gateway {
                 let reply = self
                     .change(call, &container, json!({}), method, &path)
                     .await?;
+                self.disk.forget(&container.id);
                 self.check_confined(tenant, &container).await?;
                 Ok(reply)
             }
@@ -237,7 +243,9 @@ impl Gateway {
         let network = self.own_network(grant).await?;
         let network_id = network.as_ref().map(|network| text(network, "/Id"));
         standing::check(grant, network_id, &container.inspected)?;
-        own::verify_binds_of(grant, container).await
+        own::verify_binds_of(grant, container).await?;
+        self.admit_writes_of(container).await?;
+        self.check_layer(grant, container).await
     }
 
     async fn create_exec(
@@ -248,7 +256,9 @@ impl Gateway {
     ) -> Result<Reply, Fault> {
         let user = text(&container.inspected, "/Config/User");
         check_count(&container.inspected)?;
-        let exec = CanonicalExec::decide(&call.tenant.grant, user, &call.body)?;
+        let layout = Layout::of_container(&container.inspected);
+        let exec = CanonicalExec::decide(&call.tenant.grant, user, &layout, &call.body)?;
+        self.admit_writes_of(container).await?;
         let act = self
             .docker
             .json::<Value>(Method::POST, path, exec.render().into());
@@ -262,6 +272,7 @@ impl Gateway {
         let (container, exec) = self.own_exec(&call.tenant.grant, id).await?;
         check_existing(&call.tenant.grant, &exec)?;
         let start = ExecStart::parse(&call.body)?;
+        self.admit_writes_of(&container).await?;
         let path = format!("/exec/{id}/start");
         let intent = about(call, &container, json!({"exec": id}));
         if start.detach {
@@ -297,6 +308,7 @@ impl Gateway {
                 .with_hint("run `docker logout` for this registry")
                 .into());
         }
+        self.admit_writes().await?;
         let (Version::Tag(version) | Version::Digest(version)) = &image.version;
         let path = format!(
             "/images/create?fromImage={}&tag={}",

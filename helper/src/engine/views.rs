@@ -24,8 +24,13 @@ pub(super) fn is_owned(labels: &Value, grant: &Grant) -> bool {
     labels.get(OWNER_LABEL).and_then(Value::as_str) == Some(grant.uid.to_string().as_str())
 }
 
-/// One container in full.
-pub(super) fn container(mut container: Value) -> Value {
+/// One container in full. `stopped` says why the gateway stopped it, and is shown where Docker shows
+/// why a container did not start.
+pub(super) fn container(mut container: Value, stopped: Option<String>) -> Value {
+    let state = container.get_mut("State").and_then(Value::as_object_mut);
+    if let (Some(why), Some(state)) = (stopped, state) {
+        state.insert("Error".to_owned(), Value::String(why));
+    }
     if let Some(fields) = container.as_object_mut() {
         for path in HOST_PATHS {
             fields.remove(path);
@@ -146,8 +151,14 @@ pub(super) fn version(docker: &Value) -> Value {
     Value::Object(shown)
 }
 
-/// What `docker info` may know of the host, and the tenant's own containers counted.
-pub(super) fn info(docker: &Value, containers: &Value, grant: &Grant) -> Value {
+/// What `docker info` may know of the host, and the tenant's own containers counted. The warnings are
+/// the gateway's own: Docker's are the administrator's.
+pub(super) fn info(
+    docker: &Value,
+    containers: &Value,
+    grant: &Grant,
+    warnings: &[String],
+) -> Value {
     let mut shown = picked(
         docker,
         &[
@@ -175,6 +186,7 @@ pub(super) fn info(docker: &Value, containers: &Value, grant: &Grant) -> Value {
     let (running, paused) = (count("running"), count("paused"));
     for (key, value) in [
         ("Name", json!(grant.name)),
+        ("Warnings", json!(warnings)),
         ("Containers", json!(states.len())),
         ("ContainersRunning", json!(running)),
         ("ContainersPaused", json!(paused)),

@@ -1,8 +1,10 @@
 //! The stock docker command through the gateway to the real dockerd, as two tenants.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::world::{A, B, World, said};
 
@@ -55,12 +57,16 @@ fn prepare() -> Option<(World, Clean, Vec<&'static str>)> {
         eprintln!("SKIPPED: needs dockerd at {DOCKER}, the docker command and busybox-static");
         return None;
     };
-    let world = World::start(Path::new(DOCKER))?;
+    let often = |_: &Path| vec!["--layers-every".to_owned(), "1".to_owned()];
+    let world = World::start_with(Path::new(DOCKER), often)?;
     Clean::all();
     let tree = world.dir.path().join("image");
     std::fs::create_dir_all(tree.join("bin")).unwrap();
     std::fs::copy(busybox, tree.join("bin/busybox")).unwrap();
-    for name in ["sh", "sleep", "cat", "echo", "id", "wc", "true"] {
+    let writable = tree.join("tmp");
+    std::fs::create_dir(&writable).unwrap();
+    std::fs::set_permissions(&writable, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    for name in ["sh", "sleep", "cat", "echo", "id", "wc", "true", "head"] {
         std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).unwrap();
     }
     let archive = world.dir.path().join("image.tar");
@@ -94,6 +100,7 @@ fn two_tenants_use_the_docker_command_and_do_not_meet() {
         works(&world, client);
         is_apart(&world, client);
         large_input_is_streamed(&world, client);
+        what_writes_too_much_is_stopped(&world, client);
         root(&["rm", "-f", "tenant-62001-a", "tenant-62002-b"]);
     }
     let audit = world.audit();
@@ -166,6 +173,9 @@ fn works(world: &World, client: &str) {
     );
     assert!(run(&["logs", "tenant-62001-a"]).contains("started"));
     assert!(run(&["exec", "tenant-62001-a", "id"]).contains("uid=62001 gid=62001"));
+    assert!(run(&["exec", "-w", "/bin", "tenant-62001-a", "id"]).contains("uid=62001"));
+    let below = ["exec", "-w", "/tmp/x", "tenant-62001-a", "id"];
+    fails(world, client, A, &below, "working-directory");
     assert!(run(&["stats", "--no-stream", "tenant-62001-a"]).contains("tenant-62001-a"));
     assert!(run(&["top", "tenant-62001-a"]).contains("sleep"));
     run(&["rename", "tenant-62001-a", "tenant-62001-c"]);
@@ -327,6 +337,39 @@ fn is_apart(world: &World, client: &str) {
         ])
         .contains("true")
     );
+}
+
+/// The policy has 64 MiB for each layer: bytes, or files of 16 KiB.
+fn what_writes_too_much_is_stopped(world: &World, client: &str) {
+    const NAME: &str = "tenant-62002-w";
+    const BYTES: &str = "head -c 80m /dev/zero >/tmp/large; sleep 600";
+    const FILES: &str = "i=0; while [ $i -lt 5000 ]; do : >/tmp/$i; i=$((i+1)); done; sleep 600";
+    for (program, words) in [
+        (BYTES, "has written 80 MiB"),
+        (FILES, "more than 4096 files"),
+    ] {
+        let run = [
+            "run", "-d", "--name", NAME, "-m", "64m", IMAGE, "sh", "-c", program,
+        ];
+        ok(world, client, B, &run);
+        let until = Instant::now() + Duration::from_mins(2);
+        let state = [
+            "inspect",
+            "--format",
+            "{{.State.Status}} {{.State.Error}}",
+            NAME,
+        ];
+        loop {
+            let shown = ok(world, client, B, &state);
+            if shown.starts_with("exited") && shown.contains(words) {
+                break;
+            }
+            assert!(Instant::now() < until, "{program}: {shown}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        fails(world, client, B, &["start", NAME], words);
+        ok(world, client, B, &["rm", NAME]);
+    }
 }
 
 fn large_input_is_streamed(world: &World, client: &str) {

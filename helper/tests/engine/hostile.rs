@@ -221,26 +221,44 @@ fn events_of_other_types_are_not_turned_into_those_of_containers() {
     }
 }
 
-#[test]
-fn refusals_count_against_the_rate() {
+/// The statuses of 400 requests with this head, one after the other, as a tenant.
+fn statuses_of_many(world: &World, line: &str) -> Vec<String> {
     const MANY: &str = "import socket,sys\n\
-        for _ in range(260):\n\
+        for _ in range(400):\n\
         \x20s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1])\n\
-        \x20s.sendall(b'POST /build HTTP/1.1\\r\\nHost: d\\r\\n\\r\\n')\n\
+        \x20s.sendall((sys.argv[2]+' HTTP/1.1\\r\\nHost: d\\r\\n\\r\\n').encode())\n\
         \x20print(s.recv(4096)[9:12].decode())\n";
-    let Some(setting) = setting() else { return };
     let output = std::process::Command::new("python3")
         .args(["-c", MANY])
-        .arg(setting.world.socket())
+        .arg(world.socket())
+        .arg(line)
         .uid(A)
         .gid(A)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    let count = |status: &str| said.lines().filter(|line| *line == status).count();
-    assert!(count("403") >= 200 && count("429") > 0, "{said}");
-    assert_eq!(count("403") + count("429"), 260, "{said}");
+    said.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn refusals_count_against_the_rate() {
+    let Some(setting) = setting() else { return };
+    let said = statuses_of_many(&setting.world, "POST /build");
+    let count = |status: &str| said.iter().filter(|line| *line == status).count();
+    assert!(count("403") >= 200 && count("429") > 0, "{said:?}");
+    assert_eq!(count("403") + count("429"), 400, "{said:?}");
     assert!(setting.seen().is_empty());
+}
+
+#[test]
+fn top_counts_as_a_change() {
+    let Some(setting) = setting() else { return };
+    let top = statuses_of_many(&setting.world, "GET /containers/tenant-62001-x/top");
+    let refused = |said: &[String]| said.iter().filter(|line| *line == "429").count();
+    assert!(refused(&top) > 0, "{top:?}");
+    // A read has a rate of its own, which is not used up.
+    let inspect = statuses_of_many(&setting.world, "GET /containers/tenant-62001-x/json");
+    assert_eq!(refused(&inspect), 0, "{inspect:?}");
 }
 
 #[test]

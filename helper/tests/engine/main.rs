@@ -15,4 +15,5 @@ mod dockerd;
 mod floods;
 mod hostile;
 mod lasting;
+mod layers;
 mod world;

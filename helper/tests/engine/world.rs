@@ -22,6 +22,17 @@ pub(crate) struct World {
 impl World {
     /// A running gateway before `docker`; `None`, said out loud, without root.
     pub(crate) fn start(docker: &Path) -> Option<Self> {
+        // A Docker that only answers tests is not asked where its directory is.
+        let dir = |dir: &Path| vec!["--docker-dir".to_owned(), dir.display().to_string()];
+        Self::start_with(docker, dir)
+    }
+
+    /// The same with further options; they come last, so that they win. The function is given the
+    /// world's directory.
+    pub(crate) fn start_with(
+        docker: &Path,
+        options: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: the gateway takes root's policy only, and this test is not root");
             return None;
@@ -45,6 +56,7 @@ impl World {
             .arg(docker)
             .arg("--audit-dir")
             .arg(dir.path().join("audit"))
+            .args(options(dir.path()))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
@@ -190,6 +202,7 @@ volume = { kind = "loop", size = "1G", fs = "ext4", format = "if-blank" }
 apparmor = "if-available"
 images = ["docker.io/library/aistack-dev-gateway"]
 limits = { memory = "2G", cpus = 2, pids = 1024, containers = 6 }
+writable_layer = "64M"
 "#;
 
 /// Both streams as text.

@@ -37,6 +37,7 @@ pub(crate) fn vet(grant: &Grant, body: &[u8]) -> Result<Canonical, Refusal> {
         name: "tenant-1001-x",
         image_id: IMAGE_ID,
         image_volumes: &["/vol".to_owned()],
+        image_working_dir: "",
         network_id: Some(NETWORK_ID),
         joined_container: None,
         apparmor: &HostAppArmor::default(),
@@ -184,7 +185,7 @@ pub(crate) fn check_walls(grant: &Grant, body: &Value) {
     assert_eq!(body["labels"]["io.aistack.owner"], "1001");
     check_network(host, &body["networkingconfig"]["endpointsconfig"]);
     check_ports(grant, &host["portbindings"]);
-    check_files(grant, host);
+    check_files(grant, host, body["workingdir"].as_str().unwrap());
     check_resources(grant, host);
 }
 
@@ -215,7 +216,7 @@ fn check_ports(grant: &Grant, bindings: &Value) {
     }
 }
 
-fn check_files(grant: &Grant, host: &Value) {
+fn check_files(grant: &Grant, host: &Value, working_dir: &str) {
     let mut targets: Vec<&str> = Vec::new();
     for mount in host["mounts"].as_array().unwrap() {
         assert_eq!(mount["type"], "bind");
@@ -252,6 +253,10 @@ fn check_files(grant: &Grant, host: &Value) {
         "the image's volume is not covered"
     );
     for target in targets {
+        assert!(
+            !working_dir.starts_with(&format!("{target}/")),
+            "starts in {working_dir}, below {target}"
+        );
         assert!(
             target.starts_with('/') && target != "/" && !target.contains("//"),
             "{target}"

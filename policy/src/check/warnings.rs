@@ -35,6 +35,7 @@ pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
     unpinned(subject, report);
     capabilities(subject, report);
     images(subject, report);
+    local_images(subject, report);
     networks(subject, report);
 }
 
@@ -180,6 +181,31 @@ fn images(subject: Subject<'_>, report: &mut Report) {
     for named in document.named.values() {
         if let Some(own) = &named.images {
             look(own.at, &format!("tenant[{}]", named.uid.value), &own.value);
+        }
+    }
+}
+
+/// A list that opens again what it is there to close: images without a registry in their name are the
+/// host's own as often as they are Docker Hub's.
+fn local_images(subject: Subject<'_>, report: &mut Report) {
+    let document = subject.document;
+    let tenants = &document.tenants.local_images;
+    let everybody = tenants
+        .at
+        .map(|at| (at, "tenants".to_owned(), &tenants.value));
+    let named = document.named.values().filter_map(|named| {
+        let own = named.local_images.as_ref()?;
+        Some((own.at, format!("tenant[{}]", named.uid.value), &own.value))
+    });
+    for (at, who, patterns) in everybody.into_iter().chain(named) {
+        let nameless = ["docker.io/library/*", "docker.io/*"];
+        let open = patterns.iter().map(ToString::to_string);
+        for pattern in open.filter(|text| nameless.contains(&text.as_str())) {
+            let message = format!(
+                "{pattern} allows every image of this host that has no registry in its name, also \
+                 one that was never meant for tenants"
+            );
+            report.warn(at, &format!("{who}.local_images"), message);
         }
     }
 }

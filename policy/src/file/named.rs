@@ -11,7 +11,7 @@ use crate::text::At;
 use crate::value::{
     MAX_UID, Template, directory, domain, network_name, reserved_in, subnet, tenant_name,
 };
-use crate::{AppArmorMode, ImagePattern, Ipv4Subnet, Limits};
+use crate::{AppArmorMode, ImagePattern, Ipv4Subnet, Limits, WritableLayer};
 
 /// One `[[tenant]]`; what it does not say is `None`.
 #[derive(Debug, Clone)]
@@ -28,7 +28,9 @@ pub(crate) struct Named {
     pub(crate) apparmor: Option<At<AppArmorMode>>,
     pub(crate) capabilities: Option<At<BTreeSet<String>>>,
     pub(crate) images: Option<At<Vec<ImagePattern>>>,
+    pub(crate) local_images: Option<At<Vec<ImagePattern>>>,
     pub(crate) limits: Option<At<Limits>>,
+    pub(crate) writable_layer: Option<At<WritableLayer>>,
 }
 
 /// `network = { name, subnet }`.
@@ -45,7 +47,7 @@ pub(crate) struct PortsOverride {
     pub(crate) count: u16,
 }
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "uid",
     "gid",
     "name",
@@ -58,7 +60,9 @@ const KEYS: [&str; 13] = [
     "apparmor",
     "capabilities",
     "images",
+    "local_images",
     "limits",
+    "writable_layer",
 ];
 
 impl Named {
@@ -95,6 +99,9 @@ impl Named {
         let apparmor = entry("apparmor").and_then(|e| parts::apparmor(&e, report));
         let capabilities = entry("capabilities").and_then(|e| parts::capabilities(&e, report));
         let images = entry("images").and_then(|e| parts::images(&e, report));
+        let local_images = entry("local_images").and_then(|e| parts::images(&e, report));
+        let writable_layer =
+            entry("writable_layer").and_then(|e| parts::writable_layer(&e, report));
         let default = tenants.limits.value;
         let limits = entry("limits").and_then(|e| parts::limits(&e, default, report));
         Some(Self {
@@ -110,7 +117,9 @@ impl Named {
             apparmor,
             capabilities,
             images,
+            local_images,
             limits,
+            writable_layer,
         })
     }
 }

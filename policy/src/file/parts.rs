@@ -7,11 +7,13 @@ use crate::reader::{Entry, Section};
 use crate::report::Report;
 use crate::text::At;
 use crate::value::{MAX_UID, MIB, bytes, capability, cpu_millis, image_pattern};
-use crate::{AppArmorMode, ImagePattern, Limits};
+use crate::{AppArmorMode, ImagePattern, Limits, WritableLayer};
 
 const MAX_LIST: usize = 256;
 const MIN_MEMORY: u64 = 64 * MIB;
 const MAX_MEMORY: u64 = 1 << 50;
+const MIN_LAYER: u64 = 16 * MIB;
+const MAX_LAYER: u64 = 1 << 44;
 
 /// `service_uids = { offset, count }`: the n-th is `uid + n × offset`, from 1.
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +72,19 @@ pub(super) fn capabilities(
 pub(super) fn images(entry: &Entry<'_, '_>, report: &mut Report) -> Option<At<Vec<ImagePattern>>> {
     let list = strings(entry, image_pattern, report)?;
     Some(entry.spot(list))
+}
+
+/// `"never"`, or how many bytes.
+pub(super) fn writable_layer(
+    entry: &Entry<'_, '_>,
+    report: &mut Report,
+) -> Option<At<WritableLayer>> {
+    let layer = if entry.is("never") {
+        WritableLayer::Never
+    } else {
+        WritableLayer::AtMost(size(entry, MIN_LAYER, MAX_LAYER, report)?)
+    };
+    Some(entry.spot(layer))
 }
 
 /// A list of strings, none of them twice.

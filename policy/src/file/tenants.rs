@@ -8,7 +8,7 @@ use crate::reader::{Entry, Section};
 use crate::report::Report;
 use crate::text::At;
 use crate::value::{Block, Template, UidRange, directory, domain, network_name, subnet};
-use crate::{AppArmorMode, Format, ImagePattern, Ipv4Subnet, Limits, VolumeKind};
+use crate::{AppArmorMode, Format, ImagePattern, Ipv4Subnet, Limits, VolumeKind, WritableLayer};
 
 const MAX_RANGES: usize = 1024;
 const GIB: u64 = 1024 * 1024 * 1024;
@@ -33,7 +33,9 @@ pub(crate) struct Tenants {
     pub(crate) apparmor: Setting<AppArmorMode>,
     pub(crate) capabilities: Setting<BTreeSet<String>>,
     pub(crate) images: Setting<Vec<ImagePattern>>,
+    pub(crate) local_images: Setting<Vec<ImagePattern>>,
     pub(crate) limits: Setting<Limits>,
+    pub(crate) writable_layer: Setting<WritableLayer>,
 }
 
 /// `network = { name, pool, prefix }`.
@@ -95,6 +97,8 @@ impl Default for Tenants {
             apparmor: Setting::default(AppArmorMode::Required),
             capabilities: Setting::default(BTreeSet::new()),
             images: Setting::default(Vec::new()),
+            local_images: Setting::default(Vec::new()),
+            writable_layer: Setting::default(WritableLayer::AtMost(2 * GIB)),
             limits: Setting::default(Limits {
                 memory: 16 * GIB,
                 cpu_millis: 8000,
@@ -106,7 +110,7 @@ impl Default for Tenants {
 }
 
 impl Tenants {
-    const KEYS: [&'static str; 11] = [
+    const KEYS: [&'static str; 13] = [
         "uids",
         "base_dir",
         "domain",
@@ -117,7 +121,9 @@ impl Tenants {
         "apparmor",
         "capabilities",
         "images",
+        "local_images",
         "limits",
+        "writable_layer",
     ];
 
     pub(super) fn read(section: &Section<'_, '_>, report: &mut Report) -> Self {
@@ -155,6 +161,10 @@ impl Tenants {
             "apparmor" => self.apparmor.take(parts::apparmor(entry, report)),
             "capabilities" => self.capabilities.take(parts::capabilities(entry, report)),
             "images" => self.images.take(parts::images(entry, report)),
+            "local_images" => self.local_images.take(parts::images(entry, report)),
+            "writable_layer" => self
+                .writable_layer
+                .take(parts::writable_layer(entry, report)),
             "limits" => {
                 let found = parts::limits(entry, self.limits.value, report);
                 self.limits.take(found);

@@ -77,6 +77,28 @@ fn apparmor_and_limits() {
 }
 
 #[test]
+fn writable_layers() {
+    let malformed = "is no size; write digits and K, M, G or T (powers of 1024), like \"20G\"";
+    for (value, message) in [
+        ("'always'", format!("\"always\" {malformed}")),
+        ("'Never'", format!("\"Never\" {malformed}")),
+        (
+            "'15M'",
+            "15728640 bytes is not between 16777216 and 17592186044416".to_owned(),
+        ),
+        (
+            "0",
+            "0 is not between 16777216 and 17592186044416".to_owned(),
+        ),
+        ("false", "expected a string, found boolean".to_owned()),
+    ] {
+        let text = format!("version = 1\n[tenants]\nwritable_layer = {value}");
+        let expected = format!("3:18: tenants.writable_layer: {message}");
+        assert_eq!(errors(&text), [expected], "{value}");
+    }
+}
+
+#[test]
 fn capabilities() {
     table(
         "capabilities",
@@ -145,6 +167,9 @@ fn images() {
     ] {
         let text = format!("version = 1\n[tenants]\nimages = ['{pattern}']");
         assert_eq!(errors(&text), [format!("3:11: tenants.images: {message}")]);
+        let text = format!("version = 1\n[tenants]\nlocal_images = ['{pattern}']");
+        let expected = format!("3:17: tenants.local_images: {message}");
+        assert_eq!(errors(&text), [expected]);
     }
     for pattern in [
         "ghcr.io/a/*",

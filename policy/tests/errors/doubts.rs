@@ -34,6 +34,10 @@ fn what_is_doubtful_is_a_warning_with_numbers() {
             "5: tenants.network.pool: the pool 100.64.0.0/10 meets 100.64.0.0/10, which Tailscale uses by default",
         ),
         (
+            "local_images = ['docker.io/library/redis', 'docker.io/library/*']",
+            "5: tenants.local_images: docker.io/library/* allows every image of this host that has no registry in its name, also one that was never meant for tenants",
+        ),
+        (
             "service_uids = { offset = 60200 }",
             "5: tenants.service_uids: service UIDs from 61201 on lie in 61184-65519, which is handed out by systemd's DynamicUser=",
         ),

@@ -36,7 +36,7 @@ fn columns_are_characters() {
         [
             "2:1: größe: unknown key; known here: version, tenants, tenant",
             "3:13: tenants.ü: unknown key; known here: uids, base_dir, domain, network, ports, \
-             service_uids, volume, apparmor, capabilities, images, limits",
+             service_uids, volume, apparmor, capabilities, images, local_images, limits, writable_layer",
             "3:31: tenants.domain: \"ö\" is no domain: each label is 1 to 63 of a-z, 0-9 and \
              inner \"-\"",
         ]

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use aistack_policy::{AppArmorMode, Format, Grant, Policy, Rule, VolumeKind};
+use aistack_policy::{
+    AppArmorMode, Format, Grant, ImagePattern, Policy, Rule, VolumeKind, WritableLayer,
+};
 use serde_json::{Value, json};
 
 use super::Unusable;
@@ -120,9 +122,9 @@ pub(super) fn grant(file: &Path, grant: &Grant, out: &mut impl Write) -> io::Res
         for (nth, value) in values(part, grant).iter().enumerate() {
             if nth == 0 {
                 let rule = rule_text(file, rule);
-                writeln!(out, "{part:<13} {value:<44} {rule}")?;
+                writeln!(out, "{part:<14} {value:<44} {rule}")?;
             } else {
-                writeln!(out, "{:<13} {value}", "")?;
+                writeln!(out, "{:<14} {value}", "")?;
             }
         }
     }
@@ -132,7 +134,7 @@ pub(super) fn grant(file: &Path, grant: &Grant, out: &mut impl Write) -> io::Res
         ("containers", grant.container_prefix.as_str()),
     ] {
         let star = if part == "containers" { "*" } else { "" };
-        writeln!(out, "{part:<13} {value}{star}")?;
+        writeln!(out, "{part:<14} {value}{star}")?;
     }
     Ok(())
 }
@@ -166,7 +168,10 @@ fn values(part: &str, grant: &Grant) -> Vec<String> {
         "capabilities" => vec![list(&grant.capabilities)],
         "images" if grant.images.is_empty() => vec!["none".to_owned()],
         "images" => grant.images.iter().map(ToString::to_string).collect(),
+        "local_images" if grant.local_images.is_empty() => vec!["none".to_owned()],
+        "local_images" => grant.local_images.iter().map(ToString::to_string).collect(),
         "limits" => vec![limits(grant)],
+        "writable_layer" => vec![writable_layer(grant.writable_layer)],
         other => vec![format!("(no text for {other})")],
     }
 }
@@ -215,6 +220,14 @@ fn limits(grant: &Grant) -> String {
     )
 }
 
+/// As the policy file writes it.
+fn writable_layer(layer: WritableLayer) -> String {
+    match layer {
+        WritableLayer::Never => "never".to_owned(),
+        WritableLayer::AtMost(size) => bytes(size),
+    }
+}
+
 /// The largest unit that leaves no rest, as the policy file writes it.
 fn bytes(number: u64) -> String {
     let units = [
@@ -250,7 +263,9 @@ pub(super) fn grant_json(file: &Path, grant: &Grant) -> Value {
         .iter()
         .map(|(part, rule)| (part.to_owned(), json!({"key": rule.key, "line": rule.line})))
         .collect();
-    let images: Vec<String> = grant.images.iter().map(ToString::to_string).collect();
+    let texts = |images: &[ImagePattern]| -> Vec<String> {
+        images.iter().map(ToString::to_string).collect()
+    };
     json!({
         "file": file,
         "tenant": true,
@@ -274,12 +289,17 @@ pub(super) fn grant_json(file: &Path, grant: &Grant) -> Value {
         "volume": volume_json(grant),
         "apparmor": apparmor(grant.apparmor),
         "capabilities": grant.capabilities,
-        "images": images,
+        "images": texts(&grant.images),
+        "local_images": texts(&grant.local_images),
         "limits": {
             "memory": grant.limits.memory,
             "cpu_millis": grant.limits.cpu_millis,
             "pids": grant.limits.pids,
             "containers": grant.limits.containers,
+        },
+        "writable_layer": match grant.writable_layer {
+            WritableLayer::Never => json!("never"),
+            WritableLayer::AtMost(size) => json!(size),
         },
         "container_prefix": grant.container_prefix,
         "rules": rules,

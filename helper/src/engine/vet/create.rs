@@ -8,7 +8,7 @@ mod lifetime;
 mod limits;
 mod mounts;
 mod network;
-mod paths;
+pub(super) mod paths;
 pub(super) mod ports;
 pub(super) mod process;
 mod render;
@@ -24,6 +24,8 @@ use serde_json::{Value, json};
 use super::image::ImageRef;
 use super::json::fields::Field;
 use super::json::{shown, value};
+use super::layer::check_root;
+use super::working_dir::Layout;
 
 use body::Body;
 use lifetime::Lifetime;
@@ -93,6 +95,8 @@ pub struct World<'a> {
     pub image_id: &'a str,
     /// Container paths that the image declares as volumes.
     pub image_volumes: &'a [String],
+    /// Where the image's processes start unless the request says otherwise; empty for `/`.
+    pub image_working_dir: &'a str,
     /// Full id of the caller's network, when it exists.
     pub network_id: Option<&'a str>,
     /// Full id of the caller's own container whose network is joined.
@@ -168,6 +172,12 @@ impl Canonical {
     #[must_use]
     pub fn binds(&self) -> &[Bind] {
         &self.mounts.binds
+    }
+
+    /// True when it can write to its mounts only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
     }
 
     /// What this container takes of the tenant's limits.
@@ -249,6 +259,13 @@ pub fn decide(world: &World<'_>, request: CreateRequest) -> Result<Canonical, Re
         lifetime: Lifetime::decide(&body)?,
         image,
     };
+    check_root(grant, canonical.read_only)?;
+    let layout = Layout {
+        mounts: canonical.mounts.targets().collect(),
+        read_only: canonical.read_only,
+        own: world.image_working_dir,
+    };
+    layout.check(&canonical.process.working_dir)?;
     limits::check_fits(grant, world.in_use, canonical.usage())?;
     Ok(canonical)
 }

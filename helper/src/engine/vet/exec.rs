@@ -12,6 +12,7 @@ use super::create::process::{check_env, check_words, check_working_dir, env_name
 use super::create::user::User;
 use super::json::fields::{Field, Words, object};
 use super::json::value;
+use super::working_dir::Layout;
 
 /// The longest text that is read and dropped, bytes.
 const MAX_DROPPED: usize = 256;
@@ -92,11 +93,16 @@ struct Rendered<'a> {
 
 impl CanonicalExec {
     /// Reads and decides an exec create body. `container_user` is the `User` of the container's
-    /// own configuration, which is the default.
+    /// own configuration, which is the default; `layout` is what the container has of directories.
     ///
     /// # Errors
     /// `BAD_JSON`, or the field that may not be so.
-    pub fn decide(grant: &Grant, container_user: &str, body: &[u8]) -> Result<Self, Refusal> {
+    pub fn decide(
+        grant: &Grant,
+        container_user: &str,
+        layout: &Layout<'_>,
+        body: &[u8],
+    ) -> Result<Self, Refusal> {
         let container_user = User::of_container(grant, container_user)?;
         let body = Body::read("", value(body)?)?;
         let user = match body.user.as_str() {
@@ -111,6 +117,7 @@ impl CanonicalExec {
         }
         check_env(&body.env)?;
         check_working_dir(&body.working_dir)?;
+        layout.check(&body.working_dir)?;
         let cmd = body.cmd.0.unwrap_or_default();
         check_words("Cmd", &cmd)?;
         if cmd.first().is_none_or(String::is_empty) {

@@ -7,5 +7,7 @@ pub mod create;
 pub mod exec;
 pub mod image;
 pub mod json;
+pub mod layer;
 pub mod standing;
 pub mod target;
+pub mod working_dir;

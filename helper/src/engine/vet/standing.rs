@@ -11,6 +11,8 @@ use super::create::security::kind_of;
 use super::create::user::{User, decimal};
 use super::image::ImageRef;
 use super::json::shown;
+use super::layer::{check_root, is_read_only};
+use super::working_dir::Layout;
 use crate::docker::is_full_id;
 
 /// Fields of HostConfig that the gateway never fills; somebody else did when they hold something.
@@ -54,7 +56,12 @@ pub fn check(grant: &Grant, network_id: Option<&str>, container: &Value) -> Resu
     check_security(grant, user, host)?;
     check_network(grant, network_id, host)?;
     check_ports(grant, host)?;
-    check_limits(grant, host)
+    check_limits(grant, host)?;
+    let outdated = |refusal: Refusal| refused(&refusal.message, &refusal.rule);
+    check_root(grant, is_read_only(container)).map_err(outdated)?;
+    // The container's own directory, which its execs and health checks start in as well.
+    let layout = Layout::of_container(container);
+    layout.check("").map_err(outdated)
 }
 
 /// The AppArmor label that an inspected container was made with, `None` without one.

@@ -218,6 +218,20 @@ impl Endpoint {
         }
     }
 
+    /// True for calls that count against the rate of changes: what writes a record, and what costs the
+    /// host as much. For `top` Docker runs a `ps` over all processes of the host.
+    #[must_use]
+    pub fn counts_as_change(&self) -> bool {
+        let is_top = matches!(
+            self,
+            Self::Container {
+                call: ContainerCall::Top,
+                ..
+            }
+        );
+        is_top || self.audited().is_some()
+    }
+
     /// True when the request has a body.
     #[must_use]
     pub fn has_body(&self) -> bool {

@@ -33,10 +33,13 @@ fn a_list_shows_own_containers_by_the_name_of_their_image() {
 
 #[test]
 fn an_inspected_container_has_no_paths_of_the_host() {
-    let shown = container(json!({
-        "Id": "a", "GraphDriver": {"Data": {}}, "LogPath": "/var/lib/docker/x", "ResolvConfPath": "/x",
-        "HostnamePath": "/x", "HostsPath": "/x", "Config": {"Image": "sha256:1", "Labels": {IMAGE: "redis"}},
-    }));
+    let shown = container(
+        json!({
+            "Id": "a", "GraphDriver": {"Data": {}}, "LogPath": "/var/lib/docker/x", "ResolvConfPath": "/x",
+            "HostnamePath": "/x", "HostsPath": "/x", "Config": {"Image": "sha256:1", "Labels": {IMAGE: "redis"}},
+        }),
+        None,
+    );
     assert_eq!(shown["Config"]["Image"], "redis");
     for path in HOST_PATHS {
         assert!(shown.get(path).is_none(), "{path}");
@@ -70,12 +73,14 @@ fn events_are_about_own_containers() {
 #[test]
 fn info_counts_own_containers_and_names_nobody() {
     let docker = json!({"ServerVersion": "20", "Name": "host", "ID": "X", "DockerRootDir": "/var/lib/docker",
-        "Containers": 99, "Labels": ["secret"], "Swarm": {}, "NCPU": 2});
+        "Containers": 99, "Labels": ["secret"], "Warnings": ["bridge"], "Swarm": {}, "NCPU": 2});
     let shown = info(
         &docker,
         &json!([{"State": "running"}, {"State": "exited"}]),
         &grant(),
+        &["WARNING: full".to_owned()],
     );
+    assert_eq!(shown["Warnings"], json!(["WARNING: full"]));
     assert_eq!(shown["Containers"], 2);
     assert_eq!(shown["ContainersStopped"], 1);
     assert_eq!(shown["NCPU"], 2);
@@ -83,4 +88,12 @@ fn info_counts_own_containers_and_names_nobody() {
         assert!(shown.get(absent).is_none(), "{absent}");
     }
     assert_ne!(shown["Name"], "host");
+}
+
+#[test]
+fn a_container_that_the_gateway_stopped_says_why() {
+    let stopped = || json!({"Id": "a", "State": {"Status": "exited", "Error": ""}});
+    let shown = container(stopped(), Some("too much".to_owned()));
+    assert_eq!(shown["State"]["Error"], "too much");
+    assert_eq!(container(stopped(), None)["State"]["Error"], "");
 }

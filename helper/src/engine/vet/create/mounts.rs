@@ -7,7 +7,7 @@ use aistack_policy::{Grant, Refusal, Rule};
 
 use super::super::json::shown;
 use super::body::{Body, Mount};
-use super::paths::{is_at_or_below, is_clean, may_mount_on};
+use super::paths::{is_at_or_below, is_clean, may_mount_on, resolved};
 use super::tmpfs::Tmpfs;
 use super::user::User;
 use super::{Bind, World};
@@ -101,7 +101,10 @@ impl Mounts {
             "is not a clean absolute path"
         } else if !may_mount_on(target) {
             "is a place that nothing may be mounted on"
-        } else if self.targets().any(|other| other == target) {
+        } else if self
+            .targets()
+            .any(|other| resolved(other) == resolved(target))
+        {
             "is mounted on twice"
         } else {
             return Ok(());
@@ -110,7 +113,7 @@ impl Mounts {
         Err(refused("MOUNT_TARGET_REFUSED", "mount-target", message))
     }
 
-    fn targets(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn targets(&self) -> impl Iterator<Item = &str> {
         let binds = self.binds.iter().map(|bind| bind.target.as_str());
         binds.chain(self.tmpfs.keys().map(String::as_str))
     }
@@ -119,7 +122,7 @@ impl Mounts {
     /// (CVE-2021-30465).
     fn refuse_nested(&self) -> Result<(), Refusal> {
         for outer in self.targets() {
-            let inside = |path: &&str| *path != outer && is_at_or_below(path, outer);
+            let inside = |path: &&str| *path != outer && is_inside(path, outer);
             if let Some(inner) = self.targets().find(inside) {
                 let message = format!(
                     "HostConfig.Mounts: the target \"{}\" is inside another mount, \"{}\"",
@@ -143,10 +146,13 @@ impl Mounts {
             );
             return Err(refused("IMAGE_VOLUME_REFUSED", "mount-target", message));
         }
-        if self.targets().any(|target| target == path) {
+        if self
+            .targets()
+            .any(|target| resolved(target) == resolved(path))
+        {
             return Ok(());
         }
-        let inside = |bind: &&Bind| is_at_or_below(path, &bind.target);
+        let inside = |bind: &&Bind| is_inside(path, &bind.target);
         if let Some(bind) = self.binds.iter().find(inside) {
             let message = format!(
                 "the image has a volume at \"{}\", inside the mount at \"{}\"",
@@ -176,6 +182,11 @@ impl Mounts {
             }
         }
     }
+}
+
+/// True when `path` is `dir` or stands below it, also by a link that images have.
+fn is_inside(path: &str, dir: &str) -> bool {
+    is_at_or_below(&resolved(path), &resolved(dir))
 }
 
 /// `source:target[:options]`, as `docker run -v` has it.

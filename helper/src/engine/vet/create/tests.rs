@@ -22,6 +22,7 @@ fn grant() -> Grant {
 struct Host {
     grant: Grant,
     volumes: Vec<String>,
+    working_dir: &'static str,
     network: Option<&'static str>,
     joined: Option<&'static str>,
     apparmor: HostAppArmor,
@@ -33,6 +34,7 @@ impl Default for Host {
         Self {
             grant: grant(),
             volumes: Vec::new(),
+            working_dir: "",
             network: Some(NETWORK),
             joined: None,
             apparmor: HostAppArmor::default(),
@@ -48,6 +50,7 @@ impl Host {
             name: "tenant-1001-x",
             image_id: "sha256:cc",
             image_volumes: &self.volumes,
+            image_working_dir: self.working_dir,
             network_id: self.network,
             joined_container: self.joined,
             apparmor: &self.apparmor,

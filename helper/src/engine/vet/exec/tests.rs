@@ -11,8 +11,18 @@ fn grant() -> Grant {
     Policy::parse(text).unwrap().grant(1001).unwrap()
 }
 
+/// A container that can write its root file system, and has a bind at `/data`.
+fn layout() -> Layout<'static> {
+    Layout {
+        mounts: vec!["/data"],
+        read_only: false,
+        own: "/app/own",
+    }
+}
+
 fn decide(container_user: &str, body: &Value) -> Result<CanonicalExec, Refusal> {
-    CanonicalExec::decide(&grant(), container_user, body.to_string().as_bytes())
+    let body = body.to_string();
+    CanonicalExec::decide(&grant(), container_user, &layout(), body.as_bytes())
 }
 
 #[test]
@@ -115,6 +125,26 @@ fn bodies_are_refused_by_their_field() {
 }
 
 #[test]
+fn an_exec_starts_where_nobody_in_the_container_can_put_a_link() {
+    let exec = |path: &str| decide("1001:1001", &json!({"Cmd": ["id"], "WorkingDir": path}));
+    for path in ["", "/", "/data", "/app", "/app/own", "/usr/src/app", "/tmp"] {
+        assert!(exec(path).is_ok(), "{path}");
+    }
+    for path in ["/data/x", "/tmp/x", "/run/lock/x", "/app/x", "/var/lock/x"] {
+        let refusal = exec(path).unwrap_err();
+        assert_eq!(refusal.reason, "WORKING_DIR_REFUSED", "{path}");
+        assert_eq!(refusal.rule.key, "builtin.working-directory");
+    }
+    // The container's own directory holds for an exec that names none.
+    let below = Layout {
+        own: "/data/x",
+        ..layout()
+    };
+    let body = br#"{"Cmd": ["id"]}"#;
+    assert!(CanonicalExec::decide(&grant(), "1001:1001", &below, body).is_err());
+}
+
+#[test]
 fn what_changes_nothing_is_dropped() {
     let plain = decide("1001:1001", &json!({"Cmd": ["id"]})).unwrap();
     let full = json!({
@@ -177,7 +207,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-        let _ = CanonicalExec::decide(&grant(), "1001:1001", &bytes);
+        let _ = CanonicalExec::decide(&grant(), "1001:1001", &layout(), &bytes);
         let _ = ExecStart::parse(&bytes);
     }
 }

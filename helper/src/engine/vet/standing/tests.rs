@@ -1,6 +1,6 @@
 //! What passes is what a create makes; each change of it, or of the policy, is refused by its rule.
 
-use aistack_policy::Policy;
+use aistack_policy::{Policy, WritableLayer};
 use serde_json::json;
 
 use super::*;
@@ -29,6 +29,7 @@ fn container() -> Value {
             "PortBindings": {"6379/tcp": [{"HostIp": "127.0.0.1", "HostPort": "5100"}]},
             "Memory": 536_870_912, "NanoCpus": 1_000_000_000, "PidsLimit": 256,
         },
+        "Mounts": [{"Type": "bind", "Destination": "/data"}],
     })
 }
 
@@ -57,6 +58,7 @@ fn what_a_create_makes_may_be_started() {
         changed("/HostConfig/IpcMode", &json!("none")),
         changed("/HostConfig/CapAdd", &json!(null)),
         changed("/HostConfig/PortBindings", &json!({"53/udp": null})),
+        changed("/Config/WorkingDir", &json!("/data")),
         changed(
             "/HostConfig/SecurityOpt",
             &json!(["no-new-privileges:true"]),
@@ -147,6 +149,11 @@ fn what_the_policy_does_not_allow_is_not_started() {
         ("/HostConfig/NanoCpus", json!(0), "tenants.limits"),
         ("/HostConfig/PidsLimit", json!(-1), "tenants.limits"),
         ("/HostConfig/PidsLimit", json!(null), "tenants.limits"),
+        (
+            "/Config/WorkingDir",
+            json!("/data/x"),
+            "builtin.working-directory",
+        ),
     ];
     for (pointer, value, rule) in cases {
         let found = rule_of(&grant(), Some(NETWORK), &changed(pointer, &value));
@@ -173,11 +180,14 @@ fn a_stricter_policy_holds_for_what_exists() {
     ports.ports.first = 7000;
     let mut memory = grant();
     memory.limits.memory = 1 << 20;
+    let mut layer = grant();
+    layer.writable_layer = WritableLayer::Never;
     for (grant, rule) in [
         (images, "tenants.images"),
         (capabilities, "tenants.capabilities"),
         (ports, "tenants.ports"),
         (memory, "tenants.limits"),
+        (layer.clone(), "tenants.writable_layer"),
     ] {
         let found = rule_of(&grant, Some(NETWORK), &container());
         assert_eq!(found.as_deref(), Some(rule));
@@ -186,6 +196,8 @@ fn a_stricter_policy_holds_for_what_exists() {
         rule_of(&grant(), None, &container()).as_deref(),
         Some("tenants.network")
     );
+    let read_only = changed("/HostConfig/ReadonlyRootfs", &json!(true));
+    assert_eq!(rule_of(&layer, Some(NETWORK), &read_only), None);
     let mut required = grant();
     required.apparmor = AppArmorMode::Required;
     let without = changed(

@@ -170,3 +170,49 @@ fn places_that_only_look_alike_may_be_mounted_on() {
     let beside = json!({"Tmpfs": {"/run": "", "/running": "", "/run.d": ""}});
     assert!(Host::default().vet(&host(&beside)).is_ok());
 }
+
+#[test]
+fn a_container_starts_where_nobody_can_put_a_link() {
+    let body = |path: &str, read_only: bool| {
+        json!({"Image": "redis", "WorkingDir": path, "HostConfig": {
+            "ReadonlyRootfs": read_only, "Tmpfs": {"/tmp": ""},
+            "Binds": [format!("{BASE}/data/x:/data"), format!("{BASE}/etc/x:/etc/x:ro")],
+        }})
+    };
+    for read_only in [false, true] {
+        for path in ["", "/", "/data", "/etc/x", "/tmp", "/app", "/usr/src/app"] {
+            let rendered = Host::default().rendered(&body(path, read_only));
+            assert_eq!(rendered["WorkingDir"], path);
+        }
+        // What is read-only in the container is still written from the host.
+        for path in ["/data/x", "/etc/x/y", "/tmp/x"] {
+            let reason = Host::default().reason(&body(path, read_only));
+            assert_eq!(reason, "WORKING_DIR_REFUSED", "{path}");
+        }
+    }
+    assert_eq!(
+        Host::default().reason(&body("/var/tmp/x", false)),
+        "WORKING_DIR_REFUSED"
+    );
+    assert!(Host::default().vet(&body("/var/tmp/x", true)).is_ok());
+    // The same for the image's own, which no request names.
+    let image = Host {
+        working_dir: "/data/app",
+        ..Host::default()
+    };
+    assert_eq!(image.reason(&body("", true)), "WORKING_DIR_REFUSED");
+    assert!(image.vet(&body("/", true)).is_ok());
+}
+
+#[test]
+fn an_images_volume_is_covered_under_the_name_of_its_link_too() {
+    let world = volumes(&["/var/run/x"]);
+    let around = host(&json!({"Binds": [format!("{BASE}/data/x:/run")]}));
+    assert_eq!(world.reason(&around), "IMAGE_VOLUME_REFUSED");
+    let same = host(&json!({"Binds": [format!("{BASE}/data/x:/run/x")]}));
+    assert_eq!(
+        world.rendered(&same)["HostConfig"]["Tmpfs"],
+        json!({}),
+        "one place, mounted once"
+    );
+}

@@ -1,5 +1,6 @@
 //! Limits of one container, and their sum.
 
+use aistack_policy::WritableLayer;
 use serde_json::{Value, json};
 
 use super::{Host, host};
@@ -120,4 +121,18 @@ fn the_sum_of_all_containers_fits_the_grant_to_the_last_unit() {
     }
     world.in_use.memory = u64::MAX;
     assert_eq!(world.reason(&body), "LIMITS_REFUSED");
+}
+
+#[test]
+fn without_a_writable_layer_the_root_file_system_is_read_only() {
+    let mut world = Host::default();
+    world.grant.writable_layer = WritableLayer::Never;
+    let read_only = |value: bool| host(&json!({"ReadonlyRootfs": value}));
+    let rendered = world.rendered(&read_only(true));
+    assert_eq!(rendered["HostConfig"]["ReadonlyRootfs"], true);
+    for body in [read_only(false), json!({"Image": "redis"})] {
+        let refusal = world.vet(&body).unwrap_err();
+        assert_eq!(refusal.reason, "WRITABLE_LAYER_REFUSED");
+        assert!(refusal.hint.unwrap().contains("--read-only"));
+    }
 }
