@@ -11,6 +11,7 @@ pub mod graph;
 pub mod images;
 pub mod listeners;
 pub mod lock;
+pub mod look;
 pub mod mounts;
 pub mod mover;
 pub mod pace;
