@@ -5,6 +5,7 @@
 //! it names, `perform` and `create` do it between two audit records, and `views` (pure) takes
 //! what is not the caller's out of the answer. `confined` looks at what was started.
 
+mod changing;
 mod confined;
 mod create;
 mod fault;
