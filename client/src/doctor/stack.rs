@@ -2,6 +2,7 @@
 //! its containers run.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use aistack_proto::v1::{Grant, WhoAmIResponse};
 use futures_util::{StreamExt, stream};
@@ -16,8 +17,8 @@ use crate::env_file::{EnvFile, Settings};
 use crate::failure::Failure;
 use crate::guard;
 use crate::manifest;
-use crate::plan::State;
-use crate::run::{Context, listeners, store};
+use crate::plan::{Observed, State, held};
+use crate::run::{Context, listeners, look, store};
 
 /// Questions to the gateway at once.
 const AT_ONCE: usize = 4;
@@ -59,7 +60,7 @@ pub(super) fn network(who: &WhoAmIResponse, containers: Option<&[Container]>) ->
     if containers.is_some_and(|containers| !containers.is_empty()) {
         return Finding::problem("network", format!("{name} is not there"))
             .means("your containers do not reach each other")
-            .next("aistack deploy --recreate");
+            .next("aistack deploy");
     }
     Finding::ok(
         "network",
@@ -242,8 +243,57 @@ pub(super) async fn containers(
     }
     if let Some(who) = who {
         findings.extend(confinement::labels(who, &labels));
+        if let Some(stack) = stack {
+            findings.extend(held(engine, who, stack, &labels).await);
+        }
     }
     findings
+}
+
+/// What holds another network, volume or image than there is now.
+async fn held(
+    engine: &Engine,
+    who: &WhoAmIResponse,
+    stack: &Stack,
+    inspected: &[(&Container, Inspection)],
+) -> Vec<Finding> {
+    let asked = tokio::time::timeout(LIMIT, look::host(engine, who, stack)).await;
+    let host = match asked.unwrap_or(Err(EngineError::TimedOut)) {
+        Ok(host) => host,
+        Err(error) => return vec![from_failure("containers", &Failure::from(error))],
+    };
+    let containers = inspected.iter().map(|(container, inspection)| {
+        let mut container = (*container).clone();
+        look::holds(&mut container, inspection, Path::new(&stack.base_dir));
+        container
+    });
+    let containers: Vec<Container> = containers.collect();
+    apart(stack, &Container::observed(&containers, host))
+}
+
+fn apart(stack: &Stack, observed: &Observed) -> Vec<Finding> {
+    let network: fn(String) -> Finding = |names| {
+        Finding::problem("network", format!("not on your network: {names}"))
+            .means("nothing reaches them, however healthy they are")
+    };
+    let mounts: fn(String) -> Finding = |names| {
+        Finding::problem("volume", format!("not on your volume: {names}"))
+            .means("they hold the one that was mounted when they were started")
+    };
+    let image: fn(String) -> Finding = |names| {
+        Finding::warning("images", format!("of an earlier image: {names}"))
+            .means("their reference stands for another one on this host since they were made")
+    };
+    let parts = [
+        (held::NETWORK, network),
+        (held::MOUNTS, mounts),
+        (held::IMAGE, image),
+    ];
+    let told = parts.into_iter().filter_map(|(part, tell)| {
+        let names = held::of_another(stack, observed, part);
+        (!names.is_empty()).then(|| tell(names.join(", ")).next("aistack deploy"))
+    });
+    told.collect()
 }
 
 /// What the list says of the containers.
@@ -326,6 +376,7 @@ mod tests {
             status: "Exited (1) 2 minutes ago".to_owned(),
             ports: Vec::new(),
             fingerprint: None,
+            held: crate::plan::Held::default(),
         }
     }
 
@@ -398,6 +449,26 @@ mod tests {
                 .any(|text| text.contains("169.254.169.254"))
         );
         assert!(finding.next.unwrap().contains("docs/admin.md"));
+    }
+
+    #[test]
+    fn what_is_healthy_on_a_network_that_is_gone_is_a_problem() {
+        let stack = crate::desired::tests::render(&[]).unwrap();
+        let redis = crate::engine::tests::container("redis");
+        let told = |network: &str| {
+            let host = crate::plan::Host {
+                network: Some(network.to_owned()),
+                ..crate::plan::Host::default()
+            };
+            let mut redis = redis.clone();
+            redis.held.networks.insert("one".to_owned());
+            apart(&stack, &Container::observed(&[redis], host))
+        };
+        assert_eq!(told("one"), []);
+        let found = told("another");
+        assert_eq!(found[0].level, Level::Problem);
+        assert!(found[0].found.ends_with("redis"), "{found:?}");
+        assert_eq!(found[0].next.as_deref(), Some("aistack deploy"));
     }
 
     #[test]

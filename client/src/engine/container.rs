@@ -1,6 +1,6 @@
 //! What the client keeps of Docker's answers about containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     ContainerConfig, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
@@ -8,7 +8,7 @@ use bollard::models::{
 };
 
 use crate::desired::{Fingerprint, LABEL_FINGERPRINT, LABEL_SERVICE};
-use crate::plan::{Observed, ObservedService, State};
+use crate::plan::{Held, Host, Observed, ObservedService, State};
 
 /// Label that the gateway stamps with the image reference of the request: it makes containers
 /// from image ids, so that a tag that moves in between changes nothing.
@@ -37,6 +37,8 @@ pub struct Container {
     pub ports: Vec<u16>,
     /// From its label.
     pub fingerprint: Option<Fingerprint>,
+    /// What it holds by identity, as far as the list tells it.
+    pub held: Held,
 }
 
 impl Container {
@@ -54,7 +56,23 @@ impl Container {
             .collect();
         ports.sort_unstable();
         ports.dedup();
+        let networks = summary.network_settings.and_then(|own| own.networks);
+        let mode = summary.host_config.and_then(|host| host.network_mode);
+        let mode = mode.unwrap_or_default();
+        let full_id = |text: &str| is_full_id(text).then(|| text.to_owned());
+        let held = Held {
+            made_for: full_id(&mode),
+            joins: mode.strip_prefix("container:").and_then(full_id),
+            networks: networks
+                .into_iter()
+                .flat_map(HashMap::into_values)
+                .filter_map(|network| network.network_id)
+                .filter(|id| !id.is_empty())
+                .collect(),
+            ..Held::default()
+        };
         Some(Self {
+            held,
             id: summary.id?,
             name: summary
                 .names
@@ -84,9 +102,9 @@ impl Container {
         Some(time.split(" (").next().unwrap_or(time))
     }
 
-    /// Containers as the plan wants them.
+    /// Containers as the plan wants them, on such a host.
     #[must_use]
-    pub fn observed(containers: &[Self]) -> Observed {
+    pub fn observed(containers: &[Self], host: Host) -> Observed {
         let services: BTreeMap<String, ObservedService> = containers
             .iter()
             .map(|container| {
@@ -96,13 +114,20 @@ impl Container {
                     image: container.image.clone(),
                     image_id: container.image_id.clone(),
                     fingerprint: container.fingerprint.clone(),
+                    held: container.held.clone(),
                     state: container.plan_state,
                 };
                 (container.service.clone(), observed)
             })
             .collect();
-        Observed { services }
+        Observed { services, host }
     }
+}
+
+/// The gateway names the tenant's network to Docker by its full id.
+fn is_full_id(text: &str) -> bool {
+    let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 64 && text.bytes().all(hex)
 }
 
 /// The list holds the health in its sentence only (Engine API 1.41).
@@ -138,6 +163,8 @@ pub struct Inspection {
     pub id: String,
     /// Whether its process runs.
     pub running: bool,
+    /// Its process on the host, where it runs.
+    pub pid: Option<u32>,
     /// Whether it waits to be started again after it exited.
     pub restarting: bool,
     /// How often the engine restarted it.
@@ -180,6 +207,10 @@ impl Inspection {
         Self {
             id: response.id.unwrap_or_default(),
             running: state.running.unwrap_or_default(),
+            pid: state
+                .pid
+                .and_then(|pid| pid.try_into().ok())
+                .filter(|pid| *pid > 0),
             restarting: state.restarting.unwrap_or_default(),
             restarts: u64::try_from(response.restart_count.unwrap_or_default()).unwrap_or_default(),
             exit_code: state.exit_code.unwrap_or_default(),
@@ -205,8 +236,6 @@ impl Inspection {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::collections::HashMap;
-
     use super::*;
 
     /// A container that runs and is healthy.

@@ -1,11 +1,12 @@
 //! Images: whether one is here, and getting one that is not.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use bollard::query_parameters::CreateImageOptions;
+use bollard::query_parameters::{CreateImageOptions, ListImagesOptions};
 use futures_util::StreamExt;
 
 use super::{Engine, EngineError};
+use crate::desired::image::ImageName;
 
 /// How far a pull is, over all layers that are known so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +55,24 @@ impl Engine {
                 error => Err(error),
             },
         }
+    }
+
+    /// Ids of the images on this host, by each normalised reference that stands for one.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn images_by_name(&self) -> Result<BTreeMap<String, String>, EngineError> {
+        let listed = self.docker.list_images(None::<ListImagesOptions>).await;
+        let listed = listed.map_err(|error| self.error(error))?;
+        let mut ids = BTreeMap::new();
+        for image in listed {
+            for name in image.repo_tags.iter().chain(&image.repo_digests) {
+                if let Ok(name) = ImageName::parse(name) {
+                    ids.insert(name.to_string(), image.id.clone());
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// Whether the image is on this host.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Observed, ObservedService, Plan, State, Step};
+use super::{Action, Host, Observed, ObservedService, Plan, State, Step, held};
 use crate::desired::{DesiredService, Stack};
 
 pub(super) fn diff(desired: &Stack, observed: &Observed) -> Plan {
@@ -20,7 +20,7 @@ pub(super) fn diff(desired: &Stack, observed: &Observed) -> Plan {
         .iter()
         .map(|service| {
             let seen = observed.services.get(&service.name);
-            (service.name.as_str(), action(service, seen))
+            (service.name.as_str(), action(service, seen, &observed.host))
         })
         .collect();
     let changes = desired.services.iter().map(|service| Step {
@@ -44,7 +44,9 @@ fn joined(
     let Some(owner) = &service.network_of else {
         return own;
     };
+    let other = joins_another(service, owner, observed);
     let stays = match actions.get(owner.as_str()) {
+        _ if other => false,
         None | Some(Action::Keep) => true,
         // One that is starting is left alone; an unhealthy one is stopped and started.
         Some(Action::Wait) => observed
@@ -77,7 +79,17 @@ fn joined(
     }
 }
 
-fn action(desired: &DesiredService, observed: Option<&ObservedService>) -> Action {
+/// Whether its container is in the network of another container than its owner has now.
+fn joins_another(service: &DesiredService, owner: &str, observed: &Observed) -> bool {
+    let own = observed.services.get(&service.name);
+    let joins = own.and_then(|own| own.held.joins.as_ref());
+    let owner = observed.services.get(owner);
+    joins
+        .zip(owner)
+        .is_some_and(|(joins, owner)| *joins != owner.id)
+}
+
+fn action(desired: &DesiredService, observed: Option<&ObservedService>, host: &Host) -> Action {
     let Some(observed) = observed else {
         return Action::Create;
     };
@@ -92,6 +104,12 @@ fn action(desired: &DesiredService, observed: Option<&ObservedService>) -> Actio
     }
     if observed.container != desired.container {
         because.push("name".to_owned());
+    }
+    let (held, image, state) = (&observed.held, &observed.image_id, observed.state);
+    for part in held::differences(desired, host, held, image, state) {
+        if !because.iter().any(|known| known == part) {
+            because.push(part.to_owned());
+        }
     }
     if !because.is_empty() {
         return Action::Replace { because };

@@ -1,6 +1,7 @@
 //! The plan: a pure difference between the desired and the observed state, with reasons.
 
 mod diff;
+pub mod held;
 
 #[cfg(test)]
 mod tests;
@@ -9,11 +10,15 @@ use std::collections::BTreeMap;
 
 use crate::desired::{Fingerprint, Stack};
 
-/// What one list call shows of the tenant's containers, by service name.
+pub use held::{Held, Host};
+
+/// The tenant's containers, by service name, and what they stand on.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     /// Containers that carry the service label.
     pub services: BTreeMap<String, ObservedService>,
+    /// What this host has now of what containers hold by identity.
+    pub host: Host,
 }
 
 /// One container of the tenant's.
@@ -29,6 +34,8 @@ pub struct ObservedService {
     pub image_id: String,
     /// Parsed from its label; `None` when it is missing or broken.
     pub fingerprint: Option<Fingerprint>,
+    /// What it holds by identity.
+    pub held: Held,
     /// What it is doing.
     pub state: State,
 }
@@ -75,7 +82,8 @@ pub enum Action {
     Start,
     /// There is none.
     Create,
-    /// It differs in these parts of the fingerprint.
+    /// It differs in these parts of the fingerprint, or holds another network, image, volume or
+    /// AppArmor profile than there is now.
     Replace {
         /// e.g. `image`, `environment.N8N_PORT`, `ports`.
         because: Vec<String>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::desired::{DesiredService, Provision};
-use crate::engine::{Container, Engine, Inspection};
+use crate::engine::{Container, Engine, EngineError, Inspection};
 use crate::failure::ServiceReport;
 use crate::plan::{Action, State};
 use crate::run::configs::{self, Previous};
@@ -69,7 +69,12 @@ impl Deployer {
                 self.gate.healthy(id, service.start_limits).await
             }
             (Action::Wait | Action::Start, Some(container)) => {
-                self.restart(service, &container.id).await
+                match self.restart(service, &container.id).await {
+                    // It was made under another policy, or for a network that is gone: one that is
+                    // made anew is judged by what holds now.
+                    Err(trouble) if is_refused(&trouble) => self.renew(service, container).await,
+                    result => result,
+                }
             }
             (Action::Replace { because }, Some(container)) => {
                 return self.replace(service, container, because).await;
@@ -98,6 +103,13 @@ impl Deployer {
         self.start(service, id).await
     }
 
+    /// For a container that the gateway does not let start any more.
+    async fn renew(&self, service: &DesiredService, old: &Container) -> Result<(), Trouble> {
+        let removed = self.engine.remove(&old.id).await;
+        removed.map_err(|error| step("remove the old container", error))?;
+        self.create(service).await
+    }
+
     async fn start(&self, service: &DesiredService, id: &str) -> Result<(), Trouble> {
         for provision in &service.provisions {
             self.progress
@@ -106,7 +118,7 @@ impl Deployer {
         }
         self.progress.service(&service.name, Word::Starting, "");
         let started = self.engine.start(id).await;
-        started.map_err(|error| step("start the container", error))?;
+        started.map_err(|error| step(START, error))?;
         self.gate.healthy(id, service.start_limits).await
     }
 
@@ -192,6 +204,16 @@ impl Deployer {
     }
 }
 
-fn step(step: &'static str, error: crate::engine::EngineError) -> Trouble {
+/// What a start that fails is told as.
+const START: &str = "start the container";
+
+fn is_refused(trouble: &Trouble) -> bool {
+    let Trouble::Engine { step, error } = trouble else {
+        return false;
+    };
+    *step == START && matches!(error, EngineError::Refused { .. })
+}
+
+fn step(step: &'static str, error: EngineError) -> Trouble {
     Trouble::Engine { step, error }
 }

@@ -253,6 +253,7 @@ mod tests {
         Inspection {
             id: String::new(),
             running: false,
+            pid: None,
             restarting: false,
             restarts: 0,
             exit_code: code,

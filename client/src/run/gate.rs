@@ -168,6 +168,7 @@ mod tests {
         Inspection {
             id: String::new(),
             running,
+            pid: None,
             restarting: false,
             restarts: 0,
             exit_code: 0,

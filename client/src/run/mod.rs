@@ -13,6 +13,7 @@ pub mod images;
 pub mod kept;
 pub mod listeners;
 pub mod lock;
+pub mod look;
 pub mod mounts;
 pub mod mover;
 pub mod pace;

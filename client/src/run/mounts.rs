@@ -20,6 +20,17 @@ pub fn at(place: &Path) -> Option<Mount> {
     find(&table, place.to_str()?)
 }
 
+/// Device of what is mounted at `place` in a table of mounts, `major:minor`; `None` when nothing is.
+#[must_use]
+pub fn device(table: &str, place: &str) -> Option<String> {
+    table.lines().rev().find_map(|line| {
+        let mut words = line.split(' ').skip(2);
+        let device = words.next()?;
+        let mut words = words.skip(1);
+        (unescaped(words.next()?) == place).then(|| device.to_owned())
+    })
+}
+
 /// A line is `id parent major:minor root place options [optional…] - fs source super-options`; of
 /// several mounts at one place the last covers the others (proc_pid_mountinfo(5)).
 fn find(table: &str, place: &str) -> Option<Mount> {
@@ -63,6 +74,9 @@ mod tests {
         assert_eq!(mount.source, "/dev/loop 2");
         assert_eq!(mount.options, "ro,nosuid");
         assert_eq!(find(table, "/mnt/data-tenant-100"), None);
+        let device = |place| device(table, place);
+        assert_eq!(device("/mnt/data-tenant-1001").as_deref(), Some("7:2"));
+        assert_eq!(device("/mnt/data-tenant-100"), None);
     }
 
     #[test]

@@ -88,6 +88,7 @@ mod tests {
         let before = Inspection {
             id: "abc".to_owned(),
             running: true,
+            pid: None,
             restarting: false,
             restarts: 0,
             exit_code: 0,

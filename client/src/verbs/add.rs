@@ -120,7 +120,7 @@ async fn would(
 ) -> Result<Exit, Failure> {
     let containers = session.engine.list().await?;
     let deploy = to_deploy(session, stack, &containers, names, added);
-    let plan = plan::make(stack, &containers, &deploy)?;
+    let plan = plan::make(stack, &plan::observe(session, stack).await?, &deploy)?;
     if context.printer.json {
         let mut document = plan::document(&plan, stack);
         document["would_add"] = json!(added);

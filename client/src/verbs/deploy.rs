@@ -9,14 +9,14 @@ use crate::desired::{ConfigFile, DesiredService, Phase, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::{Failure, ServiceReport};
-use crate::plan::{Action, Plan, State, Step};
+use crate::plan::{Action, Observed, Plan, State, Step};
 use crate::run::checks::CheckResult;
 use crate::run::configs::{self, Previous};
 use crate::run::deployer::Deployer;
 use crate::run::gate::Gate;
 use crate::run::graph::{self, Node, Outcome};
 use crate::run::setup::Ready;
-use crate::run::{Context, Session, images, prompt, setup};
+use crate::run::{Context, Session, images, look, prompt, setup};
 use crate::ui::{Progress, Table, Tone, Word, seconds, url};
 use crate::verbs::args::DeployArgs;
 use crate::verbs::{images as pinned, plan, select, service_names, validate};
@@ -26,8 +26,7 @@ pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Fa
     let mut session = Session::open(context).await?;
     if context.globals.dry_run {
         let (manifest, stack) = setup::draft_with(context, &session, &[])?;
-        let containers = session.engine.list().await?;
-        let plan = planned(&stack, &containers, args)?;
+        let plan = planned(&stack, &plan::observe(&session, &stack).await?, args)?;
         plan::show(context, &plan, &stack)?;
         plan::tell_overridden(context, &stack);
         setup::tell_unknown(context, &session, &manifest.file);
@@ -53,8 +52,11 @@ pub(super) async fn make(
     args: &DeployArgs,
     progress: &Progress,
 ) -> Result<Exit, Failure> {
-    let containers = session.engine.list().await?;
-    let plan = planned(&ready.stack, &containers, args)?;
+    // Asked again: this run may have made the network or had the profiles loaded.
+    let who = session.helper.who_am_i().await?;
+    let (containers, host) = look::around(session, &who, &ready.stack).await?;
+    let observed = Container::observed(&containers, host);
+    let plan = planned(&ready.stack, &observed, args)?;
     plan::tell_overridden(context, &ready.stack);
     plan::tell_left_out(context, &ready.stack);
     pinned::tell_moved(context, &ready.stack, &session.locks);
@@ -88,8 +90,8 @@ pub(super) async fn make(
     finish(context, &ready.stack, &plan, &checked, progress)
 }
 
-fn planned(stack: &Stack, containers: &[Container], args: &DeployArgs) -> Result<Plan, Failure> {
-    let mut plan = plan::make(stack, containers, &args.services)?;
+fn planned(stack: &Stack, observed: &Observed, args: &DeployArgs) -> Result<Plan, Failure> {
+    let mut plan = plan::make(stack, observed, &args.services)?;
     if args.recreate {
         let because = vec!["--recreate".to_owned()];
         for step in &mut plan.steps {

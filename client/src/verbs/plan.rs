@@ -8,8 +8,8 @@ use crate::desired::{DesiredService, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::plan::{Action, Plan, diff};
-use crate::run::{Context, Session, setup};
+use crate::plan::{Action, Observed, Plan, diff};
+use crate::run::{Context, Session, look, setup};
 use crate::ui::Tone;
 use crate::verbs::args::PlanArgs;
 use crate::verbs::{images, select, service_names};
@@ -18,8 +18,7 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
     let context = &context.forcing(args.force);
     let session = Session::open(context).await?;
     let (manifest, stack) = setup::draft_with(context, &session, &[])?;
-    let containers = session.engine.list().await?;
-    let plan = make(&stack, &containers, &args.services)?;
+    let plan = make(&stack, &observe(&session, &stack).await?, &args.services)?;
     show(context, &plan, &stack)?;
     tell_overridden(context, &stack);
     setup::tell_unknown(context, &session, &manifest.file);
@@ -32,13 +31,15 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
     })
 }
 
+/// What a plan compares the stack with, without a lock on it.
+pub(super) async fn observe(session: &Session, stack: &Stack) -> Result<Observed, Failure> {
+    let (containers, host) = look::around(session, &session.who, stack).await?;
+    Ok(Container::observed(&containers, host))
+}
+
 /// The plan for the named services and what they need, for everything when none is named.
-pub(super) fn make(
-    stack: &Stack,
-    containers: &[Container],
-    named: &[String],
-) -> Result<Plan, Failure> {
-    let mut plan = diff(stack, &Container::observed(containers));
+pub(super) fn make(stack: &Stack, observed: &Observed, named: &[String]) -> Result<Plan, Failure> {
+    let mut plan = diff(stack, observed);
     if !named.is_empty() {
         let chosen = select(named, &service_names(stack))?;
         let wanted = with_needs(stack, &chosen);

@@ -50,7 +50,8 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
         let done: BTreeMap<String, Outcome> = BTreeMap::new();
         return judge(context, "restarted", with(done, applied));
     }
-    for step in plan::make(&stack, &containers, &[])?.steps {
+    let observed = plan::observe(&session, &stack).await?;
+    for step in plan::make(&stack, &observed, &[])?.steps {
         if let (true, Action::Replace { because }) = (chosen.contains(&step.service), &step.action)
         {
             context.printer.warn(&format!(
@@ -121,9 +122,9 @@ fn with(
 async fn apply(context: &Context, named: &[String]) -> Result<BTreeSet<String>, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
-    let containers = session.engine.list().await?;
+    let observed = plan::observe(&session, &stack).await?;
     let chosen = select(named, &service_names(&stack))?;
-    let changed: Vec<String> = plan::make(&stack, &containers, &[])?
+    let changed: Vec<String> = plan::make(&stack, &observed, &[])?
         .steps
         .into_iter()
         .filter(|step| {

@@ -1,16 +1,17 @@
-//! `aistack status`: what runs, and where to open it. One list call.
+//! `aistack status`: what runs, and where to open it.
 
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::desired::{DesiredService, Stack};
 use crate::engine::{Container, Usage};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::plan::{State, diff};
-use crate::run::{Context, Session};
+use crate::plan::{Observed, State, diff, held};
+use crate::run::{Context, Session, look};
 use crate::selection::LeftOut;
 use crate::ui::{Table, Tone, size, url};
 use crate::verbs::args::StatusArgs;
@@ -26,10 +27,53 @@ struct Row {
     usage: Option<Usage>,
 }
 
+/// What is told besides the table.
+struct More {
+    left_out: Vec<LeftOut>,
+    /// How many services a deploy would touch.
+    pending: usize,
+    apart: Vec<Apart>,
+}
+
+/// A service whose container runs beside the stack, however healthy it says it is.
+#[derive(Serialize)]
+struct Apart {
+    service: String,
+    why: &'static str,
+}
+
+/// Services whose containers hold a network or a volume that is not the tenant's any more.
+fn apart(stack: &Stack, observed: &Observed) -> Vec<Apart> {
+    let parts = [
+        (
+            held::NETWORK,
+            "it is not on your network, so nothing reaches it",
+        ),
+        (
+            held::MOUNTS,
+            "it holds another volume than the one at your base directory",
+        ),
+    ];
+    let apart = parts.into_iter().flat_map(|(part, why)| {
+        let services = held::of_another(stack, observed, part).into_iter();
+        services.map(move |service| Apart {
+            service: service.to_owned(),
+            why,
+        })
+    });
+    apart.collect()
+}
+
 pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
-    let containers = session.engine.list().await?;
+    let mut containers = session.engine.list().await?;
     let stack = stack(context, &session, &containers)?;
+    let mut observed = Observed::default();
+    if let Some(stack) = &stack {
+        let host;
+        (containers, host) = look::around(&session, &session.who, stack).await?;
+        observed = Container::observed(&containers, host);
+    }
     if containers.is_empty() && stack.is_none() {
         return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
     }
@@ -42,15 +86,26 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Fa
     }
     let left_out = stack.as_ref().map(|stack| stack.left_out.clone());
     let left_out = left_out.unwrap_or_default();
+    let apart = stack.as_ref().map_or_else(Vec::new, |stack| {
+        let mut apart = apart(stack, &observed);
+        apart.retain(|apart| rows.iter().any(|row| row.service == apart.service));
+        apart
+    });
     let pending = stack.map_or(0, |stack| {
-        let plan = diff(&stack, &Container::observed(&containers));
+        let plan = diff(&stack, &observed);
         let keep = |step: &&crate::plan::Step| step.action != crate::plan::Action::Keep;
         plan.steps.iter().filter(keep).count()
     });
-    show(context, &session, &rows, &left_out, pending, args.wide)?;
-    let unwell = rows
-        .iter()
-        .any(|row| row.wanted && row.state() != Some(State::Healthy));
+    let more = More {
+        left_out,
+        pending,
+        apart,
+    };
+    show(context, &session, &rows, &more, args.wide)?;
+    let unwell = !more.apart.is_empty()
+        || rows
+            .iter()
+            .any(|row| row.wanted && row.state() != Some(State::Healthy));
     if containers.is_empty() {
         return Ok(Exit::NotFound);
     }
@@ -208,8 +263,7 @@ fn show(
     context: &Context,
     session: &Session,
     rows: &[Row],
-    left_out: &[LeftOut],
-    pending: usize,
+    more: &More,
     wide: bool,
 ) -> Result<(), Failure> {
     let printer = context.printer;
@@ -217,8 +271,9 @@ fn show(
     printer.document(json!({
         "tenant": session.grant.name,
         "services": rows.iter().map(Row::json).collect::<Vec<_>>(),
-        "left_out": left_out,
-        "pending_changes": pending,
+        "left_out": more.left_out,
+        "pending_changes": more.pending,
+        "apart": more.apart,
         "apparmor_warning": standing.warning(),
     }))?;
     let mut headings = vec!["SERVICE", "STATE", "HEALTH", "UPTIME"];
@@ -231,12 +286,16 @@ fn show(
         table.row(row.cells(wide));
     }
     printer.table(&table)?;
-    if pending > 0 {
+    for apart in &more.apart {
+        printer.warn(&format!("{}: {}: aistack deploy", apart.service, apart.why));
+    }
+    if more.pending > 0 {
         printer.note(&format!(
-            "{pending} services differ from the .env: aistack plan"
+            "{} services are not as the .env has them: aistack plan",
+            more.pending
         ));
     }
-    for left in left_out {
+    for left in &more.left_out {
         printer.note(&left.to_string());
     }
     for warning in standing.warnings() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use aistack_policy::{Grant, Refusal, Rule};
 use serde_json::{Value, json};
 
+use super::changing::Changing;
 use super::disk::Disk;
 use super::fault::Fault;
 use super::places::Places;
@@ -47,6 +48,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub struct Gateway {
     pub(super) docker: Docker,
     pub(super) locks: Locks,
+    pub(super) changing: Changing,
     pub(super) places: Places,
     pub(super) disk: Disk,
     /// Where the helper says which profiles are loaded.
@@ -91,6 +93,7 @@ impl Gateway {
             docker,
             disk: Disk::new(docker_dir),
             locks: Locks::default(),
+            changing: Changing::default(),
             places: Places::default(),
             apparmor_dir,
             policy,
@@ -204,7 +207,7 @@ impl Gateway {
 
     fn stranger(&self, uid: u32) -> Refusal {
         match self.limiter.take(Asks::Stranger) {
-            Err(_) => too_often(),
+            Err(wait) => too_often(wait),
             Ok(()) => Refusal::new(
                 "NO_GRANT",
                 format!("the policy of this host gives UID {uid} nothing"),
@@ -215,17 +218,16 @@ impl Gateway {
     }
 
     fn in_time(&self, asks: Asks) -> Result<(), Refusal> {
-        self.limiter.take(asks).map_err(|_| too_often())
+        self.limiter.take(asks).map_err(too_often)
     }
 }
 
-fn too_often() -> Refusal {
-    Refusal::new(
-        "TOO_OFTEN",
-        "too many requests",
-        Rule::builtin("rate-limit"),
-    )
-    .with_hint("wait a moment, then try again")
+fn too_often(wait: Duration) -> Refusal {
+    // Rounded up: whoever comes back then is answered.
+    let wait = wait.as_millis().saturating_add(1);
+    let rule = Rule::builtin("rate-limit");
+    Refusal::new("TOO_OFTEN", "too many requests", rule)
+        .with_hint(format!("try again in {wait} ms"))
 }
 
 /// A query may hold anything; its path says enough for the log.

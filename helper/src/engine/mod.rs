@@ -6,6 +6,7 @@
 //! what is not the caller's out of the answer. `confined` looks at what was started,
 //! and `disk` at what containers write.
 
+mod changing;
 mod confined;
 mod create;
 mod disk;

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use serde_json::{Value, json};
 
+use super::changing;
 use super::fault::Fault;
 use super::gateway::{Gateway, Tenant};
 use super::own::{self, OwnContainer, text};
@@ -93,7 +94,10 @@ impl Gateway {
                     filters.encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
                 let limit = limit.map_or(String::new(), |limit| format!("&limit={limit}"));
                 let path = format!("/containers/json?all={all}{limit}&filters={filters}");
-                Ok(ok(views::containers(self.get(&path).await?, grant)))
+                let changing = self.changing.now();
+                let mut own = views::containers(self.get(&path).await?, grant);
+                changing::label(&mut own, &changing);
+                Ok(ok(own))
             }
             Endpoint::CreateContainer { name } => self.create(tenant, name, &call.body).await,
             Endpoint::Container {
@@ -225,6 +229,8 @@ impl Gateway {
         method: Method,
         path: &str,
     ) -> Result<Reply, Fault> {
+        let operation = call.endpoint.audited().unwrap_or("request");
+        let _mark = self.changing.begin(&container.id, operation);
         let act = async {
             let answer = self.docker.send(method, path, &[], Bytes::new()).await?;
             let status = answer.status().as_u16();

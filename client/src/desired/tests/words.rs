@@ -7,7 +7,7 @@ use crate::catalog::tests::ENTRY;
 use crate::catalog::{Catalog, Preset};
 use crate::desired::{Check, DesiredService, Stack, Via, stack};
 use crate::env_file::{EnvFile, Settings};
-use crate::plan::{Action, Observed, ObservedService, State, diff};
+use crate::plan::{Action, Held, Host, Observed, ObservedService, State, diff};
 use crate::selection::{self, SERVICES};
 
 fn entry(name: &str, offset: u16, top: &str, end: &str) -> String {
@@ -243,6 +243,7 @@ pub(super) fn observed(stack: &Stack) -> Observed {
             container: service.container.clone(),
             image: service.image.clone(),
             image_id: String::new(),
+            held: Held::default(),
             fingerprint: Some(service.fingerprint.clone()),
             state: State::Healthy,
         };
@@ -250,6 +251,7 @@ pub(super) fn observed(stack: &Stack) -> Observed {
     });
     Observed {
         services: services.collect(),
+        host: Host::default(),
     }
 }
 
