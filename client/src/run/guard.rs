@@ -64,7 +64,10 @@ fn judge(
             format!("{service} has data that was made with the old {key}; nothing was changed");
         return Err(Failure::new(Exit::Refused, what)
             .because("with another value that data could not be read any more")
-            .next("leave it; or say --force to bring back the value that the data was made with"));
+            .next(format!(
+                "leave it; or, to bring back the value that the data was made with, `aistack config set {key} \
+                 --secret-file FILE --force`"
+            )));
     }
     let kept = bound
         .iter()

@@ -199,10 +199,12 @@ mod tests {
                 because: "TAILSCALE_AUTH_KEY is empty".to_owned(),
                 next: "aistack init".to_owned(),
             }],
+            overridden: vec!["OPENAI_API_KEY".to_owned()],
             ..crate::desired::tests::render(&[]).unwrap()
         };
         let document = document(&plan, &stack);
         assert_eq!(document["steps"][1]["action"], "remove");
         assert_eq!(document["left_out"][0]["service"], "openclaw");
+        assert_eq!(document["from_environment"], json!(["OPENAI_API_KEY"]));
     }
 }
