@@ -37,12 +37,19 @@ pub fn within(range: Range<u32>) -> BTreeMap<u16, u32> {
         .collect()
 }
 
-/// The port that Docker could not have, where that is what its error says. The two texts are those
-/// of libnetwork's port allocator and of Go's net package, as dockerd 20.10 and later pass them on:
-/// `Bind for 127.0.0.1:5100 failed: port is already allocated` and
-/// `listen tcp4 127.0.0.1:5100: bind: address already in use`.
+/// The port that Docker could not have, where that is what its error says. The texts are those of
+/// libnetwork's port allocator, of Go's net package, and of the port mapper of Docker 28:
+/// `Bind for 127.0.0.1:5100 failed: port is already allocated`,
+/// `listen tcp4 127.0.0.1:5100: bind: address already in use` and
+/// `failed to bind host port for 127.0.0.1:5100:172.18.0.2:80/tcp: address already in use` (in some
+/// versions without `for` and the container's address).
 #[must_use]
 pub fn port_refused(text: &str) -> Option<u16> {
+    if let Some((_, rest)) = text.split_once("failed to bind host port ") {
+        let address = rest.strip_prefix("for ").unwrap_or(rest);
+        let port = address.split_once(':')?.1;
+        return port.split([':', '/']).next()?.parse().ok();
+    }
     let (before, _) = text
         .split_once(" failed: port is already allocated")
         .or_else(|| text.split_once(": bind: address already in use"))?;
@@ -110,6 +117,10 @@ mod tests {
             format!(
                 "{start}: Error starting userland proxy: listen tcp4 127.0.0.1:{port}: bind: address already in use"
             ),
+            format!(
+                "{start}: failed to bind host port for 127.0.0.1:{port}:172.18.0.2:80/tcp: address already in use"
+            ),
+            format!("failed to bind host port 127.0.0.1:{port}/tcp: address already in use"),
             format!("{start}: Bind for 127.0.0.1:{port} failed: port is already allocated"),
         ] {
             assert_eq!(port_refused(&error), Some(port), "{error}");

@@ -24,6 +24,9 @@ async fn a_tenant_sees_its_own_grant_with_rules() {
     assert_eq!(me.helper_version, env!("CARGO_PKG_VERSION"));
     assert_eq!(me.policy_digest.len(), 64);
     assert!(!me.network.unwrap().exists);
+    let guard = me.guard.unwrap();
+    assert_eq!(guard.state(), v1::NetworkGuardState::None);
+    assert!(guard.open.contains(&"metadata-address".to_owned()));
     let other = world.client(B).await.who_am_i(v1::WhoAmIRequest {}).await;
     assert_eq!(other.unwrap().into_inner().grant.unwrap().uid, B);
 }
