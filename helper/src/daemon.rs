@@ -1,9 +1,9 @@
 //! What the three daemons do alike: get their socket, listen to signals, tell systemd, end well.
 
 use std::error::Error;
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use crate::audit::{Audit, AuditError};
 use crate::own_dir::{OwnDirError, open_own_parent};
 use crate::policy_store::PolicyStore;
+use crate::printable::Printable;
 
 /// Time that a stopping daemon gives to what still runs.
 pub const DRAIN: Duration = Duration::from_mins(1);
@@ -54,13 +55,14 @@ pub enum ListenError {
 const LOGGED: &str =
     "error,aistack_helper=info,aistack_engine=info,aistack_mount=info,aistack_policy=info";
 
-/// Starts logging to standard error; `RUST_LOG` chooses, [`LOGGED`] is the default.
+/// Starts logging to standard error; `RUST_LOG` chooses, [`LOGGED`] is the default. Nothing that a
+/// caller or Docker said moves the cursor of who reads it, or begins a line.
 pub fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(|| Printable::one_line(io::stderr()))
         .with_ansi(false)
         .init();
 }
@@ -76,6 +78,13 @@ pub fn told(error: &dyn Error) -> String {
         cause = next.source();
     }
     text
+}
+
+/// Why a program ends, for who started it.
+pub fn complain(program: &str, error: &dyn Error) {
+    // Nothing is left to be done when standard error is gone.
+    let mut out = Printable::lines(io::stderr());
+    let _ = writeln!(out, "{program}: {}", told(error));
 }
 
 /// A socket to listen on.

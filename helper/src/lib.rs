@@ -23,6 +23,7 @@ pub mod ops;
 pub mod own_dir;
 pub mod peer;
 pub mod policy_store;
+pub mod printable;
 pub mod rate;
 pub mod safe_path;
 pub mod sandbox;

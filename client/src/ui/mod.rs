@@ -12,5 +12,5 @@ pub use colour::{Paint, Tone, When};
 pub use printer::Printer;
 pub use progress::{Mode, Progress, Word};
 pub use table::Table;
-pub use text::{clean, size, url};
+pub use text::{clean, plain, safe, size, url};
 pub use time::{Span, ago, parse_moment, seconds};

@@ -2,10 +2,11 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use aistack_policy::printable;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Mode, Paint, Table, Tone, clean};
+use super::{Mode, Paint, Table, Tone, clean, safe};
 use crate::exit::Exit;
 use crate::failure::{Failure, ServiceReport};
 use crate::verbs::args::Globals;
@@ -31,6 +32,8 @@ pub struct Printer {
     /// Say also what did not need to be done.
     pub verbose: bool,
     quiet: bool,
+    /// Somebody looks at standard output.
+    pub terminal: bool,
     /// Another command's step: its data is not this command's.
     mute: bool,
 }
@@ -63,6 +66,7 @@ impl Printer {
             out: Paint::new(colour.wanted(io::stdout().is_terminal(), variable)),
             err: Paint::new(colour.wanted(terminal, variable)),
             quiet,
+            terminal: io::stdout().is_terminal(),
             mute: false,
         }
     }
@@ -75,10 +79,10 @@ impl Printer {
         if self.json || self.mute {
             return Ok(());
         }
-        self.raw(text)
+        self.raw(&safe(text))
     }
 
-    /// Data in any mode.
+    /// Data in any mode, to the byte: of this program's own, or what was asked for as it is.
     ///
     /// # Errors
     /// When standard output cannot be written.
@@ -105,7 +109,7 @@ impl Printer {
             return Ok(());
         }
         let text = serde_json::to_string_pretty(&with_schema(document)?)?;
-        self.raw(&format!("{text}\n"))
+        self.raw(&format!("{}\n", printable::lines(&text)))
     }
 
     /// A line for people about what happens; nothing with `--quiet`.
@@ -120,7 +124,7 @@ impl Printer {
     /// A line that also `--quiet` does not silence. Nobody reading it is no failure.
     pub fn say(&self, text: &str) {
         let mut stderr = io::stderr().lock();
-        drop(writeln!(stderr, "{text}"));
+        drop(writeln!(stderr, "{}", safe(text)));
     }
 
     /// A warning.
@@ -163,7 +167,8 @@ impl Printer {
         }
         if let Ok(document) = with_schema(json!({"error": failure.to_json()})) {
             // The exit code tells it too, so a closed pipe loses nothing.
-            drop(self.raw(&format!("{document}\n")));
+            let document = document.to_string();
+            drop(self.raw(&format!("{}\n", printable::one_line(&document))));
         }
     }
 

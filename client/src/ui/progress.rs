@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::{Paint, Printer, Tone, seconds, size};
+use super::{Paint, Printer, Tone, clean, seconds, size};
 use crate::engine::PullProgress;
 
 /// `--progress`, once `auto` is decided.
@@ -156,6 +156,8 @@ impl Progress {
         match printer.progress {
             Mode::Tty => {
                 let line = self.line(service, SERVICE_LINE);
+                // A live line is drawn beside the printer.
+                let detail = clean(detail);
                 let state = printer.err.paint(word.tone(), word.as_str());
                 let text = format!("{state}{space}{detail}");
                 if word.is_final() {

@@ -1,5 +1,6 @@
 //! `aistack logs`: what the services write, together and in the order of time.
 
+use aistack_policy::printable;
 use futures_util::stream::SelectAll;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use crate::engine::{Container, Engine, EngineError, LogLine, LogQuery};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::Context;
-use crate::ui::{Tone, clean, parse_moment};
+use crate::ui::{Tone, clean, parse_moment, plain};
 use crate::verbs::args::LogsArgs;
 use crate::verbs::select;
 
@@ -92,8 +93,20 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// The tenant's own bytes, with what a terminal would obey made visible.
+    fn text(&self, line: &LogLine) -> String {
+        let printer = self.context.printer;
+        if self.args.raw {
+            line.text.clone()
+        } else if printer.terminal && !printer.json {
+            clean(&line.text)
+        } else {
+            plain(&line.text)
+        }
+    }
+
     fn show(&self, source: usize, line: &LogLine) -> Result<(), Failure> {
-        let text = clean(&line.text);
+        let text = self.text(line);
         if self
             .wanted
             .as_ref()
@@ -108,7 +121,7 @@ impl<'a> Shape<'a> {
                 "schema": 1, "service": name, "time": line.time,
                 "stream": if line.stderr { "stderr" } else { "stdout" }, "text": text,
             });
-            printer.raw(&format!("{entry}\n"))?;
+            printer.raw(&format!("{}\n", printable::one_line(&entry.to_string())))?;
             return Ok(());
         }
         let mut shown = String::new();

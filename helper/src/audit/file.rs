@@ -166,6 +166,13 @@ impl LogFile {
         self.append_here(events)
     }
 
+    /// The same looks without anything to write.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        self.check()?;
+        self.reserve.keep(&self.file, self.good);
+        Ok(())
+    }
+
     pub(super) fn append_here<'a>(
         &mut self,
         events: impl Iterator<Item = &'a Event>,

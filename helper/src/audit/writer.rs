@@ -163,7 +163,7 @@ impl Writer {
 
     /// Nothing is to be written: whether the log still is where it was.
     fn look(&mut self) {
-        if let Err(error) = self.log.check() {
+        if let Err(error) = self.log.look() {
             tracing::error!(%error, "the audit log is not where it was, and no new one can be begun");
         }
     }

@@ -1,6 +1,5 @@
 //! `aistack-engine`: the vetted Docker Engine API, one socket for all tenants.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,12 +29,7 @@ fn main() -> ExitCode {
     match serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to be done when standard error is gone.
-            let _ = writeln!(
-                io::stderr(),
-                "aistack-engine: {}",
-                daemon::told(error.as_ref())
-            );
+            daemon::complain("aistack-engine", error.as_ref());
             ExitCode::FAILURE
         }
     }

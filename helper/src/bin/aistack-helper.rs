@@ -1,6 +1,6 @@
 //! `aistack-helper`: the gRPC daemon between tenants and the host, and the admin's commands.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use aistack_helper::front::{self, Front, Times};
 use aistack_helper::ops::Ops;
 use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
+use aistack_helper::printable::Printable;
 use aistack_helper::sandbox::{self, Capability, Places, Work};
 use clap::Parser;
 use rustix::fs::StatVfsMountFlags;
@@ -59,27 +60,23 @@ fn main() -> ExitCode {
         HelperCommand::Audit(command) => read_audit(command),
     };
     result.unwrap_or_else(|error| {
-        // Nothing is left to be done when standard error is gone.
-        let _ = writeln!(
-            io::stderr(),
-            "aistack-helper: {}",
-            daemon::told(error.as_ref())
-        );
+        daemon::complain("aistack-helper", error.as_ref());
         ExitCode::FAILURE
     })
 }
 
 fn read_policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = Printable::lines(io::stdout().lock());
     Ok(ExitCode::from(policy::run(command, &mut out)?))
 }
 
 fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
     let stdout = io::stdout();
     let result = if stdout.is_terminal() {
-        audit::run(command, &mut stdout.lock())
+        audit::run(command, &mut Printable::lines(stdout.lock()))
     } else {
-        audit::run(command, &mut io::BufWriter::new(stdout.lock()))
+        let out = io::BufWriter::new(stdout.lock());
+        audit::run(command, &mut Printable::lines(out))
     };
     match result {
         // `audit show | head` is no failure.

@@ -1,6 +1,5 @@
 //! `aistack-mount`: mounts and unmounts the tenants' volumes for `aistack-helper`, and nothing else.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use aistack_helper::cli::{Mount, MountCommand, MountServe};
@@ -32,12 +31,7 @@ fn main() -> ExitCode {
     match serve(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to be done when standard error is gone.
-            let _ = writeln!(
-                io::stderr(),
-                "aistack-mount: {}",
-                daemon::told(error.as_ref())
-            );
+            daemon::complain("aistack-mount", error.as_ref());
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 //! Why a request ends without what was asked for, and what its caller is told.
 
 use aistack_policy::Refusal;
+use aistack_policy::printable::is_printable;
 
 use crate::audit::{AuditError, BUDGET_RULE, OverBudget};
 use crate::docker::{DockerError, is_full_id};
@@ -90,15 +91,15 @@ fn text_of(refusal: &Refusal) -> String {
     }
 }
 
-/// Docker's text without control characters, cut to a length.
+/// Docker's text without what is not printable, cut to a length.
 fn plain(message: &str) -> String {
     message
         .chars()
         .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
+            if is_printable(character) {
                 character
+            } else {
+                ' '
             }
         })
         .take(MAX_TEXT)

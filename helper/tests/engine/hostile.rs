@@ -275,3 +275,35 @@ fn a_caller_that_still_sends_its_body_sees_the_refusal() {
     }
     assert!(setting.seen.lock().unwrap().is_empty());
 }
+
+#[test]
+fn a_privileged_create_is_listed_after_any_number_of_other_refusals() {
+    let Some(setting) = setting() else { return };
+    let world = &setting.world;
+    for _ in 0..6 {
+        world.raw(STRANGER, b"GET /info HTTP/1.1\r\nHost: d\r\n\r\n");
+    }
+    for _ in 0..25 {
+        world.raw(A, b"GET /swarm HTTP/1.1\r\nHost: d\r\n\r\n");
+    }
+    let body = r#"{"Image":"redis","HostConfig":{"Privileged":true}}"#;
+    let create = format!(
+        "POST /containers/create?name=tenant-{A}-x HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for _ in 0..3 {
+        let answer = world.raw(A, create.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    }
+    let audit = world.audit();
+    let listed = |text: &str| {
+        audit
+            .lines()
+            .filter(|line| line.contains("\"refused\"") && line.contains(text))
+            .count()
+    };
+    assert_eq!(listed("PRIVILEGED_REFUSED"), 3, "{audit}");
+    assert_eq!(listed("/swarm"), 20, "ordinary refusals have their quota");
+    assert_eq!(listed("NO_GRANT"), 5, "and strangers another");
+}

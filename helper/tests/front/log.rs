@@ -1,6 +1,7 @@
 //! The audit log under a real daemon: full disks, kills, changed bytes, and the commands that read
 //! it.
 
+use std::ffi::CStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,30 +14,24 @@ use tonic::Code;
 
 use super::world::{A, B, STRANGER, World, chmod, told};
 
-/// A file system of 64 KiB at a directory; unmounted when dropped.
-struct TinyDisk(PathBuf);
+/// A small file system at a directory; unmounted when dropped.
+pub(super) struct TinyDisk(PathBuf);
 
 impl TinyDisk {
-    fn at(dir: &Path) -> Self {
+    /// `size` is an option of tmpfs(5).
+    pub(super) fn at(dir: &Path, size: &CStr) -> Self {
         std::fs::create_dir(dir).unwrap();
-        rustix::mount::mount(
-            "tmpfs",
-            dir,
-            "tmpfs",
-            MountFlags::empty(),
-            Some(c"size=64k"),
-        )
-        .unwrap();
+        rustix::mount::mount("tmpfs", dir, "tmpfs", MountFlags::empty(), Some(size)).unwrap();
         chmod(dir, 0o700);
         Self(dir.to_owned())
     }
 
-    fn filler(&self) -> PathBuf {
+    pub(super) fn filler(&self) -> PathBuf {
         self.0.join("filler")
     }
 
     /// Writes until there is no room for another byte.
-    fn fill(&self) {
+    pub(super) fn fill(&self) {
         let mut filler = std::fs::File::create(self.filler()).unwrap();
         while filler.write(&[0; 4096]).is_ok() {}
     }
@@ -53,7 +48,7 @@ async fn a_full_disk_refuses_operations_until_there_is_room() {
     let Some(mut world) = World::prepare() else {
         return;
     };
-    let disk = TinyDisk::at(world.audit_dir());
+    let disk = TinyDisk::at(world.audit_dir(), c"size=64k");
     world.start_daemon();
     let mut client = world.client(A).await;
     let grow = v1::GrowVolumeRequest {};

@@ -11,6 +11,7 @@
 
 #[path = "../floods/mod.rs"]
 mod as_user;
+mod budget;
 mod calls;
 mod floods;
 mod hanging;

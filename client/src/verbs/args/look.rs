@@ -15,6 +15,10 @@ pub struct StatusArgs {
 
 /// `logs`.
 #[derive(Debug, Clone, Default, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one flag of the command line"
+)]
 pub struct LogsArgs {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
@@ -40,4 +44,7 @@ pub struct LogsArgs {
     /// Without the service's name in front
     #[arg(long)]
     pub no_log_prefix: bool,
+    /// As the services wrote it: what a terminal obeys is neither taken out nor escaped
+    #[arg(long)]
+    pub raw: bool,
 }
