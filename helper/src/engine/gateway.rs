@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::disk::Disk;
 use super::fault::Fault;
 use super::places::Places;
+use super::pulled::Pulled;
 use super::vet::target::Endpoint;
 use crate::audit::{Audit, Intent, Outcome};
 use crate::docker::{Docker, DockerError};
@@ -45,6 +46,7 @@ pub struct Gateway {
     pub(super) locks: Locks,
     pub(super) places: Places,
     pub(super) disk: Disk,
+    pub(super) pulled: Pulled,
     /// Where the helper says which profiles are loaded.
     pub(super) apparmor_dir: PathBuf,
     policy: PolicyStore,
@@ -74,7 +76,8 @@ impl Tenant {
 
 impl Gateway {
     /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded;
-    /// `docker_dir` is Docker's own directory, asked of Docker where it is not known.
+    /// `docker_dir` is Docker's own directory, asked of Docker where it is not known. `pulled` holds what
+    /// each tenant has pulled.
     #[must_use]
     pub fn new(
         docker: Docker,
@@ -82,9 +85,11 @@ impl Gateway {
         audit: Audit,
         apparmor_dir: PathBuf,
         docker_dir: Option<PathBuf>,
+        pulled: Pulled,
     ) -> Self {
         Self {
             docker,
+            pulled,
             disk: Disk::new(docker_dir),
             locks: Locks::default(),
             places: Places::default(),
@@ -99,6 +104,12 @@ impl Gateway {
     #[must_use]
     pub fn is_tenant(&self, uid: u32) -> bool {
         self.grant(uid).is_some()
+    }
+
+    /// Forgets what was kept for UIDs that the policy in force does not know: they may be given to
+    /// somebody else.
+    pub fn forget_who_left(&self) {
+        self.pulled.forget_others(|uid| self.is_tenant(uid));
     }
 
     /// What the policy in force gives this UID.

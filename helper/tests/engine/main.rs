@@ -11,6 +11,7 @@
 
 mod dockerd;
 mod hostile;
+mod images;
 mod lasting;
 mod layers;
 mod world;
