@@ -114,6 +114,9 @@ pub struct EngineServe {
     /// Docker's own socket.
     #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
     pub docker_socket: PathBuf,
+    /// Where the daemon keeps which images each tenant has pulled; a directory of its own user.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/aistack-engine")]
+    pub state_dir: PathBuf,
     /// Where the audit log is written; a directory of this daemon's own user.
     #[arg(long, value_name = "DIR", default_value = "/var/log/aistack-engine")]
     pub audit_dir: PathBuf,

@@ -340,7 +340,10 @@ fn the_daemons_enter_their_sandbox_before_they_listen() {
             env!("CARGO_BIN_EXE_aistack-helper"),
             ["--state-dir", "state"].as_slice(),
         ),
-        (env!("CARGO_BIN_EXE_aistack-engine"), &[]),
+        (
+            env!("CARGO_BIN_EXE_aistack-engine"),
+            &["--state-dir", "engine-state"],
+        ),
     ] {
         let mut command = Command::new(program);
         command

@@ -100,6 +100,8 @@ volume       = { kind = "loop", fs = "ext4", format = "if-blank", size = "${WORL
 apparmor     = "if-available"
 capabilities = ["NET_BIND_SERVICE"]
 $(sed -n '/^images = \[/,/^]/p' packaging/policy.example.toml)
+# Loaded by the tests for everybody, and pulled by nobody. What has no registry is named, as an admin would.
+$(sed -n '/^images = \[/,/^]/{s/^images = /local_images = /; s#"docker.io/library/\*"#"docker.io/library/redis", "docker.io/library/postgres", "docker.io/library/caddy"#; p}' packaging/policy.example.toml)
 limits       = $limits
 POLICY
     as_root chgrp "$(id -g "$USER_ENGINE")" "$WORLD_DIR/policy.toml"
@@ -136,7 +138,8 @@ start_engine() {
     daemon engine setpriv --reuid "$USER_ENGINE" --regid "$(id -g "$USER_ENGINE")" --init-groups \
         --bounding-set=-all --inh-caps=-all --no-new-privs \
         "$WORLD_DIR/bin/aistack-engine" serve --policy "$WORLD_DIR/policy.toml" \
-        --socket "$ENGINE_SOCKET" --docker-socket "$DOCKER_SOCKET" --audit-dir "$WORLD_DIR/engine-audit"
+        --socket "$ENGINE_SOCKET" --docker-socket "$DOCKER_SOCKET" --audit-dir "$WORLD_DIR/engine-audit" \
+        --state-dir "$WORLD_DIR/engine-state"
 }
 start_daemon() { # NAME: unless it runs; waits until it listens
     local name=$1 socket

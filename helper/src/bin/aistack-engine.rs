@@ -1,6 +1,7 @@
 //! `aistack-engine`: the vetted Docker Engine API, one socket for all tenants.
 
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use aistack_helper::cli::{Engine, EngineCommand, EngineServe};
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::Docker;
 use aistack_helper::engine::gateway::Gateway;
+use aistack_helper::engine::pulled::Pulled;
 use aistack_helper::engine::serve;
 use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
@@ -53,6 +55,9 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         ..Settings::DEFAULT
     };
     let audit = Audit::open(&options.audit_dir, "engine", settings)?;
+    let in_force = policy.current();
+    let is_tenant = |uid| in_force.policy.grant(uid).is_some();
+    let pulled = Pulled::open(&options.state_dir, is_tenant)?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let docker = Docker::new(&options.docker_socket);
     let gateway = Gateway::new(
@@ -61,6 +66,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         audit.clone(),
         options.apparmor_dir.clone(),
         options.docker_dir.clone(),
+        pulled,
     );
     let gateway = Arc::new(gateway);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -83,12 +89,15 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     ended
 }
 
-/// Its log and its socket; it runs no program.
+/// Its log, its lists and its socket; it runs no program.
 fn places(options: &EngineServe) -> Result<Places, Failure> {
     // Landlock knows directories, not names: what is missing is made first.
-    open_own_dir(&options.audit_dir)?;
+    let own = [&options.audit_dir, &options.state_dir].map(PathBuf::clone);
+    for dir in &own {
+        open_own_dir(dir)?;
+    }
     let socket_dir = options.socket.parent().map(Path::to_owned);
-    let writable = socket_dir.into_iter().chain([options.audit_dir.clone()]);
+    let writable = socket_dir.into_iter().chain(own);
     Ok(Places {
         writable: writable.collect(),
         programs: false,
@@ -103,11 +112,15 @@ async fn run(
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let keeper = Arc::clone(&gateway);
     let mut server = tokio::spawn(serve::serve(listener, Bounds::ENGINE, gateway, stopped));
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-engine answers");
     daemon::tell_warnings(policy);
-    let reload = async || daemon::reload_policy(policy, audit).await;
+    let reload = async || {
+        daemon::reload_policy(policy, audit).await;
+        keeper.forget_who_left();
+    };
     tokio::select! {
         () = signals.until_stopped(reload) => {}
         () = daemon::keep_watchdog_quiet() => {}

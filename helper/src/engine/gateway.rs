@@ -12,6 +12,7 @@ use super::changing::Changing;
 use super::disk::Disk;
 use super::fault::Fault;
 use super::places::Places;
+use super::pulled::Pulled;
 use super::reach;
 use super::vet::target::Endpoint;
 use crate::audit::{Audit, Denied, Intent, Outcome};
@@ -51,6 +52,7 @@ pub struct Gateway {
     pub(super) changing: Changing,
     pub(super) places: Places,
     pub(super) disk: Disk,
+    pub(super) pulled: Pulled,
     /// Where the helper says which profiles are loaded.
     pub(super) apparmor_dir: PathBuf,
     policy: PolicyStore,
@@ -80,7 +82,8 @@ impl Tenant {
 
 impl Gateway {
     /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded;
-    /// `docker_dir` is Docker's own directory, asked of Docker where it is not known.
+    /// `docker_dir` is Docker's own directory, asked of Docker where it is not known. `pulled` holds what
+    /// each tenant has pulled.
     #[must_use]
     pub fn new(
         docker: Docker,
@@ -88,9 +91,11 @@ impl Gateway {
         audit: Audit,
         apparmor_dir: PathBuf,
         docker_dir: Option<PathBuf>,
+        pulled: Pulled,
     ) -> Self {
         Self {
             docker,
+            pulled,
             disk: Disk::new(docker_dir),
             locks: Locks::default(),
             changing: Changing::default(),
@@ -109,6 +114,12 @@ impl Gateway {
         let policy = self.policy.current();
         let mut tenants = policy.policy.tenants().iter();
         tenants.any(|range| range.contains(&uid))
+    }
+
+    /// Forgets what was kept for UIDs that the policy in force does not know: they may be given to
+    /// somebody else.
+    pub fn forget_who_left(&self) {
+        self.pulled.forget_others(|uid| self.is_tenant(uid));
     }
 
     /// What the policy in force gives this UID.

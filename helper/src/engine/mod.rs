@@ -4,7 +4,8 @@
 //! a connection, [`gateway`] says whether its caller may be answered at all, `own` resolves what
 //! it names, `perform` and `create` do it between two audit records, and `views` (pure) takes
 //! what is not the caller's out of the answer. `confined` looks at what was started,
-//! and `disk` at what containers write.
+//! `disk` at what containers write, and
+//! `pulled` keeps which images a tenant has pulled.
 
 mod changing;
 mod confined;
@@ -16,6 +17,7 @@ mod http;
 mod own;
 mod perform;
 mod places;
+pub mod pulled;
 mod reach;
 pub mod serve;
 pub mod vet;

@@ -1,6 +1,7 @@
 //! Resolving what a caller names to a full id that is the caller's. What is not theirs does not
 //! exist: both are answered with Docker's own "No such …".
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use aistack_policy::{Grant, Refusal, Rule};
@@ -12,7 +13,7 @@ use super::gateway::Gateway;
 use super::vet::create::Usage;
 use super::vet::image::ImageRef;
 use super::vet::target::Filters;
-use super::views;
+use super::views::{self, Usable};
 use crate::docker::{DockerError, OWNER_LABEL, is_full_id};
 use crate::safe_path::verify_bind;
 
@@ -25,7 +26,7 @@ pub(super) struct OwnContainer {
     pub(super) inspected: Value,
 }
 
-/// An image that is on this host and that the policy has for the caller.
+/// An image that is on this host and that the caller may use, with the names that the caller may see.
 #[derive(Debug)]
 pub(super) struct LocalImage {
     pub(super) id: String,
@@ -145,20 +146,37 @@ impl Gateway {
         Ok(usage)
     }
 
-    /// An image of this host that the policy has for the caller.
+    /// What the caller has pulled, or has a container of, as normalised references.
+    pub(super) async fn own_images(&self, grant: &Grant) -> Result<BTreeSet<String>, Fault> {
+        let mut own = self.pulled.of(grant.uid).await;
+        let list = self.own_containers(grant).await?;
+        let labels = list.as_array().into_iter().flatten();
+        let names = labels.filter_map(|one| one.get("Labels")?.get(views::IMAGE)?.as_str());
+        own.extend(names.map(str::to_owned));
+        Ok(own)
+    }
+
+    /// An image of this host that the caller may use.
     pub(super) async fn local_image(
         &self,
         grant: &Grant,
         image: &ImageRef,
     ) -> Result<LocalImage, Fault> {
         let absent = || Fault::NotFound(format!("No such image: {image}"));
-        if !views::may_use(&image.to_string(), grant) {
+        if !views::is_allowed(image, grant) {
             return Err(absent());
         }
+        let own = self.own_images(grant).await?;
+        let usable = Usable { grant, own: &own };
         let inspected: Value = match self.get(&format!("/images/{image}/json")).await {
             Err(error) if is_absent(&error) => return Err(absent()),
             other => other?,
         };
+        let inspected = usable.image(inspected).ok_or_else(absent)?;
+        // Docker has found it by this name; the caller has to have it by this name, too.
+        if !views::is_named(&inspected, image) {
+            return Err(absent());
+        }
         let id = text(&inspected, "/Id").to_owned();
         if full_id(id.trim_start_matches("sha256:")).is_none() {
             return Err(Fault::Answer);

@@ -13,13 +13,14 @@ use super::changing;
 use super::fault::Fault;
 use super::gateway::{Gateway, Tenant};
 use super::own::{self, OwnContainer, text};
+use super::pulled::Pulling;
 use super::vet::create::container_name;
 use super::vet::exec::{CanonicalExec, ExecStart, check_count, check_existing};
 use super::vet::image::{ImageRef, Version};
 use super::vet::standing;
 use super::vet::target::{ContainerCall, Endpoint, Filters};
 use super::vet::working_dir::Layout;
-use super::views;
+use super::views::{self, Usable};
 use crate::audit::Intent;
 use crate::docker::{DockerError, OWNER_LABEL, percent_encoded};
 
@@ -33,6 +34,8 @@ pub(super) enum Reply {
     Json(u16, Value),
     /// Docker's bytes as they come, with their content type.
     Stream(&'static str, Response<Incoming>),
+    /// The progress of a pull, which is noted at its end.
+    Pull(Response<Incoming>, Pulling),
     /// Docker's events, of which the caller sees its own.
     Events(Response<Incoming>, Arc<Grant>),
     /// Bytes both ways.
@@ -114,12 +117,10 @@ impl Gateway {
             }
             Endpoint::ListImages { filters } => {
                 let path = format!("/images/json?filters={}", filters.encoded());
-                Ok(ok(views::images(self.get(&path).await?, grant)))
+                Ok(ok(self.usable_images(grant, &path).await?))
             }
             Endpoint::InspectImage { image } => {
-                let found = self.local_image(grant, image).await?;
-                let absent = || Fault::NotFound(format!("No such image: {image}"));
-                Ok(ok(views::image(found.inspected, grant).ok_or_else(absent)?))
+                Ok(ok(self.local_image(grant, image).await?.inspected))
             }
             Endpoint::InspectImageById { start } => self.inspect_image_by_id(grant, start).await,
             Endpoint::PullImage { image } => self.pull(tenant, image, call.has_registry_auth).await,
@@ -301,7 +302,7 @@ impl Gateway {
     ) -> Result<Reply, Fault> {
         let grant = &tenant.grant;
         let rule = &grant.rules.images;
-        if !views::may_use(&image.to_string(), grant) {
+        if !views::is_allowed(image, grant) {
             let message = format!("the image {image} is none that the policy allows");
             return Err(Refusal::new("IMAGE_REFUSED", message, rule.clone()).into());
         }
@@ -325,13 +326,14 @@ impl Gateway {
         let answer = self
             .recorded(intent, self.stream_of(Method::POST, &path))
             .await?;
-        Ok(Reply::Stream("application/json", answer))
+        let pulling = Pulling::new(self.pulled.clone(), grant.uid, image.clone());
+        Ok(Reply::Pull(answer, pulling))
     }
 
     /// An id is looked for among the images that the caller may see, never by Docker.
     async fn inspect_image_by_id(&self, grant: &Grant, start: &str) -> Result<Reply, Fault> {
         let absent = || Fault::NotFound(format!("No such image: {start}"));
-        let list = views::images(self.get("/images/json").await?, grant);
+        let list = self.usable_images(grant, "/images/json").await?;
         let ids = list.as_array().into_iter().flatten();
         let mut ids = ids.map(|image| text(image, "/Id"));
         let starts = |id: &str| id.trim_start_matches("sha256:").starts_with(start);
@@ -340,7 +342,16 @@ impl Gateway {
             return Err(absent());
         }
         let inspected = self.get(&format!("/images/{id}/json")).await?;
-        Ok(ok(views::image(inspected, grant).ok_or_else(absent)?))
+        let own = self.own_images(grant).await?;
+        let usable = Usable { grant, own: &own };
+        Ok(ok(usable.image(inspected).ok_or_else(absent)?))
+    }
+
+    /// Of a list of Docker's, the images that the caller may use.
+    async fn usable_images(&self, grant: &Grant, path: &str) -> Result<Value, Fault> {
+        let own = self.own_images(grant).await?;
+        let usable = Usable { grant, own: &own };
+        Ok(usable.images(self.get(path).await?))
     }
 
     async fn inspect_network(&self, tenant: &Tenant, reference: &str) -> Result<Reply, Fault> {

@@ -17,6 +17,7 @@ use super::fault::Fault;
 use super::gateway::{Gateway, Tenant};
 use super::http::{self, Head, ReadError};
 use super::perform::{Call, Reply};
+use super::pulled::Pulling;
 use super::vet::target::Endpoint;
 use super::views;
 use crate::accept::{Acceptor, Bounds, Connection};
@@ -112,7 +113,7 @@ async fn converse(
         Err(fault) => Err(fault),
     };
     // A whole answer is in memory until it is taken; of a stream only a part is.
-    if let Ok(Reply::Tunnel(_) | Reply::Stream(..) | Reply::Events(..)) = &reply {
+    if let Ok(Reply::Tunnel(_) | Reply::Stream(..) | Reply::Pull(..) | Reply::Events(..)) = &reply {
         drop(place);
     }
     match reply {
@@ -290,6 +291,10 @@ async fn send(
             )
             .await;
         }
+        Reply::Pull(answer, pulling) => {
+            let lines = Lines::of_pull(pulling);
+            return stream(connection, "application/json", answer, lines, end).await;
+        }
         Reply::Tunnel(upgraded) => return tunnel(connection, buffer, upgraded, end).await,
         Reply::Empty(status) => (status, "application/json", Vec::new()),
         Reply::Text(text) => (200, "text/plain; charset=utf-8", text.as_bytes().to_vec()),
@@ -346,6 +351,9 @@ async fn stream(
             () = &mut end => return Ok(()),
         }
     }
+    if let Some(last) = lines.end().await {
+        in_time(http::write_chunk(&mut to_caller, &last)).await?;
+    }
     in_time(http::write_chunk(&mut to_caller, b"")).await?;
     to_caller.shutdown().await
 }
@@ -375,9 +383,10 @@ async fn in_time(write: impl Future<Output = io::Result<()>>) -> io::Result<()> 
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-/// Which lines of a stream pass.
+/// Which lines of a stream pass, and who reads along.
 struct Lines {
     grant: Option<Arc<aistack_policy::Grant>>,
+    pulling: Option<Pulling>,
     partial: BytesMut,
 }
 
@@ -386,6 +395,7 @@ impl Lines {
     fn none() -> Self {
         Self {
             grant: None,
+            pulling: None,
             partial: BytesMut::new(),
         }
     }
@@ -394,11 +404,28 @@ impl Lines {
     fn of(grant: Arc<aistack_policy::Grant>) -> Self {
         Self {
             grant: Some(grant),
+            pulling: None,
             partial: BytesMut::new(),
         }
     }
 
+    /// Everything passes, and the end of the pull is noted.
+    fn of_pull(pulling: Pulling) -> Self {
+        Self {
+            pulling: Some(pulling),
+            ..Self::none()
+        }
+    }
+
+    /// The stream has ended well; what else the caller is told.
+    async fn end(&mut self) -> Option<Vec<u8>> {
+        self.pulling.as_mut()?.end().await
+    }
+
     fn pass(&mut self, data: Bytes) -> io::Result<Bytes> {
+        if let Some(pulling) = &mut self.pulling {
+            pulling.read(&data);
+        }
         let Some(grant) = &self.grant else {
             return Ok(data);
         };

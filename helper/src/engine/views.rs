@@ -1,6 +1,8 @@
 //! What a caller sees of Docker's answers: only its own things, and nothing of the host's paths.
 //! Pure.
 
+use std::collections::BTreeSet;
+
 use aistack_policy::Grant;
 use serde_json::{Map, Value, json};
 
@@ -8,7 +10,7 @@ use super::vet::image::ImageRef;
 use crate::docker::OWNER_LABEL;
 
 /// The label with the image's name, since Docker is told its id.
-const IMAGE: &str = "io.aistack.image";
+pub(super) const IMAGE: &str = "io.aistack.image";
 
 /// Parts of a container that describe the host's own files.
 const HOST_PATHS: [&str; 5] = [
@@ -77,40 +79,77 @@ fn own_items(list: Value, grant: &Grant) -> Vec<Value> {
     items.into_iter().filter(own).collect()
 }
 
-/// The images of a list that the policy lets the tenant use, with those of their names only.
-pub(super) fn images(list: Value, grant: &Grant) -> Value {
-    let Value::Array(items) = list else {
-        return Value::Array(Vec::new());
-    };
-    let images = items.into_iter().filter_map(|item| image(item, grant));
-    Value::Array(images.collect())
+/// The images that one tenant may see and use: of those that the policy's `images` allow, what it has
+/// pulled or runs, and what `local_images` has for it. The others are the host's own, or another
+/// tenant's to know of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usable<'a> {
+    pub(super) grant: &'a Grant,
+    /// What the tenant has pulled or runs, as normalised references.
+    pub(super) own: &'a BTreeSet<String>,
 }
 
-/// One image with those of its names that the tenant may use; `None` when there is none.
-pub(super) fn image(mut image: Value, grant: &Grant) -> Option<Value> {
-    let fields = image.as_object_mut()?;
-    fields.remove("GraphDriver");
-    // Names the host's containers by number.
-    fields.remove("Containers");
-    let mut named = false;
-    for key in ["RepoTags", "RepoDigests"] {
-        let Some(Value::Array(names)) = fields.get_mut(key) else {
-            continue;
+impl Usable<'_> {
+    fn has(&self, image: &ImageRef) -> bool {
+        let local = || {
+            let mut patterns = self.grant.local_images.iter();
+            patterns.any(|pattern| pattern.matches(&image.repository))
         };
-        names.retain(|name| name.as_str().is_some_and(|name| may_use(name, grant)));
-        named |= !names.is_empty();
+        is_allowed(image, self.grant) && (self.own.contains(&image.to_string()) || local())
     }
-    named.then_some(image)
+
+    /// The images of a list that the tenant may use, with those of their names only.
+    pub(super) fn images(&self, list: Value) -> Value {
+        let Value::Array(items) = list else {
+            return Value::Array(Vec::new());
+        };
+        let images = items.into_iter().filter_map(|item| self.image(item));
+        Value::Array(images.collect())
+    }
+
+    /// One image with those of its names that the tenant may use; `None` when there is none. A digest
+    /// is a name of an image that the tenant may use by a tag of the same repository.
+    pub(super) fn image(&self, mut image: Value) -> Option<Value> {
+        let fields = image.as_object_mut()?;
+        fields.remove("GraphDriver");
+        // Names the host's containers by number.
+        fields.remove("Containers");
+        let mut repositories = BTreeSet::new();
+        let mut named = false;
+        for key in ["RepoTags", "RepoDigests"] {
+            let Some(Value::Array(names)) = fields.get_mut(key) else {
+                continue;
+            };
+            names.retain(|name| {
+                let Some(Ok(name)) = name.as_str().map(ImageRef::parse) else {
+                    return false;
+                };
+                let by_tag = key == "RepoDigests" && repositories.contains(&name.repository);
+                let usable = by_tag || self.has(&name);
+                if usable {
+                    repositories.insert(name.repository);
+                }
+                usable
+            });
+            named |= !names.is_empty();
+        }
+        named.then_some(image)
+    }
 }
 
-/// True when the policy has this image for the tenant.
-pub(super) fn may_use(name: &str, grant: &Grant) -> bool {
-    ImageRef::parse(name).is_ok_and(|image| {
-        grant
-            .images
-            .iter()
-            .any(|pattern| pattern.matches(&image.repository))
-    })
+/// True when `image`, as [`Usable::image`] has left it, has this name.
+pub(super) fn is_named(image: &Value, name: &ImageRef) -> bool {
+    let names = ["RepoTags", "RepoDigests"]
+        .into_iter()
+        .filter_map(|key| image.get(key)?.as_array());
+    let mut names = names.flatten().filter_map(Value::as_str);
+    names.any(|other| ImageRef::parse(other).is_ok_and(|other| other == *name))
+}
+
+/// True when the policy has this image for the tenant: it may be pulled.
+pub(super) fn is_allowed(image: &ImageRef, grant: &Grant) -> bool {
+    let mut patterns = grant.images.iter();
+    patterns.any(|pattern| pattern.matches(&image.repository))
 }
 
 /// One line of the event stream, when it is about a container of the tenant.

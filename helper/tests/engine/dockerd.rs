@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::world::{A, B, World, said};
@@ -89,6 +89,156 @@ fn prepare() -> Option<(World, Clean, Vec<&'static str>)> {
         ]);
     }
     Some((world, Clean, clients))
+}
+
+/// A registry of one image without files, in Python's own HTTP server. Docker takes a registry on
+/// 127.0.0.1 without TLS.
+struct Registry(Child);
+
+impl Registry {
+    const NAME: &'static str = "127.0.0.1:25250/aistack-dev/empty:1";
+
+    fn start() -> Self {
+        const SERVE: &str = r#"
+import gzip, hashlib, http.server, io, json, tarfile
+data = io.BytesIO(); tarfile.open(fileobj=data, mode="w").close()
+tar = data.getvalue(); layer = gzip.compress(tar)
+name = lambda blob: "sha256:" + hashlib.sha256(blob).hexdigest()
+config = json.dumps({"architecture": "amd64", "os": "linux", "config": {},
+    "rootfs": {"type": "layers", "diff_ids": [name(tar)]}}).encode()
+kind = "application/vnd.docker.distribution.manifest.v2+json"
+manifest = json.dumps({"schemaVersion": 2, "mediaType": kind,
+    "config": {"mediaType": "application/vnd.docker.container.image.v1+json",
+        "size": len(config), "digest": name(config)},
+    "layers": [{"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        "size": len(layer), "digest": name(layer)}]}).encode()
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        parts = self.path.split("/")
+        blobs = {name(blob): blob for blob in (config, layer)}
+        if self.path == "/v2/": body, what = b"{}", "application/json"
+        elif "manifests" in parts: body, what = manifest, kind
+        elif parts[-1] in blobs: body, what = blobs[parts[-1]], "application/octet-stream"
+        else: return self.send_error(404)
+        self.send_response(200)
+        self.send_header("Content-Type", what)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Docker-Content-Digest", name(body))
+        self.end_headers()
+        if self.command == "GET": self.wfile.write(body)
+    do_HEAD = do_GET
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", 25250), Answer).serve_forever()
+"#;
+        let registry = Command::new("python3").args(["-c", SERVE]).spawn().unwrap();
+        let registry = Self(registry);
+        let until = Instant::now() + Duration::from_mins(1);
+        while std::net::TcpStream::connect("127.0.0.1:25250").is_err() {
+            assert!(Instant::now() < until, "no registry");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        registry
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Removes what the test of images made. Its tenants are no other test's: tests run beside each other.
+struct NoImages;
+
+impl NoImages {
+    const HOSTS: &'static str = "docker.io/library/aistack-dev-host:1";
+    const UIDS: [u32; 2] = [62005, 62006];
+}
+
+impl Drop for NoImages {
+    fn drop(&mut self) {
+        for uid in Self::UIDS {
+            root(&["rm", "-f", &format!("tenant-{uid}-x")]);
+        }
+        root(&["rmi", Self::HOSTS, Registry::NAME]);
+    }
+}
+
+#[test]
+fn an_image_of_this_host_is_nobodys_until_it_is_pulled() {
+    let client = "/usr/bin/docker";
+    if !Path::new(DOCKER).exists() || !Path::new(client).exists() {
+        eprintln!("SKIPPED: needs dockerd at {DOCKER} and the docker command");
+        return;
+    }
+    let Some(world) = World::start_with(Path::new(DOCKER), |_| Vec::new()) else {
+        return;
+    };
+    let (_registry, _clean) = (Registry::start(), NoImages);
+    let archive = world.dir.path().join("host.tar");
+    let mut tar = Command::new("tar");
+    let tar = tar.arg("-C").arg(world.dir.path()).arg("-cf").arg(&archive);
+    assert!(tar.arg("policy.toml").status().unwrap().success());
+    root(&["import", archive.to_str().unwrap(), NoImages::HOSTS]);
+    root(&["pull", Registry::NAME]);
+    let create = |uid: u32, image: &str| {
+        let name = format!("tenant-{uid}-x");
+        let words = [
+            "create",
+            "--pull",
+            "never",
+            "--network",
+            "none",
+            "-m",
+            "64m",
+            "--name",
+            &name,
+        ];
+        let words = words.into_iter().chain([image, "x"]);
+        words.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let cannot = |uid: u32, image: &str| {
+        let words = create(uid, image);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        fails(&world, client, uid, &words, "No such image");
+        fails(
+            &world,
+            client,
+            uid,
+            &["image", "inspect", image],
+            "No such image",
+        );
+    };
+    let [first, second] = NoImages::UIDS;
+    for uid in [first, second] {
+        let images = ok(&world, client, uid, &["images"]);
+        assert!(
+            !images.contains("25250") && !images.contains("-host"),
+            "{images}"
+        );
+        cannot(uid, NoImages::HOSTS);
+    }
+    for (uid, other) in [(first, Some(second)), (second, None)] {
+        cannot(uid, Registry::NAME);
+        let said = ok(&world, client, uid, &["pull", Registry::NAME]);
+        assert!(said.contains("Image is up to date"), "{said}");
+        assert!(ok(&world, client, uid, &["images"]).contains("25250"));
+        let format = ["image", "inspect", "--format", "{{index .RepoDigests 0}}"];
+        let inspect: Vec<&str> = format.into_iter().chain([Registry::NAME]).collect();
+        let digest = ok(&world, client, uid, &inspect);
+        for image in [Registry::NAME, digest.trim()] {
+            let words = create(uid, image);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            ok(&world, client, uid, &words);
+            ok(&world, client, uid, &["rm", &format!("tenant-{uid}-x")]);
+        }
+        if let Some(other) = other {
+            assert!(!ok(&world, client, other, &["images"]).contains("25250"));
+            cannot(other, Registry::NAME);
+            cannot(other, digest.trim());
+        }
+    }
 }
 
 #[test]
@@ -345,7 +495,7 @@ fn what_writes_too_much_is_stopped(world: &World, client: &str) {
     const BYTES: &str = "head -c 80m /dev/zero >/tmp/large; sleep 600";
     const FILES: &str = "i=0; while [ $i -lt 5000 ]; do : >/tmp/$i; i=$((i+1)); done; sleep 600";
     for (program, words) in [
-        (BYTES, "has written 80 MiB"),
+        (BYTES, "MiB outside of its mounts"),
         (FILES, "more than 4096 files"),
     ] {
         let run = [

@@ -260,7 +260,7 @@ fn a_container_that_has_written_too_much_is_stopped_and_says_why() {
     let Some(setting) = setting(options) else {
         return;
     };
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while setting.sent("/stop?t=") == 0 {
         assert!(Instant::now() < until, "nobody stopped it");
         std::thread::sleep(Duration::from_millis(50));

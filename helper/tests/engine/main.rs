@@ -14,6 +14,7 @@ mod as_user;
 mod dockerd;
 mod floods;
 mod hostile;
+mod images;
 mod lasting;
 mod layers;
 mod world;

@@ -46,6 +46,11 @@ fn an_inspected_container_has_no_paths_of_the_host() {
     }
 }
 
+fn own(names: &[&str]) -> BTreeSet<String> {
+    let normal = |name: &&str| ImageRef::parse(name).unwrap().to_string();
+    names.iter().map(normal).collect()
+}
+
 #[test]
 fn images_are_seen_by_the_names_that_the_policy_has() {
     let list = json!([
@@ -54,9 +59,62 @@ fn images_are_seen_by_the_names_that_the_policy_has() {
         {"Id": "3", "RepoTags": ["<none>:<none>"]},
         {"Id": "4"},
     ]);
-    let shown = images(list, &grant());
+    let (grant, own) = (grant(), own(&["redis:8", "quay.io/other/x:1"]));
+    let usable = Usable {
+        grant: &grant,
+        own: &own,
+    };
+    let shown = usable.images(list);
     assert_eq!(shown.as_array().unwrap().len(), 1);
     assert_eq!(shown[0]["RepoTags"], json!(["redis:8"]));
+}
+
+#[test]
+fn the_hosts_own_images_and_those_of_others_are_not_there() {
+    let digest = format!("redis@sha256:{}", "0".repeat(64));
+    let list = json!([
+        // Built on this host, and what another tenant has pulled: the policy allows every such name.
+        {"Id": "1", "RepoTags": ["backup-tool:latest"], "RepoDigests": []},
+        {"Id": "2", "RepoTags": ["postgres:17"], "RepoDigests": [format!("postgres@sha256:{}", "1".repeat(64))]},
+        // Its own, which somebody has by another tag as well.
+        {"Id": "3", "RepoTags": ["redis:8", "redis:latest", "backup-of:redis"], "RepoDigests": [digest]},
+        {"Id": "4", "RepoTags": ["local/caddy:2", "caddy:2"], "RepoDigests": []},
+    ]);
+    let mut grant = grant();
+    let own = own(&["redis:8"]);
+    let ids = |grant: &Grant| {
+        let shown = Usable { grant, own: &own }.images(list.clone());
+        let ids = shown.as_array().unwrap().iter();
+        ids.map(|image| image["Id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&grant), ["3"]);
+    let shown = Usable {
+        grant: &grant,
+        own: &own,
+    }
+    .images(list.clone());
+    assert_eq!(shown[0]["RepoTags"], json!(["redis:8"]));
+    assert_eq!(shown[0]["RepoDigests"], json!([digest]));
+    for (name, named) in [
+        ("redis:8", true),
+        (digest.as_str(), true),
+        ("redis:latest", false),
+        ("backup-of:redis", false),
+    ] {
+        let name = ImageRef::parse(name).unwrap();
+        assert_eq!(is_named(&shown[0], &name), named, "{name}");
+    }
+    // What the administrator has named is everybody's, within what `images` allows.
+    let local = r#"
+        version = 1
+        [tenants]
+        uids = ["1001"]
+        images = ["docker.io/library/*"]
+        local_images = ["docker.io/library/caddy", "docker.io/local/caddy"]
+    "#;
+    grant = Policy::parse(local).unwrap().grant(1001).unwrap();
+    assert_eq!(ids(&grant), ["3", "4"]);
 }
 
 #[test]
