@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::gateway::Gateway;
-use super::vet::create::Usage;
+use super::vet::create::{Usage, is_own_name};
 use super::vet::image::ImageRef;
 use super::vet::target::Filters;
 use super::views;
@@ -43,7 +43,7 @@ impl Gateway {
     ) -> Result<OwnContainer, Fault> {
         let absent = || Fault::NotFound(format!("No such container: {reference}"));
         let unambiguous =
-            full_id(reference).is_some() || reference.starts_with(&grant.container_prefix);
+            full_id(reference).is_some() || is_own_name(grant, reference);
         let place = if unambiguous {
             reference.to_owned()
         } else {
@@ -59,7 +59,7 @@ impl Gateway {
             .pointer("/Config/Labels")
             .is_some_and(|labels| views::is_owned(labels, grant));
         let name = text(&inspected, "/Name").trim_start_matches('/').to_owned();
-        if !owned || !name.starts_with(&grant.container_prefix) {
+        if !owned || !is_own_name(grant, &name) {
             return Err(absent());
         }
         Ok(OwnContainer {

@@ -25,8 +25,8 @@ const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 24..=41;
 /// The longest request target, bytes.
 const MAX_TARGET: usize = 8 << 10;
 
-/// The longest reference to a container, exec or network, bytes.
-const MAX_REFERENCE: usize = 128;
+/// The longest reference to a container or network, bytes.
+const MAX_REFERENCE: usize = super::create::name::MAX_NAME_AND_ID;
 
 /// What a caller may name as the platform of an image: this host's, which it gets in any case.
 const OWN_PLATFORMS: &[&str] = &[
