@@ -9,6 +9,7 @@
     clippy::expect_used
 )]
 
+mod clients;
 mod dockerd;
 mod hostile;
 mod lasting;

@@ -328,5 +328,8 @@ fn the_successor_that_compose_makes_is_the_tenants_whose_name_it_has() {
 fn a_refused_name_tells_what_compose_needs() {
     let refusal = container_name(&grant(), "project-web-1").unwrap_err();
     let hint = refusal.hint.unwrap();
-    assert!(hint.contains("-p tenant-1001-") && hint.contains("container_name"), "{hint}");
+    assert!(
+        hint.contains("-p tenant-1001-") && hint.contains("container_name"),
+        "{hint}"
+    );
 }
