@@ -85,6 +85,10 @@ fn status_of(refusal: &Refusal) -> u16 {
 }
 
 fn text_of(refusal: &Refusal) -> String {
+    // Docker's own words and nothing else, since clients look for them.
+    if refusal.reason == "BAD_VERSION" {
+        return refusal.message.clone();
+    }
     match &refusal.hint {
         Some(hint) => format!("{refusal}; {hint}"),
         None => refusal.to_string(),
@@ -125,6 +129,7 @@ fn without_ids(message: &str) -> String {
 mod tests {
     use aistack_policy::Rule;
 
+    use super::super::vet::target::Endpoint;
     use super::*;
 
     #[test]
@@ -138,6 +143,14 @@ mod tests {
         let (status, text) = fault.told();
         assert_eq!(status, 409);
         assert!(!text.contains(&id) && text.contains("\"/x\""), "{text}");
+    }
+
+    #[test]
+    fn a_version_that_is_not_spoken_is_told_as_docker_tells_it() {
+        let refusal = Endpoint::parse("GET", "/v1.44/info").unwrap_err();
+        let (status, text) = Fault::from(refusal).told();
+        let words = "client version 1.44 is too new. Maximum supported API version is 1.41";
+        assert_eq!((status, text.as_str()), (400, words));
     }
 
     #[test]

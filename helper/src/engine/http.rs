@@ -1,8 +1,10 @@
 //! HTTP/1.1 as the gateway reads and writes it: one request a connection.
 //!
-//! What two parsers could read in two ways is refused here: two lengths, a transfer encoding, a
-//! folded header, a bare line feed, an absolute target. Since no second request is ever read from a
-//! connection, nothing can be smuggled behind the first.
+//! What two parsers could read in two ways is refused here: two lengths, a length and a transfer
+//! encoding, a folded header, a bare line feed, an absolute target. Since no second request is ever
+//! read from a connection, nothing can be smuggled behind the first.
+
+mod chunked;
 
 use std::io;
 
@@ -16,6 +18,9 @@ const MAX_HEADERS: usize = 64;
 /// The longest body that is read, bytes.
 const MAX_BODY: usize = super::vet::json::MAX_BODY;
 
+/// What an exec and an attach are answered with.
+const RAW_STREAM: &str = "application/vnd.docker.raw-stream";
+
 /// Why a request could not be read. The text is for the caller.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
@@ -27,13 +32,21 @@ pub(super) enum ReadError {
     Ended(#[from] io::Error),
 }
 
+/// How the end of a body is found (RFC 9112, 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// It has so many bytes.
+    Length(usize),
+    /// It comes in chunks, each with its length.
+    Chunked,
+}
+
 /// The head of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) method: String,
     pub(super) target: String,
-    /// Bytes of the body.
-    pub(super) length: usize,
+    pub(super) framing: Framing,
     /// `Upgrade: tcp`: the connection shall become a stream.
     pub(super) upgrade: bool,
     /// The caller waits for `100 Continue`.
@@ -70,18 +83,34 @@ pub(super) async fn read_head(
     }
 }
 
-/// Reads a body of `length` bytes, of which `buffer` may hold the start.
+/// Reads a body, of which `buffer` may hold the start. An endpoint `with_body` takes one of at most
+/// 256 KiB; others none, though a client may send one of no bytes.
 pub(super) async fn read_body(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
-    length: usize,
+    framing: Framing,
+    with_body: bool,
 ) -> Result<Bytes, ReadError> {
+    let most = if with_body { MAX_BODY } else { 0 };
+    let length = match framing {
+        Framing::Chunked => return chunked::read(stream, buffer, most).await,
+        Framing::Length(length) if length > most => return Err(too_long(most)),
+        Framing::Length(length) => length,
+    };
     while buffer.len() < length {
         if stream.read_buf(buffer).await? == 0 {
             return Err(ReadError::Ended(io::ErrorKind::UnexpectedEof.into()));
         }
     }
     Ok(buffer.split_to(length).freeze())
+}
+
+fn too_long(most: usize) -> ReadError {
+    ReadError::Bad(if most == 0 {
+        "this endpoint takes no body"
+    } else {
+        "the body is longer than 256 KiB"
+    })
 }
 
 fn parse_head(head: &[u8]) -> Result<Head, ReadError> {
@@ -105,15 +134,10 @@ fn parse_head(head: &[u8]) -> Result<Head, ReadError> {
             "the request has not exactly one Host header",
         ));
     }
-    if fields.of("transfer-encoding").next().is_some() {
-        return Err(ReadError::Bad(
-            "a transfer encoding is not offered; send a Content-Length",
-        ));
-    }
     Ok(Head {
         method: method.to_owned(),
         target: target.to_owned(),
-        length: fields.length()?,
+        framing: fields.framing()?,
         upgrade: fields.upgrade()?,
         expects_continue: fields.expects_continue()?,
         has_registry_auth: fields.has_registry_auth(),
@@ -168,6 +192,20 @@ impl Fields<'_> {
             .filter(move |header| header.name.eq_ignore_ascii_case(name))
             // The head was checked to be ASCII.
             .map(|header| std::str::from_utf8(header.value).unwrap_or_default().trim())
+    }
+
+    /// Chunks, spelled so, or a length: never both, and no other coding.
+    fn framing(&self) -> Result<Framing, ReadError> {
+        let mut codings = self.of("transfer-encoding");
+        match (codings.next(), codings.next()) {
+            (None, _) => self.length().map(Framing::Length),
+            (Some("chunked"), None) if self.of("content-length").next().is_none() => {
+                Ok(Framing::Chunked)
+            }
+            _ => Err(ReadError::Bad(
+                "the body has another transfer encoding than chunked, or a length beside it",
+            )),
+        }
     }
 
     fn length(&self) -> Result<usize, ReadError> {
@@ -274,10 +312,19 @@ pub(super) async fn write_chunk(
     stream.flush().await
 }
 
+/// Writes the head of a stream of bytes to a caller who did not ask for an upgrade: it goes on until the
+/// connection ends, as Docker's does.
+pub(super) async fn write_raw_head(stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let framing = "Connection: close";
+    let head = head(200, RAW_STREAM, framing);
+    stream.write_all(head.as_bytes()).await?;
+    stream.flush().await
+}
+
 /// Tells the caller that the connection is a stream of bytes from here on.
 pub(super) async fn write_upgraded(stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     let framing = "Connection: Upgrade\r\nUpgrade: tcp";
-    let head = head(101, "application/vnd.docker.raw-stream", framing);
+    let head = head(101, RAW_STREAM, framing);
     stream.write_all(head.as_bytes()).await?;
     stream.flush().await
 }
@@ -289,98 +336,4 @@ pub(super) async fn write_continue(stream: &mut (impl AsyncWrite + Unpin)) -> io
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn head_of(text: &str) -> Result<Head, ReadError> {
-        let mut buffer = BytesMut::new();
-        read_head(&mut text.as_bytes(), &mut buffer).await
-    }
-
-    #[tokio::test]
-    async fn an_ordinary_request_is_read_and_what_follows_stays() {
-        let text = "POST /v1.41/containers/create?name=x HTTP/1.1\r\nHost: docker\r\n\
-                    Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}rest";
-        let (mut stream, mut buffer) = (text.as_bytes(), BytesMut::new());
-        let head = read_head(&mut stream, &mut buffer).await.unwrap();
-        assert_eq!(head.method, "POST");
-        assert_eq!(head.target, "/v1.41/containers/create?name=x");
-        assert!(!head.upgrade && !head.expects_continue && !head.has_registry_auth);
-        let body = read_body(&mut stream, &mut buffer, head.length)
-            .await
-            .unwrap();
-        assert_eq!((body.as_ref(), buffer.as_ref()), (&b"{}"[..], &b"rest"[..]));
-    }
-
-    #[tokio::test]
-    async fn an_upgrade_needs_both_headers_and_goes_to_tcp_only() {
-        let with = |lines: &str| format!("POST /x HTTP/1.1\r\nHost: d\r\n{lines}\r\n\r\n");
-        let both = with("Connection: Upgrade\r\nUpgrade: tcp");
-        assert!(head_of(&both).await.unwrap().upgrade);
-        for lines in [
-            "Connection: Upgrade",
-            "Upgrade: tcp",
-            "Connection: Upgrade\r\nUpgrade: h2c",
-            "Connection: Upgrade\r\nUpgrade: tcp\r\nUpgrade: h2c",
-        ] {
-            let error = head_of(&with(lines)).await.unwrap_err();
-            assert!(matches!(error, ReadError::Bad(_)), "{lines:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_can_be_read_in_two_ways_is_refused() {
-        let long = format!("GET /{} HTTP/1.1\r\nHost: d\r\n\r\n", "x".repeat(MAX_HEAD));
-        for text in [
-            "GET / HTTP/1.0\r\nHost: d\r\n\r\n",
-            "GET / HTTP/1.1\r\n\r\n",
-            "GET / HTTP/1.1\nHost: d\n\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-            "GET  / HTTP/1.1\r\nHost: d\r\n\r\n",
-            "GET / HTTP/1.1 \r\nHost: d\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: d\nX: y\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: d\r\n X: y\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: d\r\n\tX: y\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost : d\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: d\r\nX: \0\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: d\r\nX: \x7f\r\n\r\n",
-            "GET /\u{e4} HTTP/1.1\r\nHost: d\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 1, 1\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: +1\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 0x1\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length:\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 999999999\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 9999999999999999999999\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: d\r\nExpect: a-pony\r\n\r\n",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            "GET /\r\n\r\n",
-            "\r\n\r\n",
-            &long,
-        ] {
-            let error = head_of(text).await.unwrap_err();
-            assert!(matches!(error, ReadError::Bad(_)), "{text:?}: {error}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_head_that_never_ends_is_no_request() {
-        let error = head_of("GET / HTTP/1.1\r\nHost: d\r\n").await.unwrap_err();
-        assert!(matches!(error, ReadError::Ended(_)));
-    }
-
-    #[tokio::test]
-    async fn credentials_are_seen_and_empty_ones_are_none() {
-        let with =
-            |value: &str| format!("POST / HTTP/1.1\r\nHost: d\r\nX-Registry-Auth: {value}\r\n\r\n");
-        for (value, there) in [("", false), ("e30=", false), ("eyJ1IjoxfQ==", true)] {
-            assert_eq!(
-                head_of(&with(value)).await.unwrap().has_registry_auth,
-                there
-            );
-        }
-    }
-}
+mod tests;

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::gateway::Gateway;
-use super::vet::create::Usage;
+use super::vet::create::{Usage, is_own_name};
 use super::vet::image::ImageRef;
 use super::vet::target::Filters;
 use super::views::{self, Usable};
 use crate::docker::{DockerError, OWNER_LABEL, is_full_id};
-use crate::safe_path::verify_bind;
+use crate::safe_path::{BindError, PathError, Problem, verify_bind};
 
 /// A container of the caller's.
 #[derive(Debug)]
@@ -50,8 +50,7 @@ impl Gateway {
         reference: &str,
     ) -> Result<OwnContainer, Fault> {
         let absent = || Fault::NotFound(format!("No such container: {reference}"));
-        let unambiguous =
-            full_id(reference).is_some() || reference.starts_with(&grant.container_prefix);
+        let unambiguous = full_id(reference).is_some() || is_own_name(grant, reference);
         let place = if unambiguous {
             reference.to_owned()
         } else {
@@ -67,7 +66,7 @@ impl Gateway {
             .pointer("/Config/Labels")
             .is_some_and(|labels| views::is_owned(labels, grant));
         let name = text(&inspected, "/Name").trim_start_matches('/').to_owned();
-        if !owned || !name.starts_with(&grant.container_prefix) {
+        if !owned || !is_own_name(grant, &name) {
             return Err(absent());
         }
         Ok(OwnContainer {
@@ -225,7 +224,7 @@ pub(super) async fn verify_binds_of(grant: &Grant, container: &OwnContainer) -> 
         let below = source
             .strip_prefix(grant.base_dir.as_str())
             .and_then(|rest| rest.strip_prefix('/'))
-            .ok_or_else(|| bind_refused(grant, "a bind source is not on this tenant's volume"))?;
+            .ok_or_else(|| bind_refused(grant, &BindFault::Elsewhere))?;
         sources.push(below.split('/').map(str::to_owned).collect());
     }
     verify_binds(grant, sources).await
@@ -244,19 +243,38 @@ pub(super) async fn verify_binds(grant: &Grant, sources: Vec<Vec<String>>) -> Re
         })
     });
     let verified = verified.await.map_err(|_| Fault::Internal)?;
-    verified.map_err(|error| bind_refused(grant, &error.to_string()))
+    verified.map_err(|error| bind_refused(grant, &error.into()))
 }
 
-fn bind_refused(grant: &Grant, why: &str) -> Fault {
+/// Why a directory is no bind source.
+#[derive(Debug, thiserror::Error)]
+enum BindFault {
+    #[error("a bind source is not on this tenant's volume")]
+    Elsewhere,
+    #[error(transparent)]
+    Judged(#[from] BindError),
+}
+
+fn bind_refused(grant: &Grant, why: &BindFault) -> Fault {
     let message = format!("HostConfig.Mounts: {why}");
     let rule = Rule {
         key: "builtin.bind-sources".to_owned(),
         line: None,
     };
-    let hint = format!(
-        "run aistack init, which makes the directories in {}",
-        grant.base_dir
-    );
+    let base = &grant.base_dir;
+    let hint = match why {
+        // Docker makes a source that is not there, as root; here nobody does it through Docker.
+        BindFault::Judged(BindError::Path(PathError {
+            problem: Problem::Missing,
+            ..
+        })) => format!(
+            "a directory is not made by binding it: aistack makes {base}/data/NAME, etc/NAME and \
+             logs/NAME for each service, one of the catalog (aistack init) or one that you describe in \
+             a file (docs/own-services.md); below a directory of yours make what you like and bind \
+             the directory"
+        ),
+        _ => format!("run aistack init, which makes the directories in {base}"),
+    };
     Fault::Refused(Refusal::new("BIND_REFUSED", message, rule).with_hint(hint))
 }
 

@@ -38,8 +38,10 @@ pub(super) enum Reply {
     Pull(Response<Incoming>, Pulling),
     /// Docker's events, of which the caller sees its own.
     Events(Response<Incoming>, Arc<Grant>),
-    /// Bytes both ways.
+    /// Bytes both ways, after an upgrade.
     Tunnel(Upgraded),
+    /// Bytes both ways, for a caller who asked for no upgrade.
+    Raw(Upgraded),
 }
 
 /// One vetted request.
@@ -210,12 +212,11 @@ impl Gateway {
                     .await
             }
             ContainerCall::Attach { .. } => {
-                needs_upgrade(call)?;
                 let upgrade = self.upgrade(&path, Bytes::new());
                 let opened = self
                     .recorded(about(call, &container, json!({})), upgrade)
                     .await?;
-                tunnel(opened).await
+                opened_for(call, opened).await
             }
             ContainerCall::CreateExec => self.create_exec(call, &container, &path).await,
         }
@@ -287,11 +288,10 @@ impl Gateway {
             self.recorded(intent, act).await?;
             return Ok(Reply::Empty(200));
         }
-        needs_upgrade(call)?;
         let opened = self
             .recorded(intent, self.upgrade(&path, start.render().into()))
             .await?;
-        tunnel(opened).await
+        opened_for(call, opened).await
     }
 
     async fn pull(
@@ -406,23 +406,17 @@ fn about(call: &Call, container: &OwnContainer, more: Value) -> Intent {
     call.tenant.intent(operation, arguments, rule)
 }
 
-/// Without an upgrade the caller's side of the stream would have no beginning.
-fn needs_upgrade(call: &Call) -> Result<(), Refusal> {
-    if call.upgrade {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        "BAD_UPGRADE",
-        "a stream needs the headers Connection: Upgrade and Upgrade: tcp",
-        Rule::builtin("strict-upgrade"),
-    ))
-}
-
-async fn tunnel(opened: Response<Incoming>) -> Result<Reply, Fault> {
+/// Docker's stream for the caller, who need not have asked for an upgrade: what it says is sent as the
+/// body of a plain answer then.
+async fn opened_for(call: &Call, opened: Response<Incoming>) -> Result<Reply, Fault> {
     let upgraded = hyper::upgrade::on(opened)
         .await
         .map_err(|error| DockerError::Http(error.into()))?;
-    Ok(Reply::Tunnel(upgraded))
+    Ok(if call.upgrade {
+        Reply::Tunnel(upgraded)
+    } else {
+        Reply::Raw(upgraded)
+    })
 }
 
 fn ok(value: Value) -> Reply {

@@ -113,7 +113,10 @@ async fn converse(
         Err(fault) => Err(fault),
     };
     // A whole answer is in memory until it is taken; of a stream only a part is.
-    if let Ok(Reply::Tunnel(_) | Reply::Stream(..) | Reply::Pull(..) | Reply::Events(..)) = &reply {
+    if let Ok(
+        Reply::Tunnel(_) | Reply::Raw(_) | Reply::Stream(..) | Reply::Pull(..) | Reply::Events(..),
+    ) = &reply
+    {
         drop(place);
     }
     match reply {
@@ -231,13 +234,10 @@ async fn body_of(
     if head.upgrade && !endpoint.may_upgrade() {
         return Err(ReadError::Bad("this endpoint cannot be upgraded"));
     }
-    if head.length > 0 && !endpoint.has_body() {
-        return Err(ReadError::Bad("this endpoint takes no body"));
-    }
     if head.expects_continue {
         http::write_continue(connection).await?;
     }
-    http::read_body(connection, buffer, head.length).await
+    http::read_body(connection, buffer, head.framing, endpoint.has_body()).await
 }
 
 /// Ends a connection so that its answer arrives: a socket that is closed with bytes unread tells the
@@ -296,6 +296,7 @@ async fn send(
             return stream(connection, "application/json", answer, lines, end).await;
         }
         Reply::Tunnel(upgraded) => return tunnel(connection, buffer, upgraded, end).await,
+        Reply::Raw(upgraded) => return raw(connection, buffer, upgraded, end).await,
         Reply::Empty(status) => (status, "application/json", Vec::new()),
         Reply::Text(text) => (200, "text/plain; charset=utf-8", text.as_bytes().to_vec()),
         Reply::Json(status, value) => (
@@ -375,6 +376,32 @@ async fn tunnel(
         copied = copy => copied.map(drop),
         () = end => Ok(()),
     }
+}
+
+/// Bytes both ways after a plain answer, until Docker's side has ended, or `end` does: a caller who
+/// asked for no upgrade waits for that, and does not hang up.
+async fn raw(
+    mut connection: Connection,
+    early: BytesMut,
+    upgraded: hyper::upgrade::Upgraded,
+    end: impl Future<Output = ()>,
+) -> io::Result<()> {
+    in_time(http::write_raw_head(&mut connection)).await?;
+    let (mut from_caller, mut to_caller) = tokio::io::split(&mut connection);
+    let (mut from_docker, mut to_docker) = tokio::io::split(TokioIo::new(upgraded));
+    let up = async {
+        to_docker.write_all(&early).await?;
+        tokio::io::copy(&mut from_caller, &mut to_docker).await?;
+        to_docker.shutdown().await?;
+        // The end of its input is not the end of what it says.
+        std::future::pending::<io::Result<()>>().await
+    };
+    tokio::select! {
+        copied = tokio::io::copy(&mut from_docker, &mut to_caller) => copied.map(drop)?,
+        broken = up => return broken,
+        () = end => return Ok(()),
+    }
+    in_time(close(&mut connection)).await
 }
 
 async fn in_time(write: impl Future<Output = io::Result<()>>) -> io::Result<()> {

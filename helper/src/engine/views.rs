@@ -112,8 +112,10 @@ impl Usable<'_> {
     pub(super) fn image(&self, mut image: Value) -> Option<Value> {
         let fields = image.as_object_mut()?;
         fields.remove("GraphDriver");
-        // Names the host's containers by number.
-        fields.remove("Containers");
+        // Counts the host's containers. Where Docker has not counted it says -1.
+        if let Some(containers) = fields.get_mut("Containers") {
+            *containers = json!(-1);
+        }
         let mut repositories = BTreeSet::new();
         let mut named = false;
         for key in ["RepoTags", "RepoDigests"] {

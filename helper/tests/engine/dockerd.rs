@@ -21,11 +21,15 @@ fn root(arguments: &[&str]) -> String {
     said(&output)
 }
 
-struct Clean;
+/// What a test has made beside the gateway; tests that run at once have tenants and a tag of their own.
+pub(crate) struct Clean {
+    uids: Vec<u32>,
+    image: String,
+}
 
 impl Clean {
-    fn all() {
-        for uid in [A, B] {
+    fn all(&self) {
+        for uid in &self.uids {
             let filter = format!("label=io.aistack.owner={uid}");
             let ids = root(&["ps", "-aq", "--filter", &filter]);
             for id in ids.split_whitespace() {
@@ -33,33 +37,43 @@ impl Clean {
             }
             root(&["network", "rm", &format!("aistack-dev-gateway-{uid}")]);
         }
-        root(&["rmi", IMAGE]);
+        root(&["rmi", &self.image]);
     }
 }
 
 impl Drop for Clean {
     fn drop(&mut self) {
-        Self::all();
+        self.all();
     }
 }
 
-/// An image of nothing but busybox, and a network for each tenant.
+/// Two tenants and the docker commands of this machine.
 fn prepare() -> Option<(World, Clean, Vec<&'static str>)> {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
-        .into_iter()
-        .find(|path| Path::new(path).exists());
     let clients: Vec<&str> = ["/usr/local/bin/docker", "/usr/bin/docker"]
         .into_iter()
         .filter(|path| Path::new(path).exists())
         .collect();
-    let Some(busybox) = busybox.filter(|_| Path::new(DOCKER).exists() && !clients.is_empty())
-    else {
+    let (world, clean) = prepare_for(&[(A, "10.200.1.0/26"), (B, "10.200.1.64/26")], IMAGE)?;
+    Some((world, clean, clients))
+}
+
+/// A gateway before the real dockerd, an image of nothing but busybox, and a network for each tenant.
+pub(crate) fn prepare_for(tenants: &[(u32, &str)], image: &str) -> Option<(World, Clean)> {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"]
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let docker = Command::new("docker").arg("--version").output().is_ok();
+    let Some(busybox) = busybox.filter(|_| Path::new(DOCKER).exists() && docker) else {
         eprintln!("SKIPPED: needs dockerd at {DOCKER}, the docker command and busybox-static");
         return None;
     };
     let often = |_: &Path| vec!["--layers-every".to_owned(), "1".to_owned()];
     let world = World::start_with(Path::new(DOCKER), often)?;
-    Clean::all();
+    let clean = Clean {
+        uids: tenants.iter().map(|(uid, _)| *uid).collect(),
+        image: image.to_owned(),
+    };
+    clean.all();
     let tree = world.dir.path().join("image");
     std::fs::create_dir_all(tree.join("bin")).unwrap();
     std::fs::copy(busybox, tree.join("bin/busybox")).unwrap();
@@ -79,16 +93,16 @@ fn prepare() -> Option<(World, Clean, Vec<&'static str>)> {
         .status()
         .unwrap();
     assert!(tar.success());
-    let imported = root(&["import", archive.to_str().unwrap(), IMAGE]);
+    let imported = root(&["import", archive.to_str().unwrap(), image]);
     assert!(imported.contains("sha256:"), "{imported}");
-    for (uid, subnet) in [(A, "10.200.1.0/26"), (B, "10.200.1.64/26")] {
+    for (uid, subnet) in tenants {
         let label = format!("io.aistack.owner={uid}");
         let name = format!("aistack-dev-gateway-{uid}");
         root(&[
             "network", "create", "--subnet", subnet, "--label", &label, &name,
         ]);
     }
-    Some((world, Clean, clients))
+    Some((world, clean))
 }
 
 /// A registry of one image without files, in Python's own HTTP server. Docker takes a registry on

@@ -11,6 +11,7 @@
 
 #[path = "../floods/mod.rs"]
 mod as_user;
+mod clients;
 mod dockerd;
 mod floods;
 mod hostile;

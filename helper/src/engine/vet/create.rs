@@ -7,6 +7,7 @@ mod body;
 mod lifetime;
 mod limits;
 mod mounts;
+pub(in crate::engine) mod name;
 mod network;
 pub(super) mod paths;
 pub(super) mod ports;
@@ -31,14 +32,13 @@ use body::Body;
 use lifetime::Lifetime;
 use limits::Limits;
 use mounts::Mounts;
+use name::MAX_NAME;
+pub use name::{container_name, is_own_name};
 use network::Network;
 use ports::Ports;
 use process::Process;
 use security::Security;
 use user::User;
-
-/// The longest container name, bytes.
-const MAX_NAME: usize = 128;
 
 /// A create body as the caller sent it, every field known. Nothing is decided yet.
 pub struct CreateRequest {
@@ -301,37 +301,6 @@ pub(super) fn check_console_size(size: &[i64]) -> Result<(), Refusal> {
         message,
         Rule::builtin("console-size"),
     ))
-}
-
-/// Checks a container name from a query: `tenant-<uid>-` and `[a-zA-Z0-9_.-]`, at most 128 bytes,
-/// never shaped like an id.
-///
-/// # Errors
-/// `CONTAINER_NAME_REFUSED`.
-pub fn container_name<'a>(grant: &Grant, name: &'a str) -> Result<&'a str, Refusal> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    // The prefix starts with `tenant-`, so that no name can be taken for an id.
-    let own = name
-        .strip_prefix(grant.container_prefix.as_str())
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain));
-    if own && name.len() <= MAX_NAME {
-        return Ok(name);
-    }
-    let message = if name.is_empty() {
-        "the container has no name".to_owned()
-    } else {
-        format!(
-            "the container name \"{}\" is not this tenant's",
-            shown(name)
-        )
-    };
-    let rule = Rule::builtin("container-name");
-    Err(
-        Refusal::new("CONTAINER_NAME_REFUSED", message, rule).with_hint(format!(
-            "choose a name of at most {MAX_NAME} letters, digits and _.- that starts with {}",
-            grant.container_prefix
-        )),
-    )
 }
 
 #[cfg(test)]

@@ -2,31 +2,31 @@
 //! without contacting Docker.
 //!
 //! The raw bytes are matched, never a decoded path: a path with a percent sign, an empty segment or
-//! a dot segment is no path here. What goes to Docker is rendered from [`Endpoint`] under one
-//! fixed API version.
+//! a dot segment is no path here. The one exception is the name of an image, whose own separators some
+//! clients encode. What goes to Docker is rendered from [`Endpoint`] under one fixed API version.
 
 mod container;
 mod filters;
+mod image_name;
 mod query;
+mod refused;
+mod version;
 
 use aistack_policy::{Refusal, Rule};
 
 pub use container::{ContainerCall, LogsQuery};
 pub use filters::Filters;
 use query::Query;
+use refused::not_offered;
 
 use super::image::{ImageRef, Version};
-use super::json::shown;
 use crate::docker::is_full_id;
-
-/// The API versions that a caller may put before a path; all mean the same here.
-const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 24..=41;
 
 /// The longest request target, bytes.
 const MAX_TARGET: usize = 8 << 10;
 
-/// The longest reference to a container, exec or network, bytes.
-const MAX_REFERENCE: usize = 128;
+/// The longest reference to a container or network, bytes.
+const MAX_REFERENCE: usize = super::create::name::MAX_NAME_AND_ID;
 
 /// What a caller may name as the platform of an image: this host's, which it gets in any case.
 const OWN_PLATFORMS: &[&str] = &[
@@ -151,7 +151,8 @@ impl Endpoint {
         if target.len() > MAX_TARGET {
             return Err(bad_target("it is longer than 8 KiB"));
         }
-        let segments = segments(path)?;
+        let decoded = image_name::decoded(path);
+        let segments = segments(&decoded)?;
         let mut query = Query::parse(query)?;
         let endpoint = match (method, segments.as_slice()) {
             ("GET" | "HEAD", ["_ping"]) => Self::Ping,
@@ -277,19 +278,12 @@ fn segments(path: &str) -> Result<Vec<&str>, Refusal> {
     if segments.iter().any(|part| matches!(*part, "" | "." | "..")) {
         return Err(bad_target("the path has an empty or a dot segment"));
     }
-    if segments.first().is_some_and(|first| is_version(first)) {
+    if let Some(first) = segments.first()
+        && version::check(first)?
+    {
         segments.remove(0);
     }
     Ok(segments)
-}
-
-/// `v1.24` to `v1.41`, written in this way only.
-fn is_version(segment: &str) -> bool {
-    segment
-        .strip_prefix("v1.")
-        .filter(|minor| minor.len() == 2)
-        .and_then(|minor| minor.parse().ok())
-        .is_some_and(|minor| MINOR_VERSIONS.contains(&minor))
 }
 
 fn containers(
@@ -422,18 +416,6 @@ fn full_id(text: &str) -> Result<String, Refusal> {
         return Ok(text.to_owned());
     }
     Err(bad_target("an exec is named by its full id"))
-}
-
-pub(super) fn not_offered(method: &str, path: &str) -> Refusal {
-    Refusal::new(
-        "ENDPOINT_REFUSED",
-        format!(
-            "the endpoint {} {} is not offered",
-            shown(method),
-            shown(path)
-        ),
-        Rule::builtin("endpoints"),
-    )
 }
 
 fn bad_target(why: &str) -> Refusal {

@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::json::fields::{Words, object};
+use aistack_policy::Refusal;
+use serde_json::Value;
+
+use super::super::json::fields::{Field, Words, below, object, unknown, wrong};
 
 object! {
     /// The whole body. Docker reads HostConfig's fields from here when HostConfig is absent, which
@@ -220,12 +223,34 @@ object! {
     }
 }
 
-object! {
-    /// The networks that the container is attached to, which is not what NetworkMode says.
-    Networking {
-        "EndpointsConfig" => endpoints: BTreeMap<String, Endpoint>,
+/// The networks that the container is attached to, which is not what NetworkMode says.
+#[derive(Debug, Default)]
+pub(super) struct Networking {
+    pub(super) endpoints: BTreeMap<String, Endpoint>,
+    /// Names beside `EndpointsConfig` that hold nothing. docker-py's `create(network=…)` writes the network
+    /// there, and Docker does not read it; it must be the tenant's all the same.
+    pub(super) beside: Vec<String>,
+}
+
+impl Field for Networking {
+    fn read(path: &str, value: Value) -> Result<Self, Refusal> {
+        let values = match value {
+            Value::Null => return Ok(Self::default()),
+            Value::Object(values) => values,
+            _ => return Err(wrong(path, "an object")),
+        };
+        let mut read = Self::default();
+        for (key, value) in values {
+            match (key.as_str(), value) {
+                ("EndpointsConfig", value) => {
+                    read.endpoints = Field::read(&below(path, &key), value)?;
+                }
+                (_, Value::Null) => read.beside.push(key),
+                _ => return Err(unknown(path, &key, &["EndpointsConfig"])),
+            }
+        }
+        Ok(read)
     }
-    unset {}
 }
 
 object! {

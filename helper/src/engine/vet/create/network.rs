@@ -30,11 +30,15 @@ impl Network {
         networking: &Networking,
     ) -> Result<Self, Refusal> {
         let mode = host.network_mode.as_str();
+        let foreign = |name: &&String| *name != mode && !names_own(world, name);
+        if let Some(name) = networking.beside.iter().find(foreign) {
+            return Err(endpoint_refused(world, "", name));
+        }
         if is_own(world, mode) {
             return own(world, mode, networking);
         }
         if let Some(name) = networking.endpoints.keys().next() {
-            return Err(endpoint_refused(world, name));
+            return Err(endpoint_refused(world, ".EndpointsConfig", name));
         }
         match (mode, world.joined_container) {
             ("none", _) => Ok(Self::Nothing),
@@ -73,7 +77,8 @@ fn own(world: &World<'_>, mode: &str, networking: &Networking) -> Result<Network
         }
         (Some((first, _)), other) => {
             let foreign = other.map(|(name, _)| name).filter(|name| !known(name));
-            return Err(endpoint_refused(world, foreign.unwrap_or(first)));
+            let name = foreign.unwrap_or(first);
+            return Err(endpoint_refused(world, ".EndpointsConfig", name));
         }
     };
     let id = world.network_id.ok_or_else(|| {
@@ -95,9 +100,9 @@ fn is_default(mode: &str) -> bool {
     matches!(mode, "" | "default")
 }
 
-fn endpoint_refused(world: &World<'_>, name: &str) -> Refusal {
+fn endpoint_refused(world: &World<'_>, place: &str, name: &str) -> Refusal {
     let message = format!(
-        "NetworkingConfig.EndpointsConfig has the network \"{}\", and a container is on one \
+        "NetworkingConfig{place} has the network \"{}\", and a container is on one \
          network at most, {}",
         shown(name),
         world.grant.network.name

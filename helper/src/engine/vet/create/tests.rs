@@ -292,3 +292,47 @@ fn names_are_the_tenants_and_never_ids() {
     }
     assert!(container_name(&grant, &long[..128]).is_ok());
 }
+
+/// docker compose makes `<12 hex>_<name>` before it removes the old container and renames the new one.
+#[test]
+fn the_successor_that_compose_makes_is_the_tenants_whose_name_it_has() {
+    let grant = grant();
+    let long = format!("0123456789ab_tenant-1001-{}", "x".repeat(116));
+    for name in [
+        "0123456789ab_tenant-1001-web",
+        "abcdefabcdef_tenant-1001-x-web-1",
+        &long,
+    ] {
+        assert_eq!(container_name(&grant, name).unwrap(), name);
+    }
+    let longer = format!("{long}x");
+    for name in [
+        "0123456789ab_tenant-1002-web",
+        "0123456789ab_tenant-1001-",
+        "0123456789ab_web",
+        "0123456789ab_",
+        "0123456789abtenant-1001-web",
+        "0123456789a_tenant-1001-web",
+        "0123456789abc_tenant-1001-web",
+        "0123456789AB_tenant-1001-web",
+        "0123456789ag_tenant-1001-web",
+        "0123456789é_tenant-1001-web",
+        "0123456789ab_0123456789ab_tenant-1001-web",
+        "0123456789ab_tenant-1001-a/b",
+        "_tenant-1001-web",
+        &longer,
+    ] {
+        let refusal = container_name(&grant, name).unwrap_err();
+        assert_eq!(refusal.reason, "CONTAINER_NAME_REFUSED", "{name:?}");
+    }
+}
+
+#[test]
+fn a_refused_name_tells_what_compose_needs() {
+    let refusal = container_name(&grant(), "project-web-1").unwrap_err();
+    let hint = refusal.hint.unwrap();
+    assert!(
+        hint.contains("-p tenant-1001-") && hint.contains("container_name"),
+        "{hint}"
+    );
+}

@@ -174,23 +174,21 @@ fn a_path_is_written_in_one_way_only() {
 
 #[test]
 fn a_version_is_written_in_one_way_only() {
+    for version in ["v1.23", "v1.4", "v1.42", "v1.53", "v1.410", "v2.41"] {
+        assert_eq!(
+            refused("GET", &format!("/{version}/containers/json")),
+            "BAD_VERSION"
+        );
+    }
     for version in [
-        "v1.23",
-        "v1.12",
-        "v1.42",
-        "v1.53",
-        "v1.99",
         "v01.41",
         "v1.041",
         "v1.41.0",
-        "v1.4",
         "v1.",
         "v1",
         "v",
         "V1.41",
         "1.41",
-        "v2.41",
-        "v1.410",
         "v1.-41",
         "v1.41-",
         "vv1.41",
