@@ -1,6 +1,5 @@
 //! `aistack-engine`: the vetted Docker Engine API, one socket for all tenants.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
