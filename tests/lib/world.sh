@@ -31,9 +31,9 @@ world_host() { tests/prerequisites && as_root mkdir -p "$WORLD_DIR" && start_doc
 
 world_install() {
     local from=$1
-    as_root mkdir -p "$WORLD_DIR"/{bin,state,audit,engine-audit,log} "$WORLD_RUN"
+    as_root mkdir -p "$WORLD_DIR"/{bin,state,audit,engine-audit,engine-state,log} "$WORLD_RUN"
     as_root chmod 755 "$WORLD_DIR" "$WORLD_DIR/bin" "$WORLD_RUN"
-    as_root chmod 700 "$WORLD_DIR/state" "$WORLD_DIR/audit" "$WORLD_DIR/engine-audit"
+    as_root chmod 700 "$WORLD_DIR/state" "$WORLD_DIR/audit" "$WORLD_DIR/engine-audit" "$WORLD_DIR/engine-state"
     as_root install -m 755 "$from"/{aistack,aistack-helper,aistack-mount,aistack-engine} "$WORLD_DIR/bin/"
 }
 
@@ -56,7 +56,7 @@ world_users() {
     id "$USER_ENGINE" >/dev/null 2>&1 ||
         as_root useradd -r -M -s /usr/sbin/nologin -G docker "$USER_ENGINE"
     exec 6<&-
-    as_root chown "$USER_ENGINE" "$WORLD_DIR/engine-audit"
+    as_root chown "$USER_ENGINE" "$WORLD_DIR/engine-audit" "$WORLD_DIR/engine-state"
     local user
     for user in "$USER_A" "$USER_B"; do tenant_profile | as_root tee "/home/$user/.profile" >/dev/null; done
 }
