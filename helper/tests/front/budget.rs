@@ -127,6 +127,7 @@ async fn a_full_disk_leaves_a_reserve_of_which_each_tenant_has_a_share() {
             Err(other) => panic!("after {done} operations: {other}: {other:?}"),
         }
         done += 1;
+        assert!(done < 5000, "the reserve never ended");
     };
     assert!(done > 20, "only {done} operations on a full disk");
     assert!(
