@@ -11,6 +11,7 @@ pub mod failure;
 pub mod helper;
 pub mod manifest;
 pub mod nearest;
+pub mod patience;
 pub mod plan;
 pub mod run;
 pub mod selection;

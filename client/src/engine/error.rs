@@ -1,10 +1,15 @@
 //! What can go wrong between the client and the gateway.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bollard::errors::Error;
 
 use crate::exit::Exit;
+use crate::patience::{Again, named_wait};
+
+/// How long to wait where a refusal names no time.
+const SOON: Duration = Duration::from_millis(250);
 
 /// Why a request to the engine did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +34,21 @@ pub enum EngineError {
         /// Docker's words.
         message: String,
     },
+    /// Something is in the way, e.g. another container has the name.
+    #[error("{message}")]
+    Conflict {
+        /// Docker's words.
+        message: String,
+    },
+    /// The gateway was asked too often, and waiting did not help.
+    #[error("the engine gateway answers you no more for now: {message}")]
+    TooOften {
+        /// The gateway's words.
+        message: String,
+    },
+    /// The gateway closed the connection before it answered, again and again.
+    #[error("the engine gateway closed the connection before it answered")]
+    HungUp,
     /// The engine did not do it.
     #[error("{message}")]
     Failed {
@@ -45,9 +65,12 @@ impl EngineError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::HungUp => Exit::Unreachable,
             Self::Refused { .. } => Exit::Policy,
-            Self::NotFound { .. } | Self::Failed { .. } => Exit::Failed,
+            Self::NotFound { .. }
+            | Self::Conflict { .. }
+            | Self::TooOften { .. }
+            | Self::Failed { .. } => Exit::Failed,
             Self::TimedOut => Exit::TimedOut,
         }
     }
@@ -62,7 +85,8 @@ impl EngineError {
                 message,
             } => Self::from_answer(status_code, &message),
             Error::RequestTimeoutError => Self::TimedOut,
-            // Not there, not reached, or gone before it answered.
+            Error::HyperLegacyError { err } if !err.is_connect() => Self::HungUp,
+            // Not there, or not reached.
             Error::SocketNotFoundError(_) | Error::HyperLegacyError { .. } => unreachable(),
             Error::DockerStreamError { error } => Self::Failed { message: error },
             other => Self::Failed {
@@ -82,11 +106,26 @@ impl EngineError {
                 }
             }
             404 => Self::NotFound { message },
+            409 => Self::Conflict { message },
+            429 => Self::TooOften { message },
             502 | 503 => Self::Failed {
                 message: format!("Docker does not answer the gateway: {message}"),
             },
             _ => Self::Failed { message },
         }
+    }
+}
+
+/// Whether a request is to be made again, and why. One that was `repeatable` may have been done
+/// already when the gateway hung up.
+pub(super) fn again(error: &Error, repeatable: bool) -> Option<Again> {
+    match error {
+        Error::DockerResponseServerError {
+            status_code: 429,
+            message,
+        } => Some(Again::TooOften(named_wait(message).unwrap_or(SOON))),
+        Error::HyperLegacyError { err } if repeatable && !err.is_connect() => Some(Again::HungUp),
+        _ => None,
     }
 }
 
@@ -125,6 +164,24 @@ mod tests {
         };
         assert_eq!(message, "not your port");
         assert_eq!(rule.as_deref(), Some("tenants.ports (policy.toml:9)"));
+    }
+
+    #[test]
+    fn a_request_that_came_too_often_is_made_again_after_the_time_that_is_named() {
+        let answered = |status_code, message: &str| Error::DockerResponseServerError {
+            status_code,
+            message: message.to_owned(),
+        };
+        let text = "too many requests [builtin.rate-limit]; try again in 12 ms";
+        let named = Again::TooOften(Duration::from_millis(12));
+        assert_eq!(again(&answered(429, text), false), Some(named));
+        let soon = Again::TooOften(SOON);
+        assert_eq!(again(&answered(429, "no"), false), Some(soon));
+        assert_eq!(again(&answered(409, text), true), None);
+        let last = EngineError::from_answer(429, text).to_string();
+        assert!(last.ends_with("try again in 12 ms"), "{last}");
+        let in_the_way = EngineError::from_answer(409, "the name is in use");
+        assert!(matches!(in_the_way, EngineError::Conflict { .. }));
     }
 
     #[test]

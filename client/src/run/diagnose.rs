@@ -49,6 +49,7 @@ pub async fn report(
         log: Vec::new(),
         cause: None,
         restored: false,
+        now: None,
         exit: Exit::NotHealthy,
     };
     let more_time = more_time(&trouble);
@@ -82,7 +83,8 @@ async fn describe(engine: &Engine, report: &mut ServiceReport, inspection: &Insp
     report.cause = likely_cause(Some(inspection), &signs);
 }
 
-fn problem(trouble: &Trouble) -> String {
+/// What is wrong with a service, e.g. `exited with code 1`; its subject goes before it.
+pub(super) fn problem(trouble: &Trouble) -> String {
     match trouble {
         // Docker forgets how a container has ended when it starts it again.
         Trouble::Exited(inspection) if !has_ended(inspection) => {
@@ -237,6 +239,7 @@ mod tests {
             error: String::new(),
             health: Health::None,
             probe: None,
+            probes: Vec::new(),
             apparmor: String::new(),
             config: bollard::models::ContainerConfig::default(),
             host_config: bollard::models::HostConfig::default(),

@@ -49,6 +49,7 @@ pub(super) async fn make(
     args: &DeployArgs,
     progress: &Progress,
 ) -> Result<Exit, Failure> {
+    look::settled(&session.engine, progress).await?;
     // Asked again: this run may have made the network or had the profiles loaded.
     let who = session.helper.who_am_i().await?;
     let (containers, host) = look::around(session, &who, &ready.stack).await?;
@@ -197,7 +198,7 @@ async fn execute(
     let services = stack.services.iter();
     let deployer = Deployer {
         engine: session.engine.clone(),
-        gate: Gate::open(&session.engine),
+        gate: Gate::open(&session.engine).telling(progress),
         services: services
             .map(|service| (service.name.clone(), service.clone()))
             .collect(),
@@ -327,6 +328,11 @@ fn finish(
     if !failed.is_empty() {
         return Err(validate::failure(&failed));
     }
+    for result in checked {
+        if let Some(warning) = &result.warning {
+            printer.warn(&format!("{}: {warning}", result.service));
+        }
+    }
     printer.document(document)?;
     printer.table(&url_table(stack, plan))?;
     progress.note(&format!(
@@ -375,6 +381,7 @@ mod tests {
             log: Vec::new(),
             cause: None,
             restored: false,
+            now: None,
             exit,
         }))
     }

@@ -85,8 +85,11 @@ pub(super) fn images(list: Value, grant: &Grant) -> Value {
 pub(super) fn image(mut image: Value, grant: &Grant) -> Option<Value> {
     let fields = image.as_object_mut()?;
     fields.remove("GraphDriver");
-    // Names the host's containers by number.
-    fields.remove("Containers");
+    // Tells how many of the host's containers have it; -1 is Docker's own word for "not counted", and
+    // clients insist on a number.
+    if let Some(containers) = fields.get_mut("Containers") {
+        *containers = json!(-1);
+    }
     let mut named = false;
     for key in ["RepoTags", "RepoDigests"] {
         let Some(Value::Array(names)) = fields.get_mut(key) else {

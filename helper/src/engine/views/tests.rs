@@ -46,7 +46,7 @@ fn an_inspected_container_has_no_paths_of_the_host() {
 #[test]
 fn images_are_seen_by_the_names_that_the_policy_has() {
     let list = json!([
-        {"Id": "1", "RepoTags": ["redis:8", "quay.io/other/redis:8"], "RepoDigests": null},
+        {"Id": "1", "RepoTags": ["redis:8", "quay.io/other/redis:8"], "RepoDigests": null, "Containers": 7},
         {"Id": "2", "RepoTags": ["quay.io/other/x:1"], "RepoDigests": []},
         {"Id": "3", "RepoTags": ["<none>:<none>"]},
         {"Id": "4"},
@@ -54,6 +54,8 @@ fn images_are_seen_by_the_names_that_the_policy_has() {
     let shown = images(list, &grant());
     assert_eq!(shown.as_array().unwrap().len(), 1);
     assert_eq!(shown[0]["RepoTags"], json!(["redis:8"]));
+    // A number, since clients insist on one, that says nothing of the host's containers.
+    assert_eq!(shown[0]["Containers"], -1);
 }
 
 #[test]
