@@ -11,6 +11,7 @@ mod streams;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
@@ -18,9 +19,10 @@ use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
     StartContainerOptions, StopContainerOptions,
 };
+use tokio::time::Instant;
 
 pub use attach::Joined;
-pub use container::{Container, Health, Inspection, LABEL_IMAGE};
+pub use container::{Container, Health, Inspection, LABEL_IMAGE, Probe};
 pub use error::EngineError;
 pub use exec::ExecOutput;
 pub use images::{Image, PullProgress};
@@ -30,9 +32,17 @@ pub use streams::{Event, LogLine, LogQuery, Usage};
 pub(crate) use container::tests;
 
 use crate::desired::{LABEL_SERVICE, Secrets};
+use crate::patience::Patience;
+use crate::ui::Printer;
 
-/// How long the head of an answer may take, seconds: longer than any container's stop.
-const ANSWER_TIMEOUT: u64 = 120;
+/// How long the head of an answer may take, beside the time that a container has to stop.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a container has to stop where it says nothing else (moby, `container/container.go`).
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// How long the removal of a container that somebody else began is waited for.
+const REMOVAL: Duration = Duration::from_mins(1);
+/// How often it is looked at.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// One CPU as Docker counts it.
 const CPU: i64 = 1_000_000_000;
@@ -44,6 +54,7 @@ pub struct Engine {
     socket: PathBuf,
     /// What no message quotes of what containers and commands say.
     secrets: Arc<Mutex<Secrets>>,
+    patience: Patience,
 }
 
 impl Engine {
@@ -65,6 +76,14 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Unreachable`] when there is no socket.
     pub fn at(socket: &Path) -> Result<Self, EngineError> {
+        Self::told_by(socket, None)
+    }
+
+    /// The same, and `printer` tells what is waited for.
+    ///
+    /// # Errors
+    /// [`EngineError::Unreachable`] when there is no socket.
+    pub fn told_by(socket: &Path, printer: Option<Printer>) -> Result<Self, EngineError> {
         let unreachable = || EngineError::Unreachable {
             socket: socket.to_owned(),
             why: None,
@@ -72,12 +91,41 @@ impl Engine {
         if !socket.exists() {
             return Err(unreachable());
         }
-        let docker = connector::docker_at(socket, ANSWER_TIMEOUT).map_err(|_| unreachable())?;
+        let docker =
+            connector::docker_at(socket, ANSWER_TIMEOUT.as_secs()).map_err(|_| unreachable())?;
         Ok(Self {
             docker,
             socket: socket.to_owned(),
             secrets: Arc::default(),
+            patience: Patience::with("the engine gateway", socket, printer),
         })
+    }
+
+    /// The same with another time for an answer, whole seconds.
+    #[must_use]
+    pub fn answering_within(self, time: Duration) -> Self {
+        let docker = self.docker.with_timeout(time);
+        Self { docker, ..self }
+    }
+
+    /// Asks what changes nothing, or what may be done twice.
+    async fn ask<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, bollard::errors::Error>>,
+    {
+        let again = |error: &_| error::again(error, true);
+        let answer = self.patience.turn(ask, again).await;
+        answer.map_err(|error| self.error(error))
+    }
+
+    /// Asks for what must not be done twice.
+    async fn ask_once<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, bollard::errors::Error>>,
+    {
+        let again = |error: &_| error::again(error, false);
+        let answer = self.patience.turn(ask, again).await;
+        answer.map_err(|error| self.error(error))
     }
 
     /// The stack's containers, stopped ones too.
@@ -93,8 +141,8 @@ impl Engine {
             )])),
             ..ListContainersOptions::default()
         };
-        let summaries = self.docker.list_containers(Some(options)).await;
-        let summaries = summaries.map_err(|error| self.error(error))?;
+        let list = || self.docker.list_containers(Some(options.clone()));
+        let summaries = self.ask(list).await?;
         Ok(summaries
             .into_iter()
             .filter_map(Container::from_summary)
@@ -121,11 +169,8 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn running(&self) -> Result<Vec<(String, String)>, EngineError> {
-        let summaries = self
-            .docker
-            .list_containers(None::<ListContainersOptions>)
-            .await;
-        let summaries = summaries.map_err(|error| self.error(error))?;
+        let list = || self.docker.list_containers(None::<ListContainersOptions>);
+        let summaries = self.ask(list).await?;
         let named = summaries.into_iter().filter_map(|summary| {
             let name = summary.names?.into_iter().next()?;
             Some((summary.id?, name.trim_start_matches('/').to_owned()))
@@ -165,10 +210,11 @@ impl Engine {
             name: Some(name.to_owned()),
             ..CreateContainerOptions::default()
         };
-        let answer = self.docker.create_container(Some(options), body).await;
-        answer
-            .map(|created| created.id)
-            .map_err(|error| self.error(error))
+        let create = || {
+            let (options, body) = (options.clone(), body.clone());
+            self.docker.create_container(Some(options), body)
+        };
+        Ok(self.ask_once(create).await?.id)
     }
 
     /// Docker refuses a limit above the host's own number (moby, `daemon/daemon_unix.go`). Every
@@ -177,11 +223,7 @@ impl Engine {
         let Some(wanted) = nano_cpus.filter(|wanted| *wanted > CPU) else {
             return Ok(nano_cpus);
         };
-        let info = self
-            .docker
-            .info()
-            .await
-            .map_err(|error| self.error(error))?;
+        let info = self.ask(|| self.docker.info()).await?;
         let has = info.ncpu.map(|cpus| cpus.saturating_mul(CPU));
         Ok(Some(has.map_or(wanted, |has| wanted.min(has))))
     }
@@ -191,24 +233,27 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn start(&self, id: &str) -> Result<(), EngineError> {
-        let started = self
-            .docker
-            .start_container(id, None::<StartContainerOptions>)
-            .await;
-        self.unless_done_already(started)
+        let options = || None::<StartContainerOptions>;
+        self.ask(async || done_already(self.docker.start_container(id, options()).await))
+            .await
     }
 
-    /// Stops a container; one that does not run is no error.
+    /// Stops a container; one that does not run is no error. Its own time to stop is waited for.
     ///
     /// # Errors
     /// What the gateway answered.
     pub async fn stop(&self, id: &str) -> Result<(), EngineError> {
+        let grace = self.inspect(id).await?.stop_grace();
+        let grace = grace.unwrap_or(STOP_GRACE);
+        let timeout = grace.saturating_add(self.docker.timeout());
+        let docker = self.docker.clone().with_timeout(timeout);
         // Without a time of ours the container's own grace period holds.
-        let stopped = self
-            .docker
-            .stop_container(id, None::<StopContainerOptions>)
-            .await;
-        self.unless_done_already(stopped)
+        let options = || None::<StopContainerOptions>;
+        self.ask(async || {
+            let stop = docker.stop_container(id, options());
+            done_already(self.patience.answer(grace, stop).await)
+        })
+        .await
     }
 
     /// Removes a container with its anonymous volumes; one that is gone is no error.
@@ -221,10 +266,17 @@ impl Engine {
             force: true,
             link: false,
         };
-        let removed = self.docker.remove_container(id, Some(options)).await;
-        match removed.map_err(|error| self.error(error)) {
-            Ok(()) | Err(EngineError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error),
+        let until = Instant::now() + REMOVAL;
+        loop {
+            let remove = || self.docker.remove_container(id, Some(options.clone()));
+            match self.ask(remove).await {
+                Ok(()) | Err(EngineError::NotFound { .. }) => return Ok(()),
+                // Somebody removes it already: moby, `daemon/delete.go`.
+                Err(EngineError::Conflict { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -233,30 +285,23 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn inspect(&self, id: &str) -> Result<Inspection, EngineError> {
-        let answer = self
-            .docker
-            .inspect_container(id, None::<InspectContainerOptions>)
-            .await;
-        answer
-            .map(Inspection::from_response)
-            .map_err(|error| self.error(error))
-    }
-
-    /// Docker answers 304 for a start of what runs and a stop of what does not.
-    fn unless_done_already(
-        &self,
-        result: Result<(), bollard::errors::Error>,
-    ) -> Result<(), EngineError> {
-        match result {
-            Err(bollard::errors::Error::DockerResponseServerError {
-                status_code: 304, ..
-            })
-            | Ok(()) => Ok(()),
-            Err(error) => Err(self.error(error)),
-        }
+        let options = || None::<InspectContainerOptions>;
+        let inspect = || self.docker.inspect_container(id, options());
+        self.ask(inspect).await.map(Inspection::from_response)
     }
 
     fn error(&self, error: bollard::errors::Error) -> EngineError {
         EngineError::from_bollard(error, &self.socket)
+    }
+}
+
+/// Docker answers 304 for a start of what runs and a stop of what does not.
+fn done_already(result: Result<(), bollard::errors::Error>) -> Result<(), bollard::errors::Error> {
+    match result {
+        Err(bollard::errors::Error::DockerResponseServerError {
+            status_code: 304, ..
+        })
+        | Ok(()) => Ok(()),
+        Err(error) => Err(error),
     }
 }

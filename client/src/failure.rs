@@ -8,7 +8,7 @@ use crate::desired::DesiredError;
 use crate::engine::EngineError;
 use crate::env_file::EnvError;
 use crate::exit::Exit;
-use crate::helper::HelperError;
+use crate::helper::{self, HelperError};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -57,6 +57,8 @@ pub struct ServiceReport {
     pub cause: Option<String>,
     /// True when what ran before runs again.
     pub restored: bool,
+    /// How it stands after it was tried to bring back what ran before; `None` where it was not.
+    pub now: Option<String>,
     /// The exit code of the command that this leads to.
     #[serde(skip)]
     pub exit: Exit,
@@ -210,6 +212,9 @@ pub fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
+/// What to do where a daemon answers others, and this caller not for now.
+const ASKED_TOO_OFTEN: &str = "wait until your other commands have ended, then run it again; if \
+                               there are none, tell the administrator";
 /// What to do where the helper does not answer.
 const HELPER_GONE: &str = "ask the administrator to start aistack-helper";
 const ENGINE_GONE: &str = "ask the administrator to start aistack-engine";
@@ -236,18 +241,36 @@ impl From<HelperError> for Failure {
             HelperError::Unreachable { source, .. } => Self::new(exit, what)
                 .because(source.to_string())
                 .next(when_unreachable(Some(source.kind()), HELPER_GONE)),
+            HelperError::HungUp => Self::new(exit, what).next(ASKED_TOO_OFTEN),
+            HelperError::Nobody { .. } => Self::new(exit, what)
+                .because("no policy can make it a tenant, and the daemons do not answer it")
+                .next("run the command as yourself, outside of any user namespace"),
+            HelperError::NotRoot { uid, .. } if uid == helper::overflow_uid() => {
+                Self::new(exit, what)
+                    .because("in a user namespace the host's root looks like that: is this one?")
+                    .next("run the command outside of containers and user namespaces")
+            }
             HelperError::NotRoot { .. } => {
                 Self::new(exit, what).next("unset AISTACK_HELPER_SOCKET, or tell the administrator")
             }
             HelperError::Answered {
-                rule, hint, reason, ..
+                rule,
+                hint,
+                reason,
+                code,
+                ..
             } => {
+                let too_often = code == tonic::Code::ResourceExhausted;
                 let mut failure = Self::new(exit, what);
                 if rule.is_some() {
                     failure = failure.by_rule(reason, rule);
                 }
-                let gone = exit == Exit::Unreachable;
-                failure.next = hint.or_else(|| gone.then(|| HELPER_GONE.to_owned()));
+                let otherwise = match exit {
+                    Exit::Unreachable => Some(HELPER_GONE),
+                    _ if too_often => Some(ASKED_TOO_OFTEN),
+                    _ => None,
+                };
+                failure.next = hint.or_else(|| otherwise.map(str::to_owned));
                 failure
             }
         }
@@ -262,6 +285,7 @@ impl From<EngineError> for Failure {
             EngineError::Unreachable { why, .. } => {
                 failure.next(when_unreachable(why, ENGINE_GONE))
             }
+            EngineError::TooOften { .. } | EngineError::HungUp => failure.next(ASKED_TOO_OFTEN),
             EngineError::Refused {
                 rule: Some(rule), ..
             } => failure

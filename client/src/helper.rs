@@ -17,6 +17,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::exit::Exit;
+use crate::patience::{Again, Patience};
+use crate::ui::Printer;
 
 /// How long one call may take; making a file system on a slow disk is the longest.
 const CALL_TIMEOUT: Duration = Duration::from_mins(5);
@@ -43,6 +45,15 @@ pub enum HelperError {
         /// Who serves it, as the kernel says.
         uid: u32,
     },
+    /// The caller has no UID that the helper could know.
+    #[error("you are UID {uid} (nobody), which stands for every user that the kernel cannot name")]
+    Nobody {
+        /// The overflow UID.
+        uid: u32,
+    },
+    /// It closed the connection before it answered, again and again.
+    #[error("the helper closed the connection before it answered")]
+    HungUp,
     /// The helper answered that it did not do it.
     #[error("{message}")]
     Answered {
@@ -64,7 +75,8 @@ impl HelperError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::NotRoot { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::NotRoot { .. } | Self::HungUp => Exit::Unreachable,
+            Self::Nobody { .. } => Exit::Policy,
             Self::Answered { code, .. } => match code {
                 Code::PermissionDenied | Code::Unauthenticated => Exit::Policy,
                 Code::Unavailable => Exit::Unreachable,
@@ -78,6 +90,9 @@ impl HelperError {
 
 impl From<Status> for HelperError {
     fn from(status: Status) -> Self {
+        if hung_up(&status) {
+            return Self::HungUp;
+        }
         let info = status.get_details_error_info();
         let (reason, mut metadata) = info.map_or_else(
             || (format!("{:?}", status.code()), HashMap::new()),
@@ -93,10 +108,37 @@ impl From<Status> for HelperError {
     }
 }
 
+/// Whether the transport says so, and not the helper.
+fn hung_up(status: &Status) -> bool {
+    let source = std::error::Error::source(status);
+    source.is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>)
+}
+
+/// Whether a call is to be made again, and why. Every operation of the helper may be.
+fn again(status: &Status) -> Option<Again> {
+    if hung_up(status) {
+        return Some(Again::HungUp);
+    }
+    let info = status.get_details_error_info();
+    match (
+        status.code(),
+        info.as_ref().map(|info| info.reason.as_str()),
+    ) {
+        (Code::ResourceExhausted, _) => {
+            let wait = status.get_details_retry_info();
+            let wait = wait.and_then(|info| info.retry_delay);
+            wait.map(Again::TooOften)
+        }
+        (Code::Aborted, Some("BUSY")) => Some(Again::Busy),
+        _ => None,
+    }
+}
+
 /// A connection to the helper.
 #[derive(Debug, Clone)]
 pub struct Helper {
     client: HelperClient<Channel>,
+    patience: Patience,
 }
 
 impl Helper {
@@ -105,6 +147,29 @@ impl Helper {
     /// # Errors
     /// [`HelperError::Unreachable`] and [`HelperError::NotRoot`].
     pub async fn connect(socket: &Path) -> Result<Self, HelperError> {
+        Self::told_by(socket, None).await
+    }
+
+    /// The same, and `printer` tells what is waited for.
+    ///
+    /// # Errors
+    /// [`HelperError::Unreachable`] and [`HelperError::NotRoot`].
+    pub async fn told_by(socket: &Path, printer: Option<Printer>) -> Result<Self, HelperError> {
+        // The daemons answer no such caller: anybody could be it.
+        let uid = rustix::process::geteuid().as_raw();
+        if uid == overflow_uid() {
+            return Err(HelperError::Nobody { uid });
+        }
+        let patience = Patience::with("the helper", socket, printer);
+        let connected = Self::channel(socket);
+        let channel = patience.answer(Duration::ZERO, connected).await?;
+        Ok(Self {
+            client: HelperClient::new(channel),
+            patience,
+        })
+    }
+
+    async fn channel(socket: &Path) -> Result<Channel, HelperError> {
         let unreachable = |source| HelperError::Unreachable {
             socket: socket.to_owned(),
             source,
@@ -118,13 +183,20 @@ impl Helper {
             socket: socket.to_owned(),
             first: Some(stream),
         };
-        let channel = endpoint
-            .connect_with_connector(connector)
-            .await
-            .map_err(|error| unreachable(io::Error::other(error)))?;
-        Ok(Self {
-            client: HelperClient::new(channel),
-        })
+        let channel = endpoint.connect_with_connector(connector).await;
+        channel.map_err(|error| unreachable(io::Error::other(error)))
+    }
+
+    /// Calls until there is an answer.
+    async fn call<T, F>(
+        &self,
+        mut call: impl FnMut(HelperClient<Channel>) -> F,
+    ) -> Result<T, HelperError>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let answer = self.patience.turn(|| call(self.client.clone()), again);
+        Ok(answer.await?.into_inner())
     }
 
     /// The caller's own grant and the state of its parts.
@@ -132,8 +204,8 @@ impl Helper {
     /// # Errors
     /// What the helper answered.
     pub async fn who_am_i(&self) -> Result<v1::WhoAmIResponse, HelperError> {
-        let answer = self.client.clone().who_am_i(v1::WhoAmIRequest {}).await?;
-        Ok(answer.into_inner())
+        self.call(async |mut client| client.who_am_i(v1::WhoAmIRequest {}).await)
+            .await
     }
 
     /// Makes the caller's volume available.
@@ -142,8 +214,8 @@ impl Helper {
     /// What the helper answered.
     pub async fn mount_volume(&self) -> Result<v1::MountVolumeResponse, HelperError> {
         let request = v1::MountVolumeRequest {};
-        let answer = self.client.clone().mount_volume(request).await?;
-        Ok(answer.into_inner())
+        self.call(async |mut client| client.mount_volume(request).await)
+            .await
     }
 
     /// Takes the caller's volume off its place; what it holds stays in it.
@@ -152,8 +224,8 @@ impl Helper {
     /// What the helper answered.
     pub async fn unmount_volume(&self) -> Result<v1::UnmountVolumeResponse, HelperError> {
         let request = v1::UnmountVolumeRequest {};
-        let answer = self.client.clone().unmount_volume(request).await?;
-        Ok(answer.into_inner())
+        self.call(async |mut client| client.unmount_volume(request).await)
+            .await
     }
 
     /// Grows the file system of the caller's volume as far as it may.
@@ -162,8 +234,8 @@ impl Helper {
     /// What the helper answered.
     pub async fn grow_volume(&self) -> Result<v1::GrowVolumeResponse, HelperError> {
         let request = v1::GrowVolumeRequest {};
-        let answer = self.client.clone().grow_volume(request).await?;
-        Ok(answer.into_inner())
+        self.call(async |mut client| client.grow_volume(request).await)
+            .await
     }
 
     /// Vets and loads the caller's AppArmor profiles.
@@ -172,8 +244,8 @@ impl Helper {
     /// What the helper answered.
     pub async fn load_apparmor(&self) -> Result<v1::LoadAppArmorResponse, HelperError> {
         let request = v1::LoadAppArmorRequest {};
-        let answer = self.client.clone().load_app_armor(request).await?;
-        Ok(answer.into_inner())
+        self.call(async |mut client| client.load_app_armor(request).await)
+            .await
     }
 
     /// Unloads the caller's AppArmor profiles; false when there were none.
@@ -182,8 +254,8 @@ impl Helper {
     /// What the helper answered, also when a container still runs under one.
     pub async fn unload_apparmor(&self) -> Result<bool, HelperError> {
         let request = v1::UnloadAppArmorRequest {};
-        let answer = self.client.clone().unload_app_armor(request).await?;
-        Ok(answer.into_inner().changed)
+        let answer = self.call(async |mut client| client.unload_app_armor(request).await);
+        Ok(answer.await?.changed)
     }
 
     /// Creates the fixed directories and `directories`.
@@ -195,8 +267,8 @@ impl Helper {
         directories: Vec<v1::ServiceDirectory>,
     ) -> Result<v1::PrepareDirectoriesResponse, HelperError> {
         let request = v1::PrepareDirectoriesRequest { directories };
-        let answer = self.client.clone().prepare_directories(request).await?;
-        Ok(answer.into_inner())
+        self.call(async |mut client| client.prepare_directories(request.clone()).await)
+            .await
     }
 
     /// Gives everything below one directory to its owner; returns how many entries changed.
@@ -207,7 +279,8 @@ impl Helper {
         let request = v1::ChownRequest {
             directory: Some(directory),
         };
-        let mut progress = self.client.clone().chown(request).await?.into_inner();
+        let chown = async |mut client: HelperClient<Channel>| client.chown(request.clone()).await;
+        let mut progress = self.call(chown).await?;
         let mut changed = 0;
         while let Some(step) = progress.message().await? {
             changed = step.changed;
@@ -221,8 +294,8 @@ impl Helper {
     /// What the helper answered.
     pub async fn create_network(&self) -> Result<v1::CreateNetworkResponse, HelperError> {
         let request = v1::CreateNetworkRequest {};
-        let answer = self.client.clone().create_network(request).await?;
-        Ok(answer.into_inner())
+        self.call(async |mut client| client.create_network(request).await)
+            .await
     }
 
     /// Removes the caller's Docker network.
@@ -231,9 +304,18 @@ impl Helper {
     /// What the helper answered.
     pub async fn remove_network(&self) -> Result<v1::RemoveNetworkResponse, HelperError> {
         let request = v1::RemoveNetworkRequest {};
-        let answer = self.client.clone().remove_network(request).await?;
-        Ok(answer.into_inner())
+        self.call(async |mut client| client.remove_network(request).await)
+            .await
     }
+}
+
+/// What the kernel shows in the place of a UID that this user namespace does not have
+/// (user_namespaces(7)).
+pub(crate) fn overflow_uid() -> u32 {
+    let told = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+    told.ok()
+        .and_then(|uid| uid.trim().parse().ok())
+        .unwrap_or(65534)
 }
 
 /// Connects, and refuses a server that the kernel says is not root.

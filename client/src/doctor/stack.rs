@@ -376,6 +376,7 @@ mod tests {
             status: "Exited (1) 2 minutes ago".to_owned(),
             ports: Vec::new(),
             fingerprint: None,
+            changing: None,
             held: crate::plan::Held::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! What the client keeps of Docker's answers about containers.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use bollard::models::{
     ContainerConfig, ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum,
@@ -13,6 +14,9 @@ use crate::plan::{Held, Host, Observed, ObservedService, State};
 /// Label that the gateway stamps with the image reference of the request: it makes containers
 /// from image ids, so that a tag that moves in between changes nothing.
 pub const LABEL_IMAGE: &str = "io.aistack.image";
+/// Label that the gateway puts into a list where a request is changing the container, its caller
+/// still there or not. It holds the operation.
+const LABEL_CHANGING: &str = "io.aistack.changing";
 
 /// One container as Docker lists it.
 #[derive(Debug, Clone)]
@@ -37,6 +41,8 @@ pub struct Container {
     pub ports: Vec<u16>,
     /// From its label.
     pub fingerprint: Option<Fingerprint>,
+    /// A request that was changing it when it was listed, e.g. `container.stop`.
+    pub changing: Option<String>,
     /// What it holds by identity, as far as the list tells it.
     pub held: Held,
 }
@@ -72,6 +78,7 @@ impl Container {
             ..Held::default()
         };
         Some(Self {
+            changing: labels.get(LABEL_CHANGING).cloned(),
             held,
             id: summary.id?,
             name: summary
@@ -156,6 +163,17 @@ pub enum Health {
     Unhealthy,
 }
 
+/// One run of a container's health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// When it began, as Docker writes it.
+    pub start: String,
+    /// 0 when it passed, -1 when the engine could not run it to its end.
+    pub code: i64,
+    /// What it said, or what the engine says of it.
+    pub output: String,
+}
+
 /// One container in detail.
 #[derive(Clone)]
 pub struct Inspection {
@@ -179,6 +197,8 @@ pub struct Inspection {
     pub health: Health,
     /// Output of the last probe.
     pub probe: Option<String>,
+    /// The last probes, oldest first.
+    pub probes: Vec<Probe>,
     /// The AppArmor label that Docker gives its processes; empty for Docker's own choice.
     pub apparmor: String,
     /// What it was made of, to make it again.
@@ -201,9 +221,30 @@ impl std::fmt::Debug for Inspection {
 }
 
 impl Inspection {
+    /// The stack's service that it is; `None` for a container that is none.
+    #[must_use]
+    pub fn service(&self) -> Option<&String> {
+        self.config.labels.as_ref()?.get(LABEL_SERVICE)
+    }
+
+    /// How long it has to stop before it is killed, where it says so itself.
+    #[must_use]
+    pub fn stop_grace(&self) -> Option<Duration> {
+        let seconds = self.config.stop_timeout?.try_into().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+
     pub(super) fn from_response(response: ContainerInspectResponse) -> Self {
         let state = response.state.unwrap_or_default();
         let health = state.health.unwrap_or_default();
+        let log = health.log.unwrap_or_default().into_iter();
+        let probes: Vec<Probe> = log
+            .map(|probe| Probe {
+                start: probe.start.unwrap_or_default(),
+                code: probe.exit_code.unwrap_or_default(),
+                output: probe.output.unwrap_or_default(),
+            })
+            .collect();
         Self {
             id: response.id.unwrap_or_default(),
             running: state.running.unwrap_or_default(),
@@ -222,11 +263,11 @@ impl Inspection {
                 Some(HealthStatusEnum::STARTING) => Health::Starting,
                 Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) | None => Health::None,
             },
-            probe: health
-                .log
-                .and_then(|mut log| log.pop())
-                .and_then(|probe| probe.output)
+            probe: probes
+                .last()
+                .map(|probe| probe.output.clone())
                 .filter(|output| !output.trim().is_empty()),
+            probes,
             apparmor: response.app_armor_profile.unwrap_or_default(),
             config: response.config.unwrap_or_default(),
             host_config: response.host_config.unwrap_or_default(),

@@ -2,10 +2,15 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bollard::errors::Error;
 
 use crate::exit::Exit;
+use crate::patience::{Again, named_wait};
+
+/// How long to wait where a refusal names no time.
+const SOON: Duration = Duration::from_millis(250);
 
 /// Why a request to the engine did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,21 @@ pub enum EngineError {
         /// Docker's words.
         message: String,
     },
+    /// Something is in the way, e.g. another container has the name.
+    #[error("{message}")]
+    Conflict {
+        /// Docker's words.
+        message: String,
+    },
+    /// The gateway was asked too often, and waiting did not help.
+    #[error("the engine gateway answers you no more for now: {message}")]
+    TooOften {
+        /// The gateway's words.
+        message: String,
+    },
+    /// The gateway closed the connection before it answered, again and again.
+    #[error("the engine gateway closed the connection before it answered")]
+    HungUp,
     /// The engine did not do it.
     #[error("{message}")]
     Failed {
@@ -48,9 +68,12 @@ impl EngineError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::HungUp => Exit::Unreachable,
             Self::Refused { .. } => Exit::Policy,
-            Self::NotFound { .. } | Self::Failed { .. } => Exit::Failed,
+            Self::NotFound { .. }
+            | Self::Conflict { .. }
+            | Self::TooOften { .. }
+            | Self::Failed { .. } => Exit::Failed,
             Self::TimedOut => Exit::TimedOut,
         }
     }
@@ -66,9 +89,10 @@ impl EngineError {
                 message,
             } => Self::from_answer(status_code, &message),
             Error::RequestTimeoutError => Self::TimedOut,
-            // Not there, not reached, or gone before it answered.
+            // Not there, or not reached.
             Error::SocketNotFoundError(_) => unreachable(None),
-            Error::HyperLegacyError { err } => unreachable(kind_of(&err)),
+            Error::HyperLegacyError { err } if err.is_connect() => unreachable(kind_of(&err)),
+            Error::HyperLegacyError { .. } => Self::HungUp,
             Error::DockerStreamError { error } => Self::Failed { message: error },
             other => Self::Failed {
                 message: with_sources(&other),
@@ -87,6 +111,8 @@ impl EngineError {
                 }
             }
             404 => Self::NotFound { message },
+            409 => Self::Conflict { message },
+            429 => Self::TooOften { message },
             502 | 503 => Self::Failed {
                 message: format!("Docker does not answer the gateway: {message}"),
             },
@@ -100,6 +126,19 @@ fn kind_of(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let mut kinds = causes.filter_map(|error| error.downcast_ref::<io::Error>());
     kinds.next().map(io::Error::kind)
+}
+
+/// Whether a request is to be made again, and why. One that was `repeatable` may have been done
+/// already when the gateway hung up.
+pub(super) fn again(error: &Error, repeatable: bool) -> Option<Again> {
+    match error {
+        Error::DockerResponseServerError {
+            status_code: 429,
+            message,
+        } => Some(Again::TooOften(named_wait(message).unwrap_or(SOON))),
+        Error::HyperLegacyError { err } if repeatable && !err.is_connect() => Some(Again::HungUp),
+        _ => None,
+    }
 }
 
 /// Splits `message [rule]`, the way the gateway tells a refusal.
@@ -137,6 +176,24 @@ mod tests {
         };
         assert_eq!(message, "not your port");
         assert_eq!(rule.as_deref(), Some("tenants.ports (policy.toml:9)"));
+    }
+
+    #[test]
+    fn a_request_that_came_too_often_is_made_again_after_the_time_that_is_named() {
+        let answered = |status_code, message: &str| Error::DockerResponseServerError {
+            status_code,
+            message: message.to_owned(),
+        };
+        let text = "too many requests [builtin.rate-limit]; try again in 12 ms";
+        let named = Again::TooOften(Duration::from_millis(12));
+        assert_eq!(again(&answered(429, text), false), Some(named));
+        let soon = Again::TooOften(SOON);
+        assert_eq!(again(&answered(429, "no"), false), Some(soon));
+        assert_eq!(again(&answered(409, text), true), None);
+        let last = EngineError::from_answer(429, text).to_string();
+        assert!(last.ends_with("try again in 12 ms"), "{last}");
+        let in_the_way = EngineError::from_answer(409, "the name is in use");
+        assert!(matches!(in_the_way, EngineError::Conflict { .. }));
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! A command in a running container, with standard input and its exit code.
 
+use std::time::Duration;
+
 use bollard::container::LogOutput;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout};
 
 use super::{Engine, EngineError};
 use crate::desired::Secrets;
 
 /// More output than this is cut, bytes.
 const MAX_OUTPUT: usize = 64 * 1024;
+
+/// A host that has not run an empty command by then is as slow as that.
+const EMPTY_COMMAND: Duration = Duration::from_mins(1);
 
 /// What a command said.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,6 +60,17 @@ fn repeats(said: &str, stdin: &str) -> bool {
 }
 
 impl Engine {
+    /// How long this host takes to run nothing in a container: what cannot be run goes the same way up
+    /// to the last step, and needs nothing that an image may lack.
+    pub async fn empty_command(&self, id: &str) -> Duration {
+        let began = Instant::now();
+        let command = ["/".to_owned()];
+        let nothing = self.exec(id, &command, "");
+        // That it fails is what it does.
+        drop(timeout(EMPTY_COMMAND, nothing).await);
+        began.elapsed()
+    }
+
     /// Runs `command` in a container and feeds it `stdin`.
     ///
     /// # Errors
@@ -71,13 +88,11 @@ impl Engine {
             cmd: Some(command.to_vec()),
             ..ExecConfig::default()
         };
-        let created = self.docker.create_exec(id, config).await;
-        let exec = created.map_err(|error| self.error(error))?.id;
-        let started = self
-            .docker
-            .start_exec(&exec, None::<StartExecOptions>)
-            .await
-            .map_err(|error| self.error(error))?;
+        // One that nobody starts does nothing.
+        let create = || self.docker.create_exec(id, config.clone());
+        let exec = self.ask(create).await?.id;
+        let start = || self.docker.start_exec(&exec, None::<StartExecOptions>);
+        let started = self.ask_once(start).await?;
         let text = match started {
             StartExecResults::Attached {
                 mut output,
@@ -100,8 +115,7 @@ impl Engine {
             }
             StartExecResults::Detached => String::new(),
         };
-        let ended = self.docker.inspect_exec(&exec).await;
-        let ended = ended.map_err(|error| self.error(error))?;
+        let ended = self.ask(|| self.docker.inspect_exec(&exec)).await?;
         Ok(ExecOutput {
             code: ended.exit_code.unwrap_or(-1),
             text,

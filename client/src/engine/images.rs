@@ -36,7 +36,7 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn image(&self, reference: &str) -> Result<Option<Image>, EngineError> {
-        match self.docker.inspect_image(reference).await {
+        match self.ask(|| self.docker.inspect_image(reference)).await {
             Ok(found) => {
                 let words = [found.os, found.architecture];
                 let words: Vec<String> = words.into_iter().flatten().collect();
@@ -50,10 +50,8 @@ impl Engine {
                         .unwrap_or_default(),
                 }))
             }
-            Err(error) => match self.error(error) {
-                EngineError::NotFound { .. } => Ok(None),
-                error => Err(error),
-            },
+            Err(EngineError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -62,8 +60,8 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn images_by_name(&self) -> Result<BTreeMap<String, String>, EngineError> {
-        let listed = self.docker.list_images(None::<ListImagesOptions>).await;
-        let listed = listed.map_err(|error| self.error(error))?;
+        let list = || self.docker.list_images(None::<ListImagesOptions>);
+        let listed = self.ask(list).await?;
         let mut ids = BTreeMap::new();
         for image in listed {
             for name in image.repo_tags.iter().chain(&image.repo_digests) {

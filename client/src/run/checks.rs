@@ -52,6 +52,9 @@ pub struct CheckResult {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What is to be known although it is no failure, e.g. that there was nothing to ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// How long it took.
     pub seconds: f64,
     /// The certificate that its site served.
@@ -66,8 +69,21 @@ impl CheckResult {
             title: "can be asked".to_owned(),
             ok: false,
             problem: Some(why),
+            warning: None,
             seconds: 0.0,
             certificate: None,
+        }
+    }
+
+    /// It runs, and that is all that can be said.
+    fn without_a_check(service: &DesiredService) -> Self {
+        let why = "nothing is known to ask it: its entry has no check, or only some through a site \
+                   that it does not have without a proxy";
+        Self {
+            ok: true,
+            problem: None,
+            warning: Some(why.to_owned()),
+            ..Self::not_asked(service, String::new())
         }
     }
 }
@@ -112,9 +128,7 @@ impl<'a> Asker<'a> {
             }
         };
         if service.checks.is_empty() {
-            let why = "nothing is known to ask it: its entry has no check, or only some through a \
-                       site that it does not have without a proxy";
-            return vec![CheckResult::not_asked(service, why.to_owned())];
+            return vec![CheckResult::without_a_check(service)];
         }
         let mut results = Vec::new();
         for check in &service.checks {
@@ -127,6 +141,7 @@ impl<'a> Asker<'a> {
                 title: check.title().to_owned(),
                 ok: answer.is_ok(),
                 problem: answer.err(),
+                warning: None,
                 seconds: started.elapsed().as_secs_f64(),
                 certificate,
             });

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::desired::{DesiredService, Provision};
+use bollard::models::ContainerCreateBody;
+
+use crate::desired::DesiredService;
 use crate::engine::{Container, Engine, EngineError, Inspection};
 use crate::failure::ServiceReport;
 use crate::plan::{Action, State};
@@ -11,6 +13,7 @@ use crate::run::configs::{self, Previous};
 use crate::run::diagnose::{self, Trouble};
 use crate::run::gate::Gate;
 use crate::run::graph::Worker;
+use crate::run::provisions::{Provisioner, Undo};
 use crate::run::restore;
 use crate::ui::{Progress, Word};
 
@@ -79,7 +82,7 @@ impl Deployer {
             (Action::Replace { because }, Some(container)) => {
                 return self.replace(service, container, because).await;
             }
-            _ => self.create(service).await,
+            _ => self.create(service, &mut Vec::new()).await,
         };
         match result {
             Ok(()) => Ok(()),
@@ -87,12 +90,48 @@ impl Deployer {
         }
     }
 
-    async fn create(&self, service: &DesiredService) -> Result<(), Trouble> {
+    /// `undo` gets the way back from what is made for it elsewhere.
+    async fn create(&self, service: &DesiredService, undo: &mut Vec<Undo>) -> Result<(), Trouble> {
         self.progress.service(&service.name, Word::Creating, "");
-        let body = service.body.clone();
-        let created = self.engine.create(&service.container, body).await;
+        let created = self.container(service, &service.body).await;
         let id = created.map_err(|error| step("create the container", error))?;
-        self.start(service, &id).await
+        self.start(service, &id, undo).await
+    }
+
+    /// Makes the service's container. A run that was killed may have left one half made, or the
+    /// gateway may have made it since the look at what is there: that one goes.
+    async fn container(
+        &self,
+        service: &DesiredService,
+        body: &ContainerCreateBody,
+    ) -> Result<String, EngineError> {
+        let mut tries = CREATE_TRIES;
+        loop {
+            let created = self.engine.create(&service.container, body.clone()).await;
+            tries -= 1;
+            match created {
+                Err(EngineError::Conflict { message }) if tries > 0 => {
+                    if !self.out_of_the_way(service).await? {
+                        return Err(EngineError::Conflict { message });
+                    }
+                }
+                created => return created,
+            }
+        }
+    }
+
+    /// Removes a container of the service's own that has its name; false when it is another one.
+    async fn out_of_the_way(&self, service: &DesiredService) -> Result<bool, EngineError> {
+        match self.engine.inspect(&service.container).await {
+            Ok(there) if there.service() == Some(&service.name) => {
+                self.engine.remove(&there.id).await?;
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            // Gone meanwhile.
+            Err(EngineError::NotFound { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// For a container that is as desired and does not do its work: it may be in a loop of
@@ -100,46 +139,38 @@ impl Deployer {
     async fn restart(&self, service: &DesiredService, id: &str) -> Result<(), Trouble> {
         let stopped = self.engine.stop(id).await;
         stopped.map_err(|error| step("stop the container", error))?;
-        self.start(service, id).await
+        self.start(service, id, &mut Vec::new()).await
     }
 
     /// For a container that the gateway does not let start any more.
     async fn renew(&self, service: &DesiredService, old: &Container) -> Result<(), Trouble> {
         let removed = self.engine.remove(&old.id).await;
         removed.map_err(|error| step("remove the old container", error))?;
-        self.create(service).await
+        self.create(service, &mut Vec::new()).await
     }
 
-    async fn start(&self, service: &DesiredService, id: &str) -> Result<(), Trouble> {
+    async fn start(
+        &self,
+        service: &DesiredService,
+        id: &str,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), Trouble> {
         for provision in &service.provisions {
             self.progress
                 .service(&service.name, Word::Provisioning, &provision.title);
-            self.provision(provision).await?;
+            self.provisioner().make(provision, undo).await?;
         }
         self.progress.service(&service.name, Word::Starting, "");
         let started = self.engine.start(id).await;
         started.map_err(|error| step(START, error))?;
-        self.gate.healthy(id, service.start_limits).await
+        self.gate.started(id, service.start_limits).await
     }
 
-    /// Makes what the service needs inside another one. The provider is healthy by now, whatever
-    /// its container's id is.
-    async fn provision(&self, provision: &Provision) -> Result<(), Trouble> {
-        let title = format!("{} in {}", provision.title, provision.provider);
-        let Some(provider) = self.services.get(&provision.provider) else {
-            let why = "there is no such service".to_owned();
-            return Err(Trouble::Provision { title, why });
-        };
-        let output = self
-            .engine
-            .exec(&provider.container, &provision.command, &provision.stdin)
-            .await
-            .map_err(|error| step("run a command in its provider", error))?;
-        if output.code == 0 {
-            return Ok(());
+    fn provisioner(&self) -> Provisioner<'_> {
+        Provisioner {
+            engine: &self.engine,
+            services: &self.services,
         }
-        let why = output.failure(&provision.stdin);
-        Err(Trouble::Provision { title, why })
     }
 
     /// Puts the new container in place of the old one, and the old one back when the new one does
@@ -154,17 +185,26 @@ impl Deployer {
         let reasons = because.join(", ");
         self.progress
             .service(&service.name, Word::Stopping, &reasons);
-        let trouble = match self.take_away(old).await {
+        let before = match self.take_away(old).await {
             Err(trouble) => return Err(self.report(service, trouble).await),
-            Ok(before) => match self.create(service).await {
-                Ok(()) => return Ok(()),
-                Err(trouble) => (trouble, before),
-            },
+            Ok(before) => before,
         };
-        let (trouble, before) = trouble;
+        let mut undo = Vec::new();
+        let Err(trouble) = self.create(service, &mut undo).await else {
+            return Ok(());
+        };
         let mut report = self.report(service, trouble).await;
         if old.plan_state == State::Healthy {
-            report.restored = self.restore(service, &before).await;
+            let restored = self.restore(service, &before, undo).await;
+            report.restored = restored.is_ok();
+            report.now = Some(match restored {
+                Ok(()) => "what ran before the change runs again".to_owned(),
+                Err(why) => {
+                    // It may quote what a command said.
+                    let why = self.engine.secrets().mask_quoted(&why);
+                    format!("what ran before the change does not run again: {why}")
+                }
+            });
         }
         Err(report)
     }
@@ -179,23 +219,45 @@ impl Deployer {
         Ok(before)
     }
 
-    /// Brings back what ran before; true when it is healthy again.
-    async fn restore(&self, service: &DesiredService, before: &Inspection) -> bool {
+    /// Brings back what ran before, with what it found in its files and in other services.
+    ///
+    /// # Errors
+    /// How it stands instead.
+    async fn restore(
+        &self,
+        service: &DesiredService,
+        before: &Inspection,
+        undo: Vec<Undo>,
+    ) -> Result<(), String> {
         self.progress.service(&service.name, Word::Restoring, "");
-        if let Some(files) = self.previous_configs.get(&service.name)
-            && configs::put_back(files).is_err()
-        {
-            return false;
+        let could_not = |step| move |error| diagnose::problem(&Trouble::Engine { step, error });
+        if let Some(files) = self.previous_configs.get(&service.name) {
+            configs::put_back(files).map_err(|failure| failure.what)?;
         }
-        if self.engine.remove(&service.container).await.is_err() {
-            return false;
-        }
+        let removed = self.engine.remove(&service.container).await;
+        removed.map_err(could_not("remove the new container"))?;
+        let taken_back = self.provisioner().take_back(undo).await;
         let body = restore::create_body(before, &service.body);
-        let Ok(id) = self.engine.create(&service.container, body).await else {
-            return false;
-        };
-        self.engine.start(&id).await.is_ok()
-            && self.gate.healthy(&id, service.start_limits).await.is_ok()
+        let created = self.container(service, &body).await;
+        let id = created.map_err(could_not("create the old container again"))?;
+        let started = self.engine.start(&id).await;
+        started.map_err(could_not("start the old container again"))?;
+        let healthy = self.gate.started(&id, service.start_limits).await;
+        // What it misses elsewhere is why it is not healthy, if it is not.
+        match (taken_back, healthy) {
+            (Ok(()), Ok(())) => Ok(()),
+            (Ok(()), Err(trouble)) => Err(format!("it {}", diagnose::problem(&trouble))),
+            (Err(trouble), healthy) => {
+                let state = match healthy {
+                    Ok(()) => "it runs all the same".to_owned(),
+                    Err(trouble) => format!("it {}", diagnose::problem(&trouble)),
+                };
+                let why = diagnose::problem(&trouble);
+                Err(format!(
+                    "what it had elsewhere did not come back ({why}); {state}"
+                ))
+            }
+        }
     }
 
     async fn report(&self, service: &DesiredService, trouble: Trouble) -> Box<ServiceReport> {
@@ -204,6 +266,8 @@ impl Deployer {
     }
 }
 
+/// How often a container is made before its name counts as taken.
+const CREATE_TRIES: u32 = 4;
 /// What a start that fails is told as.
 const START: &str = "start the container";
 

@@ -50,6 +50,7 @@ pub async fn report(
         log: Vec::new(),
         cause: None,
         restored: false,
+        now: None,
         exit: Exit::NotHealthy,
     };
     let more_time = more_time(&trouble);
@@ -106,7 +107,8 @@ fn port_taken(error: &str) -> Option<String> {
     listeners::port_refused(error).map(listeners::taken)
 }
 
-fn problem(trouble: &Trouble) -> String {
+/// What is wrong with a service, e.g. `exited with code 1`; its subject goes before it.
+pub(super) fn problem(trouble: &Trouble) -> String {
     match trouble {
         // Docker forgets how a container has ended when it starts it again.
         Trouble::Exited(inspection) if !has_ended(inspection) => {
@@ -261,6 +263,7 @@ mod tests {
             error: String::new(),
             health: Health::None,
             probe: None,
+            probes: Vec::new(),
             apparmor: String::new(),
             config: bollard::models::ContainerConfig::default(),
             host_config: bollard::models::HostConfig::default(),
@@ -340,6 +343,7 @@ mod tests {
             log: vec!["DB=pass@word-1234/5".to_owned(), "all is well".to_owned()],
             cause: None,
             restored: false,
+            now: None,
             exit: Exit::NotHealthy,
         };
         hide(&mut report, &secrets);

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use crate::desired::StartLimits;
 use crate::engine::{Engine, EngineError, Event, Health, Inspection};
 use crate::run::diagnose::Trouble;
+use crate::run::slowness::{self, Probes};
+use crate::ui::{Progress, Word, seconds};
 
 /// How often a container is looked at although no event came: an event may be lost while the
 /// stream is being opened.
@@ -23,11 +25,11 @@ const REOPEN: Duration = Duration::from_millis(500);
 const BACKLOG: usize = 256;
 
 /// One stream of events, shared by all waiters. Ends with the value.
-#[derive(Debug)]
 pub struct Gate {
     engine: Engine,
     events: broadcast::Sender<Event>,
     reader: JoinHandle<()>,
+    progress: Option<Progress>,
 }
 
 impl Gate {
@@ -40,31 +42,106 @@ impl Gate {
             engine: engine.clone(),
             events,
             reader,
+            progress: None,
         }
     }
 
-    /// Waits until the container, which was just started, is healthy, or runs when it has no health
-    /// check.
+    /// Tells there when a container gets more time.
+    #[must_use]
+    pub fn telling(mut self, progress: &Progress) -> Self {
+        self.progress = Some(progress.clone());
+        self
+    }
+
+    /// As [`Gate::healthy`] for a container that was just started and did not run before: Docker has
+    /// counted its exits from 0 on (moby, `container/container.go`), however late it is looked at.
+    ///
+    /// # Errors
+    /// As [`Gate::healthy`].
+    pub async fn started(&self, id: &str, limits: StartLimits) -> Result<(), Trouble> {
+        let exits = Exits {
+            restarts_before: Some(0),
+        };
+        self.wait(id, limits, exits).await
+    }
+
+    /// Waits until a container that runs is healthy, or runs on when it has no health check. Where the host is slow, it gets more time, and what Docker could not ask it is not held
+    /// against it.
     ///
     /// # Errors
     /// When it is beyond one of the limits, becomes unhealthy, or cannot be inspected.
     pub async fn healthy(&self, id: &str, limits: StartLimits) -> Result<(), Trouble> {
+        self.wait(id, limits, Exits::default()).await
+    }
+
+    async fn wait(
+        &self,
+        id: &str,
+        mut limits: StartLimits,
+        mut exits: Exits,
+    ) -> Result<(), Trouble> {
         let mut events = self.events.subscribe();
-        let deadline = Instant::now() + limits.timeout;
-        let mut exits = Exits::default();
+        let began = Instant::now();
+        let mut measured: Option<Duration> = None;
+        let mut probes = Probes::default();
         loop {
             let inspection = self.inspect(id).await.map_err(engine_trouble)?;
+            probes.see(&inspection.probes);
+            let mut failed = false;
             match judge(&inspection, exits.seen(&inspection), limits.exits) {
                 Verdict::Healthy => return Ok(()),
                 Verdict::Exited => return Err(Trouble::Exited(Box::new(inspection))),
-                Verdict::Unhealthy => return Err(Trouble::Unhealthy(Box::new(inspection), limits)),
-                Verdict::Undecided if Instant::now() >= deadline => {
-                    return Err(Trouble::TooSlow(Box::new(inspection), limits));
+                Verdict::Unhealthy => {
+                    let slow = |measured| slowness::is_slow(&inspection, measured);
+                    failed = probes.failed(&inspection, measured.is_some_and(slow));
                 }
                 Verdict::Undecided => {}
             }
-            let next_look = deadline.min(Instant::now() + SAFETY);
+            let late = began.elapsed() >= limits.timeout;
+            if measured.is_none() && (late || (failed && probes.unanswered())) {
+                let empty = self.engine.empty_command(id).await;
+                measured = Some(empty);
+                self.stretch(&inspection, &mut limits, empty, probes.unanswered());
+                continue;
+            }
+            if failed {
+                return Err(Trouble::Unhealthy(Box::new(inspection), limits));
+            }
+            if late {
+                return Err(Trouble::TooSlow(Box::new(inspection), limits));
+            }
+            let next_look = (began + limits.timeout).min(Instant::now() + SAFETY);
             drop(tokio::time::timeout_at(next_look, next_event(&mut events, id)).await);
+        }
+    }
+
+    /// Gives it the time that it needs on a host that takes so long for nothing, or that could not ask
+    /// it.
+    fn stretch(
+        &self,
+        inspection: &Inspection,
+        limits: &mut StartLimits,
+        empty: Duration,
+        unanswered: bool,
+    ) {
+        let mut timeout = slowness::stretched(limits.timeout, empty);
+        if unanswered {
+            timeout = timeout.max(limits.timeout * 2);
+        }
+        if timeout == limits.timeout {
+            return;
+        }
+        limits.timeout = timeout;
+        if let (Some(progress), Some(service)) = (&self.progress, inspection.service()) {
+            let why = if unanswered {
+                "Docker could not run its probe in time"
+            } else {
+                "this host is slow"
+            };
+            let (empty, timeout) = (seconds(empty), seconds(timeout));
+            let detail =
+                format!("{why}; an empty command took {empty}: waiting for up to {timeout}");
+            progress.service(service, Word::Starting, &detail);
         }
     }
 }
@@ -176,6 +253,7 @@ mod tests {
             error: String::new(),
             health,
             probe: None,
+            probes: Vec::new(),
             apparmor: String::new(),
             config: bollard::models::ContainerConfig::default(),
             host_config: bollard::models::HostConfig::default(),

@@ -182,6 +182,7 @@ mod tests {
             log: Vec::new(),
             cause: None,
             restored: false,
+            now: None,
             exit: Exit::NotHealthy,
         }
     }

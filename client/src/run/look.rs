@@ -2,20 +2,30 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use aistack_proto::v1::WhoAmIResponse;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use crate::apparmor::{Standing, sources};
 use crate::desired::{Stack, image::ImageName};
 use crate::engine::{Container, Engine, EngineError, Inspection};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::Host;
 use crate::plan::held::Labels;
 use crate::run::{Session, mounts};
+use crate::ui::Progress;
 
 /// Questions to the gateway at once.
 const AT_ONCE: usize = 4;
+/// How long an earlier change is waited for: longer than most services have to stop.
+const CHANGING: Duration = Duration::from_mins(10);
+/// What is over by then is not told.
+const MOMENT: Duration = Duration::from_secs(1);
+/// How often it is looked at.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The stack's containers, with what they hold, and what this host has.
 ///
@@ -31,6 +41,37 @@ pub async fn around(
         host(&session.engine, who, stack)
     )?;
     Ok((containers, host))
+}
+
+/// The stack's containers, once nothing is changing one any more: what a run that was killed has
+/// asked for is still done to its end. Asked under the lock.
+///
+/// # Errors
+/// What the gateway answered, and [`Exit::TimedOut`] when it does not end.
+pub async fn settled(engine: &Engine, progress: &Progress) -> Result<Vec<Container>, Failure> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let containers = engine.list().await?;
+        let mut changing = containers
+            .iter()
+            .filter_map(|own| Some((own, own.changing.as_deref()?)));
+        let Some((container, operation)) = changing.next() else {
+            return Ok(containers);
+        };
+        let operation = operation.trim_start_matches("container.");
+        let what = format!("{operation} of {}", container.name);
+        if began.elapsed() > CHANGING {
+            let what = format!("an earlier request has not ended: {what}");
+            return Err(Failure::new(Exit::TimedOut, what)
+                .next("tell the administrator that Docker does not end it"));
+        }
+        if !told && began.elapsed() > MOMENT {
+            progress.note(&format!("waiting for what was begun before: {what}"));
+            told = true;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// The containers with what they hold.

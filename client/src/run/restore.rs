@@ -96,6 +96,7 @@ mod tests {
             error: String::new(),
             health: Health::Healthy,
             probe: None,
+            probes: Vec::new(),
             apparmor: String::new(),
             config: ContainerConfig {
                 image: Some("sha256:00ff".to_owned()),

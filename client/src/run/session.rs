@@ -67,7 +67,8 @@ impl Context {
     /// # Errors
     /// When there is no socket.
     pub fn engine(&self) -> Result<Engine, Failure> {
-        Ok(Engine::at(&self.engine_socket())?)
+        let socket = self.engine_socket();
+        Ok(Engine::told_by(&socket, Some(self.printer))?)
     }
 
     /// The helper.
@@ -75,7 +76,8 @@ impl Context {
     /// # Errors
     /// When it does not answer or is not root's.
     pub async fn helper(&self) -> Result<Helper, Failure> {
-        Ok(Helper::connect(&self.helper_socket()).await?)
+        let socket = self.helper_socket();
+        Ok(Helper::told_by(&socket, Some(self.printer)).await?)
     }
 
     /// Where the gateway listens.

@@ -185,7 +185,8 @@ pub async fn settle_with(
         progress.note(&format!("made {} directories", made.created));
     }
     let unconfined = profiles::load(session, context.printer, progress).await?;
-    let network = session.who.network.as_ref();
+    // Asked again under the lock: a run that was waited for, or killed, may have removed it.
+    let network = session.helper.who_am_i().await?.network;
     if !network.is_some_and(|network| network.exists) {
         let network = session.helper.create_network().await?;
         progress.note(&format!(

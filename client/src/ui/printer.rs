@@ -6,7 +6,7 @@ use aistack_policy::printable;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Mode, Paint, Table, Tone, clean, safe};
+use super::{Mode, Paint, Table, Tone, clean, progress, safe};
 use crate::exit::Exit;
 use crate::failure::{Failure, ServiceReport};
 use crate::verbs::args::Globals;
@@ -121,6 +121,11 @@ impl Printer {
         }
     }
 
+    /// A note in the middle of whatever is shown: a live table makes room for it.
+    pub fn interject(&self, text: &str) {
+        progress::make_room(|| self.note(text));
+    }
+
     /// A line that also `--quiet` does not silence. Nobody reading it is no failure.
     pub fn say(&self, text: &str) {
         let mut stderr = io::stderr().lock();
@@ -215,8 +220,8 @@ impl Printer {
         if let Some(cause) = &report.cause {
             self.say(&format!("  likely cause: {cause}"));
         }
-        if report.restored {
-            self.say("  what ran before the change runs again");
+        if let Some(now) = &report.now {
+            self.say(&format!("  now: {}", clean(now)));
         }
     }
 }

@@ -113,6 +113,18 @@ struct Shared {
     lines: Mutex<BTreeMap<String, ProgressBar>>,
 }
 
+/// The live table that is shown, if one is.
+static SHOWN: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// Writes to the terminal while no live table is on it.
+pub(super) fn make_room(write: impl FnOnce()) {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match shown {
+        Some(bars) => bars.suspend(write),
+        None => write(),
+    }
+}
+
 impl Progress {
     /// Progress that starts now.
     #[must_use]
@@ -121,11 +133,13 @@ impl Progress {
             Mode::Tty => ProgressDrawTarget::stderr_with_hz(10),
             _ => ProgressDrawTarget::hidden(),
         };
+        let bars = MultiProgress::with_draw_target(target);
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bars.clone());
         Self {
             shared: Arc::new(Shared {
                 printer,
                 began: Instant::now(),
-                bars: MultiProgress::with_draw_target(target),
+                bars,
                 lines: Mutex::new(BTreeMap::new()),
             }),
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// A duration given on the command line: `90s`, `15m`, `2h`, `500ms`, `1m30s`; a bare number is
-/// seconds.
+/// A duration given on the command line: `90s`, `15m`, `2h`, `500ms`, `1m30s`, `1 m 30 s`; a bare
+/// number is seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -17,6 +17,8 @@ impl FromStr for Span {
         if let Ok(seconds) = text.parse() {
             return Ok(Self(Duration::from_secs(seconds)));
         }
+        let written = text;
+        let text = &*unblank(text);
         let mut total = Duration::ZERO;
         let mut rest = text;
         while !rest.is_empty() {
@@ -29,10 +31,10 @@ impl FromStr for Span {
                 .unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(unit_end);
             let part = part(number, unit)
-                .ok_or_else(|| format!("`{text}` is no duration: write 90s, 15m or 2h"))?;
+                .ok_or_else(|| format!("`{written}` is no duration: write 90s, 15m or 2h"))?;
             total = total
                 .checked_add(part)
-                .ok_or_else(|| format!("`{text}` is too long"))?;
+                .ok_or_else(|| format!("`{written}` is too long"))?;
             rest = tail;
         }
         if text.is_empty() {
@@ -40,6 +42,21 @@ impl FromStr for Span {
         }
         Ok(Self(total))
     }
+}
+
+/// Without the blanks between numbers and units; `1 0s` is no `10s`.
+fn unblank(text: &str) -> String {
+    let mut plain = String::new();
+    let mut words = text.split_ascii_whitespace().peekable();
+    while let Some(word) = words.next() {
+        plain.push_str(word);
+        let ends = |word: &str| word.ends_with(|end: char| end.is_ascii_digit());
+        let begins = |word: &&str| word.starts_with(|first: char| first.is_ascii_digit());
+        if ends(word) && words.peek().is_some_and(begins) {
+            return text.to_owned();
+        }
+    }
+    plain
 }
 
 fn part(number: &str, unit: &str) -> Option<Duration> {
@@ -104,11 +121,22 @@ mod tests {
             ("1m30s", 90_000),
             ("500ms", 500),
             ("2h", 7_200_000),
+            ("100 s", 100_000),
+            (" 1 m 30 s ", 90_000),
         ] {
             let span: Span = text.parse().unwrap();
             assert_eq!(span.0, Duration::from_millis(milliseconds), "{text}");
         }
-        for text in ["", "m", "5x", "-5s", "1.5h", "99999999999999999999h", "5 m"] {
+        for text in [
+            "",
+            "m",
+            "5x",
+            "-5s",
+            "1.5h",
+            "99999999999999999999h",
+            "1 0s",
+            "5 x",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

@@ -67,6 +67,7 @@ impl Cli {
     /// What clap is to print, and the code to end with.
     pub fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
         let command = Self::command().color(globals::colour_of(arguments));
+        let arguments = globals::with_lock_wait(arguments);
         let matches = command.try_get_matches_from(arguments)?;
         Self::from_arg_matches(&matches)
     }

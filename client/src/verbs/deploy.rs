@@ -52,6 +52,7 @@ pub(super) async fn make(
     args: &DeployArgs,
     progress: &Progress,
 ) -> Result<Exit, Failure> {
+    look::settled(&session.engine, progress).await?;
     // Asked again: this run may have made the network or had the profiles loaded.
     let who = session.helper.who_am_i().await?;
     let (containers, host) = look::around(session, &who, &ready.stack).await?;
@@ -201,7 +202,7 @@ async fn execute(
     let services = stack.services.iter();
     let deployer = Deployer {
         engine: session.engine.clone(),
-        gate: Gate::open(&session.engine),
+        gate: Gate::open(&session.engine).telling(progress),
         services: services
             .map(|service| (service.name.clone(), service.clone()))
             .collect(),
@@ -331,6 +332,11 @@ fn finish(
     if !failed.is_empty() {
         return Err(validate::failure(&failed));
     }
+    for result in checked {
+        if let Some(warning) = &result.warning {
+            printer.warn(&format!("{}: {warning}", result.service));
+        }
+    }
     printer.document(document)?;
     printer.table(&url_table(stack, plan))?;
     progress.note(&format!(
@@ -379,6 +385,7 @@ mod tests {
             log: Vec::new(),
             cause: None,
             restored: false,
+            now: None,
             exit,
         }))
     }

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::takedown::{Going, take_down};
-use crate::run::{Context, Session, prompt};
+use crate::run::{Context, Session, look, prompt};
 use crate::ui::Progress;
 use crate::verbs::args::DestroyArgs;
 use crate::verbs::lock_wait;
@@ -39,9 +39,9 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, F
     }
     agree(context, &session, args).await?;
     let lock = lock(context, &session).await?;
-    // Again: a run that was waited for may have made others.
-    let containers = session.engine.list().await?;
     let progress = Progress::new(context.printer);
+    // Again: a run that was waited for may have made others.
+    let containers = look::settled(&session.engine, &progress).await?;
     // Without a manifest that can be read they go all at once.
     let stack = session.stack_on_disk(context);
     let services = stack.map(|stack| stack.services).unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::manifest::Manifest;
 use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
 use crate::run::setup::Ready;
-use crate::run::{Context, Session, choice, prompt};
+use crate::run::{Context, Session, choice, look, prompt};
 use crate::selection::{self, SERVICES, Selection, VECTOR_DB};
 use crate::ui::{Progress, Word};
 use crate::verbs::args::{DeployArgs, RemoveArgs};
@@ -59,7 +59,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
         lock,
         unconfined: None,
     };
-    let containers = session.engine.list().await?;
+    let containers = look::settled(&session.engine, &progress).await?;
     for name in names {
         let own = containers
             .iter()

@@ -13,7 +13,7 @@ use crate::run::gate::Gate;
 use crate::run::graph::{self, Node, Outcome};
 use crate::run::lock::Lock;
 use crate::run::mover::Mover;
-use crate::run::{Context, Session, pairs};
+use crate::run::{Context, Session, look, pairs};
 use crate::ui::Progress;
 use crate::verbs::args::{DeployArgs, RestartArgs};
 use crate::verbs::{deploy, lock_wait, plan, select, service_names};
@@ -33,7 +33,8 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
         let wait = lock_wait(&context.globals);
         Some(Lock::take(session.base_dir(), "aistack restart", wait).await?)
     };
-    let containers = session.engine.list().await?;
+    let progress = Progress::new(context.printer);
+    let containers = look::settled(&session.engine, &progress).await?;
     if containers.is_empty() {
         return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
     }
@@ -92,10 +93,9 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
             session.engine.stop(&container.id).await?;
         }
     }
-    let progress = Progress::new(context.printer);
     let restarter = Mover {
         stop: true,
-        start: Some(Gate::open(&session.engine)),
+        start: Some(Gate::open(&session.engine).telling(&progress)),
         engine: session.engine.clone(),
         containers: containers
             .into_iter()

@@ -14,7 +14,7 @@ use crate::run::graph::{self, Node};
 use crate::run::lock::Lock;
 use crate::run::mover::Mover;
 use crate::run::takedown::{self, Going};
-use crate::run::{Context, Session, pairs};
+use crate::run::{Context, Session, look, pairs};
 use crate::ui::Progress;
 use crate::verbs::args::ServicesArgs;
 use crate::verbs::{lock_wait, restart, select};
@@ -58,7 +58,7 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
     let nodes = nodes(&chosen);
     let worker = Arc::new(Mover {
         stop: false,
-        start: Some(Gate::open(&chosen.session.engine)),
+        start: Some(Gate::open(&chosen.session.engine).telling(&progress)),
         engine: chosen.session.engine.clone(),
         services: chosen.services.clone(),
         containers: chosen.containers.clone(),
@@ -176,9 +176,8 @@ async fn choose_of(
         let wait = lock_wait(&context.globals);
         Some(Lock::take(session.base_dir(), command, wait).await?)
     };
-    let containers: BTreeMap<String, Container> = session
-        .engine
-        .list()
+    let progress = Progress::new(context.printer);
+    let containers: BTreeMap<String, Container> = look::settled(&session.engine, &progress)
         .await?
         .into_iter()
         .map(|container| (container.service.clone(), container))

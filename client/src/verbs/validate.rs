@@ -72,6 +72,9 @@ pub(super) async fn ask_all(
                 let results = asker.ask(service, container, asking).await;
                 let failed = results.iter().filter(|result| !result.ok).count();
                 let (word, of) = match failed {
+                    0 if results.iter().any(|result| result.warning.is_some()) => {
+                        (Word::Answered, "no check".to_owned())
+                    }
                     0 if results.len() == 1 => (Word::Answered, "1 check".to_owned()),
                     0 => (Word::Answered, format!("{} checks", results.len())),
                     failed => (
@@ -125,12 +128,13 @@ fn show(context: &Context, results: &[CheckResult]) -> Result<(), Failure> {
         "checks": results,
     }))?;
     for result in results {
-        let (word, tone) = if result.ok {
-            ("ok  ", Tone::Good)
-        } else {
-            ("FAIL", Tone::Bad)
+        let (word, tone) = match (result.ok, &result.warning) {
+            (true, None) => ("ok  ", Tone::Good),
+            (true, Some(_)) => ("WARN", Tone::Notice),
+            (false, _) => ("FAIL", Tone::Bad),
         };
-        let problem = result.problem.as_ref().map(|why| format!(": {why}"));
+        let problem = result.problem.as_ref().or(result.warning.as_ref());
+        let problem = problem.map(|why| format!(": {why}"));
         let slow = printer.verbose || result.seconds >= SLOW;
         let took = slow.then(|| format!(" ({:.1} s)", result.seconds));
         printer.data(&format!(

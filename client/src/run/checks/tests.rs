@@ -379,3 +379,22 @@ async fn a_closed_port_is_a_problem() {
     let problem = ask(port, &[step("GET", "/")]).await.unwrap_err();
     assert!(problem.contains("refused"), "{problem}");
 }
+
+#[tokio::test]
+async fn a_service_without_a_check_is_a_warning_and_no_failure() {
+    let engine = Engine::at(std::path::Path::new("/nonexistent")).unwrap();
+    let stack = crate::desired::tests::render(&[]).unwrap();
+    let mut own = stack.services[0].clone();
+    own.checks.clear();
+    let asker = Asker::new(&engine, &stack);
+    let container = crate::engine::tests::container(&own.name);
+    let results = asker.ask(&own, Some(&container), |_| {}).await;
+    let [result] = results.as_slice() else {
+        panic!("{results:?}");
+    };
+    assert!(result.ok, "{result:?}");
+    assert!(result.problem.is_none() && result.warning.is_some());
+    // One that does not run is a failure still.
+    let results = asker.ask(&own, None, |_| {}).await;
+    assert!(!results[0].ok, "{results:?}");
+}

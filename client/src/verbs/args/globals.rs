@@ -115,6 +115,29 @@ impl ProgressMode {
     }
 }
 
+/// The arguments with `--lock-wait 100s` as `--lock-wait=100s`. clap takes the value of an option
+/// that may be without one only behind `=`, since it could be anything else; but no service and no
+/// command begins with a digit.
+pub(super) fn with_lock_wait(arguments: &[OsString]) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut options = true;
+    for argument in arguments {
+        let behind = options && joined.last().is_some_and(|last| last == "--lock-wait");
+        let is_time = argument.to_str().is_some_and(|text| {
+            text.starts_with(|first: char| first.is_ascii_digit()) && text.parse::<Span>().is_ok()
+        });
+        match joined.last_mut() {
+            Some(last) if behind && is_time => {
+                last.push("=");
+                last.push(argument);
+            }
+            _ => joined.push(argument.clone()),
+        }
+        options &= argument != "--";
+    }
+    joined
+}
+
 /// The colour that a command line asks for, before it is known to be right.
 pub(super) fn colour_of(arguments: &[OsString]) -> ColorChoice {
     let words: Vec<&str> = arguments
@@ -141,6 +164,35 @@ pub(super) fn colour_of(arguments: &[OsString]) -> ColorChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_to_wait_for_the_lock_may_stand_behind_a_blank() {
+        let joined = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let joined = with_lock_wait(&words).into_iter();
+            let joined: Vec<String> = joined.map(|word| word.into_string().unwrap()).collect();
+            joined.join("|")
+        };
+        let time = "aistack|deploy|--lock-wait=100s|n8n";
+        assert_eq!(
+            joined(&["aistack", "deploy", "--lock-wait", "100s", "n8n"]),
+            time
+        );
+        let blank = "aistack|--lock-wait=100 s|deploy";
+        assert_eq!(
+            joined(&["aistack", "--lock-wait", "100 s", "deploy"]),
+            blank
+        );
+        for same in [
+            "aistack|deploy|--lock-wait|n8n",
+            "aistack|deploy|--lock-wait=5m|n8n",
+            "aistack|exec|n8n|--|--lock-wait|100s",
+            "aistack|deploy|--lock-wait",
+        ] {
+            let words: Vec<&str> = same.split('|').collect();
+            assert_eq!(joined(&words), same);
+        }
+    }
 
     #[test]
     fn colour_is_found_wherever_it_stands_and_not_behind_two_dashes() {

@@ -54,7 +54,7 @@ fn own(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn images_are_seen_by_the_names_that_the_policy_has() {
     let list = json!([
-        {"Id": "1", "RepoTags": ["redis:8", "quay.io/other/redis:8"], "RepoDigests": null},
+        {"Id": "1", "RepoTags": ["redis:8", "quay.io/other/redis:8"], "RepoDigests": null, "Containers": 7},
         {"Id": "2", "RepoTags": ["quay.io/other/x:1"], "RepoDigests": []},
         {"Id": "3", "RepoTags": ["<none>:<none>"]},
         {"Id": "4"},
@@ -67,6 +67,8 @@ fn images_are_seen_by_the_names_that_the_policy_has() {
     let shown = usable.images(list);
     assert_eq!(shown.as_array().unwrap().len(), 1);
     assert_eq!(shown[0]["RepoTags"], json!(["redis:8"]));
+    // A number, since clients insist on one, that says nothing of the host's containers.
+    assert_eq!(shown[0]["Containers"], -1);
 }
 
 #[test]

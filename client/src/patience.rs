@@ -1,0 +1,241 @@
+//! Waiting for a daemon: with a word when its answer takes long, and again when it says "later".
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::ui::{Printer, seconds};
+
+/// What is waited for how long.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// An answer that is not there by then is told to be waited for.
+    long: Duration,
+    /// Waiting for one's turn is told when it takes longer than this, all together.
+    untold: Duration,
+    /// How long one request waits for its turn, all together.
+    longest: Duration,
+    /// The same where the daemon does not say that there will be a turn.
+    hung_up: Duration,
+}
+
+const TIMES: Times = Times {
+    long: Duration::from_secs(5),
+    untold: Duration::from_secs(2),
+    longest: Duration::from_secs(60),
+    hung_up: Duration::from_secs(15),
+};
+
+/// Why a daemon is to be asked again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Again {
+    /// It was asked too often; it names the time.
+    TooOften(Duration),
+    /// It does something else for the caller first.
+    Busy,
+    /// It closed the connection before it answered, as it does with one too many.
+    HungUp,
+}
+
+impl Again {
+    /// How long to wait before the next try, the `nth`. Whoever was turned away together does not
+    /// come back together.
+    fn wait(&self, nth: u32) -> Duration {
+        let wait = match self {
+            Self::TooOften(wait) => *wait,
+            Self::Busy => Duration::from_secs(1),
+            Self::HungUp => Duration::from_millis(50) * nth.min(10),
+        };
+        let mut byte = [0];
+        // Without random numbers they do.
+        let _ = getrandom::fill(&mut byte);
+        wait + wait.mul_f64(f64::from(byte[0]) / 255.0) / 2
+    }
+
+    fn sentence(&self) -> &'static str {
+        match self {
+            Self::TooOften(_) => "your commands ask it more often than it answers one user",
+            Self::Busy => "another operation of yours is still running",
+            Self::HungUp => "it closed the connection; your commands may have too many open",
+        }
+    }
+}
+
+/// The milliseconds that a refusal names: `try again in 120 ms`.
+#[must_use]
+pub fn named_wait(text: &str) -> Option<Duration> {
+    let (_, rest) = text.rsplit_once("try again in ")?;
+    let (number, _) = rest.split_once(" ms")?;
+    number.parse().ok().map(Duration::from_millis)
+}
+
+/// Waits for one daemon. Clones tell each thing once, together.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    daemon: &'static str,
+    socket: PathBuf,
+    printer: Option<Printer>,
+    told: Arc<[AtomicBool; 2]>,
+    times: Times,
+}
+
+impl Patience {
+    /// For `daemon`, e.g. `the helper`. Without a printer nothing is told.
+    #[must_use]
+    pub fn with(daemon: &'static str, socket: &Path, printer: Option<Printer>) -> Self {
+        Self {
+            daemon,
+            socket: socket.to_owned(),
+            printer,
+            told: Arc::default(),
+            times: TIMES,
+        }
+    }
+
+    /// Waits for an answer that may take `usual`, and tells when it takes longer by five seconds.
+    pub async fn answer<T>(&self, usual: Duration, asked: impl Future<Output = T>) -> T {
+        let mut asked = std::pin::pin!(asked);
+        tokio::select! {
+            answer = &mut asked => return answer,
+            () = sleep(usual.saturating_add(self.times.long)) => {}
+        }
+        let (daemon, socket) = (self.daemon, self.socket.display());
+        self.tell(0, || {
+            format!(
+                "waiting for {daemon}: no answer on {socket} for {}; `aistack doctor` in another \
+                 terminal says what hangs, Ctrl-C ends this",
+                seconds(self.times.long)
+            )
+        });
+        asked.await
+    }
+
+    /// Asks until the answer is one, for at most a minute. `again` says whether an error is none.
+    ///
+    /// # Errors
+    /// The last error.
+    pub async fn turn<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        mut ask: impl FnMut() -> F,
+        again: impl Fn(&E) -> Option<Again>,
+    ) -> Result<T, E> {
+        let began = Instant::now();
+        let mut tries = 0;
+        loop {
+            let answer = self.answer(Duration::ZERO, ask()).await;
+            let Some(why) = answer.as_ref().err().and_then(&again) else {
+                return answer;
+            };
+            tries += 1;
+            let wait = why.wait(tries);
+            let longest = match why {
+                Again::HungUp => self.times.hung_up,
+                Again::TooOften(_) | Again::Busy => self.times.longest,
+            };
+            if began.elapsed() + wait > longest {
+                return answer;
+            }
+            if began.elapsed() + wait > self.times.untold {
+                let (daemon, why) = (self.daemon, why.sentence());
+                self.tell(1, || format!("waiting for {daemon}: {why}"));
+            }
+            sleep(wait).await;
+        }
+    }
+
+    fn tell(&self, which: usize, text: impl FnOnce() -> String) {
+        let told = self.told.get(which);
+        let told = told.is_none_or(|told| told.swap(true, Ordering::Relaxed));
+        if let (false, Some(printer)) = (told, self.printer) {
+            printer.interject(&text());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// One that is impatient.
+    fn patience() -> Patience {
+        Patience {
+            times: Times {
+                long: Duration::from_millis(200),
+                untold: Duration::from_millis(100),
+                longest: Duration::from_millis(500),
+                hung_up: Duration::from_millis(250),
+            },
+            ..Patience::with("the helper", Path::new("/run/x.sock"), None)
+        }
+    }
+
+    fn told(patience: &Patience, which: usize) -> bool {
+        patience.told[which].load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn the_milliseconds_of_a_refusal_are_read() {
+        let wait = |text| named_wait(text).map(|wait| wait.as_millis());
+        let gateway = "too many requests [builtin.rate-limit]; try again in 12 ms";
+        assert_eq!(wait(gateway), Some(12));
+        let helper = "too many requests, try again in 100 ms";
+        assert_eq!(wait(helper), Some(100));
+        assert_eq!(wait("too many requests"), None);
+        assert_eq!(wait("try again in a ms"), None);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_turned_away_comes_again_after_the_time_that_was_named() {
+        let patience = patience();
+        let (named, asked) = (Duration::from_millis(40), Cell::new(0));
+        let began = Instant::now();
+        let ask = async || {
+            asked.set(asked.get() + 1);
+            if asked.get() < 4 { Err("no") } else { Ok(()) }
+        };
+        let answer = patience.turn(ask, |_| Some(Again::TooOften(named)));
+        assert_eq!(answer.await, Ok(()));
+        assert_eq!(asked.get(), 4);
+        assert!(began.elapsed() >= named * 3, "{:?}", began.elapsed());
+        assert!(told(&patience, 1), "it took long, and that was not told");
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_and_another_error_is_told_at_once() {
+        let patience = patience();
+        let asked = Cell::new(0);
+        let never = async || {
+            asked.set(asked.get() + 1);
+            Err::<(), _>("no")
+        };
+        let named = Duration::from_millis(90);
+        let answer = patience.turn(never, |_| Some(Again::TooOften(named)));
+        assert_eq!(answer.await, Err("no"));
+        assert!(
+            (2..=6).contains(&asked.get()),
+            "asked {} times",
+            asked.get()
+        );
+        asked.set(0);
+        assert_eq!(patience.turn(never, |_| None).await, Err("no"));
+        assert_eq!(asked.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_takes_long_is_told() {
+        let patience = patience();
+        let long = patience.times.long;
+        patience.answer(Duration::ZERO, async {}).await;
+        // As long as it may take is not long.
+        let minute = Duration::from_secs(60);
+        patience.answer(minute, sleep(long * 2)).await;
+        assert!(!told(&patience, 0));
+        patience.answer(Duration::ZERO, sleep(long * 2)).await;
+        assert!(told(&patience, 0));
+    }
+}
