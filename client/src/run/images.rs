@@ -112,7 +112,8 @@ fn not_to_be_had(image: &str, error: EngineError) -> Failure {
         "compare with the images in `aistack whoami`, or show the rule to the administrator"
     } else {
         "check the reference in the .env and this host's way to the registry, or ask the \
-         administrator to load the image; then run the command again"
+         administrator to load the image and to name it in the policy's local_images; then run \
+         the command again"
     })
 }
 
