@@ -25,7 +25,7 @@ struct Times {
 const TIMES: Times = Times {
     long: Duration::from_secs(5),
     untold: Duration::from_secs(2),
-    longest: Duration::from_secs(60),
+    longest: Duration::from_mins(1),
     hung_up: Duration::from_secs(15),
 };
 

@@ -80,7 +80,7 @@ impl Deployer {
                 }
             }
             (Action::Replace { because }, Some(container)) => {
-                return self.replace(service, container, because).await;
+                return Box::pin(self.replace(service, container, because)).await;
             }
             _ => self.create(service, &mut Vec::new()).await,
         };
