@@ -80,7 +80,7 @@ impl Deployer {
                 }
             }
             (Action::Replace { because }, Some(container)) => {
-                return self.replace(service, container, because).await;
+                return Box::pin(self.replace(service, container, because)).await;
             }
             _ => self.create(service, &mut Vec::new()).await,
         };
@@ -195,7 +195,7 @@ impl Deployer {
         };
         let mut report = self.report(service, trouble).await;
         if old.plan_state == State::Healthy {
-            let restored = self.restore(service, &before, undo).await;
+            let restored = Box::pin(self.restore(service, &before, undo)).await;
             report.restored = restored.is_ok();
             report.now = Some(match restored {
                 Ok(()) => "what ran before the change runs again".to_owned(),
