@@ -161,8 +161,8 @@ impl Helper {
             return Err(HelperError::Nobody { uid });
         }
         let patience = Patience::with("the helper", socket, printer);
-        let connected = Self::channel(socket);
-        let channel = patience.answer(Duration::ZERO, connected).await?;
+        let again = |error: &_| matches!(error, HelperError::HungUp).then_some(Again::HungUp);
+        let channel = patience.turn(|| Self::channel(socket), again).await?;
         Ok(Self {
             client: HelperClient::new(channel),
             patience,
@@ -170,10 +170,6 @@ impl Helper {
     }
 
     async fn channel(socket: &Path) -> Result<Channel, HelperError> {
-        let unreachable = |source| HelperError::Unreachable {
-            socket: socket.to_owned(),
-            source,
-        };
         // Connected by hand first: a refusal of the connector would reach us as text only.
         let stream = connect_as_root(socket).await?;
         let endpoint = Endpoint::from_static("http://aistack-helper.invalid")
@@ -184,7 +180,8 @@ impl Helper {
             first: Some(stream),
         };
         let channel = endpoint.connect_with_connector(connector).await;
-        channel.map_err(|error| unreachable(io::Error::other(error)))
+        // Somebody of root's took the connection, and let it go.
+        channel.map_err(|_| HelperError::HungUp)
     }
 
     /// Calls until there is an answer.

@@ -232,7 +232,7 @@ mod tests {
         let long = patience.times.long;
         patience.answer(Duration::ZERO, async {}).await;
         // As long as it may take is not long.
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         patience.answer(minute, sleep(long * 2)).await;
         assert!(!told(&patience, 0));
         patience.answer(Duration::ZERO, sleep(long * 2)).await;

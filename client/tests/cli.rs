@@ -427,21 +427,24 @@ fn help_texts() {
     insta::assert_snapshot!(manual);
 }
 
-/// What a daemon of root's does that does not work; `None`, said out loud, where this is not root.
-fn broken_daemon(serve: fn(UnixListener)) -> Option<tempfile::TempDir> {
+/// Two daemons of root's that do not work; `None`, said out loud, where this is not root.
+fn broken_daemons(serve: fn(UnixListener)) -> Option<tempfile::TempDir> {
     if !nix::unistd::geteuid().is_root() {
         println!("SKIPPED: the helper's socket is root's, and this is not root");
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
-    let listener = UnixListener::bind(dir.path().join("helper.sock")).unwrap();
-    std::thread::spawn(move || serve(listener));
+    for daemon in ["helper.sock", "engine.sock"] {
+        let listener = UnixListener::bind(dir.path().join(daemon)).unwrap();
+        std::thread::spawn(move || serve(listener));
+    }
     Some(dir)
 }
 
-fn with_daemon(dir: &tempfile::TempDir, arguments: &[&str]) -> Output {
+fn with_daemons(dir: &tempfile::TempDir, arguments: &[&str]) -> Output {
     let mut command = aistack(arguments);
     command.env("AISTACK_HELPER_SOCKET", dir.path().join("helper.sock"));
+    command.env("AISTACK_ENGINE_SOCKET", dir.path().join("engine.sock"));
     command.output().unwrap()
 }
 
@@ -451,11 +454,11 @@ fn a_helper_that_hangs_is_named_while_it_is_waited_for() {
         let streams: Vec<_> = listener.incoming().collect();
         drop(streams);
     };
-    let Some(dir) = broken_daemon(hangs) else {
+    let Some(dir) = broken_daemons(hangs) else {
         return;
     };
     for verb in ["plan", "status", "whoami"] {
-        let output = with_daemon(&dir, &[verb, "--timeout", "7s"]);
+        let output = with_daemons(&dir, &[verb, "--timeout", "7s"]);
         assert_eq!(output.status.code(), Some(124), "{verb}");
         let said = text(&output.stderr);
         assert!(
@@ -469,10 +472,10 @@ fn a_helper_that_hangs_is_named_while_it_is_waited_for() {
 #[test]
 fn a_helper_that_hangs_up_is_not_said_to_be_stopped() {
     let hangs_up = |listener: UnixListener| listener.incoming().for_each(drop);
-    let Some(dir) = broken_daemon(hangs_up) else {
+    let Some(dir) = broken_daemons(hangs_up) else {
         return;
     };
-    let output = with_daemon(&dir, &["whoami"]);
+    let output = with_daemons(&dir, &["whoami"]);
     assert_eq!(output.status.code(), Some(9));
     let said = text(&output.stderr);
     assert!(said.contains("closed the connection"), "{said}");
@@ -486,7 +489,7 @@ fn a_helper_that_hangs_up_is_not_said_to_be_stopped() {
 fn nobody_is_told_that_it_can_be_no_tenant() {
     use std::os::unix::process::CommandExt as _;
 
-    let Some(dir) = broken_daemon(|listener| listener.incoming().for_each(drop)) else {
+    let Some(dir) = broken_daemons(|listener| listener.incoming().for_each(drop)) else {
         return;
     };
     // The binary may lie where nobody cannot come.

@@ -238,12 +238,11 @@ fn held(stack: &Stack, change: impl FnOnce(&mut Observed)) -> Vec<(String, Actio
         service.held.label = Some("own".to_owned());
         service.held.devices.insert("7:1".to_owned());
         let owner = stack.services.iter().find(|own| own.name == *name);
-        match owner.and_then(|own| own.network_of.as_ref()) {
-            Some(owner) => service.held.joins = Some(owner.repeat(2)),
-            None => {
-                service.held.made_for = Some(ID.to_owned());
-                service.held.networks.insert(ID.to_owned());
-            }
+        if let Some(owner) = owner.and_then(|own| own.network_of.as_ref()) {
+            service.held.joins = Some(owner.repeat(2));
+        } else {
+            service.held.made_for = Some(ID.to_owned());
+            service.held.networks.insert(ID.to_owned());
         }
     }
     let images = stack.services.iter();
@@ -291,7 +290,7 @@ fn a_network_that_was_made_again_replaces_what_was_on_the_old_one() {
     assert_eq!(stopped, all);
     // There is none.
     let gone = held(&stack, |observed| {
-        observed.host.network = Some(String::new())
+        observed.host.network = Some(String::new());
     });
     assert_eq!(gone, all);
     // Not asked for, or not told.
@@ -327,7 +326,7 @@ fn what_is_held_by_identity_is_compared_by_identity() {
     });
     assert_eq!(unlabelled, [replace("redis", &["apparmor"])]);
     let volume = held(&stack, |observed| {
-        observed.host.volume = Some("7:2".to_owned())
+        observed.host.volume = Some("7:2".to_owned());
     });
     assert_eq!(volume, every_service(&stack, &["mounts"]));
     // What is not known is not compared.

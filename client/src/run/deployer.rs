@@ -195,7 +195,7 @@ impl Deployer {
         };
         let mut report = self.report(service, trouble).await;
         if old.plan_state == State::Healthy {
-            let restored = self.restore(service, &before, undo).await;
+            let restored = Box::pin(self.restore(service, &before, undo)).await;
             report.restored = restored.is_ok();
             report.now = Some(match restored {
                 Ok(()) => "what ran before the change runs again".to_owned(),

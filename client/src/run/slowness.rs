@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_limit_grows_with_how_long_an_empty_command_takes_but_not_for_ever() {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         let stretched = |millis| stretched(minute, Duration::from_millis(millis)).as_secs();
         assert_eq!(stretched(100), 60);
         assert_eq!(stretched(500), 60);
