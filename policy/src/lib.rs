@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod apparmor;
+pub mod engine;
 
 mod check;
 mod disk;

@@ -35,6 +35,14 @@ pub enum EngineError {
         /// Docker's words.
         message: String,
     },
+    /// The host's Docker Engine cannot be used by this aistack.
+    #[error("{message}")]
+    Unfit {
+        /// What the two speak.
+        message: String,
+        /// What to do.
+        next: String,
+    },
     /// No answer came in time.
     #[error("the engine did not answer in time")]
     TimedOut,
@@ -47,7 +55,7 @@ impl EngineError {
         match self {
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Refused { .. } => Exit::Policy,
-            Self::NotFound { .. } | Self::Failed { .. } => Exit::Failed,
+            Self::NotFound { .. } | Self::Failed { .. } | Self::Unfit { .. } => Exit::Failed,
             Self::TimedOut => Exit::TimedOut,
         }
     }
@@ -82,6 +90,14 @@ impl EngineError {
                 }
             }
             404 => Self::NotFound { message },
+            // The gateway's own; Docker has the same status for what it does not have.
+            501 if message.contains(" speaks API ") => {
+                let (what, next) = message.split_once("; ").unwrap_or((&message, ""));
+                Self::Unfit {
+                    message: what.to_owned(),
+                    next: next.to_owned(),
+                }
+            }
             502 | 503 => Self::Failed {
                 message: format!("Docker does not answer the gateway: {message}"),
             },
@@ -125,6 +141,20 @@ mod tests {
         };
         assert_eq!(message, "not your port");
         assert_eq!(rule.as_deref(), Some("tenants.ports (policy.toml:9)"));
+    }
+
+    #[test]
+    fn an_engine_that_does_not_fit_is_told_with_what_to_do() {
+        let text = "the Docker Engine of this host speaks API 1.44 and later, and this aistack \
+                    speaks 1.41; ask the administrator to install another";
+        let error = EngineError::from_answer(501, text);
+        let EngineError::Unfit { message, next } = &error else {
+            panic!("{error:?}");
+        };
+        assert!(message.ends_with("speaks 1.41"), "{message}");
+        assert_eq!(next, "ask the administrator to install another");
+        let other = EngineError::from_answer(501, "not implemented");
+        assert!(matches!(other, EngineError::Failed { .. }), "{other:?}");
     }
 
     #[test]

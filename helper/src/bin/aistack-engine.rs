@@ -9,7 +9,7 @@ use aistack_helper::accept::Bounds;
 use aistack_helper::audit::{Audit, Rotation};
 use aistack_helper::cli::{Engine, EngineCommand, EngineServe};
 use aistack_helper::daemon::{self, Signals};
-use aistack_helper::docker::Docker;
+use aistack_helper::docker::{Docker, standing};
 use aistack_helper::engine::gateway::Gateway;
 use aistack_helper::engine::serve;
 use aistack_helper::own_dir::open_own_dir;
@@ -58,7 +58,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let docker = Docker::new(&options.docker_socket);
     let gateway = Gateway::new(
-        docker,
+        docker.clone(),
         policy.clone(),
         audit.clone(),
         options.apparmor_dir.clone(),
@@ -69,7 +69,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         .build()?;
     let ended = runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
-        run(listener, gateway, &policy, &audit).await
+        run(listener, gateway, docker, &policy, &audit).await
     });
     // A look at a file system that does not answer is not waited for.
     runtime.shutdown_background();
@@ -91,6 +91,7 @@ fn places(options: &EngineServe) -> Result<Places, Failure> {
 async fn run(
     listener: tokio::net::UnixListener,
     gateway: Arc<Gateway>,
+    docker: Docker,
     policy: &PolicyStore,
     audit: &Audit,
 ) -> Result<(), Failure> {
@@ -100,6 +101,7 @@ async fn run(
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-engine answers");
     daemon::tell_warnings(policy);
+    tokio::spawn(standing::watch(docker));
     let reload = async || daemon::reload_policy(policy, audit).await;
     tokio::select! {
         () = signals.until_stopped(reload) => {}

@@ -13,4 +13,5 @@ mod clients;
 mod dockerd;
 mod hostile;
 mod lasting;
+mod versions;
 mod world;

@@ -13,6 +13,7 @@ mod calls;
 mod hostile;
 mod log;
 mod raw;
+mod versions;
 mod whole;
 mod work;
 mod world;
