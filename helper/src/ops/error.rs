@@ -234,8 +234,8 @@ impl OpsError {
             | Self::UnsafePath { .. }
             | Self::NetworkDiffers { .. }
             | Self::SubnetInUse { .. }
-            | Self::NetworkInUse { .. } => Code::FailedPrecondition,
-            Self::Docker(DockerError::Version { .. }) => Code::FailedPrecondition,
+            | Self::NetworkInUse { .. }
+            | Self::Docker(DockerError::Version { .. }) => Code::FailedPrecondition,
             Self::WorkerContradicted { .. } | Self::Io { .. } | Self::Docker(_) => Code::Internal,
             Self::Interrupted => Code::Aborted,
         }
