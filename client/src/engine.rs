@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aistack_policy::engine::{EngineFacts, LimitsHeld};
 use bollard::Docker;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
@@ -226,6 +227,34 @@ impl Engine {
         let info = self.ask(|| self.docker.info()).await?;
         let has = info.ncpu.map(|cpus| cpus.saturating_mul(CPU));
         Ok(Some(has.map_or(wanted, |has| wanted.min(has))))
+    }
+
+    /// What the host's Docker Engine says of itself, as far as the gateway shows it: without its versions,
+    /// since it is asked in ours.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
+        let info = self
+            .docker
+            .info()
+            .await
+            .map_err(|error| self.error(error))?;
+        Ok(EngineFacts {
+            version: info.server_version.unwrap_or_default(),
+            security_options: info.security_options.unwrap_or_default(),
+            cgroup_driver: info
+                .cgroup_driver
+                .map(|driver| driver.to_string())
+                .unwrap_or_default(),
+            limits: LimitsHeld {
+                memory: info.memory_limit.unwrap_or(true),
+                cpus: info.cpu_cfs_quota.unwrap_or(true),
+                pids: info.pids_limit.unwrap_or(true),
+            },
+            live_restore: info.live_restore_enabled.unwrap_or(false),
+            ..EngineFacts::default()
+        })
     }
 
     /// Starts a container; one that runs already is no error.

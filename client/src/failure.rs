@@ -291,6 +291,7 @@ impl From<EngineError> for Failure {
             } => failure
                 .by_rule("refused by the engine gateway", Some(rule))
                 .next("compare with `aistack whoami`, or show the rule to the administrator"),
+            EngineError::Unfit { next, .. } => failure.next(next),
             _ => failure,
         }
     }

@@ -1,7 +1,11 @@
 //! Plain requests to the Docker Engine's own socket: one connection each, one fixed API version.
 
-use std::path::{Path, PathBuf};
+pub mod standing;
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aistack_policy::engine::{ApiVersion, OTHER_ENGINE};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -9,6 +13,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::sync::Notify;
 
 /// Every request goes upstream under this version, so that what was judged is what is executed.
 pub const API_VERSION: &str = "v1.41";
@@ -24,6 +29,8 @@ const MAX_ANSWER: usize = 16 << 20;
 #[derive(Debug, Clone)]
 pub struct Docker {
     socket: PathBuf,
+    /// Told at each connection, for whoever waits for the engine to be there again.
+    reached: Arc<Notify>,
 }
 
 /// Why Docker did not do it.
@@ -41,6 +48,15 @@ pub enum DockerError {
     /// The connection broke or was not HTTP.
     #[error("Docker's answer broke off")]
     Http(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The engine does not speak the version that every request has.
+    #[error(
+        "the Docker Engine of this host speaks API {speaks}, and this aistack speaks {}",
+        ApiVersion::SPOKEN
+    )]
+    Version {
+        /// What it speaks, e.g. `1.44 and later`.
+        speaks: String,
+    },
     /// Docker answered with an error of its own.
     #[error("Docker answered {status}: {message}")]
     Refused {
@@ -57,18 +73,29 @@ impl DockerError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
+
+    /// What to do, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { .. } => Some("ask the administrator to start Docker".to_owned()),
+            Self::Version { .. } => Some(format!("ask the administrator to {OTHER_ENGINE}")),
+            Self::Http(_) | Self::Refused { .. } => None,
+        }
+    }
 }
 
 impl DockerError {
     /// Docker's own error in an answer that is none of success.
     pub async fn of(answer: Response<Incoming>) -> Self {
         let status = answer.status();
-        match whole(answer).await {
-            Ok(body) => Self::Refused {
-                status,
-                message: message_of(&body),
-            },
-            Err(error) => error,
+        let message = match whole(answer).await {
+            Ok(body) => message_of(&body),
+            Err(error) => return error,
+        };
+        match spoken(status, &message) {
+            Some(speaks) => Self::Version { speaks },
+            None => Self::Refused { status, message },
         }
     }
 }
@@ -79,6 +106,7 @@ impl Docker {
     pub fn new(socket: &Path) -> Self {
         Self {
             socket: socket.to_owned(),
+            reached: Arc::default(),
         }
     }
 
@@ -94,6 +122,19 @@ impl Docker {
         headers: &[(header::HeaderName, &str)],
         body: Bytes,
     ) -> Result<Response<Incoming>, DockerError> {
+        let target = format!("/{API_VERSION}{path_and_query}");
+        self.send_as_it_is(method, &target, headers, body).await
+    }
+
+    /// As [`Docker::send`], with the target as it stands: without a version before it, the engine takes
+    /// its own newest.
+    async fn send_as_it_is(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(header::HeaderName, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, DockerError> {
         let stream =
             UnixStream::connect(&self.socket)
                 .await
@@ -101,13 +142,14 @@ impl Docker {
                     socket: self.socket.clone(),
                     source,
                 })?;
+        self.reached.notify_waiters();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(broke)?;
         tokio::spawn(connection.with_upgrades());
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("/{API_VERSION}{path_and_query}"))
+            .uri(target)
             .header(header::HOST, "docker");
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
@@ -188,6 +230,27 @@ pub fn percent_encoded(text: &str) -> String {
     encoded
 }
 
+/// What an engine speaks that refuses the version of a request (moby,
+/// `daemon/server/middleware/version.go`). It says `please upgrade your client`, which would not help.
+fn spoken(status: StatusCode, message: &str) -> Option<String> {
+    if status != StatusCode::BAD_REQUEST {
+        return None;
+    }
+    let ours = ApiVersion::SPOKEN;
+    let words = message.strip_prefix(&format!("client version {ours} is too "))?;
+    let version = |after: &str| {
+        let rest = words.split_once(after)?.1;
+        let end = rest.find(|character: char| !character.is_ascii_digit() && character != '.');
+        ApiVersion::parse(rest.get(..end.unwrap_or(rest.len()))?.trim_end_matches('.'))
+    };
+    if words.starts_with("old") {
+        let oldest = version("Minimum supported API version is ");
+        return Some(oldest.map_or("newer".to_owned(), |oldest| format!("{oldest} and later")));
+    }
+    let newest = version("Maximum supported API version is ");
+    Some(newest.map_or("older".to_owned(), |newest| format!("{newest} and earlier")))
+}
+
 /// Docker's errors are `{"message": "…"}`.
 fn message_of(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
@@ -199,4 +262,33 @@ fn message_of(body: &[u8]) -> String {
 
 fn broke(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DockerError {
     DockerError::Http(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_does_not_speak_our_version_is_told_by_what_it_speaks() {
+        for (message, speaks) in [
+            // Docker 29.0.
+            (
+                "client version 1.41 is too old. Minimum supported API version is 1.44, please \
+                 upgrade your client to a newer version",
+                Some("1.44 and later"),
+            ),
+            // Docker 19.03.
+            (
+                "client version 1.41 is too new. Maximum supported API version is 1.40",
+                Some("1.40 and earlier"),
+            ),
+            ("client version 1.41 is too old.", Some("newer")),
+            ("client version 1.44 is too old. Minimum", None),
+            ("invalid reference format", None),
+        ] {
+            let found = spoken(StatusCode::BAD_REQUEST, message);
+            assert_eq!(found.as_deref(), speaks, "{message}");
+            assert_eq!(spoken(StatusCode::CONFLICT, message), None);
+        }
+    }
 }

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod apparmor;
+pub mod engine;
 pub mod printable;
 
 mod check;

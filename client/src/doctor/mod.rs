@@ -7,6 +7,7 @@
 mod certificates;
 mod confinement;
 mod daemons;
+mod docker;
 mod files;
 mod finding;
 mod stack;
@@ -35,6 +36,11 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
     );
     let mut findings = daemons::helper(&helper);
     findings.extend(daemons::gateway(&gateway));
+    if let Some(engine) = &gateway.engine
+        && gateway.containers.is_ok()
+    {
+        findings.extend(docker::standing(engine).await);
+    }
     findings.push(clock);
     let who = helper.who();
     let Some(base_dir) = base_dir(context, who) else {

@@ -58,6 +58,14 @@ pub enum EngineError {
         /// Docker's words.
         message: String,
     },
+    /// The host's Docker Engine cannot be used by this aistack.
+    #[error("{message}")]
+    Unfit {
+        /// What the two speak.
+        message: String,
+        /// What to do.
+        next: String,
+    },
     /// No answer came in time.
     #[error("the engine did not answer in time")]
     TimedOut,
@@ -73,6 +81,7 @@ impl EngineError {
             Self::NotFound { .. }
             | Self::Conflict { .. }
             | Self::TooOften { .. }
+            | Self::Unfit { .. }
             | Self::Failed { .. } => Exit::Failed,
             Self::TimedOut => Exit::TimedOut,
         }
@@ -113,6 +122,14 @@ impl EngineError {
             404 => Self::NotFound { message },
             409 => Self::Conflict { message },
             429 => Self::TooOften { message },
+            // The gateway's own; Docker has the same status for what it does not have.
+            501 if message.contains(" speaks API ") => {
+                let (what, next) = message.split_once("; ").unwrap_or((&message, ""));
+                Self::Unfit {
+                    message: what.to_owned(),
+                    next: next.to_owned(),
+                }
+            }
             502 | 503 => Self::Failed {
                 message: format!("Docker does not answer the gateway: {message}"),
             },
@@ -194,6 +211,20 @@ mod tests {
         assert!(last.ends_with("try again in 12 ms"), "{last}");
         let in_the_way = EngineError::from_answer(409, "the name is in use");
         assert!(matches!(in_the_way, EngineError::Conflict { .. }));
+    }
+
+    #[test]
+    fn an_engine_that_does_not_fit_is_told_with_what_to_do() {
+        let text = "the Docker Engine of this host speaks API 1.44 and later, and this aistack \
+                    speaks 1.41; ask the administrator to install another";
+        let error = EngineError::from_answer(501, text);
+        let EngineError::Unfit { message, next } = &error else {
+            panic!("{error:?}");
+        };
+        assert!(message.ends_with("speaks 1.41"), "{message}");
+        assert_eq!(next, "ask the administrator to install another");
+        let other = EngineError::from_answer(501, "not implemented");
+        assert!(matches!(other, EngineError::Failed { .. }), "{other:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use aistack_helper::accept::Bounds;
 use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Engine, EngineCommand, EngineServe};
 use aistack_helper::daemon::{self, Signals};
-use aistack_helper::docker::Docker;
+use aistack_helper::docker::{Docker, standing};
 use aistack_helper::engine::gateway::Gateway;
 use aistack_helper::engine::pulled::Pulled;
 use aistack_helper::engine::serve;
@@ -60,7 +60,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let docker = Docker::new(&options.docker_socket);
     let gateway = Gateway::new(
-        docker,
+        docker.clone(),
         policy.clone(),
         audit.clone(),
         options.apparmor_dir.clone(),
@@ -79,7 +79,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
             watched.tell_shared_disk(&audit_dir).await;
             watched.watch_layers(every).await;
         });
-        let ended = run(listener, gateway, &policy, &audit).await;
+        let ended = run(listener, gateway, docker, &policy, &audit).await;
         watch.abort();
         ended
     });
@@ -106,6 +106,7 @@ fn places(options: &EngineServe) -> Result<Places, Failure> {
 async fn run(
     listener: tokio::net::UnixListener,
     gateway: Arc<Gateway>,
+    docker: Docker,
     policy: &PolicyStore,
     audit: &Audit,
 ) -> Result<(), Failure> {
@@ -116,6 +117,7 @@ async fn run(
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-engine answers");
     daemon::tell_warnings(policy);
+    tokio::spawn(standing::watch(docker));
     let reload = async || {
         daemon::reload_policy(policy, audit).await;
         keeper.forget_who_left();

@@ -11,7 +11,7 @@ use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
 use aistack_helper::daemon::{self, Signals};
-use aistack_helper::docker::Docker;
+use aistack_helper::docker::{Docker, standing};
 use aistack_helper::front::{self, Front, Times};
 use aistack_helper::ops::Ops;
 use aistack_helper::own_dir::open_own_dir;
@@ -108,7 +108,11 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
         ..Times::DEFAULT
     };
     let docker = Docker::new(&options.docker_socket);
-    let ops = Ops::new(docker, options.mount_socket.clone(), &options.state_dir)?;
+    let ops = Ops::new(
+        docker.clone(),
+        options.mount_socket.clone(),
+        &options.state_dir,
+    )?;
     ops.warn_about_apparmor();
     let ends_when_idle = times.idle.is_some();
     let front = Front::new(policy.clone(), audit.clone(), ops, times);
@@ -117,6 +121,7 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
         .build()?;
     runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
+        tokio::spawn(standing::watch(docker));
         run(listener, front, &policy, &audit, &places, ends_when_idle).await
     })
 }

@@ -59,6 +59,11 @@ impl Fault {
             Self::Docker(DockerError::Refused { status, message }) => {
                 (status.as_u16(), plain(&without_ids(message)))
             }
+            // None of Docker's own: with 400 or 404 a caller would look for the fault in its request.
+            Self::Docker(error @ DockerError::Version { .. }) => {
+                let hint = error.hint().unwrap_or_default();
+                (501, format!("{error}; {hint}"))
+            }
             Self::Docker(DockerError::Unreachable { .. }) => (
                 503,
                 "Docker does not answer; ask the administrator".to_owned(),
@@ -151,6 +156,21 @@ mod tests {
         let (status, text) = Fault::from(refusal).told();
         let words = "client version 1.44 is too new. Maximum supported API version is 1.41";
         assert_eq!((status, text.as_str()), (400, words));
+    }
+
+    #[test]
+    fn an_engine_that_speaks_other_versions_is_no_fault_of_the_callers() {
+        let speaks = "1.44 and later".to_owned();
+        let (status, text) = Fault::Docker(DockerError::Version { speaks }).told();
+        assert_eq!(status, 501);
+        for words in [
+            "API 1.44 and later",
+            "speaks 1.41",
+            "ask the administrator",
+            "29.3",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
     }
 
     #[test]

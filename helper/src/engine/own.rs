@@ -302,6 +302,29 @@ mod tests {
 
     use super::*;
 
+    /// Docker would make it; here the caller is told what can.
+    #[test]
+    fn a_bind_source_that_is_not_there_is_told_with_what_makes_one() {
+        let policy = include_str!("../../tests/corpus/policy.toml");
+        let grant = aistack_policy::Policy::parse(policy).unwrap();
+        let grant = grant.grant(1001).unwrap();
+        let hint = |fault: BindFault| match bind_refused(&grant, &fault) {
+            Fault::Refused(refusal) => refusal.hint.unwrap_or_default(),
+            other => panic!("{other:?}"),
+        };
+        let missing = BindError::Path(PathError {
+            path: "/x".into(),
+            problem: Problem::Missing,
+        });
+        let said = hint(missing.into());
+        assert!(said.contains("docs/own-services.md"), "{said}");
+        assert!(
+            said.contains(&format!("{}/data/NAME", grant.base_dir)),
+            "{said}"
+        );
+        assert!(!hint(BindFault::Elsewhere).contains("own-services"));
+    }
+
     #[test]
     fn the_start_of_an_id_names_one_container_of_the_list() {
         let (a, b) = ("ab".repeat(32), format!("ac{}", "0".repeat(62)));

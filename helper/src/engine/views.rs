@@ -215,6 +215,19 @@ pub(super) fn info(
             "CgroupVersion",
             "SecurityOptions",
             "DefaultRuntime",
+            // What the engine cannot hold a container to: the docker command and doctor say it.
+            "MemoryLimit",
+            "SwapLimit",
+            "CpuCfsPeriod",
+            "CpuCfsQuota",
+            "CPUShares",
+            "CPUSet",
+            "PidsLimit",
+            "OomKillDisable",
+            "IPv4Forwarding",
+            "BridgeNfIptables",
+            "BridgeNfIp6tables",
+            "LiveRestoreEnabled",
         ],
     );
     let states: Vec<&str> = containers

@@ -175,6 +175,7 @@ impl OpsError {
             Self::SubnetInUse { .. } => "SUBNET_IN_USE",
             Self::NetworkInUse { .. } => "NETWORK_IN_USE",
             Self::Docker(DockerError::Unreachable { .. }) => "DOCKER_UNREACHABLE",
+            Self::Docker(DockerError::Version { .. }) => "DOCKER_VERSION",
             Self::Docker(_) => "DOCKER_FAILED",
             Self::Interrupted => "INTERRUPTED",
         }
@@ -203,15 +204,12 @@ impl OpsError {
                 "ask the administrator to change `network.pool` in the policy"
             }
             Self::NetworkInUse { .. } => "remove the containers first: run `aistack destroy`",
-            Self::Docker(DockerError::Unreachable { .. }) => {
-                "ask the administrator to start Docker"
-            }
+            Self::Docker(error) => return error.hint(),
             Self::Interrupted => "run the command again",
             Self::NotInThisVersion { .. }
             | Self::WorkerContradicted { .. }
             | Self::TooLarge { .. }
-            | Self::Io { .. }
-            | Self::Docker(_) => return None,
+            | Self::Io { .. } => return None,
         };
         Some(hint.to_owned())
     }
@@ -236,7 +234,8 @@ impl OpsError {
             | Self::UnsafePath { .. }
             | Self::NetworkDiffers { .. }
             | Self::SubnetInUse { .. }
-            | Self::NetworkInUse { .. } => Code::FailedPrecondition,
+            | Self::NetworkInUse { .. }
+            | Self::Docker(DockerError::Version { .. }) => Code::FailedPrecondition,
             Self::WorkerContradicted { .. } | Self::Io { .. } | Self::Docker(_) => Code::Internal,
             Self::Interrupted => Code::Aborted,
         }

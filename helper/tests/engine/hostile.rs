@@ -47,8 +47,16 @@ fn setting() -> Option<Setting> {
 }
 
 impl Setting {
+    /// First lines of what was asked, without what the gateway itself asks when it begins.
     fn seen(&self) -> Vec<String> {
-        std::mem::take(&mut *self.seen.lock().unwrap())
+        const OWN: [&str; 3] = [
+            "GET /version ",
+            "GET /info ",
+            "GET /events?filters=%7B%22type%22%3A%5B%22daemon",
+        ];
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        seen.retain(|line| !OWN.iter().any(|own| line.starts_with(own)));
+        seen
     }
 }
 
@@ -279,7 +287,7 @@ fn a_caller_that_still_sends_its_body_sees_the_refusal() {
         let answer = setting.world.raw(A, format!("{head}{body}").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 403 "), "{answer:?}");
     }
-    assert!(setting.seen.lock().unwrap().is_empty());
+    assert!(setting.seen().is_empty());
 }
 
 #[test]

@@ -18,4 +18,5 @@ mod hostile;
 mod images;
 mod lasting;
 mod layers;
+mod versions;
 mod world;

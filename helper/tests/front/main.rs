@@ -18,6 +18,7 @@ mod hanging;
 mod hostile;
 mod log;
 mod raw;
+mod versions;
 mod whole;
 mod work;
 mod world;

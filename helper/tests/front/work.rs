@@ -41,8 +41,9 @@ impl StuckDocker {
         stuck
     }
 
+    /// Whether it was asked for a caller: the daemon itself asks once what it is.
     fn was_asked(&self) -> bool {
-        self.asked.load(Ordering::SeqCst) > 0
+        self.asked.load(Ordering::SeqCst) > 1
     }
 
     /// Answers what waits, and from now on everything at once, with an error.
