@@ -278,11 +278,10 @@ impl Engine {
         let docker = self.docker.clone().with_timeout(timeout);
         // Without a time of ours the container's own grace period holds.
         let options = || None::<StopContainerOptions>;
-        self.ask(async || {
-            let stop = docker.stop_container(id, options());
-            done_already(self.patience.answer(grace, stop).await)
-        })
-        .await
+        let stop = async || done_already(docker.stop_container(id, options()).await);
+        let again = |error: &_| error::again(error, true);
+        let stopped = self.patience.long_turn(grace, stop, again).await;
+        stopped.map_err(|error| self.error(error))
     }
 
     /// Removes a container with its anonymous volumes; one that is gone is no error.

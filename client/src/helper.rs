@@ -108,10 +108,12 @@ impl From<Status> for HelperError {
     }
 }
 
-/// Whether the transport says so, and not the helper.
+/// Whether the transport says so, and not the helper. A call that took longer than `CALL_TIMEOUT` has a
+/// source, too: tonic's own, with a code of its own.
 fn hung_up(status: &Status) -> bool {
+    let timed_out = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
     let source = std::error::Error::source(status);
-    source.is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>)
+    !timed_out && source.is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>)
 }
 
 /// Whether a call is to be made again, and why. Every operation of the helper may be.

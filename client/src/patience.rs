@@ -119,13 +119,26 @@ impl Patience {
     /// The last error.
     pub async fn turn<T, E, F: Future<Output = Result<T, E>>>(
         &self,
+        ask: impl FnMut() -> F,
+        again: impl Fn(&E) -> Option<Again>,
+    ) -> Result<T, E> {
+        self.long_turn(Duration::ZERO, ask, again).await
+    }
+
+    /// The same for answers that may take `usual`.
+    ///
+    /// # Errors
+    /// The last error.
+    pub async fn long_turn<T, E, F: Future<Output = Result<T, E>>>(
+        &self,
+        usual: Duration,
         mut ask: impl FnMut() -> F,
         again: impl Fn(&E) -> Option<Again>,
     ) -> Result<T, E> {
         let began = Instant::now();
         let mut tries = 0;
         loop {
-            let answer = self.answer(Duration::ZERO, ask()).await;
+            let answer = self.answer(usual, ask()).await;
             let Some(why) = answer.as_ref().err().and_then(&again) else {
                 return answer;
             };

@@ -154,6 +154,19 @@ impl Audit {
     /// When it is not on disk, or the caller has used up its budget; the operation must not happen
     /// then.
     pub async fn intent(&self, intent: Intent) -> Result<OpenRecord, AuditError> {
+        self.open_record(intent, false).await
+    }
+
+    /// The same for what a daemon does to a container to uphold the policy. It is charged to the
+    /// caller's budget and never refused for it: whoever has used up the budget is not out of reach.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    pub async fn enforcement(&self, intent: Intent) -> Result<OpenRecord, AuditError> {
+        self.open_record(intent, true).await
+    }
+
+    async fn open_record(&self, intent: Intent, enforces: bool) -> Result<OpenRecord, AuditError> {
         let record = OpenRecord {
             queue: self.queue.clone(),
             intent: None,
@@ -166,6 +179,7 @@ impl Audit {
         let message = Message {
             event,
             denied: None,
+            enforces,
             reply: Reply::Intent(record, reply),
         };
         send(&self.queue, message).await?;
@@ -229,6 +243,7 @@ impl OpenRecord {
         permit.send(Message {
             event,
             denied: None,
+            enforces: false,
             reply: Reply::Plain(reply),
         });
         // From here on the writer has the outcome, whatever becomes of this future.
@@ -261,6 +276,7 @@ impl Drop for OpenRecord {
             let _ = self.queue.try_send(Message {
                 event,
                 denied: None,
+                enforces: false,
                 reply: Reply::None,
             });
         }
@@ -276,6 +292,7 @@ async fn write(
     let message = Message {
         event,
         denied,
+        enforces: false,
         reply: Reply::Plain(reply),
     };
     send(queue, message).await?;

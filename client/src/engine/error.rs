@@ -2,15 +2,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bollard::errors::Error;
 
 use crate::exit::Exit;
 use crate::patience::{Again, named_wait};
-
-/// How long to wait where a refusal names no time.
-const SOON: Duration = Duration::from_millis(250);
 
 /// Why a request to the engine did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +148,7 @@ pub(super) fn again(error: &Error, repeatable: bool) -> Option<Again> {
         Error::DockerResponseServerError {
             status_code: 429,
             message,
-        } => Some(Again::TooOften(named_wait(message).unwrap_or(SOON))),
+        } => named_wait(message).map(Again::TooOften),
         Error::HyperLegacyError { err } if repeatable && !err.is_connect() => Some(Again::HungUp),
         _ => None,
     }
@@ -182,6 +178,8 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -204,8 +202,8 @@ mod tests {
         let text = "too many requests [builtin.rate-limit]; try again in 12 ms";
         let named = Again::TooOften(Duration::from_millis(12));
         assert_eq!(again(&answered(429, text), false), Some(named));
-        let soon = Again::TooOften(SOON);
-        assert_eq!(again(&answered(429, "no"), false), Some(soon));
+        // As for the budget in the audit log, which has room again much later.
+        assert_eq!(again(&answered(429, "no"), false), None);
         assert_eq!(again(&answered(409, text), true), None);
         let last = EngineError::from_answer(429, text).to_string();
         assert!(last.ends_with("try again in 12 ms"), "{last}");

@@ -119,19 +119,18 @@ impl Settings {
         self.values.get(key)
     }
 
-    /// Keys that the environment gives another value than `file` has, or that `file` has not.
+    /// Keys that the environment gives another value than `file` has, or that `file` has not; by
+    /// themselves or through what they refer to.
     #[must_use]
     pub fn overridden(&self, file: &EnvFile) -> Vec<String> {
         let own = Self::resolve(file, &BTreeMap::new(), |_| false).ok();
-        let written = |key: &str| match &own {
-            Some(own) => own.get(key),
-            None => file.get(key),
+        let differs = |key: &str, setting: &Setting| match &own {
+            Some(own) => own.get(key) != Some(&setting.value),
+            None => setting.source == Source::Environment && file.get(key) != Some(&setting.value),
         };
         self.values
             .iter()
-            .filter(|(key, setting)| {
-                setting.source == Source::Environment && written(key) != Some(&setting.value)
-            })
+            .filter(|(key, setting)| differs(key, setting))
             .map(|(key, _)| key.clone())
             .collect()
     }

@@ -347,4 +347,8 @@ fn keys_that_the_environment_overrides_are_those_with_another_value() {
         .collect();
     let settings = Settings::resolve(&file, &environment, |key| key != "FOREIGN").unwrap();
     assert_eq!(settings.overridden(&file), ["B", "D"]);
+    // Through what a key refers to as well.
+    let environment = [("A".to_owned(), "other".to_owned())].into();
+    let settings = Settings::resolve(&file, &environment, |_| true).unwrap();
+    assert_eq!(settings.overridden(&file), ["A", "C"]);
 }

@@ -168,6 +168,22 @@ pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Resul
             fits_in_a_url(key, value, service)?;
         }
     }
+    let manifest = session.manifest()?;
+    let is_written = |key: &&str| {
+        manifest
+            .as_ref()
+            .is_some_and(|file| file.get(key).is_some())
+    };
+    let unwritten = refused.iter().find(|key| !is_written(key));
+    if let Some(key) = unwritten {
+        // Whatever is forced: data would be made with a value that is written nowhere.
+        let what = format!("{key} is in your environment only, and data will depend on it");
+        return Err(Failure::new(Exit::Refused, what)
+            .because("the .env has no value of it; the next run would make up another one")
+            .next(format!(
+                "write it with `aistack init --from-env`, or unset {key}"
+            )));
+    }
     if refused.is_empty() || context.force {
         return Ok(());
     }

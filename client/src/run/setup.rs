@@ -111,6 +111,8 @@ pub async fn ground(
     let mounted = session.volume_is_mounted();
     if !mounted {
         let volume = session.helper.mount_volume().await?;
+        // The .env can be read from here on, and is to be judged.
+        session.who = session.helper.who_am_i().await?;
         let made = if volume.formatted { ", newly made" } else { "" };
         progress.note(&format!(
             "mounted your volume at {} ({}, {}{made})",

@@ -71,6 +71,10 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
             progress.service(name, Word::Removed, "");
         }
     }
+    // Before data goes, so that a run that is ended leaves a choice that can be carried out. On a volume
+    // without room for that, after what frees some.
+    let store = || guard::write(context, &session, &ready.manifest.file, Room::Reserve);
+    let stored = store();
     let left = if args.purge {
         data::purge(&session, &going, &ready.stack).await
     } else {
@@ -79,8 +83,9 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
         }
         Vec::new()
     };
-    // Last, and from the reserve if need be: what a purge frees is what a full volume lacks.
-    guard::write(context, &session, &ready.manifest.file, Room::Reserve)?;
+    if stored.is_err() {
+        store()?;
+    }
     let entries: Vec<&Entry> = entries.iter().collect();
     let mut services = refresh::touched(&session, &ready.stack, &containers, &entries);
     if !session.broken.is_empty() && !services.is_empty() {

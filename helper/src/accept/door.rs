@@ -93,8 +93,12 @@ impl Door {
                 .is_some_and(|end| end.revents().is_empty()),
             Err(Errno::INTR) => true,
             Err(errno) => {
-                tracing::error!(error = %io::Error::from(errno), "cannot wait for connections");
-                false
+                if let Some(unsaid) = NOT_ACCEPTED.again() {
+                    let error = io::Error::from(errno);
+                    tracing::warn!(%error, unsaid, "cannot wait for connections; trying again");
+                }
+                std::thread::sleep(BACK_OFF);
+                true
             }
         }
     }

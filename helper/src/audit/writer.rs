@@ -33,6 +33,8 @@ pub(super) struct Message {
     pub(super) event: Event,
     /// Who was refused, of a refusal.
     pub(super) denied: Option<Denied>,
+    /// An intent that no budget refuses.
+    pub(super) enforces: bool,
     pub(super) reply: Reply,
 }
 
@@ -201,6 +203,13 @@ impl Writer {
             message.event.make_small();
         }
         let cost = message.event.cost();
+        if message.enforces {
+            self.accounts().charge(uid, cost, now);
+            return Some(Admitted {
+                message,
+                charged: Some((uid, cost)),
+            });
+        }
         match self.accounts().take(uid, cost, now) {
             Ok(()) => Some(Admitted {
                 message,
@@ -229,6 +238,7 @@ impl Writer {
             message: Message {
                 event,
                 denied: Some(Denied::OverBudget),
+                enforces: false,
                 reply: Reply::None,
             },
             charged: Some((uid, cost)),

@@ -102,7 +102,7 @@ impl Gateway {
         let kill = self
             .docker
             .act(http::Method::POST, &path, bytes::Bytes::new());
-        match self.recorded(intent, kill).await {
+        match self.enforced(intent, kill).await {
             // Docker answers 409 for a container that does not run any more.
             Err(Fault::Docker(DockerError::Refused { status, .. })) if status == 409 => {}
             other => other?,

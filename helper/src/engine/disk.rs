@@ -22,6 +22,9 @@ use super::vet::target::Filters;
 use crate::audit::Intent;
 use crate::docker::{DockerError, OWNER_LABEL};
 use crate::peer::Caller;
+use crate::seldom::Seldom;
+
+static NOT_MEASURED: Seldom = Seldom::new();
 
 /// Time between two looks at the disk, which cost nothing.
 const TICK: Duration = Duration::from_secs(2);
@@ -213,7 +216,7 @@ impl Gateway {
         }
     }
 
-    /// One round over the running containers of all tenants.
+    /// One round over the containers of all tenants that run or are restarted.
     async fn measure_all(&self) -> Result<(), Fault> {
         let filters = Filters::default().encoded_with("label", OWNER_LABEL);
         let list = self
@@ -223,14 +226,19 @@ impl Gateway {
         let ids: HashSet<&str> = containers.iter().map(|one| text(one, "/Id")).collect();
         held(&self.disk.stopped).retain(|id, _| ids.contains(id.as_str()));
         for container in containers {
-            if text(container, "/State") != "running" {
+            // One that is restarted again and again is between two starts most of the time.
+            if matches!(text(container, "/State"), "created" | "exited" | "dead") {
                 continue;
             }
             let looked = tokio::time::timeout(MEASURE, self.measure_one(container)).await;
             match looked {
                 Ok(Ok(())) => {}
                 // Removed or ended meanwhile, or Docker is slow: the next round sees.
-                Ok(Err(error)) => tracing::debug!(%error, "a layer was not measured"),
+                Ok(Err(error)) => {
+                    if let Some(unsaid) = NOT_MEASURED.again() {
+                        tracing::warn!(%error, unsaid, "a container's layer was not looked at");
+                    }
+                }
                 Err(_) => tracing::warn!(
                     container = text(container, "/Id"),
                     "a container's layer was not measured in a minute"
@@ -285,7 +293,11 @@ impl Gateway {
         let why = format!("stopped by the gateway: {excess}; remove it and make it again");
         held(&self.disk.stopped).insert(id.clone(), why);
         let stop = self.docker.act(Method::POST, &path, bytes::Bytes::new());
-        self.recorded(intent, stop).await
+        let stopped = self.enforced(intent, stop).await;
+        if stopped.is_err() {
+            held(&self.disk.stopped).remove(id);
+        }
+        stopped
     }
 }
 

@@ -15,7 +15,7 @@ use super::places::Places;
 use super::pulled::Pulled;
 use super::reach;
 use super::vet::target::Endpoint;
-use crate::audit::{Audit, Denied, Intent, Outcome};
+use crate::audit::{Audit, Denied, Intent, OpenRecord, Outcome};
 use crate::docker::{Docker, DockerError};
 use crate::locks::Locks;
 use crate::peer::Caller;
@@ -200,13 +200,17 @@ impl Gateway {
         act: impl Future<Output = Result<T, DockerError>>,
     ) -> Result<T, Fault> {
         let record = self.audit.intent(intent).await?;
-        let result = act.await;
-        let outcome = match &result {
-            Ok(_) => Outcome::Done,
-            Err(error) => Outcome::Failed(error.to_string()),
-        };
-        record.finish(outcome).await?;
-        Ok(result?)
+        closed(record, act).await
+    }
+
+    /// The same for what upholds the policy, whatever its owner's budget in the log is.
+    pub(super) async fn enforced<T>(
+        &self,
+        intent: Intent,
+        act: impl Future<Output = Result<T, DockerError>>,
+    ) -> Result<T, Fault> {
+        let record = self.audit.enforcement(intent).await?;
+        closed(record, act).await
     }
 
     /// Returns when this UID is no tenant any more.
@@ -231,6 +235,19 @@ impl Gateway {
     fn in_time(&self, asks: Asks) -> Result<(), Refusal> {
         self.limiter.take(asks).map_err(too_often)
     }
+}
+
+async fn closed<T>(
+    record: OpenRecord,
+    act: impl Future<Output = Result<T, DockerError>>,
+) -> Result<T, Fault> {
+    let result = act.await;
+    let outcome = match &result {
+        Ok(_) => Outcome::Done,
+        Err(error) => Outcome::Failed(error.to_string()),
+    };
+    record.finish(outcome).await?;
+    Ok(result?)
 }
 
 fn too_often(wait: Duration) -> Refusal {

@@ -8,7 +8,7 @@ use crate::audit::Denied;
 
 /// What ordinary work is refused for. Everything else counts as an attempt: a reason that somebody
 /// adds later is listed until somebody says that it is harmless.
-const ORDINARY: [&str; 21] = [
+const ORDINARY: [&str; 24] = [
     // Too much, too early, too late, or not there.
     "TOO_OFTEN",
     "LIMITS_REFUSED",
@@ -17,6 +17,8 @@ const ORDINARY: [&str; 21] = [
     "VOLUME_NOT_MOUNTED",
     "DIRECTORY_MISSING",
     "CONTAINER_OUTDATED",
+    "DISK_RESERVE",
+    "LAYER_FULL",
     // What this API or this policy has not, in plain words.
     "IMAGE_REFUSED",
     "IMAGE_VOLUME_REFUSED",
@@ -24,7 +26,8 @@ const ORDINARY: [&str; 21] = [
     "CONTAINER_NAME_REFUSED",
     "BAD_IMAGE_REFERENCE",
     "BAD_QUERY",
-    "BAD_UPGRADE",
+    "BAD_VERSION",
+    "WRITABLE_LAYER_REFUSED",
     // Settings that reach nothing outside of the container.
     "HEALTHCHECK_REFUSED",
     "RESTART_REFUSED",

@@ -56,16 +56,18 @@ fn used(host: &Host, user: &User, tenant: u32) -> Failure {
     let process = host.proc().join(user.pid.to_string());
     let uid = std::fs::metadata(process).map(|meta| meta.uid()).ok();
     tracing::warn!(pid = user.pid, uid, point = %user.point.display(), "the volume is in use");
-    let whose = if uid == Some(tenant) {
-        format!("your process {}", user.pid)
+    let (whose, next) = if uid == Some(tenant) {
+        let whose = format!("your process {}", user.pid);
+        (whose, "stop the containers that use it, then run it again")
     } else {
-        "a process".to_owned()
+        let next = "stop your containers, then run it again; if none of them runs, ask the administrator, \
+                    who finds the process in the log of aistack-mount";
+        ("a process".to_owned(), next)
     };
     let message = format!(
         "the volume is in use: {whose} has it in a mount namespace of its own, as containers do"
     );
-    Failure::new(FailureReason::InUse, message)
-        .with_hint("stop the containers that use it, then run it again")
+    Failure::new(FailureReason::InUse, message).with_hint(next)
 }
 
 fn first(host: &Host, device: u64, base_dir: &Path, until: Instant) -> Result<Option<User>> {

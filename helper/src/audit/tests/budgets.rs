@@ -113,6 +113,31 @@ async fn a_budget_outlives_its_daemon() {
 }
 
 #[tokio::test]
+async fn what_upholds_the_policy_is_done_whatever_its_tenant_has_used_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let audit = Audit::open(dir.path(), "engine", TIGHT).unwrap();
+    let kill = || Intent {
+        operation: "container.confine",
+        ..create(1001)
+    };
+    let mut done = 0;
+    while let Ok(open) = audit.intent(create(1001)).await {
+        open.finish(conflict()).await.unwrap();
+        done += 1;
+        assert!(done < 1000, "the budget never ended");
+    }
+    for _ in 0..20 {
+        let open = audit.enforcement(kill()).await.unwrap();
+        open.finish(Outcome::Done).await.unwrap();
+    }
+    // It is charged: the tenant has not got anything back for it.
+    assert!(audit.intent(create(1001)).await.is_err());
+    audit.stop().await.unwrap();
+    let log = std::fs::read_to_string(log_of(dir.path())).unwrap();
+    assert!(log.matches("container.confine").count() >= 20);
+}
+
+#[tokio::test]
 async fn strangers_in_numbers_hide_no_attempt_of_a_tenant() {
     let dir = tempfile::tempdir().unwrap();
     let audit = begin(dir.path()).unwrap();
