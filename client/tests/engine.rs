@@ -385,16 +385,16 @@ async fn a_stop_is_waited_for_as_long_as_the_container_has_for_it() {
         "trap '' TERM; while :; do /usr/bin/sleep 1; done",
         "exit 0",
     );
-    service.body.stop_timeout = Some(6);
+    service.body.stop_timeout = Some(12);
     let _cleanup = Cleanup(service.container.clone());
     let deployer = deployer(&engine, &service, Action::Create).await;
     deployer.work("stubborn").await.unwrap();
-    let hasty = engine.clone().answering_within(Duration::from_secs(3));
+    let hasty = engine.clone().answering_within(Duration::from_secs(8));
     let began = Instant::now();
     hasty.stop(&service.container).await.unwrap();
     let took = began.elapsed();
     assert!(
-        took >= Duration::from_secs(4),
+        took >= Duration::from_secs(9),
         "stopped in {took:?}: it does not test this"
     );
     let now = engine.inspect(&service.container).await.unwrap();

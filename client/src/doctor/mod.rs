@@ -114,7 +114,8 @@ fn on_volume(
                 .means("a stack that has this service cannot be deployed")
                 .next("correct the file or take it away; docs/own-services.md")
         }));
-        let (desired, found) = stack::desired(context, &catalog, grant, &file);
+        let incomplete = !broken.is_empty();
+        let (desired, found) = stack::desired(context, &catalog, grant, &file, incomplete);
         about_manifest.extend(found);
         desired
     });

@@ -23,19 +23,21 @@ use crate::run::{Context, listeners, look, store};
 /// Questions to the gateway at once.
 const AT_ONCE: usize = 4;
 
-/// The stack that the manifest describes, and whether there is one.
+/// The stack that the manifest describes, and whether there is one. `incomplete` where the catalog is
+/// without service files that have mistakes.
 pub(super) fn desired(
     context: &Context,
     catalog: &Catalog,
     grant: &Grant,
     file: &EnvFile,
+    incomplete: bool,
 ) -> (Option<Stack>, Vec<Finding>) {
     let known = |key: &str| catalog.is_key(key);
     let settings = Settings::resolve(file, &context.environment, known)
         .map_err(|errors| Failure::manifest(&errors));
     let stack = settings
         .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(Failure::settings));
-    let unknown = manifest::unknown(catalog, file, false);
+    let unknown = manifest::unknown(catalog, file, incomplete);
     let unknown = unknown
         .into_iter()
         .map(|text| Finding::warning(".env", text).next("correct it, or take the line out"));

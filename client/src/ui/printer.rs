@@ -82,6 +82,17 @@ impl Printer {
         self.raw(&safe(text))
     }
 
+    /// A value that a program may read: to the byte, but on a terminal with what is not printable escaped.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn value(&self, text: &str) -> io::Result<()> {
+        if self.json || self.mute || self.terminal {
+            return self.data(text);
+        }
+        self.raw(text)
+    }
+
     /// Data in any mode, to the byte: of this program's own, or what was asked for as it is.
     ///
     /// # Errors

@@ -96,7 +96,7 @@ fn get(
     context
         .printer
         .document(json!({"key": key, "value": shown}))?;
-    context.printer.data(&format!("{shown}\n"))?;
+    context.printer.value(&format!("{shown}\n"))?;
     Ok(Exit::Done)
 }
 

@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, args: &SecretsArgs) -> Result<Exit, F
             context
                 .printer
                 .document(json!({"key": key, "value": value}))?;
-            context.printer.data(&format!("{value}\n"))?;
+            context.printer.value(&format!("{value}\n"))?;
             Ok(Exit::Done)
         }
     }

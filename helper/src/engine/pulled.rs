@@ -17,6 +17,9 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use super::vet::image::ImageRef;
 use crate::locks::Locks;
 use crate::own_dir::{OwnDirError, open_own_dir};
+use crate::seldom::Seldom;
+
+static NOT_READ: Seldom = Seldom::new();
 
 /// References that are kept for one tenant; the oldest goes first.
 const MOST: usize = 256;
@@ -103,7 +106,10 @@ fn read(dir: &OwnedFd, uid: u32) -> Vec<String> {
     match try_read(dir, uid) {
         Ok(list) => list,
         Err(error) => {
-            tracing::error!(uid, %error, "the list of pulled images cannot be read and counts as empty");
+            // Asked for with every list of images.
+            if let Some(unsaid) = NOT_READ.again() {
+                tracing::error!(uid, %error, unsaid, "the list of pulled images cannot be read and counts as empty");
+            }
             Vec::new()
         }
     }

@@ -73,8 +73,13 @@ fn apply(
 ) -> Result<Exit, Failure> {
     let checked = without(context, session, key);
     let (manifest, stack) = setup::complete(&checked, session, file, &[])?;
-    // A dry run must hear it, too.
-    guard::check(context, session, Some(before), &manifest.file)?;
+    // A dry run must hear it, too; what is written is warned of there.
+    let warnings = guard::check(context, session, Some(before), &manifest.file)?;
+    if context.globals.dry_run {
+        for warning in &warnings {
+            context.printer.warn(warning);
+        }
+    }
     let old = session.stack(&checked, before).ok();
     finish(
         context,
