@@ -75,6 +75,17 @@ impl Connection {
         self.peer
     }
 
+    /// Returns when the connection is as old as one may be, also while nothing is read from it.
+    pub fn aged(&self) -> impl Future<Output = ()> + use<> {
+        let ends = self.ends;
+        async move {
+            match ends {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     fn check_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(timer) = &mut self.timer else {
             return Ok(());
@@ -160,5 +171,29 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixListener;
+
+    use super::super::{Acceptor, Bounds};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_too_old_also_while_nobody_reads_from_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.sock");
+        let bounds = Bounds {
+            max_age: Some(Duration::from_millis(200)),
+            ..Bounds::ENGINE
+        };
+        let acceptor = Acceptor::new(UnixListener::bind(&path).unwrap(), bounds, |_| true).unwrap();
+        let began = Instant::now();
+        let _caller = UnixStream::connect(&path).await.unwrap();
+        let connection = acceptor.accept().await;
+        let aged = tokio::time::timeout(Duration::from_mins(1), connection.aged()).await;
+        assert!(aged.is_ok() && began.elapsed() >= Duration::from_millis(200));
     }
 }

@@ -142,8 +142,9 @@ impl Writer {
 
     fn write(&mut self, batch: Vec<Message>) {
         let now = self.now();
-        let ended = self.denials.ended(now);
-        self.kept.extend(ended.into_iter().map(summary));
+        for tally in self.denials.ended(now) {
+            self.keep(summary(tally));
+        }
         self.follow_the_disk();
         let listed: Vec<Admitted> = batch
             .into_iter()

@@ -130,9 +130,12 @@ async fn converse(
         }
         Ok(reply) => {
             let uid = connection.caller().uid;
+            let aged = connection.aged();
             let end = async move {
                 let mut stop = stop;
                 tokio::select! {
+                    // Once a caller says no more, nobody reads from the connection and finds it too old.
+                    () = aged => {}
                     _ = stop.wait_for(|stop| *stop) => {}
                     () = gateway.dismissed(uid) => {}
                 }
