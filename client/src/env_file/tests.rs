@@ -279,6 +279,8 @@ proptest! {
 
 fn check_round_trip(text: &str) -> Result<(), TestCaseError> {
     if let Ok(parsed) = EnvFile::parse(text) {
+        // The mark in front is no part of the text.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let rendered = parsed.render();
         let ended = if text.is_empty() || text.ends_with('\n') {
             text.to_owned()
