@@ -108,12 +108,13 @@ impl From<Status> for HelperError {
     }
 }
 
-/// Whether the transport says so, and not the helper. A call that took longer than `CALL_TIMEOUT` has a
-/// source, too: tonic's own, with a code of its own.
+/// Whether the transport says so, and not the helper. It says, too, that a call took longer than
+/// `CALL_TIMEOUT`.
 fn hung_up(status: &Status) -> bool {
-    let timed_out = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
-    let source = std::error::Error::source(status);
-    !timed_out && source.is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>)
+    let causes =
+        || std::iter::successors(std::error::Error::source(status), |error| error.source());
+    causes().any(<dyn std::error::Error>::is::<tonic::transport::Error>)
+        && !causes().any(<dyn std::error::Error>::is::<tonic::TimeoutExpired>)
 }
 
 /// Whether a call is to be made again, and why. Every operation of the helper may be.

@@ -451,8 +451,10 @@ fn with_daemons(dir: &tempfile::TempDir, arguments: &[&str]) -> Output {
 #[test]
 fn a_helper_that_hangs_is_named_while_it_is_waited_for() {
     let hangs = |listener: UnixListener| {
-        let streams: Vec<_> = listener.incoming().collect();
-        drop(streams);
+        let mut streams = Vec::new();
+        for stream in listener.incoming() {
+            streams.push(stream);
+        }
     };
     let Some(dir) = broken_daemons(hangs) else {
         return;

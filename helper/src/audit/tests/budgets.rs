@@ -115,7 +115,7 @@ async fn a_budget_outlives_its_daemon() {
 #[tokio::test]
 async fn what_upholds_the_policy_is_done_whatever_its_tenant_has_used_up() {
     let dir = tempfile::tempdir().unwrap();
-    let audit = Audit::open(dir.path(), "engine", TIGHT).unwrap();
+    let audit = Audit::open(dir.path(), "helper", TIGHT).unwrap();
     let kill = || Intent {
         operation: "container.confine",
         ..create(1001)
