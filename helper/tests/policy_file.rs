@@ -46,7 +46,7 @@ impl World {
             .tempdir_in("/run")
             .unwrap();
         chmod(dir.path(), 0o755);
-        for place in ["run", "log"] {
+        for place in ["run", "log", "lists"] {
             std::fs::create_dir(dir.path().join(place)).unwrap();
             chown(dir.path().join(place), Some(GATEWAY), Some(GATEWAY)).unwrap();
         }
@@ -97,6 +97,8 @@ impl World {
             .arg(self.path("no-docker.sock"))
             .arg("--audit-dir")
             .arg(self.path("log"))
+            .arg("--state-dir")
+            .arg(self.path("lists"))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn();

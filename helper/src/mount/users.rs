@@ -60,7 +60,7 @@ fn used(host: &Host, user: &User, tenant: u32) -> Failure {
         let whose = format!("your process {}", user.pid);
         (whose, "stop the containers that use it, then run it again")
     } else {
-        let next = "stop your containers, then run it again; if none of them runs, ask the administrator, \
+        let next = "stop the containers that use it, then run it again; if none runs, ask the administrator, \
                     who finds the process in the log of aistack-mount";
         ("a process".to_owned(), next)
     };
