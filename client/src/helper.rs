@@ -111,16 +111,20 @@ impl From<Status> for HelperError {
 /// Whether the transport says so, and not the helper. It says, too, that a call took longer than
 /// `CALL_TIMEOUT`.
 fn hung_up(status: &Status) -> bool {
-    let causes =
-        || std::iter::successors(std::error::Error::source(status), |error| error.source());
-    causes().any(<dyn std::error::Error>::is::<tonic::transport::Error>)
-        && !causes().any(<dyn std::error::Error>::is::<tonic::TimeoutExpired>)
+    has_cause::<tonic::transport::Error>(status) && !has_cause::<tonic::TimeoutExpired>(status)
+}
+
+fn has_cause<E: std::error::Error + 'static>(status: &Status) -> bool {
+    let first = std::error::Error::source(status);
+    std::iter::successors(first, |error| error.source()).any(<dyn std::error::Error>::is::<E>)
 }
 
 /// Whether a call is to be made again, and why. Every operation of the helper may be.
 fn again(status: &Status) -> Option<Again> {
     if hung_up(status) {
-        return Some(Again::HungUp);
+        // Where nobody accepts any more, nobody answers in a moment.
+        let gone = has_cause::<tonic::ConnectError>(status);
+        return (!gone).then_some(Again::HungUp);
     }
     let info = status.get_details_error_info();
     match (

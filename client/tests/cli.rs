@@ -472,6 +472,23 @@ fn a_helper_that_hangs_is_named_while_it_is_waited_for() {
 }
 
 #[test]
+fn a_helper_that_is_gone_after_a_call_is_not_waited_for() {
+    let ends = |listener: UnixListener| {
+        // The connection on which the call comes, once it has come.
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = std::io::Read::read(&mut stream, &mut [0; 1 << 10]);
+        drop(listener);
+    };
+    let Some(dir) = broken_daemons(ends) else {
+        return;
+    };
+    let output = with_daemons(&dir, &["whoami"]);
+    assert_eq!(output.status.code(), Some(9));
+    let said = text(&output.stderr);
+    assert!(!said.contains("too many open"), "{said}");
+}
+
+#[test]
 fn a_helper_that_hangs_up_is_not_said_to_be_stopped() {
     let hangs_up = |listener: UnixListener| listener.incoming().for_each(drop);
     let Some(dir) = broken_daemons(hangs_up) else {
