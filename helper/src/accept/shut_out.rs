@@ -158,6 +158,10 @@ impl Drop for ShutOut {
 }
 
 fn clear(socket: &Path) -> io::Result<()> {
+    // Where there is no list, removing it would change the socket's time all the same.
+    if lgetxattr(socket, NAME, &mut [0_u8; 0]) == Err(Errno::NODATA) {
+        return Ok(());
+    }
     match lremovexattr(socket, NAME) {
         Ok(()) | Err(Errno::NODATA) => Ok(()),
         Err(errno) => Err(errno.into()),
@@ -282,6 +286,23 @@ mod tests {
             assert!(lgetxattr(&path, NAME, &mut bytes[..]).is_err());
             assert_eq!(mode_of(&path).unwrap() & 0o777, mode);
         }
+    }
+
+    #[test]
+    fn a_socket_without_a_list_is_not_touched() {
+        use std::os::unix::fs::MetadataExt;
+        // A tmpfs, as /run is.
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let path = dir.path().join("a.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let changed = || {
+            let metadata = std::fs::symlink_metadata(&path).unwrap();
+            (metadata.ctime(), metadata.ctime_nsec())
+        };
+        let before = changed();
+        std::thread::sleep(Duration::from_millis(30));
+        drop(ShutOut::of(&listener));
+        assert_eq!(changed(), before);
     }
 
     #[test]
