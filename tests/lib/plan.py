@@ -9,7 +9,8 @@ from stages import Stage
 # packages, the packages need the build, and a guest keeps one processor for most of the run.
 FIRST = [
     Stage("format", "tests/cargo fmt --all --check", load=0.2),
-    Stage("scripts parse", "tests/stages/scripts-parse", load=0.2),
+    Stage("scripts", "tests/stages/scripts", load=0.4),
+    Stage("spelling, links", "tests/stages/docs", load=0.1),
     Stage("build", "tests/cargo --bins", load=0.8),
 ]
 
