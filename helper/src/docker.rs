@@ -3,7 +3,7 @@
 pub mod standing;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aistack_policy::engine::{ApiVersion, OTHER_ENGINE};
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub struct Docker {
     socket: PathBuf,
     /// Told at each connection, for whoever waits for the engine to be there again.
     reached: Arc<Notify>,
+    /// What the engine said of itself when it was last asked.
+    known: Arc<Mutex<Option<Arc<standing::Known>>>>,
 }
 
 /// Why Docker did not do it.
@@ -107,6 +109,7 @@ impl Docker {
         Self {
             socket: socket.to_owned(),
             reached: Arc::default(),
+            known: Arc::default(),
         }
     }
 

@@ -18,6 +18,9 @@ mod hanging;
 mod hostile;
 mod log;
 mod raw;
+#[path = "../recorded/mod.rs"]
+mod recorded;
+mod supported;
 mod versions;
 mod whole;
 mod work;
