@@ -22,6 +22,10 @@ pub const API_VERSION: &str = "v1.41";
 /// helper write it.
 pub const OWNER_LABEL: &str = "io.aistack.owner";
 
+/// Docker's words for a bind source that it does not see (moby, `volume/mounts/validate.go`; the same in
+/// 20.10 and 29.99).
+pub(crate) const UNSEEN_SOURCE: &str = "bind source path does not exist";
+
 /// The largest JSON answer that is read whole, bytes.
 const MAX_ANSWER: usize = 16 << 20;
 

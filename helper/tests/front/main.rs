@@ -13,6 +13,7 @@
 mod as_user;
 mod budget;
 mod calls;
+mod doctor;
 mod floods;
 mod hanging;
 mod hostile;

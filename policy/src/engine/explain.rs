@@ -77,17 +77,29 @@ impl EngineFacts {
             fact(
                 "cdi directories",
                 none_or(&self.cdi_dirs),
-                "devices described there reach a container only by requests that aistack refuses",
+                if self.cdi_dirs.is_empty() {
+                    "no devices are described for containers"
+                } else {
+                    "devices described there reach a container only by requests that aistack refuses"
+                },
             ),
             fact(
                 "address pools",
-                none_or(&self.address_pools),
+                if self.address_pools.is_empty() {
+                    "Docker's own".to_owned()
+                } else {
+                    self.address_pools.join(", ")
+                },
                 "networks of others come from there; the tenants' come from `network.pool`",
             ),
             fact(
                 "insecure registries",
                 none_or(&self.insecure_registries),
-                "images from these registries are not protected on their way",
+                if self.insecure_registries.is_empty() {
+                    "every registry but one of this host's own must prove who it is"
+                } else {
+                    "images from these registries are not protected on their way"
+                },
             ),
             fact(
                 "default runtime",
@@ -97,7 +109,11 @@ impl EngineFacts {
             fact(
                 "authorization plugins",
                 none_or(&self.authorization),
-                "they may refuse more than aistack does, and see its requests",
+                if self.authorization.is_empty() {
+                    "nothing else decides about the requests that aistack makes"
+                } else {
+                    "they may refuse more than aistack does, and see its requests"
+                },
             ),
             fact(
                 "swarm",
