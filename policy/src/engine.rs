@@ -52,6 +52,10 @@ impl fmt::Display for ApiVersion {
 
 /// What an engine says of itself in `/version` and `/info`, each under its own name there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the answers have them one by one"
+)]
 pub struct EngineFacts {
     /// `Version`.
     pub version: String,

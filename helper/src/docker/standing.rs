@@ -159,7 +159,7 @@ pub async fn watch(docker: Docker) {
     loop {
         match docker.look().await {
             Ok(known) => {
-                tell(&Standing::Seen(known.facts.clone()), &mut told);
+                tell(&Standing::Seen(&known.facts), &mut told);
                 let mut ended = known.ended.clone();
                 drop(known);
                 // An error says that the stream is closed: the same.
@@ -173,13 +173,13 @@ pub async fn watch(docker: Docker) {
 }
 
 /// What is known of an engine.
-enum Standing {
-    Seen(EngineFacts),
+enum Standing<'a> {
+    Seen(&'a EngineFacts),
     Unknown(String),
 }
 
 /// Says what has changed since the last time.
-fn tell(standing: &Standing, told: &mut String) {
+fn tell(standing: &Standing<'_>, told: &mut String) {
     let now = match standing {
         Standing::Unknown(error) => format!("{error:?}"),
         Standing::Seen(facts) => format!("{facts:?}"),

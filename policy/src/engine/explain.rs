@@ -27,43 +27,11 @@ impl EngineFacts {
             self.users(),
             self.seccomp_fact(),
             self.apparmor(),
-        ];
-        facts.push(if has_option(self, "no-new-privileges") {
-            fact(
-                "no-new-privileges",
-                "on".to_owned(),
-                "it is the default; aistack asks for it in each container anyway",
-            )
-        } else {
-            fact(
-                "no-new-privileges",
-                "asked for".to_owned(),
-                "it is not the default; aistack asks for it in each container",
-            )
-        });
-        facts.extend([
-            fact(
-                "live-restore",
-                on(self.live_restore).to_owned(),
-                if self.live_restore {
-                    "containers run on while Docker is down, and nobody sees them then"
-                } else {
-                    "containers stop with Docker"
-                },
-            ),
+            self.no_new_privileges(),
+            self.live_restore_fact(),
             self.firewall_fact(),
-        ]);
-        if let Some(proxy) = self.userland_proxy {
-            facts.push(fact(
-                "userland proxy",
-                on(proxy).to_owned(),
-                if proxy {
-                    "connections from this host to a published port pass a process of root's"
-                } else {
-                    "the kernel alone forwards to published ports"
-                },
-            ));
-        }
+        ];
+        facts.extend(self.userland_proxy_fact());
         facts.extend([
             fact(
                 "nri plugins",
@@ -122,6 +90,50 @@ impl EngineFacts {
             ),
         ]);
         facts
+    }
+
+    fn no_new_privileges(&self) -> Fact {
+        let (value, means) = if has_option(self, "no-new-privileges") {
+            (
+                "on",
+                "it is the default; aistack asks for it in each container anyway",
+            )
+        } else {
+            (
+                "asked for",
+                "it is not the default; aistack asks for it in each container",
+            )
+        };
+        Fact {
+            name: "no-new-privileges",
+            value: value.to_owned(),
+            means,
+        }
+    }
+
+    fn live_restore_fact(&self) -> Fact {
+        Fact {
+            name: "live-restore",
+            value: on(self.live_restore).to_owned(),
+            means: if self.live_restore {
+                "containers run on while Docker is down, and nobody sees them then"
+            } else {
+                "containers stop with Docker"
+            },
+        }
+    }
+
+    fn userland_proxy_fact(&self) -> Option<Fact> {
+        let proxy = self.userland_proxy?;
+        Some(Fact {
+            name: "userland proxy",
+            value: on(proxy).to_owned(),
+            means: if proxy {
+                "connections from this host to a published port pass a process of root's"
+            } else {
+                "the kernel alone forwards to published ports"
+            },
+        })
     }
 
     fn api(&self) -> Fact {
