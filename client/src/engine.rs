@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aistack_policy::engine::{EngineFacts, LimitsHeld};
+use aistack_policy::engine::EngineFacts;
 use bollard::Docker;
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, SystemInfo, SystemVersion};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, ListContainersOptions, RemoveContainerOptions,
     StartContainerOptions, StopContainerOptions,
@@ -235,26 +235,10 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
-        let info = self
-            .docker
-            .info()
-            .await
-            .map_err(|error| self.error(error))?;
-        Ok(EngineFacts {
-            version: info.server_version.unwrap_or_default(),
-            security_options: info.security_options.unwrap_or_default(),
-            cgroup_driver: info
-                .cgroup_driver
-                .map(|driver| driver.to_string())
-                .unwrap_or_default(),
-            limits: LimitsHeld {
-                memory: info.memory_limit.unwrap_or(true),
-                cpus: info.cpu_cfs_quota.unwrap_or(true),
-                pids: info.pids_limit.unwrap_or(true),
-            },
-            live_restore: info.live_restore_enabled.unwrap_or(false),
-            ..EngineFacts::default()
-        })
+        let (version, info) = tokio::join!(self.docker.version(), self.docker.info());
+        let version = version.map_err(|error| self.error(error))?;
+        let info = info.map_err(|error| self.error(error))?;
+        facts_of(&version, &info)
     }
 
     /// Starts a container; one that runs already is no error.
@@ -323,6 +307,26 @@ impl Engine {
     }
 }
 
+/// What the gateway shows of an engine.
+fn facts_of(version: &SystemVersion, info: &SystemInfo) -> Result<EngineFacts, EngineError> {
+    let mut shown = as_json(info)?;
+    // What is null in the answer is left out here.
+    if let (None, Some(fields)) = (&info.security_options, shown.as_object_mut()) {
+        fields.insert("SecurityOptions".to_owned(), serde_json::Value::Null);
+    }
+    EngineFacts::read_shown(&as_json(version)?, &shown).map_err(unreadable)
+}
+
+fn as_json(answer: &impl serde::Serialize) -> Result<serde_json::Value, EngineError> {
+    serde_json::to_value(answer).map_err(unreadable)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Failed {
+        message: format!("what the engine says of itself cannot be read: {error}"),
+    }
+}
+
 /// Docker answers 304 for a start of what runs and a stop of what does not.
 fn done_already(result: Result<(), bollard::errors::Error>) -> Result<(), bollard::errors::Error> {
     match result {
@@ -331,5 +335,60 @@ fn done_already(result: Result<(), bollard::errors::Error>) -> Result<(), bollar
         })
         | Ok(()) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod fact_tests {
+    use aistack_policy::engine::{EngineFacts, judge};
+    use serde_json::Value;
+
+    use super::facts_of;
+
+    macro_rules! recorded {
+        ($name:literal) => {
+            include_str!(concat!("../../helper/tests/corpus/docker/", $name, ".json"))
+        };
+    }
+
+    #[test]
+    fn what_the_client_reads_of_an_engine_is_judged_as_the_daemons_judge_it() {
+        for (version, info) in [
+            (recorded!("20.10-version"), recorded!("20.10-info")),
+            (
+                recorded!("20.10-version"),
+                recorded!("20.10-userns-remap-info"),
+            ),
+            (recorded!("26.1-version"), recorded!("26.1-info")),
+            (recorded!("29.99-version"), recorded!("29.99-info")),
+            (
+                recorded!("29.99-version"),
+                recorded!("29.99-min-api-1.44-live-restore-no-new-privileges-info"),
+            ),
+            (
+                recorded!("29.99-rootless-version"),
+                recorded!("29.99-rootless-info"),
+            ),
+            (
+                recorded!("podman-4.3-version"),
+                recorded!("podman-4.3-info"),
+            ),
+        ] {
+            let json = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+            let read = facts_of(
+                &serde_json::from_str(version).unwrap(),
+                &serde_json::from_str(info).unwrap(),
+            );
+            let read = judge(&read.unwrap());
+            let own = EngineFacts::read_shown(&json(version), &json(info)).unwrap();
+            assert_eq!(read, judge(&own), "{version}");
+        }
+    }
+
+    #[test]
+    fn an_engine_without_security_options_can_be_read() {
+        let version = serde_json::from_str("{}").unwrap();
+        let info = serde_json::from_str("{\"SecurityOptions\": null}").unwrap();
+        assert!(facts_of(&version, &info).is_ok());
     }
 }

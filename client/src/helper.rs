@@ -212,6 +212,15 @@ impl Helper {
             .await
     }
 
+    /// What the host's engine is, and whether it sees the caller's volume.
+    ///
+    /// # Errors
+    /// What the helper answered; one that is older does not know the call.
+    pub async fn check_engine(&self) -> Result<v1::CheckEngineResponse, HelperError> {
+        self.call(async |mut client| client.check_engine(v1::CheckEngineRequest {}).await)
+            .await
+    }
+
     /// Makes the caller's volume available.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::audit::AuditCommand;
+use crate::admin::doctor::DoctorArgs;
 use crate::admin::policy::PolicyCommand;
 use crate::audit::Keep;
 
@@ -32,6 +33,9 @@ pub enum HelperCommand {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Show what the Docker Engine is, what that means for the tenants, and whether it sees their
+    /// volumes. Changes nothing; exits with 1 when containers cannot be made.
+    Doctor(DoctorArgs),
 }
 
 /// What the daemon is started with.

@@ -3,7 +3,7 @@
 pub mod standing;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use aistack_policy::engine::{ApiVersion, OTHER_ENGINE};
 use bytes::Bytes;
@@ -22,6 +22,10 @@ pub const API_VERSION: &str = "v1.41";
 /// helper write it.
 pub const OWNER_LABEL: &str = "io.aistack.owner";
 
+/// Docker's words for a bind source that it does not see (moby, `volume/mounts/validate.go`; the same in
+/// 20.10 and 29.99).
+pub(crate) const UNSEEN_SOURCE: &str = "bind source path does not exist";
+
 /// The largest JSON answer that is read whole, bytes.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -31,6 +35,8 @@ pub struct Docker {
     socket: PathBuf,
     /// Told at each connection, for whoever waits for the engine to be there again.
     reached: Arc<Notify>,
+    /// What the engine said of itself when it was last asked.
+    known: Arc<Mutex<Option<Arc<standing::Known>>>>,
 }
 
 /// Why Docker did not do it.
@@ -107,6 +113,7 @@ impl Docker {
         Self {
             socket: socket.to_owned(),
             reached: Arc::default(),
+            known: Arc::default(),
         }
     }
 

@@ -39,7 +39,9 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
     if let Some(engine) = &gateway.engine
         && gateway.containers.is_ok()
     {
-        findings.extend(docker::standing(engine).await);
+        findings.extend(docker::standing(engine, helper.engine.as_ref()).await);
+    } else if let Some(answer) = &helper.engine {
+        findings.extend(docker::of_helper(answer, &[]));
     }
     findings.push(clock);
     let who = helper.who();

@@ -6,6 +6,7 @@ pub mod choice;
 pub mod configs;
 pub mod deployer;
 pub mod diagnose;
+pub mod engine;
 pub mod gate;
 pub mod graph;
 pub mod guard;

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use aistack_proto::v1::VolumeSight;
+
 use crate::desired::Stack;
 use crate::env_file::EnvFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::{self, Manifest, ManifestError, Request};
+use crate::run::engine;
 use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, profiles, reserve, store};
@@ -99,15 +102,17 @@ pub async fn for_deploy(
     settle(context, session, &[], "aistack deploy", progress).await
 }
 
-/// Mounts the volume and makes the fixed directories, where they are missing.
+/// Mounts the volume and makes the fixed directories, where they are missing. Nothing is made where the
+/// engine is none that containers can be made on.
 ///
 /// # Errors
-/// What the helper answered.
+/// What the helper answered, and what is wrong with the engine.
 pub async fn ground(
     context: &Context,
     session: &mut Session,
     progress: &Progress,
 ) -> Result<(), Failure> {
+    let asked = engine::check(session).await?;
     let mounted = session.volume_is_mounted();
     if !mounted {
         let volume = session.helper.mount_volume().await?;
@@ -128,6 +133,10 @@ pub async fn ground(
     }
     if store::directories_are_missing(session.base_dir(), &[]) {
         session.helper.prepare_directories(Vec::new()).await?;
+    }
+    if asked == VolumeSight::Unspecified {
+        // There was nothing to see before.
+        engine::check(session).await?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
+use aistack_helper::admin::doctor::{self, DoctorArgs};
 use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         HelperCommand::Boot(options) => boot(&options),
         HelperCommand::Policy(command) => read_policy(&command),
         HelperCommand::Audit(command) => read_audit(command),
+        HelperCommand::Doctor(args) => examine(&args),
     };
     result.unwrap_or_else(|error| {
         daemon::complain("aistack-helper", error.as_ref());
@@ -68,6 +70,17 @@ fn main() -> ExitCode {
 fn read_policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
     let mut out = Printable::lines(io::stdout().lock());
     Ok(ExitCode::from(policy::run(command, &mut out)?))
+}
+
+fn examine(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut out = Printable::lines(io::stdout().lock());
+    let status = runtime.block_on(doctor::run(args, &mut out));
+    // A look at a file system that does not answer is not waited for.
+    runtime.shutdown_background();
+    Ok(ExitCode::from(status?))
 }
 
 fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {

@@ -154,8 +154,8 @@ impl Gateway {
         if let Some(dir) = held(&self.disk.dir).clone() {
             return Ok(dir);
         }
-        let info = self.get("/info").await.map_err(|error| error.to_string())?;
-        let dir = text(&info, "/DockerRootDir");
+        let facts = self.docker.facts().await;
+        let dir = facts.map_err(|error| error.to_string())?.data_root;
         if !dir.starts_with('/') {
             return Err("Docker does not say where its directory is".to_owned());
         }

@@ -1,10 +1,11 @@
 //! Why a request ends without what was asked for, and what its caller is told.
 
 use aistack_policy::Refusal;
+use aistack_policy::engine::SHOW_THE_VOLUME;
 use aistack_policy::printable::is_printable;
 
 use crate::audit::{AuditError, BUDGET_RULE, OverBudget};
-use crate::docker::{DockerError, is_full_id};
+use crate::docker::{DockerError, UNSEEN_SOURCE, is_full_id};
 
 /// The longest text of Docker's that is passed on, characters.
 const MAX_TEXT: usize = 1024;
@@ -56,6 +57,15 @@ impl Fault {
         match self {
             Self::Refused(refusal) => (status_of(refusal), text_of(refusal)),
             Self::NotFound(text) => (404, text.clone()),
+            // Docker's own words leave open whose fault it is; the gateway has seen the source.
+            Self::Docker(DockerError::Refused { message, .. }) if is_unseen(message) => {
+                let text = plain(&without_ids(message));
+                let next = SHOW_THE_VOLUME;
+                (
+                    500,
+                    format!("{text}, although this host has it; ask the administrator to {next}"),
+                )
+            }
             Self::Docker(DockerError::Refused { status, message }) => {
                 (status.as_u16(), plain(&without_ids(message)))
             }
@@ -78,6 +88,11 @@ impl Fault {
             Self::Busy => (409, self.to_string()),
         }
     }
+}
+
+/// Whether Docker does not see a directory. Each was looked at, through its descriptor, a moment before.
+fn is_unseen(message: &str) -> bool {
+    message.contains(UNSEEN_SOURCE)
 }
 
 fn status_of(refusal: &Refusal) -> u16 {
@@ -148,6 +163,22 @@ mod tests {
         let (status, text) = fault.told();
         assert_eq!(status, 409);
         assert!(!text.contains(&id) && text.contains("\"/x\""), "{text}");
+    }
+
+    #[test]
+    fn a_source_that_docker_does_not_see_is_told_with_what_to_do() {
+        let message = "invalid mount config for type \"bind\": bind source path does not exist: \
+                       /mnt/data-tenant-1001/data/redis"
+            .to_owned();
+        let fault = Fault::Docker(DockerError::Refused {
+            status: http::StatusCode::BAD_REQUEST,
+            message,
+        });
+        let (status, text) = fault.told();
+        assert_eq!(status, 500);
+        for words in ["/data/redis", "although this host has it", "restart Docker"] {
+            assert!(text.contains(words), "{text}");
+        }
     }
 
     #[test]

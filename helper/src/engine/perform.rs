@@ -70,6 +70,9 @@ impl Gateway {
     async fn route(&self, call: Call) -> Result<Reply, Fault> {
         let tenant = &call.tenant;
         let grant = &tenant.grant;
+        if call.endpoint.makes_something() {
+            self.docker.require_supported::<Fault>().await?;
+        }
         match &call.endpoint {
             Endpoint::Ping => {
                 self.docker.act(Method::GET, "/_ping", Bytes::new()).await?;

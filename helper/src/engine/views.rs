@@ -189,6 +189,13 @@ pub(super) fn version(docker: &Value) -> Value {
     );
     shown.insert("ApiVersion".to_owned(), json!("1.41"));
     shown.insert("MinAPIVersion".to_owned(), json!("1.24"));
+    // What is no Docker Engine calls itself something else, and tenants see that.
+    let program = docker.pointer("/Components/0/Name").and_then(Value::as_str);
+    if let Some(name) = program.filter(|name| *name != "Engine") {
+        let version = docker.pointer("/Components/0/Version");
+        let component = json!({"Name": name, "Version": version});
+        shown.insert("Components".to_owned(), json!([component]));
+    }
     Value::Object(shown)
 }
 

@@ -5,6 +5,7 @@ mod apparmor;
 mod boot;
 mod chown;
 mod directories;
+mod engine;
 mod error;
 mod host_network;
 mod marker;
@@ -19,9 +20,9 @@ use std::sync::Arc;
 
 use aistack_policy::{Grant, Policy};
 use aistack_proto::v1::{
-    AppArmorState, ChownProgress, CreateNetworkResponse, GrowVolumeResponse, LoadAppArmorResponse,
-    MountVolumeResponse, NetworkState, PrepareDirectoriesResponse, RemoveNetworkResponse,
-    UnloadAppArmorResponse, UnmountVolumeResponse, VolumeState,
+    AppArmorState, CheckEngineResponse, ChownProgress, CreateNetworkResponse, GrowVolumeResponse,
+    LoadAppArmorResponse, MountVolumeResponse, NetworkState, PrepareDirectoriesResponse,
+    RemoveNetworkResponse, UnloadAppArmorResponse, UnmountVolumeResponse, VolumeState,
 };
 use tokio::sync::mpsc;
 
@@ -33,6 +34,7 @@ use crate::policy_store::LoadedPolicy;
 use crate::safe_path::plain_components;
 
 pub use boot::{BootProblem, BootVolume};
+pub use engine::sees_volume;
 pub use error::OpsError;
 pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir, ServiceName};
 
@@ -73,6 +75,14 @@ impl Ops {
     pub fn with_apparmor(mut self, places: Places) -> Self {
         self.apparmor = Arc::new(AppArmor::new(places));
         self
+    }
+
+    /// What the engine is, and whether it sees the tenant's volume.
+    ///
+    /// # Errors
+    /// When the engine does not say what it is.
+    pub async fn check_engine(&self, grant: &Grant) -> Result<CheckEngineResponse, OpsError> {
+        engine::check(self, grant).await
     }
 
     /// Makes the tenant's volume available at its base directory.

@@ -58,6 +58,7 @@ async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse,
     // tenant's, so others do not wait; subnets are apart by the policy, and Docker itself allots them
     // one after the other and refuses what overlaps.
     let _alone = turn(ops, grant).await?;
+    ops.docker.require_supported::<OpsError>().await?;
     if let Some(network) = find(&ops.docker, grant).await? {
         same_shape(grant, &network)?;
         return Ok(response(grant, network.id, false));

@@ -30,13 +30,15 @@ fn setting() -> Option<Setting> {
             let mut bytes = vec![0; 64 << 10];
             let count = stream.read(&mut bytes).unwrap_or(0);
             let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-            writing
-                .lock()
-                .unwrap()
-                .push(text.lines().next().unwrap_or_default().to_owned());
-            let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n[]\n",
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            let path = line.split(' ').nth(1).unwrap_or_default();
+            let body = super::recorded::DEBIAN_12.answer(path).unwrap_or("[]\n");
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
             );
+            writing.lock().unwrap().push(line);
+            let _ = stream.write_all(answer.as_bytes());
         }
     });
     Some(Setting {

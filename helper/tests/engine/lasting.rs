@@ -76,6 +76,9 @@ fn answer(line: &str) -> String {
         )
     };
     let path = line.split(' ').nth(1).unwrap_or_default();
+    if let Some(body) = super::recorded::DEBIAN_12.answer(path) {
+        return whole(body);
+    }
     let id = |kind: char| kind.to_string().repeat(64);
     match path.strip_prefix("/v1.41").unwrap_or_default() {
         "/containers/tenant-62003-web/json" => whole(&container('a', "web", &json!([]))),

@@ -62,6 +62,9 @@ fn docker(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
 
 fn answer(line: &str) -> (u16, String) {
     let path = line.split(' ').nth(1).unwrap_or_default();
+    if let Some(body) = super::recorded::DEBIAN_12.answer(path) {
+        return (200, body.to_owned());
+    }
     let path = path.strip_prefix("/v1.41").unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let id = |kind: char| kind.to_string().repeat(64);

@@ -25,7 +25,7 @@ async fn an_engine_that_does_not_speak_our_version_is_named_to_the_caller_and_in
                     "200 OK",
                     r#"{"Version":"29.0.1","ApiVersion":"1.52","MinAPIVersion":"1.44"}"#,
                 ),
-                "/info" => ("200 OK", "{}"),
+                "/info" => ("200 OK", r#"{"SecurityOptions":null}"#),
                 _ => (
                     "400 Bad Request",
                     r#"{"message":"client version 1.41 is too old. Minimum supported API version is 1.44, please upgrade your client to a newer version"}"#,

@@ -233,6 +233,25 @@ impl Endpoint {
         is_top || self.audited().is_some()
     }
 
+    /// True for calls that make something on the engine, or let something run: an image, a container, a
+    /// process in one. What ends or removes is none of them, so that an engine that is refused can be
+    /// cleared.
+    #[must_use]
+    pub fn makes_something(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateContainer { .. }
+                | Self::PullImage { .. }
+                | Self::StartExec { .. }
+                | Self::Container {
+                    call: ContainerCall::Start
+                        | ContainerCall::Restart { .. }
+                        | ContainerCall::CreateExec,
+                    ..
+                }
+        )
+    }
+
     /// True when the request has a body.
     #[must_use]
     pub fn has_body(&self) -> bool {
