@@ -75,7 +75,7 @@ def explains(reason, record, name):
 
 def engine_of(path):
     """What an engine said of itself, as far as the table shows it."""
-    version, info = map(json.loads, path.read_text().splitlines())
+    version, info = (json.loads(row) for row in path.read_text().splitlines() if row.strip())
     firewall = (info.get("FirewallBackend") or {}).get("Driver", "iptables")
     return {"version": version["Version"], "api": version["ApiVersion"], "minimum": version["MinAPIVersion"],
             "store": info["Driver"], "firewall": firewall, "cgroup": f"v{info.get('CgroupVersion', 1)}",
