@@ -1,6 +1,6 @@
 # The front door. Every target is one line or a script with a name.
 
-.PHONY: help build deb demo demo-down test test-quick test-services test-vm images
+.PHONY: help build deb demo demo-down test test-quick test-engines test-services test-vm images
 
 help: ## Lists the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ test-quick: ## Only what needs neither root nor Docker.
 
 test-vm: ## Everything on a real kernel: a Debian guest under QEMU, the packages installed by apt.
 	@tests/vm/run
+
+test-engines: ## Each suite that needs an engine, on each of the engines that people run.
+	@tests/engines/run
 
 test-services: ## The whole stack for two tenants, with the real software that is too heavy for every run.
 	@tests/services/run

@@ -27,9 +27,15 @@ if os.environ.get("AISTACK_SKIP_VM") == "1":
     GUEST = [stage for stage in GUEST if "tests/vm/" not in stage.command]
     GUEST.append(Stage("a real kernel: the VM", "echo 'SKIPPED: the guest (AISTACK_SKIP_VM=1)'", load=0))
 
+ENGINE = [
+    Stage("the current engine", "tests/engines/get || [ $? -eq 3 ]", load=0.4),
+    Stage("suites beside the current engine", "tests/engines/run current gateway networks helper corpora client tenants",
+          load=0.6, after=["the current engine", "images", "lints"]),
+]
+
 STATIC = [
     Stage("licences, bans, sources", "tests/stages/deny", load=0.2),
-    Stage("the tests' own tests", "python3 tests/lib/test_stages.py && tests/lib/test-host", load=0.1),
+    Stage("the tests' own tests", "python3 tests/lib/test_stages.py && python3 tests/engines/test_matrix.py && tests/lib/test-host", load=0.1),
     Stage("lints", "tests/cargo clippy --locked --workspace --all-targets -- -D warnings", after=["build"]),
 ]
 
@@ -45,4 +51,4 @@ REAL = [
     Stage("packages in Debian 12 and 13", "tests/packaging/check", load=0.4, after=["packages", "Debian 12 and 13"]),
 ]
 
-PLANS = {"quick": FIRST + STATIC + UNIT, "all": FIRST + GUEST + STATIC + REAL}
+PLANS = {"quick": FIRST + STATIC + UNIT, "all": FIRST + GUEST + ENGINE[:1] + STATIC + REAL + ENGINE[1:]}
