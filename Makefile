@@ -1,9 +1,9 @@
 # The front door. Every target is one line or a script with a name.
 
-.PHONY: help build deb demo demo-down test test-quick test-services test-vm images
+.PHONY: help build deb demo demo-down test test-quick test-services test-vm test-vm-current images
 
 help: ## Lists the targets.
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 build: ## Builds the four commands, optimised, into target/release.
 	cargo build --locked --release --workspace --bins
@@ -25,6 +25,9 @@ test-quick: ## Only what needs neither root nor Docker.
 
 test-vm: ## Everything on a real kernel: a Debian guest under QEMU, the packages installed by apt.
 	@tests/vm/run
+
+test-vm-current: ## The same guest with the current Docker Engine, built from its source, instead of Debian's.
+	@tests/vm/run --engine current
 
 test-services: ## The whole stack for two tenants, with the real software that is too heavy for every run.
 	@tests/services/run
