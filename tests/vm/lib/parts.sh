@@ -244,23 +244,28 @@ follow() {
     done
 }
 
-# The run has passed only if the guest reached its end, every expected step spoke, and none failed.
+# The run has passed only if the guest reached its end, every expected step spoke, and none failed. The last line says
+# which failed, since a step that fails may leave out others.
 judge() {
-    local name good=0 bad=()
+    local name good=0 failed=() unreached=() bad=()
     tr -d '\r' <"$run/steps.log" >"$run/steps.txt"
     for name in "${expected[@]}"; do
-        if grep -qE "^$name failed( |$)" "$run/steps.txt"; then bad+=("$name failed")
+        if grep -qE "^$name failed( |$)" "$run/steps.txt"; then failed+=("$name")
         elif grep -qE "^$name passed( |$)" "$run/steps.txt"; then good=$((good + 1))
-        else bad+=("$name was never reached")
+        else unreached+=("$name")
         fi
     done
+    [ ${#failed[@]} -eq 0 ] || bad+=("failed: ${failed[*]}")
     [ -z "$verdict" ] || bad+=("$verdict")
     grep -q '^END of all steps' "$run/steps.txt" || bad+=("the guest did not reach the end of the steps")
     [ ! -s "$run/qemu.log" ] || sed 's/^/    qemu: /' "$run/qemu.log"
     [ -z "$keep" ] || kept
-    [ ${#bad[@]} -eq 0 ] || printf '  %s\n' "${bad[@]}"
-    echo "$good passed, ${#bad[@]} failed in the VM (Debian $release) in $((SECONDS - began)) s"
-    [ ${#bad[@]} -eq 0 ]
+    [ ${#failed[@]} -eq 0 ] || printf '  %s failed\n' "${failed[@]}"
+    [ ${#unreached[@]} -eq 0 ] || printf '  %s was not reached\n' "${unreached[@]}"
+    sed -n 's/^LEFT OUT: /  left out: /p' "$run/steps.txt"
+    echo "$good passed, ${#failed[@]} failed, ${#unreached[@]} not reached in the VM (Debian $release with $engine_name)" \
+        "in $((SECONDS - began)) s$([ ${#bad[@]} -eq 0 ] || printf '; %s' "${bad[@]}")"
+    [ ${#bad[@]} -eq 0 ] && [ ${#unreached[@]} -eq 0 ]
 }
 
 kept() {
