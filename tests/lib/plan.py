@@ -28,8 +28,9 @@ if os.environ.get("AISTACK_SKIP_VM") == "1":
 
 STATIC = [
     Stage("licences, bans, sources", "tests/stages/deny", load=0.2),
-    Stage("the tests' own tests", "python3 tests/lib/test_stages.py && tests/lib/test-host && tests/lib/test-vm", load=0.1),
+    Stage("the tests' own tests", "python3 tests/lib/test_stages.py && tests/lib/test-host", load=0.1),
     Stage("lints", "tests/cargo clippy --locked --workspace --all-targets -- -D warnings", after=["build"]),
+    Stage("the VM's own tests", "tests/lib/test-vm", load=0.1),
 ]
 
 UNIT = [
