@@ -1,6 +1,7 @@
 # Volumes on NVMe disks, with the kernel's own partitions, hot removal and serial numbers. What a disk may hold
 # is tried on loop devices, where it takes a tenth of the time (helper/tests/ops/disk_*.rs).
 . /payload/guest/steps.sh
+needs policy-allows-tenants
 
 records=/var/lib/aistack/volumes
 

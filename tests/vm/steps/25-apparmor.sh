@@ -1,5 +1,6 @@
 # AppArmor: what the deploys of 20 have loaded, and what both profiles allow and deny inside containers.
 . /payload/guest/steps.sh
+needs two-tenants-deploy-at-once
 
 loaded=/sys/kernel/security/apparmor/profiles
 names_of() { echo "ai-base-$1 ai-platform-$1 ai-platform-openclaw-$(($1 + 1000))"; }
