@@ -104,6 +104,8 @@ pub struct EngineFacts {
     pub swarm: bool,
     /// `DockerRootDir`; empty where it is not said.
     pub data_root: String,
+    /// `Containerd.Address`: the socket of its containerd; engines say so from API 1.46 on.
+    pub containerd: String,
 }
 
 impl EngineFacts {

@@ -110,6 +110,9 @@ fn not_to_be_had(image: &str, error: EngineError) -> Failure {
     failure.what = format!("image {image} cannot be had{UNCHANGED}");
     failure.because(cause).next(if exit == Exit::Policy {
         "compare with the images in `aistack whoami`, or show the rule to the administrator"
+    } else if image.contains('@') {
+        "if it was locked, `aistack images unlock SERVICE` lets its tag decide again, or ask the \
+         administrator to load that very image; then run the command again"
     } else {
         "check the reference in the .env and this host's way to the registry, or ask the \
          administrator to load the image and to name it in the policy's local_images; then run \
@@ -132,6 +135,15 @@ mod tests {
         EngineError::Failed {
             message: "manifest unknown".to_owned(),
         }
+    }
+
+    /// A registry need not have what was locked: it may have been loaded.
+    #[test]
+    fn an_image_that_was_locked_and_is_gone_is_told_with_the_way_out() {
+        let failure = not_to_be_had("a@sha256:00", missing());
+        assert!(failure.next.unwrap().contains("aistack images unlock"));
+        let failure = not_to_be_had("a:1", missing());
+        assert!(failure.next.unwrap().contains(".env"));
     }
 
     #[test]

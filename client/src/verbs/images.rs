@@ -167,9 +167,13 @@ async fn decide(
         None => session.engine.image(&service.reference).await?,
     };
     let Some(image) = image else {
-        return Ok(Outcome::Not(
-            "its image is not on this host: deploy it, or lock with --update".to_owned(),
-        ));
+        // In containerd's image store the image of a tag that has moved on has no name left.
+        let what = match runs {
+            Some(_) => "what it runs has no name on this host any more, as its tag has moved on",
+            None => "its image is not on this host",
+        };
+        let why = format!("{what}: deploy it, or lock with --update");
+        return Ok(Outcome::Not(why));
     };
     let Some(digest) = digest_of(&service.reference, &image) else {
         return Ok(Outcome::Not(

@@ -12,6 +12,7 @@ use super::gateway::{Gateway, Tenant};
 use super::own::{self, LocalImage, text};
 use super::perform::Reply;
 use super::vet::create::{CreateRequest, HostAppArmor, World, container_name, decide};
+use super::vet::standing;
 use crate::apparmor;
 use crate::docker::percent_encoded;
 
@@ -91,7 +92,31 @@ impl Gateway {
         let intent = tenant.intent("container.create", canonical.audit(), &grant.rules.uid);
         let made = self.recorded(intent, act).await?;
         let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;
+        self.check_made(tenant, name, &id).await?;
         let warnings = made.get("Warnings").cloned().unwrap_or_else(|| json!([]));
         Ok(Reply::Json(201, json!({"Id": id, "Warnings": warnings})))
+    }
+
+    /// Removes a container that got from its image what the image did not show before. Where the gateway
+    /// ends before this, the container stays; the same is asked before each start.
+    async fn check_made(&self, tenant: &Tenant, name: &str, id: &str) -> Result<(), Fault> {
+        let inspected: Value = self.get(&format!("/containers/{id}/json")).await?;
+        let Err(refusal) = standing::check_from_image(&inspected) else {
+            return Ok(());
+        };
+        let arguments = json!({"container": name, "id": id, "because": refusal.message});
+        let intent = tenant.intent("container.misled", arguments, &refusal.rule);
+        let path = format!("/containers/{id}?force=true&v=true");
+        let remove = self.docker.act(Method::DELETE, &path, bytes::Bytes::new());
+        self.enforced(intent, remove).await?;
+        let message = format!(
+            "the image showed another configuration than the container got, which was removed: {}",
+            refusal.message
+        );
+        Err(Refusal::new("IMAGE_MISLEADS", message, refusal.rule)
+            .with_hint(
+                "use another image: the index and the manifest of this one contradict each other",
+            )
+            .into())
     }
 }

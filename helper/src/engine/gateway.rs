@@ -82,21 +82,21 @@ impl Tenant {
 
 impl Gateway {
     /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded;
-    /// `docker_dir` is Docker's own directory, asked of Docker where it is not known. `pulled` holds what
-    /// each tenant has pulled.
+    /// `docker_dirs` are the directories that Docker writes to, asked of Docker where there are none.
+    /// `pulled` holds what each tenant has pulled.
     #[must_use]
     pub fn new(
         docker: Docker,
         policy: PolicyStore,
         audit: Audit,
         apparmor_dir: PathBuf,
-        docker_dir: Option<PathBuf>,
+        docker_dirs: Vec<PathBuf>,
         pulled: Pulled,
     ) -> Self {
         Self {
             docker,
             pulled,
-            disk: Disk::new(docker_dir),
+            disk: Disk::new(docker_dirs),
             locks: Locks::default(),
             changing: Changing::default(),
             places: Places::default(),

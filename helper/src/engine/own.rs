@@ -171,7 +171,7 @@ impl Gateway {
             Err(error) if is_absent(&error) => return Err(absent()),
             other => other?,
         };
-        let inspected = usable.image(inspected).ok_or_else(absent)?;
+        let inspected = usable.inspected(&inspected).ok_or_else(absent)?;
         // Docker has found it by this name; the caller has to have it by this name, too.
         if !views::is_named(&inspected, image) {
             return Err(absent());

@@ -96,12 +96,15 @@ impl Gateway {
             Endpoint::ListContainers {
                 all,
                 limit,
+                size,
                 filters,
             } => {
                 let filters =
                     filters.encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
                 let limit = limit.map_or(String::new(), |limit| format!("&limit={limit}"));
-                let path = format!("/containers/json?all={all}{limit}&filters={filters}");
+                // Docker measures what the filters leave: the caller's own containers.
+                let size = if *size { "&size=true" } else { "" };
+                let path = format!("/containers/json?all={all}{limit}{size}&filters={filters}");
                 let changing = self.changing.now();
                 let mut own = views::containers(self.get(&path).await?, grant);
                 changing::label(&mut own, &changing);
@@ -120,8 +123,9 @@ impl Gateway {
                 self.docker.act(Method::POST, &path, Bytes::new()).await?;
                 Ok(Reply::Empty(201))
             }
-            Endpoint::ListImages { filters } => {
-                let path = format!("/images/json?filters={}", filters.encoded());
+            Endpoint::ListImages { manifests, filters } => {
+                let manifests = if *manifests { "&manifests=true" } else { "" };
+                let path = format!("/images/json?filters={}{manifests}", filters.encoded());
                 Ok(ok(self.usable_images(grant, &path).await?))
             }
             Endpoint::InspectImage { image } => {
@@ -176,9 +180,14 @@ impl Gateway {
         let container = self.own_container(grant, reference).await?;
         let (method, path) = on.upstream(&container.id);
         match on {
-            ContainerCall::Inspect => {
+            ContainerCall::Inspect { size } => {
                 let stopped = self.disk.why_stopped(&container.id);
-                Ok(ok(views::container(container.inspected, stopped)))
+                let inspected = if *size {
+                    self.get(&path).await?
+                } else {
+                    container.inspected
+                };
+                Ok(ok(views::container(inspected, stopped)))
             }
             ContainerCall::Logs(_) => {
                 let answer = self.stream(method, &path).await?;
@@ -347,7 +356,7 @@ impl Gateway {
         let inspected = self.get(&format!("/images/{id}/json")).await?;
         let own = self.own_images(grant).await?;
         let usable = Usable { grant, own: &own };
-        Ok(ok(usable.image(inspected).ok_or_else(absent)?))
+        Ok(ok(usable.inspected(&inspected).ok_or_else(absent)?))
     }
 
     /// Of a list of Docker's, the images that the caller may use.

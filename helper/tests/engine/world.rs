@@ -202,7 +202,7 @@ ports = { first = 25100, per_tenant = 10 }
 service_uids = { offset = 200, count = 1 }
 volume = { kind = "loop", size = "1G", fs = "ext4", format = "if-blank" }
 apparmor = "if-available"
-images = ["docker.io/library/aistack-dev-gateway", "docker.io/library/aistack-dev-host", "127.0.0.1:25250/*"]
+images = ["docker.io/library/aistack-dev-gateway", "docker.io/library/aistack-dev-host", "127.0.0.1:25250/*", "127.0.0.1:25251/*"]
 local_images = ["docker.io/library/aistack-dev-gateway"]
 limits = { memory = "2G", cpus = 2, pids = 1024, containers = 6 }
 writable_layer = "64M"

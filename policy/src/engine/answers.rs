@@ -81,6 +81,7 @@ impl EngineFacts {
                 "" | "inactive"
             ),
             data_root: text(info, "/DockerRootDir"),
+            containerd: text(info, "/Containerd/Address"),
             ..Self::default()
         })
     }

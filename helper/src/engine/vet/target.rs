@@ -63,6 +63,8 @@ pub enum Endpoint {
         all: bool,
         /// The newest so many.
         limit: Option<u32>,
+        /// With what each has written (`docker ps -s`).
+        size: bool,
         /// The caller's own filters.
         filters: Filters,
     },
@@ -99,6 +101,8 @@ pub enum Endpoint {
     },
     /// `GET /images/json`
     ListImages {
+        /// With the manifests of each image (API 1.47); the docker command of 29 counts its content so.
+        manifests: bool,
         /// The caller's own filters.
         filters: Filters,
     },
@@ -220,17 +224,19 @@ impl Endpoint {
     }
 
     /// True for calls that count against the rate of changes: what writes a record, and what costs the
-    /// host as much. For `top` Docker runs a `ps` over all processes of the host.
+    /// host as much. For `top` Docker runs a `ps` over all processes of the host, and for a size it
+    /// walks through what each container has written, which `writable_layer` bounds.
     #[must_use]
     pub fn counts_as_change(&self) -> bool {
-        let is_top = matches!(
+        let is_dear = matches!(
             self,
-            Self::Container {
-                call: ContainerCall::Top,
-                ..
-            }
+            Self::ListContainers { size: true, .. }
+                | Self::Container {
+                    call: ContainerCall::Top | ContainerCall::Inspect { size: true },
+                    ..
+                }
         );
-        is_top || self.audited().is_some()
+        is_dear || self.audited().is_some()
     }
 
     /// True for calls that make something on the engine, or let something run: an image, a container, a
@@ -313,12 +319,12 @@ fn containers(
 ) -> Result<Endpoint, Refusal> {
     match (method, rest) {
         ("GET", ["json"]) => {
-            query.must_be_false("size")?;
             // docker-py sends it; Docker does not read it.
             query.drop_bool("trunc_cmd")?;
             Ok(Endpoint::ListContainers {
                 all: query.bool("all")?,
                 limit: query.limit("limit")?,
+                size: query.bool("size")?,
                 filters: Filters::parse(&query.take("filters"), filters::CONTAINERS)?,
             })
         }
@@ -363,10 +369,11 @@ fn exec(
 fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<Endpoint, Refusal> {
     match (method, rest) {
         ("GET", ["json"]) => {
-            for name in ["all", "digests", "shared-size", "manifests", "only_ids"] {
+            for name in ["all", "digests", "shared-size", "only_ids"] {
                 query.drop_bool(name)?;
             }
             Ok(Endpoint::ListImages {
+                manifests: query.bool("manifests")?,
                 filters: Filters::parse(&query.take("filters"), filters::IMAGES)?,
             })
         }

@@ -77,6 +77,16 @@ fn what_a_create_makes_may_be_started() {
 fn what_the_policy_does_not_allow_is_not_started() {
     let other = "e".repeat(64);
     let cases = [
+        (
+            "/Mounts",
+            json!([{"Type": "volume", "Destination": "/hidden"}]),
+            "builtin.no-volumes",
+        ),
+        (
+            "/Mounts",
+            json!([{"Type": "image", "Destination": "/x"}]),
+            "builtin.no-volumes",
+        ),
         ("/Config/Labels", json!({}), "tenants.images"),
         (
             "/Config/Labels",

@@ -21,7 +21,7 @@ const MAX_STOP: u32 = 600;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the endpoint of its name, with that endpoint's parameters
 pub enum ContainerCall {
-    Inspect,
+    Inspect { size: bool },
     Logs(LogsQuery),
     Stats { stream: bool, one_shot: bool },
     Top,
@@ -59,10 +59,9 @@ impl ContainerCall {
         query: &mut Query,
     ) -> Result<Option<Self>, Refusal> {
         Ok(Some(match (method, action) {
-            ("GET", ["json"]) => {
-                query.must_be_false("size")?;
-                Self::Inspect
-            }
+            ("GET", ["json"]) => Self::Inspect {
+                size: query.bool("size")?,
+            },
             ("GET", ["logs"]) => Self::Logs(LogsQuery::parse(query)?),
             ("GET", ["stats"]) => Self::Stats {
                 stream: query.bool_or("stream", true)?,
@@ -122,7 +121,7 @@ impl ContainerCall {
             Self::Rename { .. } => Some("container.rename"),
             Self::Attach { .. } => Some("container.attach"),
             Self::CreateExec => Some("exec.create"),
-            Self::Inspect
+            Self::Inspect { .. }
             | Self::Logs(_)
             | Self::Stats { .. }
             | Self::Top
@@ -136,7 +135,8 @@ impl ContainerCall {
     pub fn upstream(&self, id: &str) -> (Method, String) {
         let below = format!("/containers/{id}");
         match self {
-            Self::Inspect => (Method::GET, format!("{below}/json")),
+            Self::Inspect { size: false } => (Method::GET, format!("{below}/json")),
+            Self::Inspect { size: true } => (Method::GET, format!("{below}/json?size=true")),
             Self::Logs(query) => (Method::GET, format!("{below}/logs?{}", query.render())),
             Self::Stats { stream, one_shot } => (
                 Method::GET,

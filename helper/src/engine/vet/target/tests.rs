@@ -323,7 +323,7 @@ fn a_query_is_read_in_one_way_only() {
         "limit=+1",
         "limit=-2",
         "limit=4294967296",
-        "size=1",
+        "size=yes",
         "before=web",
         "since=web",
         "filters=x",

@@ -7,6 +7,7 @@ fn the_parameters_of_lists_are_read() {
     let Endpoint::ListContainers {
         all,
         limit,
+        size,
         filters,
     } = parsed(
         "GET",
@@ -16,7 +17,7 @@ fn the_parameters_of_lists_are_read() {
     else {
         panic!("not the list");
     };
-    assert!(all);
+    assert!(all && !size);
     assert_eq!(limit, None);
     assert_eq!(filters.of("label"), ["a= b"]);
     assert!(filters.of("id").is_empty());
@@ -34,6 +35,22 @@ fn the_parameters_of_lists_are_read() {
     }
 }
 
+/// `docker ps -s` and `docker inspect -s`: Docker walks through what each container has written.
+#[test]
+fn sizes_are_told_at_the_price_of_a_change() {
+    for (target, dear) in [
+        ("/containers/json?size=1", true),
+        ("/containers/json?size=0", false),
+        ("/containers/json", false),
+        ("/containers/web/json?size=true", true),
+        ("/containers/web/json", false),
+    ] {
+        let endpoint = parsed("GET", target);
+        assert_eq!(endpoint.counts_as_change(), dear, "{target}");
+        assert!(endpoint.audited().is_none());
+    }
+}
+
 pub(super) fn query_value(encoded: &str) -> String {
     Query::parse(&format!("x={encoded}")).unwrap().take("x")
 }
@@ -42,6 +59,7 @@ pub(super) fn query_value(encoded: &str) -> String {
 fn calls_on_a_container_are_asked_anew() {
     for (method, action, expected) in [
         ("GET", "/json?size=false", "GET /json"),
+        ("GET", "/json?size=1", "GET /json?size=true"),
         (
             "GET",
             "/logs?stdout=1&tail=all&since=1577836800.000000000",
@@ -101,7 +119,7 @@ fn calls_on_a_container_are_asked_anew() {
 #[test]
 fn calls_on_a_container_with_other_parameters_are_refused() {
     for (method, action) in [
-        ("GET", "/json?size=1"),
+        ("GET", "/json?size=x"),
         ("GET", "/logs?details=1"),
         ("GET", "/logs?tail=-5"),
         ("GET", "/logs?tail=x"),
