@@ -83,12 +83,17 @@ def engine_of(path):
             "kernel": info["KernelVersion"]}
 
 
+def in_order(paths):
+    """As they were written."""
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns)
+
+
 def judge(results, runs):
     """Compares the lines and keeps the record; whether everything is well."""
-    records = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    records = [json.loads(path.read_text()) for path in in_order(results.glob("*.json"))]
     reasons = tomllib.loads(DIFFERENCES.read_text())["difference"]
     problems = missing([record for record in records if record["status"] == 0], reasons)
-    engines = {path.stem: engine_of(path) for path in sorted(results.glob("*.engine"))}
+    engines = {path.stem: engine_of(path) for path in in_order(results.glob("*.engine"))}
     kept = {"when": time.strftime("%Y-%m-%d"), "engines": engines, "suites": records, "problems": problems,
             "built_in": built_in(runs.parent)}
     path = runs / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-engines.matrix"
