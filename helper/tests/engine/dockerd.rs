@@ -316,6 +316,7 @@ fn two_tenants_use_the_docker_command_and_do_not_meet() {
     };
     for client in clients {
         works(&world, client);
+        shows_sizes(&world, client);
         is_apart(&world, client);
         large_input_is_streamed(&world, client);
         what_writes_too_much_is_stopped(&world, client);
@@ -377,15 +378,6 @@ fn works(world: &World, client: &str) {
         "echo started; sleep 600",
     ]);
     run(&["ps"]);
-    assert!(run(&["ps", "-s"]).contains("virtual"));
-    let sizes = "{{.SizeRw}} {{.SizeRootFs}}";
-    let sizes = run(&["inspect", "-s", "--format", sizes, "tenant-62001-a"]);
-    assert!(
-        sizes
-            .split_whitespace()
-            .all(|size| size.parse::<u64>().is_ok()),
-        "{sizes}"
-    );
     assert!(
         run(&["ps", "-a", "--format", "{{.Names}} {{.Image}}"]).contains("aistack-dev-gateway:1")
     );
@@ -464,6 +456,19 @@ fn works(world: &World, client: &str) {
         .unwrap();
     assert_eq!(text, "half closed");
     assert!(exec.wait().unwrap().success());
+}
+
+fn shows_sizes(world: &World, client: &str) {
+    let listed = ok(world, client, A, &["ps", "-s"]);
+    assert!(listed.contains("virtual"), "{listed}");
+    let format = "{{.SizeRw}} {{.SizeRootFs}}";
+    let inspect = ["inspect", "-s", "--format", format, "tenant-62001-a"];
+    let sizes = ok(world, client, A, &inspect);
+    let sizes: Vec<u64> = sizes
+        .split_whitespace()
+        .map(|size| size.parse().unwrap())
+        .collect();
+    assert!(sizes.len() == 2 && sizes[1] > sizes[0], "{sizes:?}");
 }
 
 fn is_apart(world: &World, client: &str) {
