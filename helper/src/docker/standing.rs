@@ -28,7 +28,12 @@ const UNTIL_IT_ENDS: &str =
 pub async fn watch(docker: Docker) {
     let mut told = String::new();
     loop {
-        let standing = match tokio::time::timeout(PATIENCE, ask(&docker)).await {
+        let asking = async {
+            // So that the first caller need not wait for it; `ask` tells what is wrong.
+            let _ = docker.api().await;
+            ask(&docker).await
+        };
+        let standing = match tokio::time::timeout(PATIENCE, asking).await {
             Ok(Ok(facts)) => Standing::Seen(facts),
             Ok(Err(error)) => Standing::Unknown(error.to_string()),
             Err(_) => Standing::Unknown("Docker takes long to answer".to_owned()),
@@ -36,6 +41,8 @@ pub async fn watch(docker: Docker) {
         tell(&standing, &mut told);
         if matches!(standing, Standing::Seen(_)) {
             until_it_ends(&docker).await;
+            // Another one may take its place.
+            docker.agreed.forget();
         }
         tokio::time::sleep(PAUSE).await;
         docker.reached.notified().await;
@@ -113,10 +120,14 @@ fn tell(standing: &Standing, told: &mut String) {
         }
         Standing::Seen(facts) => {
             let newest = facts.newest.map(|version| version.to_string());
+            let spoken = facts
+                .newest
+                .and_then(|newest| ApiVersion::negotiated(facts.oldest, newest))
+                .map_or_else(|| "none".to_owned(), |version| version.to_string());
             tracing::info!(
                 engine = %facts.version,
                 api = newest.unwrap_or_default(),
-                spoken = %ApiVersion::SPOKEN,
+                spoken,
                 "Docker answers"
             );
             for fault in judge(facts) {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Refusal, Rule};
 use http::Method;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use super::own::{self, LocalImage, text};
 use super::perform::Reply;
 use super::vet::create::{CreateRequest, HostAppArmor, World, container_name, decide};
 use crate::apparmor;
-use crate::docker::percent_encoded;
+use crate::docker::{Body, percent_encoded};
 
 /// Time that a create waits for another one of the same UID.
 const TURN: Duration = Duration::from_mins(1);
@@ -33,16 +34,17 @@ impl Gateway {
         }
     }
 
-    /// Makes a container. One at a time for each UID, so that the limits are counted rightly.
+    /// Makes a container of a body under the API version `api`. One at a time for each UID, so that the limits are counted rightly.
     pub(super) async fn create(
         &self,
         tenant: &Tenant,
         name: &str,
         body: &[u8],
+        api: ApiVersion,
     ) -> Result<Reply, Fault> {
         let grant = &tenant.grant;
         let name = container_name(grant, name)?;
-        let request = CreateRequest::parse(body)?;
+        let request = CreateRequest::parse(body, api)?;
         let turn = self.locks.turn_of(grant.uid, TURN).await;
         let _turn = turn.ok_or(Fault::Busy)?;
 
@@ -85,9 +87,10 @@ impl Gateway {
         own::verify_binds(grant, sources.map(|bind| bind.components.clone()).collect()).await?;
 
         let path = format!("/containers/create?name={}", percent_encoded(name));
+        let render = |api| canonical.render(api);
         let act = self
             .docker
-            .json::<Value>(Method::POST, &path, canonical.render().into());
+            .json::<Value>(Method::POST, &path, Body::Versioned(&render));
         let intent = tenant.intent("container.create", canonical.audit(), &grant.rules.uid);
         let made = self.recorded(intent, act).await?;
         let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;

@@ -20,7 +20,7 @@ use super::own::{OwnContainer, full_id, text};
 use super::vet::layer::{self, Layer, Space};
 use super::vet::target::Filters;
 use crate::audit::Intent;
-use crate::docker::{DockerError, OWNER_LABEL};
+use crate::docker::{Body, DockerError, OWNER_LABEL};
 use crate::peer::Caller;
 use crate::seldom::Seldom;
 
@@ -174,7 +174,7 @@ impl Gateway {
         let path = format!("/containers/{id}/changes");
         let answer = self
             .docker
-            .send(Method::GET, &path, &[], bytes::Bytes::new())
+            .send(Method::GET, &path, &[], Body::NONE)
             .await?;
         if answer.status().as_u16() >= 300 {
             return Err(DockerError::of(answer).await);
@@ -292,7 +292,7 @@ impl Gateway {
         // Told from now on: who looks while it stops shall see why.
         let why = format!("stopped by the gateway: {excess}; remove it and make it again");
         held(&self.disk.stopped).insert(id.clone(), why);
-        let stop = self.docker.act(Method::POST, &path, bytes::Bytes::new());
+        let stop = self.docker.act(Method::POST, &path, Body::NONE);
         let stopped = self.enforced(intent, stop).await;
         if stopped.is_err() {
             held(&self.disk.stopped).remove(id);

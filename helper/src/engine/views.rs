@@ -1,13 +1,19 @@
 //! What a caller sees of Docker's answers: only its own things, and nothing of the host's paths.
 //! Pure.
 
+mod as_of;
+
 use std::collections::BTreeSet;
 
 use aistack_policy::Grant;
+use aistack_policy::engine::ApiVersion;
 use serde_json::{Map, Value, json};
 
 use super::vet::image::ImageRef;
+use super::vet::target::Offered;
 use crate::docker::OWNER_LABEL;
+
+pub(super) use as_of::AsOf;
 
 /// The label with the image's name, since Docker is told its id.
 pub(super) const IMAGE: &str = "io.aistack.image";
@@ -112,6 +118,8 @@ impl Usable<'_> {
     pub(super) fn image(&self, mut image: Value) -> Option<Value> {
         let fields = image.as_object_mut()?;
         fields.remove("GraphDriver");
+        // Says from where others have pulled it and who built it.
+        fields.remove("Identity");
         // Counts the host's containers. Where Docker has not counted it says -1.
         if let Some(containers) = fields.get_mut("Containers") {
             *containers = json!(-1);
@@ -155,7 +163,7 @@ pub(super) fn is_allowed(image: &ImageRef, grant: &Grant) -> bool {
 }
 
 /// One line of the event stream, when it is about a container of the tenant.
-pub(super) fn event(line: &[u8], grant: &Grant) -> Option<Vec<u8>> {
+fn event(line: &[u8], grant: &Grant) -> Option<Value> {
     let event: Value = serde_json::from_slice(line).ok()?;
     let is_container = event.get("Type").and_then(Value::as_str) == Some("container");
     let owned = event
@@ -164,13 +172,11 @@ pub(super) fn event(line: &[u8], grant: &Grant) -> Option<Vec<u8>> {
     if !is_container || !owned {
         return None;
     }
-    let mut line = event.to_string().into_bytes();
-    line.push(b'\n');
-    Some(line)
+    Some(event)
 }
 
 /// Docker's version, with the API version that is offered here.
-pub(super) fn version(docker: &Value) -> Value {
+pub(super) fn version(docker: &Value, offered: ApiVersion) -> Value {
     let mut shown = picked(
         docker,
         &[
@@ -187,8 +193,11 @@ pub(super) fn version(docker: &Value) -> Value {
         "Platform".to_owned(),
         json!({"Name": "aistack engine gateway"}),
     );
-    shown.insert("ApiVersion".to_owned(), json!("1.41"));
-    shown.insert("MinAPIVersion".to_owned(), json!("1.24"));
+    shown.insert("ApiVersion".to_owned(), json!(offered.to_string()));
+    shown.insert(
+        "MinAPIVersion".to_owned(),
+        json!(Offered::OLDEST.to_string()),
+    );
     Value::Object(shown)
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::sync::{Arc, Mutex};
 
-use super::world::{A, STRANGER, World};
+use super::world::{A, STRANGER, VERSION, World};
 
 struct Setting {
     world: World,
@@ -34,8 +34,15 @@ fn setting() -> Option<Setting> {
                 .lock()
                 .unwrap()
                 .push(text.lines().next().unwrap_or_default().to_owned());
-            let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n[]\n",
+            let body = if text.starts_with("GET /version ") {
+                VERSION
+            } else {
+                "[]"
+            };
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
             );
         }
     });
@@ -95,7 +102,7 @@ fn requests_that_can_be_read_in_two_ways_never_reach_docker() {
         "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nHost: e\r\n\r\n",
         "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n{}",
         "POST /containers/x/start HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        "GET /v1.44/info HTTP/1.1\r\nHost: d\r\n\r\n",
+        "GET /v1.57/info HTTP/1.1\r\nHost: d\r\n\r\n",
         "GET /images/..%2F..%2Finfo/json HTTP/1.1\r\nHost: d\r\n\r\n",
         "GET /info HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
         "GET /info HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",

@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use serde_json::{Value, json};
 
-use super::world::{A, B, World};
+use super::world::{A, B, VERSION, World};
 
 /// Allowed by the policy's `images`, and by no `local_images`.
 const HOSTS: &str = "docker.io/library/aistack-dev-host";
@@ -40,8 +40,11 @@ fn docker(mut stream: UnixStream) {
     let count = stream.read(&mut bytes).unwrap_or(0);
     let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
     let path = text.split(' ').nth(1).unwrap_or_default();
+    let body = match path {
+        "/version" => VERSION.to_owned(),
+        path => answer(path.strip_prefix("/v1.41").unwrap_or_default()),
+    };
     let path = path.strip_prefix("/v1.41").unwrap_or_default();
-    let body = answer(path);
     let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
     // Docker's progress comes in chunks; here in two, cut in the middle of a line.
     let answer = if path.starts_with("/images/create") {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{VERSION, World};
 
 /// A tenant of the test policy that the other tests do not use.
 const D: u32 = 62004;
@@ -62,6 +62,9 @@ fn docker(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
 
 fn answer(line: &str) -> (u16, String) {
     let path = line.split(' ').nth(1).unwrap_or_default();
+    if path == "/version" {
+        return (200, VERSION.to_owned());
+    }
     let path = path.strip_prefix("/v1.41").unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let id = |kind: char| kind.to_string().repeat(64);

@@ -157,3 +157,18 @@ fn a_container_that_the_gateway_stopped_says_why() {
     assert_eq!(shown["State"]["Error"], "too much");
     assert_eq!(container(stopped(), None)["State"]["Error"], "");
 }
+
+#[test]
+fn an_image_does_not_tell_who_else_has_pulled_it() {
+    let (grant, own) = (grant(), own(&["redis:8"]));
+    let usable = Usable {
+        grant: &grant,
+        own: &own,
+    };
+    let image = json!({"Id": "1", "RepoTags": ["redis:8"], "Identity": {
+        "Pull": [{"Repository": "quay.io/other/redis"}], "Build": [{"Ref": "x"}]}});
+    let shown = usable.image(image.clone()).unwrap();
+    assert!(shown.get("Identity").is_none(), "{shown}");
+    let listed = usable.images(json!([image]));
+    assert!(listed[0].get("Identity").is_none(), "{listed}");
+}
