@@ -22,11 +22,29 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
-    /// What aistack speaks to the engine.
-    pub const SPOKEN: Self = Self {
-        major: 1,
-        minor: 41,
-    };
+    /// The oldest that aistack speaks to an engine: Docker Engine 20.10's.
+    pub const OLDEST_SPOKEN: Self = Self::v1(41);
+
+    /// The newest that aistack speaks to an engine: every change up to it was read in Docker's
+    /// history of the API (github.com/moby/moby/api, `docs/CHANGELOG.md`).
+    pub const NEWEST_SPOKEN: Self = Self::v1(56);
+
+    /// `1.<minor>`.
+    #[must_use]
+    pub const fn v1(minor: u32) -> Self {
+        Self { major: 1, minor }
+    }
+
+    /// The newest version that both aistack and an engine speak; `None` where there is none.
+    /// `oldest` and `newest` are the engine's; an engine that names no oldest has them all.
+    #[must_use]
+    pub fn negotiated(oldest: Option<Self>, newest: Self) -> Option<Self> {
+        let spoken = newest.min(Self::NEWEST_SPOKEN);
+        let least = oldest.map_or(Self::OLDEST_SPOKEN, |oldest| {
+            oldest.max(Self::OLDEST_SPOKEN)
+        });
+        (least <= spoken).then_some(spoken)
+    }
 
     /// Reads `1.41`.
     #[must_use]
@@ -277,25 +295,41 @@ fn podman(engine: &EngineFacts) -> Option<EngineFault> {
     })
 }
 
-/// What to do where the engine does not speak aistack's version: 29.0 to 29.2 have 1.44 as their
-/// oldest (moby#51186), 29.3 has 1.40 again; 20.10 is the first that speaks 1.41.
-pub const OTHER_ENGINE: &str = "install Docker Engine 20.10 to 28, or 29.3 or later";
+/// What to do where an engine is older than what aistack speaks: 20.10 is the first with API 1.41.
+pub const NEWER_ENGINE: &str = "install Docker Engine 20.10 or later";
+
+/// What to do where an engine refuses even the newest version that aistack speaks.
+pub const NEWER_AISTACK: &str = "install a newer aistack, or an older Docker Engine";
+
+/// What to do about an engine with which no version is shared; `newest` is the engine's.
+#[must_use]
+pub fn other_version(newest: ApiVersion) -> &'static str {
+    if newest < ApiVersion::OLDEST_SPOKEN {
+        NEWER_ENGINE
+    } else {
+        NEWER_AISTACK
+    }
+}
 
 fn version(engine: &EngineFacts) -> Option<EngineFault> {
-    let spoken = ApiVersion::SPOKEN;
     let newest = engine.newest?;
-    let oldest = engine.oldest.unwrap_or(spoken);
-    if (oldest..=newest).contains(&spoken) {
+    if ApiVersion::negotiated(engine.oldest, newest).is_some() {
         return None;
     }
+    let range = match engine.oldest {
+        Some(oldest) => format!("{oldest} to {newest}"),
+        None => format!("{newest} and earlier"),
+    };
     Some(EngineFault {
         severity: Severity::Broken,
         found: format!(
-            "Docker Engine {} speaks API {oldest} to {newest}, and this aistack speaks {spoken}",
-            engine.version
+            "Docker Engine {} speaks API {range}, and this aistack speaks {} to {}",
+            engine.version,
+            ApiVersion::OLDEST_SPOKEN,
+            ApiVersion::NEWEST_SPOKEN
         ),
         means: "containers and networks can be neither seen nor changed; those that run go on",
-        next: OTHER_ENGINE,
+        next: other_version(newest),
     })
 }
 
@@ -428,22 +462,50 @@ mod tests {
     }
 
     #[test]
-    fn only_an_engine_that_speaks_our_version_will_do() {
-        for (oldest, newest, fine) in [
-            ("1.12", "1.41", true),
-            ("1.24", "1.52", true),
-            ("1.40", "1.56", true),
-            ("1.41", "1.41", true),
-            ("1.44", "1.52", false),
-            ("1.42", "1.52", false),
-            ("1.12", "1.40", false),
-            ("1.12", "1.9", false),
-            ("", "1.41", true),
-            ("", "", true),
+    fn the_newest_version_that_both_speak_is_negotiated() {
+        for (oldest, newest, spoken) in [
+            ("1.12", "1.41", Some(41)),
+            ("1.24", "1.47", Some(47)),
+            ("1.24", "1.51", Some(51)),
+            // 29.0 to 29.2.
+            ("1.44", "1.52", Some(52)),
+            ("1.40", "1.56", Some(56)),
+            ("1.40", "1.99", Some(56)),
+            ("1.56", "1.60", Some(56)),
+            ("1.41", "1.41", Some(41)),
+            ("", "1.41", Some(41)),
+            ("1.57", "1.60", None),
+            ("1.12", "1.40", None),
+            ("1.12", "1.9", None),
+            ("1.40", "2.0", Some(56)),
+            ("2.0", "2.1", None),
         ] {
+            let found = ApiVersion::negotiated(
+                ApiVersion::parse(oldest),
+                ApiVersion::parse(newest).unwrap(),
+            );
+            assert_eq!(found, spoken.map(ApiVersion::v1), "{oldest} {newest}");
             let faults = judge(&engine(oldest, newest));
-            assert_eq!(faults.is_empty(), fine, "{oldest} {newest}: {faults:?}");
+            assert_eq!(
+                faults.is_empty(),
+                spoken.is_some(),
+                "{oldest} {newest}: {faults:?}"
+            );
         }
+        assert!(judge(&engine("", "")).is_empty());
+    }
+
+    #[test]
+    fn an_engine_that_shares_no_version_is_named_with_what_to_install() {
+        let fault = |oldest, newest| judge(&engine(oldest, newest)).remove(0);
+        let old = fault("1.12", "1.40");
+        assert_eq!(
+            old.found,
+            "Docker Engine x speaks API 1.12 to 1.40, and this aistack speaks 1.41 to 1.56"
+        );
+        assert_eq!(old.next, NEWER_ENGINE);
+        assert_eq!(fault("1.57", "1.60").next, NEWER_AISTACK);
+        assert!(fault("", "1.24").found.contains("API 1.24 and earlier"));
     }
 
     #[test]

@@ -213,13 +213,13 @@ mod tests {
 
     #[test]
     fn an_engine_that_does_not_fit_is_told_with_what_to_do() {
-        let text = "the Docker Engine of this host speaks API 1.44 and later, and this aistack \
-                    speaks 1.41; ask the administrator to install another";
+        let text = "the Docker Engine of this host speaks API 1.12 to 1.40, and this aistack \
+                    speaks 1.41 to 1.56; ask the administrator to install another";
         let error = EngineError::from_answer(501, text);
         let EngineError::Unfit { message, next } = &error else {
             panic!("{error:?}");
         };
-        assert!(message.ends_with("speaks 1.41"), "{message}");
+        assert!(message.ends_with("speaks 1.41 to 1.56"), "{message}");
         assert_eq!(next, "ask the administrator to install another");
         let other = EngineError::from_answer(501, "not implemented");
         assert!(matches!(other, EngineError::Failed { .. }), "{other:?}");

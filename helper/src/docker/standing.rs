@@ -164,6 +164,8 @@ pub async fn watch(docker: Docker) {
                 drop(known);
                 // An error says that the stream is closed: the same.
                 let _ = ended.wait_for(|ended| *ended).await;
+                // Another one may take its place.
+                docker.agreed.forget();
             }
             Err(error) => tell(&Standing::Unknown(crate::daemon::told(&error)), &mut told),
         }
@@ -194,10 +196,14 @@ fn tell(standing: &Standing<'_>, told: &mut String) {
         }
         Standing::Seen(facts) => {
             let newest = facts.newest.map(|version| version.to_string());
+            let spoken = facts
+                .newest
+                .and_then(|newest| ApiVersion::negotiated(facts.oldest, newest))
+                .map_or_else(|| "none".to_owned(), |version| version.to_string());
             tracing::info!(
                 engine = %facts.version,
                 api = newest.unwrap_or_default(),
-                spoken = %ApiVersion::SPOKEN,
+                spoken,
                 "Docker answers"
             );
             for fault in judge(facts) {

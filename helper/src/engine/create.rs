@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Refusal, Rule};
 use http::Method;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use super::perform::Reply;
 use super::vet::create::{CreateRequest, HostAppArmor, World, container_name, decide};
 use super::vet::standing;
 use crate::apparmor;
-use crate::docker::percent_encoded;
+use crate::docker::{Body, percent_encoded};
 
 /// Time that a create waits for another one of the same UID.
 const TURN: Duration = Duration::from_mins(1);
@@ -34,16 +35,17 @@ impl Gateway {
         }
     }
 
-    /// Makes a container. One at a time for each UID, so that the limits are counted rightly.
+    /// Makes a container of a body under the API version `api`. One at a time for each UID, so that the limits are counted rightly.
     pub(super) async fn create(
         &self,
         tenant: &Tenant,
         name: &str,
         body: &[u8],
+        api: ApiVersion,
     ) -> Result<Reply, Fault> {
         let grant = &tenant.grant;
         let name = container_name(grant, name)?;
-        let request = CreateRequest::parse(body)?;
+        let request = CreateRequest::parse(body, api)?;
         let turn = self.locks.turn_of(grant.uid, TURN).await;
         let _turn = turn.ok_or(Fault::Busy)?;
 
@@ -86,9 +88,10 @@ impl Gateway {
         own::verify_binds(grant, sources.map(|bind| bind.components.clone()).collect()).await?;
 
         let path = format!("/containers/create?name={}", percent_encoded(name));
+        let render = |api| canonical.render(api);
         let act = self
             .docker
-            .json::<Value>(Method::POST, &path, canonical.render().into());
+            .json::<Value>(Method::POST, &path, Body::Versioned(&render));
         let intent = tenant.intent("container.create", canonical.audit(), &grant.rules.uid);
         let made = self.recorded(intent, act).await?;
         let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;
@@ -107,7 +110,7 @@ impl Gateway {
         let arguments = json!({"container": name, "id": id, "because": refusal.message});
         let intent = tenant.intent("container.misled", arguments, &refusal.rule);
         let path = format!("/containers/{id}?force=true&v=true");
-        let remove = self.docker.act(Method::DELETE, &path, bytes::Bytes::new());
+        let remove = self.docker.act(Method::DELETE, &path, Body::NONE);
         self.enforced(intent, remove).await?;
         let message = format!(
             "the image showed another configuration than the container got, which was removed: {}",

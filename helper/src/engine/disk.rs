@@ -22,7 +22,7 @@ use super::own::{OwnContainer, full_id, text};
 use super::vet::layer::{self, Layer, Space};
 use super::vet::target::Filters;
 use crate::audit::Intent;
-use crate::docker::{DockerError, OWNER_LABEL};
+use crate::docker::{Body, DockerError, OWNER_LABEL};
 use crate::peer::Caller;
 use crate::seldom::Seldom;
 
@@ -147,7 +147,11 @@ impl Gateway {
         if !self.disk.named.is_empty() {
             return Ok(self.disk.named.clone());
         }
-        let facts = self.docker.facts().await.map_err(|error| error.to_string())?;
+        let facts = self
+            .docker
+            .facts()
+            .await
+            .map_err(|error| error.to_string())?;
         dirs::of(&facts, Path::exists)
     }
 
@@ -161,7 +165,7 @@ impl Gateway {
         let path = format!("/containers/{id}/changes");
         let answer = self
             .docker
-            .send(Method::GET, &path, &[], bytes::Bytes::new())
+            .send(Method::GET, &path, &[], Body::NONE)
             .await?;
         if answer.status().as_u16() >= 300 {
             return Err(DockerError::of(answer).await);
@@ -196,10 +200,6 @@ impl Gateway {
                 continue;
             }
             let began = Instant::now();
-            // Docker may have been upgraded to another image store. One that does not answer has none.
-            if self.disk.named.is_empty() {
-                let _ = self.ask_dirs().await;
-            }
             if let Err(error) = self.measure_all().await {
                 tracing::debug!(%error, "the layers of containers were not measured");
             }
@@ -283,7 +283,7 @@ impl Gateway {
         // Told from now on: who looks while it stops shall see why.
         let why = format!("stopped by the gateway: {excess}; remove it and make it again");
         held(&self.disk.stopped).insert(id.clone(), why);
-        let stop = self.docker.act(Method::POST, &path, bytes::Bytes::new());
+        let stop = self.docker.act(Method::POST, &path, Body::NONE);
         let stopped = self.enforced(intent, stop).await;
         if stopped.is_err() {
             held(&self.disk.stopped).remove(id);

@@ -74,6 +74,10 @@ impl Fault {
                 let hint = error.hint().unwrap_or_default();
                 (501, format!("{error}; {hint}"))
             }
+            Self::Docker(error @ DockerError::Unsettled) => {
+                let hint = error.hint().unwrap_or_default();
+                (503, format!("{error}; {hint}"))
+            }
             Self::Docker(DockerError::Unreachable { .. }) => (
                 503,
                 "Docker does not answer; ask the administrator".to_owned(),
@@ -99,7 +103,8 @@ fn status_of(refusal: &Refusal) -> u16 {
     match refusal.reason {
         "TOO_OFTEN" => 429,
         "DISK_RESERVE" => 507,
-        reason if reason.starts_with("BAD_") || reason == "UNKNOWN_FIELD" => 400,
+        "UNKNOWN_FIELD" | "FIELD_OF_OTHER_VERSION" => 400,
+        reason if reason.starts_with("BAD_") => 400,
         _ => 403,
     }
 }
@@ -148,8 +153,9 @@ fn without_ids(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use aistack_policy::Rule;
+    use aistack_policy::engine::ApiVersion;
 
-    use super::super::vet::target::Endpoint;
+    use super::super::vet::target::{Line, Offered};
     use super::*;
 
     #[test]
@@ -183,7 +189,8 @@ mod tests {
 
     #[test]
     fn a_version_that_is_not_spoken_is_told_as_docker_tells_it() {
-        let refusal = Endpoint::parse("GET", "/v1.44/info").unwrap_err();
+        let offered = Offered::with(Some(ApiVersion::v1(41)));
+        let refusal = Line::parse("GET", "/v1.44/info", offered).unwrap_err();
         let (status, text) = Fault::from(refusal).told();
         let words = "client version 1.44 is too new. Maximum supported API version is 1.41";
         assert_eq!((status, text.as_str()), (400, words));
@@ -191,14 +198,14 @@ mod tests {
 
     #[test]
     fn an_engine_that_speaks_other_versions_is_no_fault_of_the_callers() {
-        let speaks = "1.44 and later".to_owned();
-        let (status, text) = Fault::Docker(DockerError::Version { speaks }).told();
+        let (speaks, newest) = ("1.12 to 1.40".to_owned(), ApiVersion::v1(40));
+        let (status, text) = Fault::Docker(DockerError::Version { speaks, newest }).told();
         assert_eq!(status, 501);
         for words in [
-            "API 1.44 and later",
-            "speaks 1.41",
+            "API 1.12 to 1.40",
+            "speaks 1.41 to 1.56",
             "ask the administrator",
-            "29.3",
+            "20.10",
         ] {
             assert!(text.contains(words), "{text}");
         }

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::changing::Changing;
 use super::disk::Disk;
 use super::fault::Fault;
+use super::http::Served;
 use super::places::Places;
 use super::pulled::Pulled;
 use super::reach;
-use super::vet::target::Endpoint;
+use super::vet::target::{Line, Offered};
 use crate::audit::{Audit, Denied, Intent, OpenRecord, Outcome};
 use crate::docker::{Docker, DockerError};
 use crate::locks::Locks;
@@ -122,6 +123,11 @@ impl Gateway {
         self.pulled.forget_others(|uid| self.is_tenant(uid));
     }
 
+    /// What stands in the head of every answer.
+    pub(super) fn served(&self) -> Served {
+        Served::of(self.docker.known_api().as_ref())
+    }
+
     /// What the policy in force gives this UID.
     pub(super) fn grant(&self, uid: u32) -> Option<Grant> {
         self.policy.current().policy.grant(uid)
@@ -139,7 +145,7 @@ impl Gateway {
         caller: Caller,
         method: &str,
         target: &str,
-    ) -> Result<(Tenant, Endpoint), Fault> {
+    ) -> Result<(Tenant, Line), Fault> {
         let policy = self.policy.current();
         let Some(grant) = policy.policy.grant(caller.uid) else {
             let refusal = self.stranger(caller.uid);
@@ -158,14 +164,14 @@ impl Gateway {
             policy,
         };
         // What is refused writes a record too, and counts as what it says it is.
-        let parsed = Endpoint::parse(method, target);
+        let known = self.docker.known_api().map(|api| api.spoken);
+        let parsed = Line::parse(method, target, Offered::with(known));
         let asks = match &parsed {
-            Ok(endpoint) if !endpoint.counts_as_change() => Asks::Read(caller.uid),
+            Ok(line) if !line.endpoint.counts_as_change() => Asks::Read(caller.uid),
             _ => Asks::Change(caller.uid),
         };
-        let endpoint = self.in_time(asks).and(parsed);
-        match endpoint {
-            Ok(endpoint) => Ok((tenant, endpoint)),
+        match self.in_time(asks).and(parsed) {
+            Ok(line) => Ok((tenant, line)),
             Err(refusal) => {
                 let rule = refusal.rule.clone();
                 let intent = tenant.intent("request", path_only(method, target), &rule);

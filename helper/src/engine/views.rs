@@ -1,13 +1,17 @@
 //! What a caller sees of Docker's answers: only its own things, and nothing of the host's paths.
 //! Pure.
 
-use aistack_policy::Grant;
-use serde_json::{Map, Value, json};
-
-use crate::docker::OWNER_LABEL;
-
+mod as_of;
 mod images;
 
+use aistack_policy::Grant;
+use aistack_policy::engine::ApiVersion;
+use serde_json::{Map, Value, json};
+
+use super::vet::target::Offered;
+use crate::docker::OWNER_LABEL;
+
+pub(super) use as_of::AsOf;
 pub(super) use images::{Usable, is_allowed, is_named};
 
 /// The label with the image's name, since Docker is told its id.
@@ -93,7 +97,7 @@ fn own_items(list: Value, grant: &Grant) -> Vec<Value> {
 }
 
 /// One line of the event stream, when it is about a container of the tenant.
-pub(super) fn event(line: &[u8], grant: &Grant) -> Option<Vec<u8>> {
+fn event(line: &[u8], grant: &Grant) -> Option<Value> {
     let event: Value = serde_json::from_slice(line).ok()?;
     let is_container = event.get("Type").and_then(Value::as_str) == Some("container");
     let owned = event
@@ -102,13 +106,11 @@ pub(super) fn event(line: &[u8], grant: &Grant) -> Option<Vec<u8>> {
     if !is_container || !owned {
         return None;
     }
-    let mut line = event.to_string().into_bytes();
-    line.push(b'\n');
-    Some(line)
+    Some(event)
 }
 
 /// Docker's version, with the API version that is offered here.
-pub(super) fn version(docker: &Value) -> Value {
+pub(super) fn version(docker: &Value, offered: ApiVersion) -> Value {
     let mut shown = picked(
         docker,
         &[
@@ -125,8 +127,11 @@ pub(super) fn version(docker: &Value) -> Value {
         "Platform".to_owned(),
         json!({"Name": "aistack engine gateway"}),
     );
-    shown.insert("ApiVersion".to_owned(), json!("1.41"));
-    shown.insert("MinAPIVersion".to_owned(), json!("1.24"));
+    shown.insert("ApiVersion".to_owned(), json!(offered.to_string()));
+    shown.insert(
+        "MinAPIVersion".to_owned(),
+        json!(Offered::OLDEST.to_string()),
+    );
     // What is no Docker Engine calls itself something else, and tenants see that.
     let program = docker.pointer("/Components/0/Name").and_then(Value::as_str);
     if let Some(name) = program.filter(|name| *name != "Engine") {

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::directories::open_tree;
 use super::paths::{blocking, open_base};
 use super::{Ops, OpsError};
-use crate::docker::{Docker, DockerError, UNSEEN_SOURCE};
+use crate::docker::{Body, Docker, DockerError, UNSEEN_SOURCE};
 
 /// One of the fixed directories: it is on the volume, and not below the place where that is mounted.
 const ON_THE_VOLUME: &str = "data";
@@ -89,7 +89,7 @@ async fn sees(docker: &Docker, place: &str) -> Result<bool, DockerError> {
             "Mounts": [{"Type": "bind", "Source": place, "Target": "/volume", "ReadOnly": true}],
         },
     });
-    let body = Bytes::from(body.to_string());
+    let body = Body::Plain(Bytes::from(body.to_string()));
     match docker.act(Method::POST, "/containers/create", body).await {
         Err(error) if error.is_not_found() => Ok(true),
         Err(DockerError::Refused { status, message })

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aistack_policy::Grant;
+use aistack_policy::engine::ApiVersion;
 use aistack_proto::v1::{CreateNetworkResponse, NetworkState, RemoveNetworkResponse};
-use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -13,7 +13,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::host_network;
 use super::{Ops, OpsError};
-use crate::docker::{Docker, DockerError, OWNER_LABEL, is_full_id, percent_encoded};
+use crate::docker::{Body, Docker, DockerError, OWNER_LABEL, is_full_id, percent_encoded};
 
 /// The driver's option for the name of the bridge interface.
 const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
@@ -64,7 +64,7 @@ async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse,
         return Ok(response(grant, network.id, false));
     }
     require_free(grant)?;
-    let body = Bytes::from(shape(grant).to_string());
+    let body = Body::Versioned(&|api| shape(grant, api).to_string().into_bytes());
     match ops.docker.act(Method::POST, "/networks/create", body).await {
         Ok(()) => {}
         Err(error) => return after_failure(ops, grant, error).await,
@@ -109,7 +109,7 @@ async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse,
         return Err(in_use(grant, attached));
     }
     let path = format!("/networks/{}", network.id);
-    match ops.docker.act(Method::DELETE, &path, Bytes::new()).await {
+    match ops.docker.act(Method::DELETE, &path, Body::NONE).await {
         Ok(()) => Ok(RemoveNetworkResponse { changed: true }),
         Err(error) if error.is_not_found() => Ok(RemoveNetworkResponse { changed: false }),
         Err(error) if says(&error, "active endpoints") => Err(in_use(grant, 1)),
@@ -153,7 +153,7 @@ async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, OpsErro
     // Docker's filter finds parts of names; the exact name is compared here.
     let filters = json!({"name": [grant.network.name]}).to_string();
     let path = format!("/networks?filters={}", percent_encoded(&filters));
-    let listed: Vec<Network> = docker.json(Method::GET, &path, Bytes::new()).await?;
+    let listed: Vec<Network> = docker.json(Method::GET, &path, Body::NONE).await?;
     let mut named = listed
         .into_iter()
         .filter(|network| network.name == grant.network.name);
@@ -173,10 +173,7 @@ async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, OpsErro
 
 async fn attached(docker: &Docker, id: &str) -> Result<usize, OpsError> {
     let path = format!("/networks/{id}");
-    match docker
-        .json::<Network>(Method::GET, &path, Bytes::new())
-        .await
-    {
+    match docker.json::<Network>(Method::GET, &path, Body::NONE).await {
         Ok(network) => Ok(network.containers.map_or(0, |containers| containers.len())),
         Err(error) if error.is_not_found() => Ok(0),
         Err(error) => Err(error.into()),
@@ -184,11 +181,10 @@ async fn attached(docker: &Docker, id: &str) -> Result<usize, OpsError> {
 }
 
 /// The one body that is ever sent.
-fn shape(grant: &Grant) -> serde_json::Value {
+fn shape(grant: &Grant, api: ApiVersion) -> serde_json::Value {
     let network = &grant.network;
-    json!({
+    let mut body = json!({
         "Name": network.name,
-        "CheckDuplicate": true,
         "Driver": "bridge",
         "Internal": false,
         "Attachable": false,
@@ -206,7 +202,12 @@ fn shape(grant: &Grant) -> serde_json::Value {
             "com.docker.network.bridge.enable_icc": "true",
         },
         "Labels": {OWNER_LABEL: grant.uid.to_string()},
-    })
+    });
+    // From 1.44 on the engine always checks.
+    if api < ApiVersion::v1(44) {
+        body["CheckDuplicate"] = true.into();
+    }
+    body
 }
 
 /// Refuses the tenant's own network when the policy has changed under it.

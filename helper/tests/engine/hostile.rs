@@ -97,7 +97,7 @@ fn requests_that_can_be_read_in_two_ways_never_reach_docker() {
         "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nHost: e\r\n\r\n",
         "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n{}",
         "POST /containers/x/start HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        "GET /v1.44/info HTTP/1.1\r\nHost: d\r\n\r\n",
+        "GET /v1.57/info HTTP/1.1\r\nHost: d\r\n\r\n",
         "GET /images/..%2F..%2Finfo/json HTTP/1.1\r\nHost: d\r\n\r\n",
         "GET /info HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
         "GET /info HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",

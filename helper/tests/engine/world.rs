@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Tenants of the test policy; nobody of this machine has these numbers.
 pub(crate) const A: u32 = 62001;
 pub(crate) const B: u32 = 62002;
+/// What Docker 20.10 says to `/version`: what the stand-ins of these tests are.
+pub(crate) const VERSION: &str =
+    r#"{"Version":"20.10.24","ApiVersion":"1.41","MinAPIVersion":"1.12"}"#;
 /// No tenant.
 pub(crate) const STRANGER: u32 = 62999;
 

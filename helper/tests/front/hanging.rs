@@ -72,6 +72,9 @@ impl HangingDocker {
             return (200, String::new());
         }
         let mut networks = self.networks.lock().unwrap();
+        if request.starts_with("GET /version ") {
+            return (200, json!({"ApiVersion": "1.41"}).to_string());
+        }
         if request.starts_with("GET /v1.41/networks?") {
             let named = networks.values().filter(|network| {
                 request.contains(&format!("%22{}%22", network["Name"].as_str().unwrap()))

@@ -16,7 +16,7 @@ use super::working_dir::Layout;
 use crate::docker::is_full_id;
 
 /// Fields of HostConfig that the gateway never fills; somebody else did when they hold something.
-const UNSET: [&str; 19] = [
+const UNSET: [&str; 21] = [
     "Privileged",
     "Binds",
     "VolumesFrom",
@@ -36,6 +36,8 @@ const UNSET: [&str; 19] = [
     "DnsOptions",
     "DnsSearch",
     "ExtraHosts",
+    "Annotations",
+    "Umask",
 ];
 
 /// What stands before the label in SecurityOpt.

@@ -1,6 +1,7 @@
 //! What can be done with one container, and how Docker is asked for it.
 
 use aistack_policy::Refusal;
+use aistack_policy::engine::ApiVersion;
 use http::Method;
 
 use super::super::json::shown;
@@ -26,8 +27,8 @@ pub enum ContainerCall {
     Stats { stream: bool, one_shot: bool },
     Top,
     Start,
-    Stop { seconds: Option<u32> },
-    Restart { seconds: Option<u32> },
+    Stop(StopQuery),
+    Restart(StopQuery),
     Kill { signal: &'static str },
     Wait { condition: &'static str },
     Remove { force: bool, volumes: bool },
@@ -49,6 +50,14 @@ pub struct LogsQuery {
     pub since: String,
     pub until: String,
     pub tail: Option<u32>,
+}
+
+/// Parameters of a stop, which a restart has too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // as the API means them
+pub struct StopQuery {
+    pub seconds: Option<u32>,
+    pub signal: Option<&'static str>,
 }
 
 impl ContainerCall {
@@ -76,12 +85,8 @@ impl ContainerCall {
                 detach_keys(query)?;
                 Self::Start
             }
-            ("POST", ["stop"]) => Self::Stop {
-                seconds: seconds(query)?,
-            },
-            ("POST", ["restart"]) => Self::Restart {
-                seconds: seconds(query)?,
-            },
+            ("POST", ["stop"]) => Self::Stop(StopQuery::parse(query)?),
+            ("POST", ["restart"]) => Self::Restart(StopQuery::parse(query)?),
             ("POST", ["kill"]) => Self::Kill {
                 signal: signal(&query.take("signal"))?,
             },
@@ -114,8 +119,8 @@ impl ContainerCall {
     pub(super) fn audited(&self) -> Option<&'static str> {
         match self {
             Self::Start => Some("container.start"),
-            Self::Stop { .. } => Some("container.stop"),
-            Self::Restart { .. } => Some("container.restart"),
+            Self::Stop(_) => Some("container.stop"),
+            Self::Restart(_) => Some("container.restart"),
             Self::Kill { .. } => Some("container.kill"),
             Self::Remove { .. } => Some("container.remove"),
             Self::Rename { .. } => Some("container.rename"),
@@ -144,10 +149,8 @@ impl ContainerCall {
             ),
             Self::Top => (Method::GET, format!("{below}/top?ps_args=-ef")),
             Self::Start => (Method::POST, format!("{below}/start")),
-            Self::Stop { seconds } => (Method::POST, timed(&format!("{below}/stop"), *seconds)),
-            Self::Restart { seconds } => {
-                (Method::POST, timed(&format!("{below}/restart"), *seconds))
-            }
+            Self::Stop(query) => (Method::POST, format!("{below}/stop{}", query.render())),
+            Self::Restart(query) => (Method::POST, format!("{below}/restart{}", query.render())),
             Self::Kill { signal } => (Method::POST, format!("{below}/kill?signal=SIG{signal}")),
             Self::Wait { condition } => {
                 (Method::POST, format!("{below}/wait?condition={condition}"))
@@ -221,8 +224,28 @@ fn tail(query: &mut Query) -> Result<Option<u32>, Refusal> {
         .ok_or_else(|| bad_query("tail is neither all nor a number"))
 }
 
-fn timed(path: &str, seconds: Option<u32>) -> String {
-    seconds.map_or_else(|| path.to_owned(), |seconds| format!("{path}?t={seconds}"))
+impl StopQuery {
+    fn parse(query: &mut Query) -> Result<Self, Refusal> {
+        // An engine reads it from 1.42 on.
+        let asked = query.take_since("signal", ApiVersion::v1(42))?;
+        Ok(Self {
+            seconds: seconds(query)?,
+            signal: match asked.as_str() {
+                "" => None,
+                name => Some(signal(name)?),
+            },
+        })
+    }
+
+    fn render(&self) -> String {
+        let seconds = self.seconds.map(|seconds| format!("t={seconds}"));
+        let signal = self.signal.map(|signal| format!("signal=SIG{signal}"));
+        let parts: Vec<String> = seconds.into_iter().chain(signal).collect();
+        if parts.is_empty() {
+            return String::new();
+        }
+        format!("?{}", parts.join("&"))
+    }
 }
 
 fn seconds(query: &mut Query) -> Result<Option<u32>, Refusal> {

@@ -52,7 +52,8 @@ fn sizes_are_told_at_the_price_of_a_change() {
 }
 
 pub(super) fn query_value(encoded: &str) -> String {
-    Query::parse(&format!("x={encoded}")).unwrap().take("x")
+    let query = Query::parse(&format!("x={encoded}"), ApiVersion::NEWEST_SPOKEN);
+    query.unwrap().take("x")
 }
 
 #[test]
@@ -83,6 +84,12 @@ fn calls_on_a_container_are_asked_anew() {
         ("POST", "/stop", "POST /stop"),
         ("POST", "/stop?t=600", "POST /stop?t=600"),
         ("POST", "/restart?t=0", "POST /restart?t=0"),
+        (
+            "POST",
+            "/stop?signal=int&t=5",
+            "POST /stop?t=5&signal=SIGINT",
+        ),
+        ("POST", "/restart?signal=9", "POST /restart?signal=SIGKILL"),
         ("POST", "/kill", "POST /kill?signal=SIGKILL"),
         ("POST", "/kill?signal=9", "POST /kill?signal=SIGKILL"),
         ("POST", "/kill?signal=sighup", "POST /kill?signal=SIGHUP"),
