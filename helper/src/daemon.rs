@@ -167,7 +167,7 @@ fn failed(socket: &Path, source: io::Error) -> ListenError {
     }
 }
 
-/// The signals that a daemon obeys; registered from `new` on, so none is lost.
+/// The signals that a daemon obeys; registered from `in_runtime` on, so none is lost.
 #[derive(Debug)]
 pub struct Signals {
     hangup: Signal,
@@ -176,11 +176,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Registers SIGHUP, SIGTERM and SIGINT.
+    /// Registers SIGHUP, SIGTERM and SIGINT, to be waited for in this runtime.
     ///
     /// # Errors
-    /// When the kernel refuses, or outside of a tokio runtime.
-    pub fn new() -> io::Result<Self> {
+    /// When the kernel refuses.
+    pub fn in_runtime(runtime: &tokio::runtime::Runtime) -> io::Result<Self> {
+        let _inside = runtime.enter();
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,

@@ -57,6 +57,11 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     let in_force = policy.current();
     let is_tenant = |uid| in_force.policy.grant(uid).is_some();
     let pulled = Pulled::open(&options.state_dir, is_tenant)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Before there is a socket: who finds it may send a signal.
+    let signals = Signals::in_runtime(&runtime)?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let docker = Docker::new(&options.docker_socket);
     let gateway = Gateway::new(
@@ -68,9 +73,6 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         pulled,
     );
     let gateway = Arc::new(gateway);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let ended = runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
         let every = Duration::from_secs(options.layers_every.into());
@@ -79,7 +81,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
             watched.tell_shared_disk(&audit_dir).await;
             watched.watch_layers(every).await;
         });
-        let ended = run(listener, gateway, docker, &policy, &audit).await;
+        let ended = run(listener, signals, gateway, docker, &policy, &audit).await;
         watch.abort();
         ended
     });
@@ -105,12 +107,12 @@ fn places(options: &EngineServe) -> Result<Places, Failure> {
 
 async fn run(
     listener: tokio::net::UnixListener,
+    mut signals: Signals,
     gateway: Arc<Gateway>,
     docker: Docker,
     policy: &PolicyStore,
     audit: &Audit,
 ) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let keeper = Arc::clone(&gateway);
     let mut server = tokio::spawn(serve::serve(listener, Bounds::ENGINE, gateway, stopped));

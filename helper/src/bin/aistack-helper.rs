@@ -73,10 +73,10 @@ fn read_policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
 }
 
 fn examine(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    let mut out = Printable::lines(io::stdout().lock());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut out = Printable::lines(io::stdout().lock());
     let status = runtime.block_on(doctor::run(args, &mut out));
     // A look at a file system that does not answer is not waited for.
     runtime.shutdown_background();
@@ -115,6 +115,11 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
         ..Settings::DEFAULT
     };
     let audit = Audit::open(&options.audit_dir, "helper", settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Before there is a socket: who finds it may send a signal.
+    let signals = Signals::in_runtime(&runtime)?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let times = Times {
         idle: socket.activated.then_some(IDLE),
@@ -129,13 +134,19 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
     ops.warn_about_apparmor();
     let ends_when_idle = times.idle.is_some();
     let front = Front::new(policy.clone(), audit.clone(), ops, times);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
         tokio::spawn(standing::watch(docker));
-        run(listener, front, &policy, &audit, &places, ends_when_idle).await
+        run(
+            listener,
+            signals,
+            front,
+            &policy,
+            &audit,
+            &places,
+            ends_when_idle,
+        )
+        .await
     })
 }
 
@@ -234,13 +245,13 @@ fn is_read_only(dir: &Path) -> bool {
 
 async fn run(
     listener: tokio::net::UnixListener,
+    mut signals: Signals,
     front: Front,
     policy: &PolicyStore,
     audit: &Audit,
     places: &Places,
     ends_when_idle: bool,
 ) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let mut server = tokio::spawn(front::serve(listener, Bounds::GRPC, front.clone(), stopped));
