@@ -99,9 +99,58 @@ fn everything_else_is_refused() {
         &short_digest,
         "a@md5:d41d8cd98f00b204e9800998ecf8427e",
     ] {
-        let refusal = ImageRef::parse(text).unwrap_err();
+        let refusal = Refusal::from(ImageRef::parse(text).unwrap_err());
         assert_eq!(refusal.reason, "BAD_IMAGE_REFERENCE", "{text:?}");
     }
+}
+
+#[test]
+fn a_pattern_allows_its_repository_or_what_is_below_it() {
+    for (text, pattern, allowed) in [
+        ("redis", "docker.io/library/redis", true),
+        ("redis:8", "docker.io/library/*", true),
+        ("redis", "docker.io/*", true),
+        ("redis", "docker.io/librar", false),
+        ("redis", "docker.io/library", false),
+        ("redis", "docker.io/library/", false),
+        ("redis", "docker.io/library/redis/*", false),
+        ("librarything/x", "docker.io/library/*", false),
+        ("redis-x", "docker.io/library/redis", false),
+        ("ghcr.io/a/b:1", "ghcr.io/a/b", true),
+        ("ghcr.io/a/b:1", "docker.io/*", false),
+    ] {
+        let image = ImageRef::parse(text).unwrap();
+        assert_eq!(image.matches(pattern), allowed, "{text} {pattern}");
+        let parsed = crate::ImagePattern(pattern.to_owned());
+        assert_eq!(
+            parsed.matches(&image.repository),
+            allowed,
+            "{text} {pattern}"
+        );
+    }
+}
+
+/// A path of `images` and one of a reference have the same components, so that no image is named
+/// that no pattern can allow.
+#[test]
+fn a_pattern_is_made_of_the_components_of_a_reference() {
+    for component in [
+        "a", "a.b", "a_b", "a__b", "a---b", "0", "a..b", "a___b", "a._b", "a_-b", "-a", "a-", ".a",
+        "a.", "", "A", "é",
+    ] {
+        let image = ImageRef::parse(&format!("x.io/y/{component}"));
+        let pattern = crate::value::image_pattern(&format!("x.io/y/{component}"));
+        assert_eq!(image.is_ok(), pattern.is_ok(), "{component:?}");
+    }
+}
+
+#[test]
+fn what_a_caller_wrote_is_told_shortly_and_on_one_line() {
+    let error = ImageRef::parse(&"a\n ".repeat(40)).unwrap_err();
+    let refusal = Refusal::from(error.clone());
+    assert!(!refusal.message.contains('\n'), "{refusal}");
+    assert!(refusal.message.chars().count() < 160, "{refusal}");
+    assert!(refusal.message.ends_with(&error.to_string()), "{refusal}");
 }
 
 proptest! {
