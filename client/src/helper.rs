@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,8 +18,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::exit::Exit;
-use crate::patience::{Again, Patience};
-use crate::ui::Printer;
+use crate::patience::{Again, Notify, Patience};
 
 /// How long one call may take; making a file system on a slow disk is the longest.
 const CALL_TIMEOUT: Duration = Duration::from_mins(5);
@@ -157,17 +157,20 @@ impl Helper {
         Self::told_by(socket, None).await
     }
 
-    /// The same, and `printer` tells what is waited for.
+    /// The same, and `notify` tells what is waited for.
     ///
     /// # Errors
     /// [`HelperError::Unreachable`] and [`HelperError::NotRoot`].
-    pub async fn told_by(socket: &Path, printer: Option<Printer>) -> Result<Self, HelperError> {
+    pub async fn told_by(
+        socket: &Path,
+        notify: Option<Arc<dyn Notify>>,
+    ) -> Result<Self, HelperError> {
         // The daemons answer no such caller: anybody could be it.
         let uid = rustix::process::geteuid().as_raw();
         if uid == overflow_uid() {
             return Err(HelperError::Nobody { uid });
         }
-        let patience = Patience::with("the helper", socket, printer);
+        let patience = Patience::with("the helper", socket, notify);
         let again = |error: &_| matches!(error, HelperError::HungUp).then_some(Again::HungUp);
         let channel = patience.turn(|| Self::channel(socket), again).await?;
         Ok(Self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::ui::{Printer, seconds};
+use crate::time::seconds;
 
 /// What is waited for how long.
 #[derive(Debug, Clone, Copy)]
@@ -72,24 +72,30 @@ pub fn named_wait(text: &str) -> Option<Duration> {
     number.parse().ok().map(Duration::from_millis)
 }
 
+/// Tells the user what is waited for.
+pub trait Notify: std::fmt::Debug + Send + Sync {
+    /// One line, in the middle of whatever is shown.
+    fn interject(&self, text: &str);
+}
+
 /// Waits for one daemon. Clones tell each thing once, together.
 #[derive(Debug, Clone)]
 pub struct Patience {
     daemon: &'static str,
     socket: PathBuf,
-    printer: Option<Printer>,
+    notify: Option<Arc<dyn Notify>>,
     told: Arc<[AtomicBool; 2]>,
     times: Times,
 }
 
 impl Patience {
-    /// For `daemon`, e.g. `the helper`. Without a printer nothing is told.
+    /// For `daemon`, e.g. `the helper`. Without `notify` nothing is told.
     #[must_use]
-    pub fn with(daemon: &'static str, socket: &Path, printer: Option<Printer>) -> Self {
+    pub fn with(daemon: &'static str, socket: &Path, notify: Option<Arc<dyn Notify>>) -> Self {
         Self {
             daemon,
             socket: socket.to_owned(),
-            printer,
+            notify,
             told: Arc::default(),
             times: TIMES,
         }
@@ -162,8 +168,8 @@ impl Patience {
     fn tell(&self, which: usize, text: impl FnOnce() -> String) {
         let told = self.told.get(which);
         let told = told.is_none_or(|told| told.swap(true, Ordering::Relaxed));
-        if let (false, Some(printer)) = (told, self.printer) {
-            printer.interject(&text());
+        if let (false, Some(notify)) = (told, &self.notify) {
+            notify.interject(&text());
         }
     }
 }

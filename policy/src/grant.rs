@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use crate::{DiskMatch, Rule};
+use crate::{DiskMatch, Rule, image};
 
 /// Everything the policy gives one UID: a pure function of the policy text and the UID.
 ///
@@ -285,10 +285,7 @@ impl ImagePattern {
     /// matches. `*` stands only at the end, after a `/`, for exactly one or more further segments.
     #[must_use]
     pub fn matches(&self, repository: &str) -> bool {
-        match self.0.strip_suffix('*') {
-            Some(prefix) => repository.len() > prefix.len() && repository.starts_with(prefix),
-            None => self.0 == repository,
-        }
+        image::matches(&self.0, repository)
     }
 }
 

@@ -7,11 +7,11 @@ use aistack_proto::v1::{CheckEngineResponse, WhoAmIResponse};
 use tokio::process::Command;
 
 use super::{Finding, LIMIT};
+use crate::CLIENT_VERSION;
 use crate::engine::{Container, Engine, EngineError};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::Context;
-use crate::verbs::CLIENT_VERSION;
 
 /// How long the host's clock service may take.
 const CLOCK_LIMIT: Duration = Duration::from_millis(700);

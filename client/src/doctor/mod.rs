@@ -22,7 +22,7 @@ pub use finding::{Finding, Level};
 use crate::apparmor;
 use crate::catalog::own;
 use crate::desired::Stack;
-use crate::run::Context;
+use crate::run::{Context, service_files};
 
 /// How long one daemon may take for one answer.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -108,7 +108,7 @@ fn on_volume(
         about_manifest.push(Finding::ok(".env", found));
     }
     let desired = grant.zip(manifest).and_then(|(grant, file)| {
-        let (files, mut broken) = own::all(base_dir, grant.uid);
+        let (files, mut broken) = service_files::all(base_dir, grant.uid);
         let (catalog, more) = own::with_files(&files);
         broken.extend(more);
         about_manifest.extend(broken.iter().map(|broken| {

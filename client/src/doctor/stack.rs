@@ -15,10 +15,11 @@ use crate::desired::{self, DesiredService, Stack};
 use crate::engine::{Container, Engine, EngineError, Inspection};
 use crate::env_file::{EnvFile, Settings};
 use crate::failure::Failure;
-use crate::guard;
-use crate::manifest;
 use crate::plan::{Observed, State, held};
-use crate::run::{Context, listeners, look, store};
+use crate::run::{Context, store};
+use crate::stack::{listeners, look};
+use crate::ui::refused;
+use crate::{guard, manifest};
 
 /// Questions to the gateway at once.
 const AT_ONCE: usize = 4;
@@ -36,7 +37,7 @@ pub(super) fn desired(
     let settings = Settings::resolve(file, &context.environment, known)
         .map_err(|errors| Failure::manifest(&errors));
     let stack = settings
-        .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(Failure::settings));
+        .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(refused::settings));
     let unknown = manifest::unknown(catalog, file, incomplete);
     let unknown = unknown
         .into_iter()

@@ -7,7 +7,7 @@ use bollard::query_parameters::{CreateImageOptions, ListImagesOptions};
 use futures_util::StreamExt;
 
 use super::{Engine, EngineError};
-use crate::desired::image::ImageName;
+use aistack_policy::image::ImageRef;
 
 /// How far a pull is, over all layers that are known so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,7 +66,7 @@ impl Engine {
         let mut ids = BTreeMap::new();
         for image in listed {
             for name in image.repo_tags.iter().chain(&image.repo_digests) {
-                if let Ok(name) = ImageName::parse(name) {
+                if let Ok(name) = ImageRef::parse(name) {
                     ids.insert(name.to_string(), image.id.clone());
                 }
             }

@@ -6,16 +6,16 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::args::StatusArgs;
 use crate::desired::{DesiredService, Stack};
 use crate::engine::{Container, Usage};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Observed, State, diff, held};
-use crate::run::{Context, Session, look};
+use crate::run::{Context, Session};
 use crate::selection::LeftOut;
+use crate::stack::{look, select};
 use crate::ui::{Table, Tone, size, url};
-use crate::verbs::args::StatusArgs;
-use crate::verbs::select;
 
 /// One line of the table.
 struct Row {
@@ -71,7 +71,7 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Fa
     let mut observed = Observed::default();
     if let Some(stack) = &stack {
         let host;
-        (containers, host) = look::around(&session, &session.who, stack).await?;
+        (containers, host) = look::around(&session.engine, &session.who, stack).await?;
         observed = Container::observed(&containers, host);
     }
     if containers.is_empty() && stack.is_none() {
