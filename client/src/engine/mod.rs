@@ -346,7 +346,11 @@ mod fact_tests {
 
     macro_rules! recorded {
         ($name:literal) => {
-            include_str!(concat!("../../../helper/tests/corpus/docker/", $name, ".json"))
+            include_str!(concat!(
+                "../../../helper/tests/corpus/docker/",
+                $name,
+                ".json"
+            ))
         };
     }
 

@@ -46,7 +46,9 @@ impl Dockerd {
         std::fs::write(self.dir.path().join("none.json"), "{}").unwrap();
         let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
         let daemon = Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+            // With `--bridge none` it removes `docker0`, which is the host's engine's where the network is shared.
+            .args(["--mount", "--net", "--propagation", "private", "sh", "-c"])
+            .arg(&script)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
