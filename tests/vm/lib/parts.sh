@@ -166,7 +166,7 @@ make_disks() {
     chown -R root:root "$payload"
     truncate -s 1G "$run/payload.img"
     mkfs.ext4 -q -L aistack-payload -O ^has_journal -d "$payload" "$run/payload.img"
-    for n in $(seq $volumes); do truncate -s "${volume_sizes[n - 1]}" "$run/volume$n.img"; done
+    for n in $(seq "$volumes"); do truncate -s "${volume_sizes[n - 1]}" "$run/volume$n.img"; done
     # What the guest writes to the cached disks goes to files of this run.
     qemu-img create -q -f qcow2 -F raw -b "$root.img" "$run/root.qcow2"
     qemu-img create -q -f qcow2 -F raw -b "$docker_disk.img" "$run/docker.qcow2"
@@ -174,6 +174,7 @@ make_disks() {
 
 boot() {
     local n arguments
+    # shellcheck disable=SC2054 # the commas are QEMU's
     arguments=(
         # One processor: where the emulator gives each a thread of its own, a processor may run code that
         # another has just patched, and the guest's kernel dies in an int3 (seen with QEMU 7.2 and 10.0). An old
@@ -189,7 +190,7 @@ boot() {
         arguments+=(-drive "file=$run/$n.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap")
     done
     arguments+=(-drive "file=$run/payload.img,if=virtio,format=raw,readonly=on")
-    for n in $(seq $volumes); do
+    for n in $(seq "$volumes"); do
         arguments+=(
             -drive "file=$run/volume$n.img,if=none,id=volume$n,format=raw,cache=unsafe,discard=unmap"
             -device "nvme,serial=$(printf 'vol%017d' "$n"),drive=volume$n"
@@ -222,14 +223,14 @@ follow() {
     verdict=
     while :; do
         now=$(wc -l <"$run/steps.log")
-        if [ "$now" -gt $lines ]; then
+        if [ "$now" -gt "$lines" ]; then
             tail -n +$((lines + 1)) "$run/steps.log" | head -n $((now - lines)) | tr -d '\r' | while IFS= read -r line; do
                 say "  $line"
             done
             lines=$now
             heard=$SECONDS
         fi
-        if ! kill -0 $qemu 2>/dev/null; then break
+        if ! kill -0 "$qemu" 2>/dev/null; then break
         elif [ -n "$keep" ] && grep -q '^KEPT' "$run/steps.log"; then break
         elif grep -qE 'Kernel panic|Oops:' "$run/console.log"; then verdict="the guest's kernel panicked"
         elif [ -n "$time_limit" ] && [ $((SECONDS - started)) -gt "$time_limit" ]; then verdict="the steps took more than $time_limit s"
@@ -238,7 +239,7 @@ follow() {
         if [ -n "$verdict" ]; then
             say "$verdict; the end of the console:"
             tail -n 40 "$run/console.log" | sed 's/^/    /'
-            [ -n "$keep" ] || kill -KILL $qemu
+            [ -n "$keep" ] || kill -KILL "$qemu"
             break
         fi
         sleep 1
@@ -275,7 +276,7 @@ kept() {
         need_packages socat=socat
         say "root's shell in the guest; Ctrl-] leaves it, and the guest goes with it"
         socat "STDIO,raw,echo=0,escape=0x1d" "UNIX-CONNECT:$run/console" || true
-        kill $qemu 2>/dev/null || true
+        kill "$qemu" 2>/dev/null || true
     else
         say "the guest stays up: tests/vm/sh COMMAND runs in it as root, tests/vm/stop ends it"
     fi

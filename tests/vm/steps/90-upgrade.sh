@@ -16,5 +16,5 @@ upgrade() {
 step upgrade-leaves-stacks-and-sockets-alone upgrade
 step policy-of-the-admin-is-kept cmp /payload/guest/policy.toml /etc/aistack/policy.toml
 needs two-tenants-deploy-at-once
-works() { as $USER_A aistack whoami && says "nothing to do" 0 as $USER_A aistack deploy --yes --no-input "${STACK_A[@]}"; }
+works() { as "$USER_A" aistack whoami && says "nothing to do" 0 as "$USER_A" aistack deploy --yes --no-input "${STACK_A[@]}"; }
 step tenants-work-after-the-upgrade works

@@ -65,6 +65,10 @@ pub(super) struct Health {
     start_interval: i64,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
 fn is_zero(time: &i64) -> bool {
     *time == 0
 }
