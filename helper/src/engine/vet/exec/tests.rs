@@ -154,7 +154,7 @@ fn what_changes_nothing_is_dropped() {
     let plain = decide("1001:1001", &json!({"Cmd": ["id"]})).unwrap();
     let full = json!({
         "Cmd": "id", "User": null, "Privileged": false, "Detach": true, "DetachKeys": "ctrl-a",
-        "Container": "tenant-1001-x", "ConsoleSize": [50, 200], "Env": null, "WorkingDir": "",
+        "Container": "tenant-1001-x", "ConsoleSize": [0, 0], "Env": null, "WorkingDir": "",
     });
     assert_eq!(decide("1001:1001", &full).unwrap(), plain);
 }
