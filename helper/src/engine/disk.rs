@@ -4,6 +4,8 @@
 //! Nothing here is a quota: a container is stopped after it has written too much. How long after is
 //! what [`TICK`] and the time between two looks say.
 
+mod dirs;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +16,7 @@ use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
+use self::dirs::Dirs;
 use super::fault::Fault;
 use super::gateway::Gateway;
 use super::own::{OwnContainer, full_id, text};
@@ -43,8 +46,8 @@ const GRACE: u32 = 0;
 /// Which disk is watched, and what was found.
 #[derive(Debug)]
 pub(super) struct Disk {
-    /// Docker's directory; asked of Docker where the command line does not say it.
-    dir: Mutex<Option<PathBuf>>,
+    /// Where containers write to.
+    dirs: Mutex<Dirs>,
     /// Why containers were stopped, by full id; those that are gone are forgotten in each round.
     stopped: Mutex<HashMap<String, String>>,
 }
@@ -52,7 +55,7 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn new(dir: Option<PathBuf>) -> Self {
         Self {
-            dir: Mutex::new(dir),
+            dirs: Mutex::new(Dirs::new(dir)),
             stopped: Mutex::default(),
         }
     }
@@ -104,11 +107,12 @@ impl Gateway {
     /// Says in the log when Docker's directory shares its file system with the daemon's own log: what
     /// containers write then fills the disk that everybody's changes are recorded on.
     pub async fn tell_shared_disk(&self, audit_dir: &Path) {
-        let Ok(docker) = self.docker_dir().await else {
+        let Ok(dirs) = self.docker_dirs().await else {
             return;
         };
         let of = |dir: &Path| rustix::fs::stat(dir).map(|stat| stat.st_dev).ok();
-        if of(&docker).is_some_and(|device| Some(device) == of(audit_dir)) {
+        let shared = |dir: &&PathBuf| of(dir).is_some_and(|device| Some(device) == of(audit_dir));
+        if let Some(docker) = dirs.iter().find(shared) {
             tracing::warn!(
                 docker = %docker.display(),
                 audit = %audit_dir.display(),
@@ -135,33 +139,38 @@ impl Gateway {
 
     /// How much of Docker's disk is free; as text why that is not known.
     async fn space(&self) -> Result<Space, String> {
-        let dir = self.docker_dir().await?;
-        // A disk that hangs must not hang the daemon.
-        let looked = tokio::task::spawn_blocking(move || {
-            let stat =
-                rustix::fs::statvfs(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-            Ok(Space {
-                bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
-                bytes_free: stat.f_bavail.saturating_mul(stat.f_frsize),
-                inodes: stat.f_files,
-                inodes_free: stat.f_favail,
-            })
-        });
-        looked.await.map_err(|error| error.to_string())?
+        least_space(self.docker_dirs().await?).await
     }
 
-    async fn docker_dir(&self) -> Result<PathBuf, String> {
-        if let Some(dir) = held(&self.disk.dir).clone() {
-            return Ok(dir);
+    /// The same without asking Docker again, which a look every two seconds shall not: where systemd listens
+    /// for Docker, a question starts an engine that the administrator has stopped.
+    async fn space_as_known(&self) -> Result<Space, String> {
+        let known = held(&self.disk.dirs).known();
+        match known {
+            Some((dirs, _)) => least_space(dirs).await,
+            None => self.space().await,
         }
-        let info = self.get("/info").await.map_err(|error| error.to_string())?;
-        let dir = text(&info, "/DockerRootDir");
-        if !dir.starts_with('/') {
-            return Err("Docker does not say where its directory is".to_owned());
+    }
+
+    async fn docker_dirs(&self) -> Result<Vec<PathBuf>, String> {
+        let known = held(&self.disk.dirs).known();
+        if let Some((dirs, true)) = known {
+            return Ok(dirs);
         }
-        let dir = PathBuf::from(dir);
-        *held(&self.disk.dir) = Some(dir.clone());
-        Ok(dir)
+        let asked = self.get("/info").await.map_err(|error| error.to_string());
+        let told = asked.and_then(|info| {
+            Dirs::told(&info).ok_or_else(|| "Docker does not say where its directory is".to_owned())
+        });
+        match (told, known) {
+            (Ok(told), _) => {
+                let now = told.known().map(|(dirs, _)| dirs).unwrap_or_default();
+                *held(&self.disk.dirs) = told;
+                Ok(now)
+            }
+            // While Docker is away, what it said last is the best there is.
+            (Err(_), Some((dirs, _))) => Ok(dirs),
+            (Err(why), None) => Err(why),
+        }
     }
 
     /// What a container has written into its layer. Files are counted up to one more than the policy
@@ -203,7 +212,7 @@ impl Gateway {
         let mut watch = Watch::new(every);
         loop {
             tokio::time::sleep(TICK.min(every)).await;
-            let space = self.space().await;
+            let space = self.space_as_known().await;
             watch.tell(&space);
             if !watch.is_due(space.as_ref().ok()) {
                 continue;
@@ -218,6 +227,10 @@ impl Gateway {
 
     /// One round over the containers of all tenants that run or are restarted.
     async fn measure_all(&self) -> Result<(), Fault> {
+        // Asked here, with the other questions: the next looks are at the disk that Docker has now.
+        if let Err(why) = self.docker_dirs().await {
+            tracing::debug!(why, "Docker's directory is not known");
+        }
         let filters = Filters::default().encoded_with("label", OWNER_LABEL);
         let list = self
             .get(&format!("/containers/json?all=true&filters={filters}"))
@@ -298,6 +311,42 @@ impl Gateway {
             held(&self.disk.stopped).remove(id);
         }
         stopped
+    }
+}
+
+/// The disk of these directories with the least space left for its size.
+async fn least_space(dirs: Vec<PathBuf>) -> Result<Space, String> {
+    // A disk that hangs must not hang the daemon.
+    let looked = tokio::task::spawn_blocking(move || {
+        let mut least: Option<Space> = None;
+        for dir in &dirs {
+            let stat =
+                rustix::fs::statvfs(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+            let space = Space {
+                bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+                bytes_free: stat.f_bavail.saturating_mul(stat.f_frsize),
+                inodes: stat.f_files,
+                inodes_free: stat.f_favail,
+            };
+            least = Some(least.map_or(space, |least| tighter(least, space)));
+        }
+        least.ok_or_else(|| "no directory is known".to_owned())
+    });
+    looked.await.map_err(|error| error.to_string())?
+}
+
+/// One that is down to its reserve, else the fuller one.
+fn tighter(one: Space, other: Space) -> Space {
+    match (one.is_enough(), other.is_enough()) {
+        (false, true) => one,
+        (true, false) => other,
+        _ => {
+            // a/b < c/d as a*d < c*b, which overflows no u128.
+            let product = |free: u64, all: u64| u128::from(free) * u128::from(all);
+            let fuller =
+                product(other.bytes_free, one.bytes) < product(one.bytes_free, other.bytes);
+            if fuller { other } else { one }
+        }
     }
 }
 
@@ -403,6 +452,24 @@ fn lost_much(before: &Space, now: &Space) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_disks_the_one_that_is_fuller_counts() {
+        let space = |bytes, bytes_free, inodes_free| Space {
+            bytes,
+            bytes_free,
+            inodes: 1000,
+            inodes_free,
+        };
+        let (roomy, fuller) = (space(1 << 40, 1 << 39, 900), space(1 << 41, 1 << 39, 900));
+        assert_eq!(tighter(roomy, fuller), fuller);
+        assert_eq!(tighter(fuller, roomy), fuller);
+        // No inodes are left, however many bytes.
+        let spent = space(1 << 40, (1 << 40) - 1, 0);
+        assert!(!spent.is_enough() && fuller.is_enough());
+        assert_eq!(tighter(fuller, spent), spent);
+        assert_eq!(tighter(spent, fuller), spent);
+    }
 
     #[test]
     fn changes_are_counted_however_the_answer_is_cut() {
