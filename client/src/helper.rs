@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aistack_proto::DOCKER_UNREACHABLE;
 use aistack_proto::v1;
 use aistack_proto::v1::helper_client::HelperClient;
 use hyper_util::rt::TokioIo;
@@ -17,7 +18,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::exit::Exit;
-use crate::patience::{Again, Patience};
+use crate::patience::{Again, DOCKER_RESTARTS, Patience};
 use crate::ui::Printer;
 
 /// How long one call may take; making a file system on a slow disk is the longest.
@@ -137,6 +138,7 @@ fn again(status: &Status) -> Option<Again> {
             wait.map(Again::TooOften)
         }
         (Code::Aborted, Some("BUSY")) => Some(Again::Busy),
+        (_, Some(DOCKER_UNREACHABLE)) => Some(Again::DockerAway),
         _ => None,
     }
 }
@@ -168,6 +170,8 @@ impl Helper {
             return Err(HelperError::Nobody { uid });
         }
         let patience = Patience::with("the helper", socket, printer);
+        // What it asks Docker for belongs to changes, which wait as deploy does.
+        let patience = patience.waiting_for_docker(DOCKER_RESTARTS);
         let again = |error: &_| matches!(error, HelperError::HungUp).then_some(Again::HungUp);
         let channel = patience.turn(|| Self::channel(socket), again).await?;
         Ok(Self {

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::manifest::{self, Manifest, ManifestError, Request};
 use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
-use crate::run::{Context, Session, profiles, reserve, store};
+use crate::run::{Context, Session, leftovers, profiles, reserve, store};
 use crate::selection::SERVICES;
 use crate::ui::Progress;
 
@@ -89,7 +89,8 @@ pub async fn for_deploy(
 ) -> Result<Ready, Failure> {
     // The .env is on the volume: without that, a new one would be judged in its place.
     if session.volume_is_mounted() {
-        draft(context, session)?;
+        let stack = draft(context, session)?;
+        leftovers::refuse(&session.engine, &stack).await?;
     }
     session.standing().check()?;
     ground(context, session, progress).await?;
@@ -191,10 +192,12 @@ pub async fn settle_with(
     let network = session.helper.who_am_i().await?.network;
     if !network.is_some_and(|network| network.exists) {
         let network = session.helper.create_network().await?;
-        progress.note(&format!(
-            "made network {} ({})",
-            network.name, network.subnet
-        ));
+        if network.changed {
+            progress.note(&format!(
+                "made network {} ({})",
+                network.name, network.subnet
+            ));
+        }
     }
     Ok(Ready {
         stack,

@@ -9,6 +9,7 @@ use crate::desired::{ConfigFile, DesiredService, Phase, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::{Failure, ServiceReport};
+use crate::patience::DOCKER_RESTARTS;
 use crate::plan::{Action, Observed, Plan, State, Step};
 use crate::run::checks::CheckResult;
 use crate::run::configs::{self, Previous};
@@ -16,7 +17,7 @@ use crate::run::deployer::Deployer;
 use crate::run::gate::Gate;
 use crate::run::graph::{self, Node, Outcome};
 use crate::run::setup::Ready;
-use crate::run::{Context, Session, images, look, prompt, setup};
+use crate::run::{Context, Session, deployed_on, images, leftovers, look, prompt, setup};
 use crate::ui::{Progress, Table, Tone, Word, seconds, url};
 use crate::verbs::args::DeployArgs;
 use crate::verbs::{images as pinned, plan, select, service_names, validate};
@@ -24,10 +25,13 @@ use crate::verbs::{images as pinned, plan, select, service_names, validate};
 pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
     let context = &context.forcing(args.force);
     let mut session = Session::open(context).await?;
+    session.engine = session.engine.waiting_for_docker(DOCKER_RESTARTS);
     if context.globals.dry_run {
         let (manifest, stack) = setup::draft_with(context, &session, &[])?;
-        let plan = planned(&stack, &plan::observe(&session, &stack).await?, args)?;
+        let observed = plan::observe(&session, &stack).await?;
+        let plan = planned(&stack, &observed, args)?;
         plan::show(context, &plan, &stack)?;
+        plan::tell_engine(context, &session, &stack, &observed).await?;
         plan::tell_overridden(context, &stack);
         setup::tell_unknown(context, &session, &manifest.file);
         plan::tell_left_out(context, &stack);
@@ -61,10 +65,17 @@ pub(super) async fn make(
     plan::tell_overridden(context, &ready.stack);
     plan::tell_left_out(context, &ready.stack);
     pinned::tell_moved(context, &ready.stack, &session.locks);
+    // Before anything is changed: two servers on one directory destroy its data.
+    leftovers::refuse(&session.engine, &ready.stack).await?;
     if plan.is_empty() {
+        deployed_on::note(&session.engine, session.base_dir()).await;
         // A file that somebody changed by hand is put right; no container is made of it.
         configs::write_all(session.base_dir(), &files(&ready.stack, &plan))?;
         return nothing_to_do(context, &plan, &ready.stack);
+    }
+    let count = observed.services.len();
+    if let Some(why) = deployed_on::hidden(&session.engine, session.base_dir(), count).await {
+        progress.note(&why);
     }
     agree(context, &plan, &ready.stack).await?;
     if let Some(warning) = &ready.unconfined {
@@ -82,6 +93,7 @@ pub(super) async fn make(
     remove(session, &plan, &containers, progress).await?;
     let outcomes = execute(session, &ready.stack, &plan, containers, previous, progress).await;
     judge(&outcomes, &running(session).await)?;
+    deployed_on::note(&session.engine, session.base_dir()).await;
     let checked = if args.skip_validate {
         Vec::new()
     } else {
@@ -137,7 +149,7 @@ fn needed_images(plan: &Plan, stack: &Stack) -> BTreeSet<String> {
     let changes: BTreeSet<&str> = plan
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Create | Action::Replace { .. }))
+        .filter(|step| step.makes_a_container())
         .map(|step| step.service.as_str())
         .collect();
     stack

@@ -62,7 +62,7 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, F
         Some(Command::Catalog(args)) => catalog::run(context, args).await,
         Some(Command::Start(args)) => start::start(context, args).await,
         Some(Command::Stop(args)) => start::stop(context, args).await,
-        Some(Command::Restart(args)) => restart::run(context, args).await,
+        Some(Command::Restart(args)) => Box::pin(restart::run(context, args)).await,
         Some(Command::Exec(args)) => exec::run(context, args).await,
         Some(Command::Shell(args)) => exec::shell(context, args).await,
         Some(Command::Url(args)) => url::run(context, args).await,

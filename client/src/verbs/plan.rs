@@ -9,7 +9,7 @@ use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::plan::{Action, Observed, Plan, diff};
-use crate::run::{Context, Session, look, setup};
+use crate::run::{Context, Session, deployed_on, leftovers, look, setup};
 use crate::ui::Tone;
 use crate::verbs::args::PlanArgs;
 use crate::verbs::{images, select, service_names};
@@ -18,8 +18,10 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
     let context = &context.forcing(args.force);
     let session = Session::open(context).await?;
     let (manifest, stack) = setup::draft_with(context, &session, &[])?;
-    let plan = make(&stack, &observe(&session, &stack).await?, &args.services)?;
+    let observed = observe(&session, &stack).await?;
+    let plan = make(&stack, &observed, &args.services)?;
     show(context, &plan, &stack)?;
+    tell_engine(context, &session, &stack, &observed).await?;
     tell_overridden(context, &stack);
     setup::tell_unknown(context, &session, &manifest.file);
     tell_left_out(context, &stack);
@@ -29,6 +31,24 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
     } else {
         Exit::Done
     })
+}
+
+/// What another Docker Engine than before means for the stack.
+pub(super) async fn tell_engine(
+    context: &Context,
+    session: &Session,
+    stack: &Stack,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    let count = observed.services.len();
+    if let Some(why) = deployed_on::hidden(&session.engine, session.base_dir(), count).await {
+        context.printer.note(&why);
+    }
+    let left = leftovers::find(&session.engine, stack).await?;
+    if !left.is_empty() {
+        context.printer.warn(&leftovers::sentence(&left));
+    }
+    Ok(())
 }
 
 /// What a plan compares the stack with, without a lock on it.
@@ -85,13 +105,18 @@ pub(super) fn show(context: &Context, plan: &Plan, stack: &Stack) -> Result<(), 
         context.printer.data("nothing to do\n")?;
         return Ok(());
     }
+    if plan.without_network {
+        let sign = context.printer.out.paint(Tone::Good, "+");
+        let text = format!("{sign} {:<14} create\n", "(network)");
+        context.printer.data(&text)?;
+    }
     for step in &plan.steps {
         let image = stack
             .services
             .iter()
             .find(|service| service.name == step.service)
             .map_or("", |service| service.image.as_str());
-        if let Some((sign, tone, what)) = line(&step.action, image) {
+        if let Some((sign, tone, what)) = line(&step.action, image, plan.pulls(step)) {
             let sign = context.printer.out.paint(tone, sign);
             let text = format!("{sign} {:<14} {what}\n", step.service);
             context.printer.data(&text)?;
@@ -119,15 +144,25 @@ pub(super) fn tell_left_out(context: &Context, stack: &Stack) {
     }
 }
 
-fn line(action: &Action, image: &str) -> Option<(&'static str, Tone, String)> {
+/// `pulls`: its image is not on this host.
+fn line(action: &Action, image: &str, pulls: bool) -> Option<(&'static str, Tone, String)> {
     match action {
         Action::Keep => None,
         Action::Wait => Some(("=", Tone::Faint, "wait until it is healthy".to_owned())),
         Action::Start => Some(("+", Tone::Good, "start".to_owned())),
+        Action::Create if pulls => {
+            let what = format!("pull {image}, then create from it");
+            Some(("+", Tone::Good, what))
+        }
         Action::Create => Some(("+", Tone::Good, format!("create from {image}"))),
         Action::Replace { because } => {
             let why = because.join(", ");
-            Some(("~", Tone::Notice, format!("replace: {why} changed")))
+            let pull = if pulls {
+                format!("; pull {image} first")
+            } else {
+                String::new()
+            };
+            Some(("~", Tone::Notice, format!("replace: {why} changed{pull}")))
         }
         Action::Remove => Some(("-", Tone::Bad, "remove (its data stays)".to_owned())),
     }
@@ -165,10 +200,12 @@ pub(super) fn document(plan: &Plan, stack: &Stack) -> Value {
                 Action::Replace { because } => because.clone(),
                 _ => Vec::new(),
             };
-            json!({"service": step.service, "action": word(&step.action), "because": because})
+            json!({"service": step.service, "action": word(&step.action), "because": because,
+                   "pull": plan.pulls(step)})
         })
         .collect();
-    json!({"changes": !plan.is_empty(), "steps": steps, "left_out": stack.left_out,
+    json!({"changes": !plan.is_empty(), "steps": steps, "create_network": plan.without_network,
+           "left_out": stack.left_out,
            "from_environment": stack.overridden})
 }
 
@@ -191,6 +228,8 @@ mod tests {
                 step("c", Action::Create),
                 step("d", Action::Create),
             ],
+            without_image: BTreeSet::from(["a", "c"].map(str::to_owned)),
+            without_network: true,
         };
         assert_eq!(sum(&plan), "2 to create, 1 to remove, 1 to keep");
         let stack = Stack {
@@ -204,6 +243,19 @@ mod tests {
         };
         let document = document(&plan, &stack);
         assert_eq!(document["steps"][1]["action"], "remove");
+        // What is kept needs no image.
+        let pulled = [false, false, true, false];
+        for (step, pulled) in pulled.iter().enumerate() {
+            assert_eq!(document["steps"][step]["pull"], *pulled, "{step}");
+        }
+        assert_eq!(document["create_network"], true);
+        let told = line(&Action::Create, "redis:8", true).unwrap().2;
+        assert_eq!(told, "pull redis:8, then create from it");
+        let because = vec!["ports".to_owned()];
+        let told = line(&Action::Replace { because }, "redis:8", true)
+            .unwrap()
+            .2;
+        assert_eq!(told, "replace: ports changed; pull redis:8 first");
         assert_eq!(document["left_out"][0]["service"], "openclaw");
         assert_eq!(document["from_environment"], json!(["OPENAI_API_KEY"]));
     }

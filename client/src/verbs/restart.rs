@@ -8,12 +8,13 @@ use serde_json::json;
 use crate::desired::DesiredService;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::patience::DOCKER_RESTARTS;
 use crate::plan::Action;
 use crate::run::gate::Gate;
 use crate::run::graph::{self, Node, Outcome};
 use crate::run::lock::Lock;
 use crate::run::mover::Mover;
-use crate::run::{Context, Session, look, pairs};
+use crate::run::{Context, Session, deployed_on, leftovers, look, pairs};
 use crate::ui::Progress;
 use crate::verbs::args::{DeployArgs, RestartArgs};
 use crate::verbs::{deploy, lock_wait, plan, select, service_names};
@@ -24,7 +25,8 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
     } else {
         BTreeSet::new()
     };
-    let session = Session::open(context).await?;
+    let mut session = Session::open(context).await?;
+    session.engine = session.engine.waiting_for_docker(DOCKER_RESTARTS);
     let stack = session.stack_on_disk(context)?;
     // Before the look at the containers: the run that is waited for may make others.
     let _lock = if context.globals.dry_run {
@@ -36,7 +38,15 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
     let progress = Progress::new(context.printer);
     let containers = look::settled(&session.engine, &progress).await?;
     if containers.is_empty() {
-        return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
+        let failure = Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy");
+        let hidden = deployed_on::hidden(&session.engine, session.base_dir(), 0).await;
+        return Err(match hidden {
+            Some(why) => failure.because(why),
+            None => failure,
+        });
+    }
+    if !context.globals.dry_run {
+        leftovers::refuse(&session.engine, &stack).await?;
     }
     let mut known = service_names(&stack);
     known.retain(|name| {

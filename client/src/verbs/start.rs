@@ -14,7 +14,7 @@ use crate::run::graph::{self, Node};
 use crate::run::lock::Lock;
 use crate::run::mover::Mover;
 use crate::run::takedown::{self, Going};
-use crate::run::{Context, Session, look, pairs};
+use crate::run::{Context, Session, leftovers, look, pairs};
 use crate::ui::Progress;
 use crate::verbs::args::ServicesArgs;
 use crate::verbs::{lock_wait, restart, select};
@@ -54,6 +54,12 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
     if context.globals.dry_run {
         return would(context, "start", &chosen.names);
     }
+    leftovers::refuse_of(
+        &chosen.session.engine,
+        chosen.session.base_dir(),
+        chosen.those(),
+    )
+    .await?;
     let progress = Progress::new(context.printer);
     let nodes = nodes(&chosen);
     let worker = Arc::new(Mover {
