@@ -261,6 +261,10 @@ impl From<EngineError> for Failure {
                 .by_rule("refused by the engine gateway", Some(rule))
                 .next("compare with `aistack whoami`, or show the rule to the administrator"),
             EngineError::Unfit { next, .. } => failure.next(next),
+            EngineError::DockerAway => failure.next(
+                "it may be restarting or being upgraded: run the command again, and ask the administrator \
+                 when it stays away",
+            ),
             _ => failure,
         }
     }

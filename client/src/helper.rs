@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aistack_proto::DOCKER_UNREACHABLE;
 use aistack_proto::v1;
 use aistack_proto::v1::helper_client::HelperClient;
 use hyper_util::rt::TokioIo;
@@ -18,7 +19,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::exit::Exit;
-use crate::patience::{Again, Notify, Patience};
+use crate::patience::{Again, DOCKER_RESTARTS, Notify, Patience};
 
 /// How long one call may take; making a file system on a slow disk is the longest.
 const CALL_TIMEOUT: Duration = Duration::from_mins(5);
@@ -137,6 +138,7 @@ fn again(status: &Status) -> Option<Again> {
             wait.map(Again::TooOften)
         }
         (Code::Aborted, Some("BUSY")) => Some(Again::Busy),
+        (_, Some(DOCKER_UNREACHABLE)) => Some(Again::DockerAway),
         _ => None,
     }
 }
@@ -168,6 +170,8 @@ impl Helper {
         // The daemons answer no such caller: anybody could be it.
         let uid = rustix::process::geteuid().as_raw();
         if uid == overflow_uid() {
+        // What it asks Docker for belongs to changes, which wait as deploy does.
+        let patience = patience.waiting_for_docker(DOCKER_RESTARTS);
             return Err(HelperError::Nobody { uid });
         }
         let patience = Patience::with("the helper", socket, notify);

@@ -119,6 +119,7 @@ pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
         .and_then(|stream| stream.peer_cred())
         .map(|peer| peer.uid());
     let engine = Engine::at(&socket).ok();
+    let engine = engine.map(|engine| engine.waiting_for_docker(Duration::ZERO));
     let containers = match &engine {
         Some(engine) if peer.is_ok() => tokio::time::timeout(LIMIT, engine.list())
             .await

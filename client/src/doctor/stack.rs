@@ -17,7 +17,8 @@ use crate::env_file::{EnvFile, Settings};
 use crate::failure::Failure;
 use crate::plan::{Observed, State, held};
 use crate::run::{Context, store};
-use crate::stack::{listeners, look};
+use crate::stack::leftovers::{self, Leftover};
+use crate::stack::{deployed_on, listeners, look};
 use crate::ui::refused;
 use crate::{guard, manifest};
 
@@ -56,8 +57,13 @@ pub(super) fn desired(
 pub(super) fn network(who: &WhoAmIResponse, containers: Option<&[Container]>) -> Finding {
     let granted = who.grant.as_ref().and_then(|grant| grant.network.clone());
     let name = granted.unwrap_or_default().name;
-    let exists = who.network.as_ref().is_some_and(|network| network.exists);
-    if exists {
+    let Some(network) = &who.network else {
+        return Finding::unchecked(
+            "network",
+            "whether it is there, Docker tells; it does not answer",
+        );
+    };
+    if network.exists {
         return Finding::ok("network", format!("{name} is there"));
     }
     if containers.is_some_and(|containers| !containers.is_empty()) {
@@ -224,7 +230,23 @@ pub(super) async fn containers(
     containers: &[Container],
     who: Option<&WhoAmIResponse>,
 ) -> Vec<Finding> {
-    let mut findings = states(stack, containers);
+    let hidden = match stack {
+        Some(stack) if containers.is_empty() => {
+            let base_dir = Path::new(&stack.base_dir);
+            let asked = tokio::time::timeout(LIMIT, deployed_on::hidden(engine, base_dir, 0));
+            asked.await.ok().flatten()
+        }
+        _ => None,
+    };
+    let mut findings = states(stack, containers, hidden);
+    if let Some(stack) = stack {
+        let asked = tokio::time::timeout(LIMIT, leftovers::find(engine, stack));
+        match asked.await.unwrap_or(Err(EngineError::TimedOut)) {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => findings.push(left_running(&left)),
+            Err(error) => findings.push(from_failure("containers", &Failure::from(error))),
+        }
+    }
     let inspected: Vec<(&Container, Result<Inspection, EngineError>)> = stream::iter(containers)
         .map(|container| async move {
             let asked = tokio::time::timeout(LIMIT, engine.inspect(&container.id)).await;
@@ -274,6 +296,12 @@ async fn held(
     apart(stack, &Container::observed(&containers, host))
 }
 
+fn left_running(left: &[Leftover]) -> Finding {
+    Finding::problem("containers", leftovers::told(left))
+        .means(leftovers::MEANS)
+        .next(leftovers::next(left))
+}
+
 fn apart(stack: &Stack, observed: &Observed) -> Vec<Finding> {
     let network: fn(String) -> Finding = |names| {
         Finding::problem("network", format!("not on your network: {names}"))
@@ -300,14 +328,18 @@ fn apart(stack: &Stack, observed: &Observed) -> Vec<Finding> {
 }
 
 /// What the list says of the containers.
-fn states(stack: Option<&Stack>, containers: &[Container]) -> Vec<Finding> {
+fn states(stack: Option<&Stack>, containers: &[Container], hidden: Option<String>) -> Vec<Finding> {
     let missing = stack.into_iter().flat_map(|stack| &stack.services);
     let missing: Vec<&str> = missing
         .filter(|service| !containers.iter().any(|own| own.service == service.name))
         .map(|service| service.name.as_str())
         .collect();
     if containers.is_empty() {
-        return vec![Finding::warning("containers", "there are none").next("aistack deploy")];
+        let none = Finding::warning("containers", "there are none").next("aistack deploy");
+        return vec![match hidden {
+            Some(why) => none.means(why),
+            None => none,
+        }];
     }
     let (stopped, live): (Vec<&Container>, Vec<&Container>) = containers
         .iter()
@@ -364,6 +396,8 @@ fn not_running(stopped: &[&Container]) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use aistack_proto::v1::NetworkState;
+
     use super::super::Level;
     use super::*;
 
@@ -391,27 +425,33 @@ mod tests {
             container("n8n", State::Stopped),
             container("caddy", State::Unhealthy),
         ];
-        let findings = states(None, &all);
+        let findings = states(None, &all, None);
         let found: Vec<_> = findings.iter().map(|found| found.level).collect();
         assert_eq!(found, [Level::Problem, Level::Problem]);
         assert!(findings[0].found.contains("caddy is unhealthy"));
         assert!(findings[1].found.contains("n8n does not run"));
         assert!(findings[1].next.as_ref().unwrap().contains("deploy n8n"));
         let two = [all[1].clone(), container("litellm", State::Created)];
-        let findings = states(None, &two);
+        let findings = states(None, &two, None);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].found, "do not run: n8n, litellm");
-        let fine = states(None, &all[..1]);
+        let fine = states(None, &all[..1], None);
         assert_eq!(fine[0].level, Level::Ok);
-        assert_eq!(states(None, &[])[0].level, Level::Warning);
+        assert_eq!(states(None, &[], None)[0].level, Level::Warning);
     }
 
     #[test]
     fn a_missing_network_matters_only_to_containers() {
-        let who = WhoAmIResponse::default();
+        let who = WhoAmIResponse {
+            network: Some(NetworkState::default()),
+            ..WhoAmIResponse::default()
+        };
         assert_eq!(network(&who, Some(&[])).level, Level::Ok);
         let own = [container("redis", State::Healthy)];
         assert_eq!(network(&who, Some(&own)).level, Level::Problem);
+        // The helper could not ask Docker.
+        let unknown = network(&WhoAmIResponse::default(), Some(&own));
+        assert_eq!(unknown.level, Level::Unchecked);
     }
 
     #[test]

@@ -108,6 +108,13 @@ impl Engine {
         Self { docker, ..self }
     }
 
+    /// The same with another time for a Docker Engine that is away; with none, that is told at once.
+    #[must_use]
+    pub fn waiting_for_docker(mut self, time: Duration) -> Self {
+        self.patience = self.patience.waiting_for_docker(time);
+        self
+    }
+
     /// Asks what changes nothing, or what may be done twice.
     async fn ask<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
@@ -238,6 +245,30 @@ impl Engine {
         let version = version.map_err(|error| self.error(error))?;
         let info = info.map_err(|error| self.error(error))?;
         facts_of(&version, &info)
+    }
+
+    /// Its version and its storage driver, in its own words.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn version_and_driver(&self) -> Result<(String, String), EngineError> {
+        let info = self.ask(|| self.docker.info()).await?;
+        let version = info.server_version.unwrap_or_default();
+        Ok((version, info.driver.unwrap_or_default()))
+    }
+
+    /// Full ids of all containers of the caller's, also of those that are no service.
+    ///
+    /// # Errors
+    /// What the gateway answered.
+    pub async fn ids(&self) -> Result<BTreeSet<String>, EngineError> {
+        let options = ListContainersOptions {
+            all: true,
+            ..ListContainersOptions::default()
+        };
+        let list = || self.docker.list_containers(Some(options.clone()));
+        let summaries = self.ask(list).await?;
+        Ok(summaries.into_iter().filter_map(|own| own.id).collect())
     }
 
     /// Starts a container; one that runs already is no error.

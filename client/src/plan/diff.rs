@@ -27,8 +27,13 @@ pub(super) fn diff(desired: &Stack, observed: &Observed) -> Plan {
         service: service.name.clone(),
         action: joined(service, &actions, observed),
     });
+    let images = &observed.host.images;
+    let without_image = desired.services.iter();
+    let without_image = without_image.filter(|service| !images.contains_key(&service.image));
     Plan {
         steps: removals.chain(changes).collect(),
+        without_image: without_image.map(|service| service.name.clone()).collect(),
+        without_network: observed.host.network.as_ref().is_some_and(String::is_empty),
     }
 }
 

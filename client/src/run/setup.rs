@@ -14,8 +14,8 @@ use crate::manifest::{self, Manifest, ManifestError, Request};
 use crate::run::engine;
 use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
-use crate::run::{Context, Session, profiles, reserve, store};
-use crate::stack::select;
+use crate::run::{Context, Session, leftovers, profiles, reserve, store};
+use crate::stack::{leftovers, select};
 use crate::ui::Progress;
 
 /// A stack that can be deployed.
@@ -113,6 +113,7 @@ pub async fn for_deploy(
     let draft = if session.volume_is_mounted() {
         let draft = Draft::of(context, session, session.manifest()?, &[])?;
         select(named, &draft.stack.names())?;
+        leftovers::refuse(&session.engine, &draft.stack).await?;
         Some(draft)
     } else {
         None
@@ -250,10 +251,12 @@ async fn put_in_place(
     let network = session.helper.who_am_i().await?.network;
     if !network.is_some_and(|network| network.exists) {
         let network = session.helper.create_network().await?;
-        progress.note(&format!(
-            "made network {} ({})",
-            network.name, network.subnet
-        ));
+        if network.changed {
+            progress.note(&format!(
+                "made network {} ({})",
+                network.name, network.subnet
+            ));
+        }
     }
     Ok(Ready {
         stack,

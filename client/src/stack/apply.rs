@@ -8,7 +8,7 @@ use super::configs::{self, Previous};
 use super::deployer::Deployer;
 use super::gate::Gate;
 use super::graph::{self, Node, Outcome};
-use super::{ask, images, look, preview, report, stop};
+use super::{ask, deployed_on, images, leftovers, look, preview, report, stop};
 use crate::args::DeployArgs;
 use crate::catalog::Phase;
 use crate::desired::{ConfigFile, DesiredService, Locks, Stack};
@@ -70,11 +70,18 @@ pub async fn apply(
     preview::tell_overridden(printer, stack);
     preview::tell_left_out(printer, stack);
     preview::tell_moved(printer, stack, with.locks);
+    // Before anything is changed: two servers on one directory destroy its data.
+    leftovers::refuse(engine, stack).await?;
     let checks = Vec::new();
     if plan.is_empty() {
+        deployed_on::note(engine, stack.base_dir.as_ref()).await;
         // A file that somebody changed by hand is put right; no container is made of it.
         configs::write_all(stack.base_dir.as_ref(), &files(stack, &plan))?;
         return Ok(Applied { plan, checks });
+    }
+    let count = observed.services.len();
+    if let Some(why) = deployed_on::hidden(engine, stack.base_dir.as_ref(), count).await {
+        progress.note(&why);
     }
     agree(with, &plan, stack).await?;
     if let Some(warning) = unconfined {
@@ -86,6 +93,7 @@ pub async fn apply(
     stop::remove_in_turn(engine, progress, to_remove(&plan), &containers).await?;
     let outcomes = execute(engine, stack, &plan, containers, previous, progress).await;
     report::deployed(&outcomes, &running(engine).await)?;
+    deployed_on::note(engine, stack.base_dir.as_ref()).await;
     let checks = if args.skip_validate {
         checks
     } else {
@@ -146,7 +154,7 @@ fn needed_images(plan: &Plan, stack: &Stack) -> BTreeSet<String> {
     let changes: BTreeSet<&str> = plan
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Create | Action::Replace { .. }))
+        .filter(|step| step.makes_a_container())
         .map(|step| step.service.as_str())
         .collect();
     stack

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::desired::StartLimits;
 use crate::engine::{Engine, EngineError, Event, Health, Inspection};
+use crate::patience::DOCKER_RESTARTS;
 use crate::stack::diagnose::Trouble;
 use crate::stack::slowness::{self, Probes};
 use crate::ui::{Progress, Word, seconds};
@@ -19,6 +20,8 @@ use crate::ui::{Progress, Word, seconds};
 const SAFETY: Duration = Duration::from_secs(2);
 /// How long the gateway may be away while a container is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// An answer that takes longer than this is one of an engine that was away.
+const AWAY: Duration = Duration::from_secs(4);
 /// How long the event stream stays closed after it broke.
 const REOPEN: Duration = Duration::from_millis(500);
 /// Events that a slow waiter may lag behind; one that lags more looks at its container instead.
@@ -37,9 +40,11 @@ impl Gate {
     #[must_use]
     pub fn open(engine: &Engine) -> Self {
         let (events, _) = broadcast::channel(BACKLOG);
+        // What waits here has changed something already.
+        let engine = engine.clone().waiting_for_docker(DOCKER_RESTARTS);
         let reader = tokio::spawn(read_events(engine.clone(), events.clone()));
         Self {
-            engine: engine.clone(),
+            engine,
             events,
             reader,
             progress: None,
@@ -81,11 +86,16 @@ impl Gate {
         mut exits: Exits,
     ) -> Result<(), Trouble> {
         let mut events = self.events.subscribe();
-        let began = Instant::now();
+        let mut began = Instant::now();
         let mut measured: Option<Duration> = None;
         let mut probes = Probes::default();
         loop {
+            let asked = Instant::now();
             let inspection = self.inspect(id).await.map_err(engine_trouble)?;
+            // An engine that was away has started the container again meanwhile.
+            if asked.elapsed() > AWAY {
+                began += asked.elapsed();
+            }
             probes.see(&inspection.probes);
             let mut failed = false;
             match judge(&inspection, exits.seen(&inspection), limits.exits) {

@@ -5,12 +5,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use aistack_proto::v1::WhoAmIResponse;
 use serde_json::{Value, json};
 
-use super::{look, select};
+use super::{deployed_on, leftovers, look, select};
 use crate::desired::{DesiredService, Locked, Locks, Stack};
 use crate::engine::{Container, Engine};
 use crate::failure::Failure;
 use crate::plan::{Action, Observed, Plan, diff};
 use crate::ui::{Printer, Tone};
+
+/// What another Docker Engine than before means for the stack.
+///
+/// # Errors
+/// What the gateway answered.
+pub async fn tell_engine(
+    printer: Printer,
+    engine: &Engine,
+    stack: &Stack,
+    observed: &Observed,
+) -> Result<(), Failure> {
+    let count = observed.services.len();
+    if let Some(why) = deployed_on::hidden(engine, stack.base_dir.as_ref(), count).await {
+        printer.note(&why);
+    }
+    let left = leftovers::find(engine, stack).await?;
+    if !left.is_empty() {
+        printer.warn(&leftovers::sentence(&left));
+    }
+    Ok(())
+}
 
 /// What a plan compares the stack with, without a lock on it.
 ///
@@ -79,13 +100,18 @@ pub fn show(printer: Printer, plan: &Plan, stack: &Stack) -> Result<(), Failure>
         printer.data("nothing to do\n")?;
         return Ok(());
     }
+    if plan.without_network {
+        let sign = printer.out.paint(Tone::Good, "+");
+        let text = format!("{sign} {:<14} create\n", "(network)");
+        printer.data(&text)?;
+    }
     for step in &plan.steps {
         let image = stack
             .services
             .iter()
             .find(|service| service.name == step.service)
             .map_or("", |service| service.image.as_str());
-        if let Some((sign, tone, what)) = line(&step.action, image) {
+        if let Some((sign, tone, what)) = line(&step.action, image, plan.pulls(step)) {
             let sign = printer.out.paint(tone, sign);
             let text = format!("{sign} {:<14} {what}\n", step.service);
             printer.data(&text)?;
@@ -113,15 +139,25 @@ pub fn tell_left_out(printer: Printer, stack: &Stack) {
     }
 }
 
-fn line(action: &Action, image: &str) -> Option<(&'static str, Tone, String)> {
+/// `pulls`: its image is not on this host.
+fn line(action: &Action, image: &str, pulls: bool) -> Option<(&'static str, Tone, String)> {
     match action {
         Action::Keep => None,
         Action::Wait => Some(("=", Tone::Faint, "wait until it is healthy".to_owned())),
         Action::Start => Some(("+", Tone::Good, "start".to_owned())),
+        Action::Create if pulls => {
+            let what = format!("pull {image}, then create from it");
+            Some(("+", Tone::Good, what))
+        }
         Action::Create => Some(("+", Tone::Good, format!("create from {image}"))),
         Action::Replace { because } => {
             let why = because.join(", ");
-            Some(("~", Tone::Notice, format!("replace: {why} changed")))
+            let pull = if pulls {
+                format!("; pull {image} first")
+            } else {
+                String::new()
+            };
+            Some(("~", Tone::Notice, format!("replace: {why} changed{pull}")))
         }
         Action::Remove => Some(("-", Tone::Bad, "remove (its data stays)".to_owned())),
     }
@@ -181,10 +217,12 @@ pub fn document(plan: &Plan, stack: &Stack) -> Value {
                 Action::Replace { because } => because.clone(),
                 _ => Vec::new(),
             };
-            json!({"service": step.service, "action": word(&step.action), "because": because})
+            json!({"service": step.service, "action": word(&step.action), "because": because,
+                   "pull": plan.pulls(step)})
         })
         .collect();
-    json!({"changes": !plan.is_empty(), "steps": steps, "left_out": stack.left_out,
+    json!({"changes": !plan.is_empty(), "steps": steps, "create_network": plan.without_network,
+           "left_out": stack.left_out,
            "from_environment": stack.overridden})
 }
 
@@ -207,6 +245,8 @@ mod tests {
                 step("c", Action::Create),
                 step("d", Action::Create),
             ],
+            without_image: BTreeSet::from(["a", "c"].map(str::to_owned)),
+            without_network: true,
         };
         assert_eq!(sum(&plan), "2 to create, 1 to remove, 1 to keep");
         let stack = Stack {
@@ -220,6 +260,19 @@ mod tests {
         };
         let document = document(&plan, &stack);
         assert_eq!(document["steps"][1]["action"], "remove");
+        // What is kept needs no image.
+        let pulled = [false, false, true, false];
+        for (step, pulled) in pulled.iter().enumerate() {
+            assert_eq!(document["steps"][step]["pull"], *pulled, "{step}");
+        }
+        assert_eq!(document["create_network"], true);
+        let told = line(&Action::Create, "redis:8", true).unwrap().2;
+        assert_eq!(told, "pull redis:8, then create from it");
+        let because = vec!["ports".to_owned()];
+        let told = line(&Action::Replace { because }, "redis:8", true)
+            .unwrap()
+            .2;
+        assert_eq!(told, "replace: ports changed; pull redis:8 first");
         assert_eq!(document["left_out"][0]["service"], "openclaw");
         assert_eq!(document["from_environment"], json!(["OPENAI_API_KEY"]));
     }

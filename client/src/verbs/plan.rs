@@ -13,6 +13,7 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
     let observed = preview::observe(&session.engine, &session.who, &stack).await?;
     let plan = preview::make(&stack, &observed, &args.services)?;
     preview::show(context.printer, &plan, &stack)?;
+    preview::tell_engine(context.printer, &session.engine, &stack, &observed).await?;
     preview::tell_overridden(context.printer, &stack);
     setup::tell_unknown(context, &session, &manifest.file);
     preview::tell_left_out(context.printer, &stack);

@@ -9,6 +9,7 @@ use crate::args::{DeployArgs, RestartArgs};
 use crate::desired::DesiredService;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::patience::DOCKER_RESTARTS;
 use crate::plan::Action;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, setup};
@@ -16,7 +17,7 @@ use crate::stack::apply::apply;
 use crate::stack::gate::Gate;
 use crate::stack::graph::{self, Node, Outcome};
 use crate::stack::mover::Mover;
-use crate::stack::{look, pairs, preview, report, select};
+use crate::stack::{deployed_on, leftovers, look, pairs, preview, report, select};
 use crate::ui::Progress;
 
 pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, Failure> {
@@ -25,7 +26,8 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
     } else {
         BTreeSet::new()
     };
-    let session = Session::open(context).await?;
+    let mut session = Session::open(context).await?;
+    session.engine = session.engine.waiting_for_docker(DOCKER_RESTARTS);
     let stack = session.stack_on_disk(context)?;
     // Before the look at the containers: the run that is waited for may make others.
     let _lock = if context.globals.dry_run {
@@ -37,7 +39,15 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
     let progress = Progress::new(context.printer);
     let containers = look::settled(&session.engine, &progress).await?;
     if containers.is_empty() {
-        return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
+        let failure = Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy");
+        let hidden = deployed_on::hidden(&session.engine, session.base_dir(), 0).await;
+        return Err(match hidden {
+            Some(why) => failure.because(why),
+            None => failure,
+        });
+    }
+    if !context.globals.dry_run {
+        leftovers::refuse(&session.engine, &stack).await?;
     }
     let mut known = stack.names();
     known.retain(|name| {

@@ -16,7 +16,7 @@ use crate::stack::gate::Gate;
 use crate::stack::graph::{self, Node};
 use crate::stack::mover::Mover;
 use crate::stack::stop::{Going, take_down, users_first};
-use crate::stack::{look, pairs, report, select};
+use crate::stack::{leftovers, look, pairs, report, select};
 use crate::ui::Progress;
 
 /// What the two verbs work on.
@@ -54,6 +54,12 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
     if context.globals.dry_run {
         return would(context, "start", &chosen.names);
     }
+    leftovers::refuse_of(
+        &chosen.session.engine,
+        chosen.session.base_dir(),
+        chosen.those(),
+    )
+    .await?;
     let progress = Progress::new(context.printer);
     let nodes = nodes(&chosen);
     let worker = Arc::new(Mover {

@@ -79,6 +79,13 @@ impl Docker {
         Ok(self.look().await?.facts.clone())
     }
 
+    /// What the engine was when it was last asked. Asking again would have systemd start one that the
+    /// administrator has stopped.
+    #[must_use]
+    pub fn last_facts(&self) -> Option<EngineFacts> {
+        self.known().as_ref().map(|known| known.facts.clone())
+    }
+
     /// Refuses where nothing may be made on this engine, and where it does not say what it is.
     ///
     /// # Errors

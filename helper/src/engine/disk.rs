@@ -134,10 +134,24 @@ impl Gateway {
 
     /// How much is free where Docker writes.
     async fn disks(&self) -> Disks {
-        let dirs = match self.docker_dirs().await {
-            Ok(dirs) => dirs,
-            Err(why) => return Disks::unseen(why),
-        };
+        match self.docker_dirs().await {
+            Ok(dirs) => Self::look_at(dirs).await,
+            Err(why) => Disks::unseen(why),
+        }
+    }
+
+    /// The same without asking Docker again, which a look every two seconds shall not: where systemd listens for
+    /// Docker, a question starts an engine that the administrator has stopped.
+    async fn disks_as_known(&self) -> Disks {
+        let known = self.docker.last_facts().filter(|_| self.disk.named.is_empty());
+        match known.map(|facts| dirs::of(&facts, Path::exists)) {
+            Some(Ok(dirs)) => Self::look_at(dirs).await,
+            Some(Err(why)) => Disks::unseen(why),
+            None => self.disks().await,
+        }
+    }
+
+    async fn look_at(dirs: Vec<PathBuf>) -> Disks {
         // A disk that hangs must not hang the daemon.
         let looked = tokio::task::spawn_blocking(move || Disks::look(&dirs)).await;
         looked.unwrap_or_else(|error| Disks::unseen(error.to_string()))
@@ -194,7 +208,7 @@ impl Gateway {
         let mut watch = Watch::new(every);
         loop {
             tokio::time::sleep(TICK.min(every)).await;
-            let disks = self.disks().await;
+            let disks = self.disks_as_known().await;
             watch.tell(&disks);
             if !watch.is_due(&disks.spaces) {
                 continue;

@@ -3,6 +3,7 @@
 use aistack_policy::Refusal;
 use aistack_policy::engine::SHOW_THE_VOLUME;
 use aistack_policy::printable::is_printable;
+use aistack_proto::DOCKER_AWAY;
 
 use crate::audit::{AuditError, BUDGET_RULE, OverBudget};
 use crate::docker::{DockerError, UNSEEN_SOURCE, is_full_id};
@@ -80,7 +81,7 @@ impl Fault {
             }
             Self::Docker(DockerError::Unreachable { .. }) => (
                 503,
-                "Docker does not answer; ask the administrator".to_owned(),
+                format!("{DOCKER_AWAY}; it may be restarting: try again, or ask the administrator"),
             ),
             Self::Docker(DockerError::Http(_)) | Self::Answer => (
                 502,
@@ -209,6 +210,21 @@ mod tests {
         ] {
             assert!(text.contains(words), "{text}");
         }
+    }
+
+    /// The client waits for an engine that restarts; it knows it by these words.
+    #[test]
+    fn an_engine_that_is_away_is_told_apart_from_one_that_broke_off() {
+        let away = DockerError::Unreachable {
+            socket: "/run/docker.sock".into(),
+            source: std::io::ErrorKind::ConnectionRefused.into(),
+        };
+        let (status, text) = Fault::Docker(away).told();
+        assert_eq!(status, 503);
+        assert!(text.starts_with(DOCKER_AWAY), "{text}");
+        let (status, text) = Fault::Docker(DockerError::Http("gone".into())).told();
+        assert_eq!(status, 502);
+        assert!(!text.contains(DOCKER_AWAY), "{text}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(super) async fn answer(acting: Acting<()>) -> Result<v1::WhoAmIResponse, Ops
     Ok(v1::WhoAmIResponse {
         grant: Some(grant_message(grant)),
         volume: Some(volume),
-        network: Some(network),
+        network,
         apparmor: Some(acting.ops.apparmor_state(grant)),
         helper_version: env!("CARGO_PKG_VERSION").to_owned(),
         policy_digest: policy.digest.clone(),

@@ -182,8 +182,8 @@ impl Ops {
         volume::state(grant).await
     }
 
-    /// Whether the tenant's network exists.
-    pub async fn network_state(&self, grant: &Grant) -> NetworkState {
+    /// Whether the tenant's network exists; `None` where Docker does not answer.
+    pub async fn network_state(&self, grant: &Grant) -> Option<NetworkState> {
         network::state(&self.docker, grant).await
     }
     /// Vets, compiles and loads the tenant's profiles. Beside the answer, why it names none, where

@@ -117,13 +117,15 @@ async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse,
     }
 }
 
-pub(super) async fn state(docker: &Docker, grant: &Grant) -> NetworkState {
+/// `None` where Docker did not answer: a network that nobody could look for is not one that is gone.
+pub(super) async fn state(docker: &Docker, grant: &Grant) -> Option<NetworkState> {
     match in_time(find(docker, grant)).await {
-        Ok(Some(network)) => NetworkState {
+        Ok(Some(network)) => Some(NetworkState {
             exists: true,
             id: network.id,
-        },
-        _ => NetworkState::default(),
+        }),
+        Err(OpsError::Docker(_)) => None,
+        Ok(None) | Err(_) => Some(NetworkState::default()),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session};
-use crate::stack::look;
+use crate::stack::{deployed_on, look};
 use crate::stack::stop::{Going, take_down};
 use crate::ui::{Progress, prompt};
 
@@ -48,6 +48,7 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, F
     let going: Vec<Going> = containers.iter().map(Going::of).collect();
     let mut left = take_down(&session.engine, &progress, &services, &going, true).await;
     progress.close();
+    deployed_on::forget(session.base_dir());
     if let Err(error) = session.helper.remove_network().await {
         left.push(format!("network {}: {error}", network_name(&session)));
     }
@@ -76,9 +77,10 @@ fn nothing_to_do(context: &Context, purge: bool) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// One of which nothing is known is removed, too: to remove what is not there does nothing.
 fn network_exists(session: &Session) -> bool {
     let network = session.who.network.as_ref();
-    network.is_some_and(|state| state.exists)
+    network.is_none_or(|state| state.exists)
 }
 
 fn network_name(session: &Session) -> String {
