@@ -170,11 +170,11 @@ impl Helper {
         // The daemons answer no such caller: anybody could be it.
         let uid = rustix::process::geteuid().as_raw();
         if uid == overflow_uid() {
-        // What it asks Docker for belongs to changes, which wait as deploy does.
-        let patience = patience.waiting_for_docker(DOCKER_RESTARTS);
             return Err(HelperError::Nobody { uid });
         }
         let patience = Patience::with("the helper", socket, notify);
+        // What it asks Docker for belongs to changes, which wait as deploy does.
+        let patience = patience.waiting_for_docker(DOCKER_RESTARTS);
         let again = |error: &_| matches!(error, HelperError::HungUp).then_some(Again::HungUp);
         let channel = patience.turn(|| Self::channel(socket), again).await?;
         Ok(Self {

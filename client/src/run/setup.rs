@@ -14,7 +14,7 @@ use crate::manifest::{self, Manifest, ManifestError, Request};
 use crate::run::engine;
 use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
-use crate::run::{Context, Session, leftovers, profiles, reserve, store};
+use crate::run::{Context, Session, profiles, reserve, store};
 use crate::stack::{leftovers, select};
 use crate::ui::Progress;
 
