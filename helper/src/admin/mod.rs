@@ -1,4 +1,5 @@
-//! What the admin runs by hand: `aistack-helper policy …` and `aistack-helper audit …`.
+//! What the admin runs by hand: `aistack-helper policy …`, `guard …` and `audit …`.
 
 pub mod audit;
+pub mod guard;
 pub mod policy;

@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use crate::apparmor::{AppArmor, Places, ProfileError};
 use crate::audit::Audit;
 use crate::docker::Docker;
+use crate::guard::Probe;
 use crate::locks::Locks;
 use crate::policy_store::LoadedPolicy;
 use crate::safe_path::plain_components;
@@ -47,6 +48,7 @@ pub struct Ops {
     marker_dir: PathBuf,
     network_turns: Locks,
     apparmor: Arc<AppArmor>,
+    guard: Probe,
 }
 
 impl Ops {
@@ -65,6 +67,7 @@ impl Ops {
             marker_dir: state_dir.join("mounted"),
             network_turns: Locks::default(),
             apparmor: Arc::new(AppArmor::new(Places::default())),
+            guard: Probe::default(),
         })
     }
 
@@ -73,6 +76,18 @@ impl Ops {
     pub fn with_apparmor(mut self, places: Places) -> Self {
         self.apparmor = Arc::new(AppArmor::new(places));
         self
+    }
+
+    /// The same with a way to see whether the network guard is in force.
+    #[must_use]
+    pub fn with_guard(self, guard: Probe) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// By which the kernel is asked whether the network guard is in force.
+    #[must_use]
+    pub fn guard(&self) -> &Probe {
+        &self.guard
     }
 
     /// Makes the tenant's volume available at its base directory.
