@@ -11,6 +11,7 @@ use crate::desired::{DesiredService, Stack};
 use crate::engine::{Container, Usage};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard;
 use crate::plan::{Observed, State, diff, held};
 use crate::run::{Context, Session};
 use crate::selection::LeftOut;
@@ -275,6 +276,7 @@ fn show(
         "pending_changes": more.pending,
         "apart": more.apart,
         "apparmor_warning": standing.warning(),
+        "guard_warning": guard::warning(&session.who),
     }))?;
     let mut headings = vec!["SERVICE", "STATE", "HEALTH", "UPTIME"];
     if wide {
@@ -298,7 +300,10 @@ fn show(
     for left in &more.left_out {
         printer.note(&left.to_string());
     }
-    for warning in standing.warnings() {
+    for warning in guard::warning(&session.who)
+        .into_iter()
+        .chain(standing.warnings())
+    {
         printer.warn(&warning);
     }
     Ok(())
