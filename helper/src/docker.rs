@@ -93,6 +93,9 @@ pub enum DockerError {
         /// The newest that it speaks.
         newest: ApiVersion,
     },
+    /// It did not answer in time.
+    #[error("Docker did not answer within {} s", .0.as_secs())]
+    TooSlow(std::time::Duration),
     /// Engines of other versions take turns behind the socket.
     #[error("the Docker Engine of this host changes its API version again and again")]
     Unsettled,
@@ -122,7 +125,9 @@ impl DockerError {
                 "ask the administrator to {}",
                 other_version(*newest)
             )),
-            Self::Unsettled => Some("try again, or ask the administrator".to_owned()),
+            Self::TooSlow(_) | Self::Unsettled => {
+                Some("try again, or ask the administrator".to_owned())
+            }
             Self::Http(_) | Self::Refused { .. } => None,
         }
     }

@@ -19,7 +19,7 @@ GUEST = [
     Stage("the guest's root", "tests/vm/run --prepare root", load=0.2),
     Stage("the guest's images", "tests/vm/run --prepare disks", load=0.4, after=["images", "the guest's root"]),
     Stage("packages", "tests/stages/packages", load=0.2, after=["build"]),
-    Stage("a real kernel: the VM", "tests/vm/run --debs target/deb", load=0.5, after=["packages", "the guest's images"]),
+    Stage("a real kernel: the VM", "tests/vm/run --debs target/deb", load=1.1, after=["packages", "the guest's images"]),
     Stage("Debian 12 and 13", "tests/packaging/check --prepare", load=0.2),
 ]
 

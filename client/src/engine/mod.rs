@@ -36,7 +36,7 @@ use crate::desired::{LABEL_SERVICE, Secrets};
 use crate::patience::{Notify, Patience};
 
 /// How long the head of an answer may take, beside the time that a container has to stop.
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long a container has to stop where it says nothing else (moby, `container/container.go`).
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// How long the removal of a container that somebody else began is waited for.

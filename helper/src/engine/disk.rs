@@ -255,7 +255,11 @@ impl Gateway {
         }
         let layer = self.measure(&grant, &id).await?;
         match layer::excess(&grant, layer) {
-            None => Ok(()),
+            None => {
+                // It has made room before it could be stopped.
+                self.disk.forget(&id);
+                Ok(())
+            }
             Some(excess) => self.stop_overfull(&grant, &container, layer, excess).await,
         }
     }
@@ -280,15 +284,13 @@ impl Gateway {
             policy: self.policy_digest(),
         };
         let path = format!("/containers/{id}/stop?t={GRACE}");
-        // Told from now on: who looks while it stops shall see why.
+        // Told from now on: who looks while it stops shall see why. It stays told when Docker answers with
+        // an error: one that did not see the end of the container within 10 s has killed it all the same,
+        // and one that did not stop it is asked again in the next round.
         let why = format!("stopped by the gateway: {excess}; remove it and make it again");
         held(&self.disk.stopped).insert(id.clone(), why);
         let stop = self.docker.act(Method::POST, &path, Body::NONE);
-        let stopped = self.enforced(intent, stop).await;
-        if stopped.is_err() {
-            held(&self.disk.stopped).remove(id);
-        }
-        stopped
+        self.enforced(intent, stop).await
     }
 }
 

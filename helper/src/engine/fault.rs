@@ -74,7 +74,7 @@ impl Fault {
                 let hint = error.hint().unwrap_or_default();
                 (501, format!("{error}; {hint}"))
             }
-            Self::Docker(error @ DockerError::Unsettled) => {
+            Self::Docker(error @ (DockerError::Unsettled | DockerError::TooSlow(_))) => {
                 let hint = error.hint().unwrap_or_default();
                 (503, format!("{error}; {hint}"))
             }

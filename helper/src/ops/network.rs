@@ -18,8 +18,11 @@ use crate::docker::{Body, Docker, DockerError, OWNER_LABEL, is_full_id, percent_
 /// The driver's option for the name of the bridge interface.
 const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
 
-/// How long one operation may take, its turn included.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a change may take, its turn included: Docker on a slow or busy host takes half a minute for a
+/// network.
+const CHANGE: Duration = Duration::from_mins(2);
+/// How long a look may take.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// A network as Docker lists it; what is not compared is not read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,7 +53,7 @@ struct Pool {
 }
 
 pub(super) async fn create(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
-    in_time(create_alone(ops, grant)).await
+    within(CHANGE, create_alone(ops, grant)).await
 }
 
 async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
@@ -91,7 +94,7 @@ async fn after_failure(
 }
 
 pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
-    in_time(remove_alone(ops, grant)).await
+    within(CHANGE, remove_alone(ops, grant)).await
 }
 
 async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
@@ -118,7 +121,7 @@ async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse,
 }
 
 pub(super) async fn state(docker: &Docker, grant: &Grant) -> NetworkState {
-    match in_time(find(docker, grant)).await {
+    match within(LOOK, find(docker, grant)).await {
         Ok(Some(network)) => NetworkState {
             exists: true,
             id: network.id,
@@ -129,20 +132,19 @@ pub(super) async fn state(docker: &Docker, grant: &Grant) -> NetworkState {
 
 /// Nobody waits here for a call to Docker of another tenant.
 async fn turn(ops: &Ops, grant: &Grant) -> Result<OwnedMutexGuard<()>, OpsError> {
-    let turn = ops.network_turns.turn_of(grant.uid, PATIENCE).await;
-    turn.ok_or_else(took_too_long)
+    let turn = ops.network_turns.turn_of(grant.uid, CHANGE).await;
+    turn.ok_or_else(|| DockerError::TooSlow(CHANGE).into())
 }
 
 /// A Docker that hangs must not hold up the tenant's turn without end.
-async fn in_time<T>(act: impl Future<Output = Result<T, OpsError>>) -> Result<T, OpsError> {
-    match tokio::time::timeout(PATIENCE, act).await {
+async fn within<T>(
+    limit: Duration,
+    act: impl Future<Output = Result<T, OpsError>>,
+) -> Result<T, OpsError> {
+    match tokio::time::timeout(limit, act).await {
         Ok(result) => result,
-        Err(_) => Err(took_too_long()),
+        Err(_) => Err(DockerError::TooSlow(limit).into()),
     }
-}
-
-fn took_too_long() -> OpsError {
-    DockerError::Http("Docker took too long".into()).into()
 }
 
 /// The tenant's network, `None` where nothing has its name.
