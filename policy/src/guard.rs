@@ -152,7 +152,7 @@ impl Canary {
     pub fn of(digest: [u8; 4]) -> Self {
         let [a, b, c, d] = digest;
         // Not the network's first or last address. An even port: the one above it is the control.
-        let port = 1024 + (u16::from_be_bytes([c, d]) % 64_000 & !1);
+        let port = 1024 + ((u16::from_be_bytes([c, d]) % 64_000) & !1);
         Self {
             address: Ipv4Addr::new(127, 86, a, b.clamp(1, 254)),
             port,

@@ -78,7 +78,7 @@ impl Host {
             // The state file wants directories that only root can write.
             dir: tempfile::tempdir_in("/run").unwrap(),
         };
-        if !host.try_ip(&["netns", "add", &host.ns("host")]) {
+        if !try_ip(&["netns", "add", &host.ns("host")]) {
             eprintln!("SKIPPED: this machine lets nobody make network namespaces");
             return None;
         }
@@ -89,7 +89,7 @@ impl Host {
 
     fn build(&self) {
         for name in ["a", "b", "lan"] {
-            self.ip(&["netns", "add", &self.ns(name)]);
+            ip(&["netns", "add", &self.ns(name)]);
         }
         for name in ["host", "a", "b", "lan"] {
             self.inside(name, "ip link set lo up");
@@ -105,7 +105,7 @@ impl Host {
                 &format!("ip addr add 10.200.0.{}/26 dev ai-{uid}", third + 1),
             );
             self.inside("host", &format!("ip link set ai-{uid} up"));
-            self.ip(&[
+            ip(&[
                 "link",
                 "add",
                 &format!("v{name}"),
@@ -140,7 +140,7 @@ impl Host {
             );
             self.inside(name, &format!("ip route add default via fd66:{sixth}::1"));
         }
-        self.ip(&[
+        ip(&[
             "link",
             "add",
             "lan0",
@@ -176,16 +176,6 @@ impl Host {
 
     fn ns(&self, name: &str) -> String {
         format!("{}-{name}", self.tag)
-    }
-
-    fn try_ip(&self, args: &[&str]) -> bool {
-        let mut ip = Command::new("ip");
-        ip.args(args).stderr(Stdio::null());
-        ip.status().is_ok_and(|status| status.success())
-    }
-
-    fn ip(&self, args: &[&str]) {
-        assert!(self.try_ip(args), "ip {args:?}");
     }
 
     /// Runs a line of shell in one of the namespaces.
@@ -282,7 +272,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         for name in ["a", "b", "lan", "host"] {
-            self.try_ip(&["netns", "del", &self.ns(name)]);
+            try_ip(&["netns", "del", &self.ns(name)]);
         }
     }
 }
@@ -293,6 +283,16 @@ pub(crate) fn arrives(server: &UdpSocket) -> bool {
         .set_read_timeout(Some(Duration::from_millis(500)))
         .unwrap();
     server.recv_from(&mut [0; 16]).is_ok()
+}
+
+fn try_ip(args: &[&str]) -> bool {
+    let mut ip = Command::new("ip");
+    ip.args(args).stderr(Stdio::null());
+    ip.status().is_ok_and(|status| status.success())
+}
+
+fn ip(args: &[&str]) {
+    assert!(try_ip(args), "ip {args:?}");
 }
 
 fn text(bytes: &[u8]) -> String {

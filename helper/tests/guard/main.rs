@@ -289,7 +289,7 @@ fn containers_ask_the_name_servers_of_the_policy_and_nothing_else_of_them() {
     let _web = host.listen("lan", 0, &format!("{PRIVATE}:80"));
     let _own = host.listen("host", 0, "192.168.77.1:53");
     let dns = |list: &str| {
-        host.policy(&POLICY.replacen("[guard]\n", &format!("[guard]\ndns = {list}\n"), 1))
+        host.policy(&POLICY.replacen("[guard]\n", &format!("[guard]\ndns = {list}\n"), 1));
     };
     dns("['192.168.77.2', '192.168.77.1']");
     host.apply();

@@ -67,10 +67,12 @@ const fn v4(octets: [u8; 4], prefix: u8) -> Cidr {
     }
 }
 
+/// None of them has more groups than these four.
 const fn v6(parts: [u16; 8], prefix: u8) -> Cidr {
-    let [a, b, c, d, e, f, g, h] = parts;
+    let [first, second, .., last] = parts;
+    let sixth = parts[5];
     Cidr {
-        address: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)),
+        address: IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, sixth, 0, last)),
         prefix,
     }
 }
