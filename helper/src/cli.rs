@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::admin::audit::AuditCommand;
 use crate::admin::doctor::DoctorArgs;
+use crate::admin::guard::GuardCommand;
 use crate::admin::policy::PolicyCommand;
 use crate::audit::Keep;
 
@@ -30,6 +31,9 @@ pub enum HelperCommand {
     /// Check a policy file, or show what it gives to a UID.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Show, apply or remove the network guard of the tenants.
+    #[command(subcommand)]
+    Guard(GuardCommand),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),

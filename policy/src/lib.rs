@@ -11,6 +11,7 @@
 
 pub mod apparmor;
 pub mod engine;
+pub mod guard;
 pub mod image;
 pub mod printable;
 

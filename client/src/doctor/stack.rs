@@ -122,12 +122,19 @@ fn taken(service: &DesiredService, port: u16, by: &str) -> Finding {
 /// What aistack does not guard on this host's network.
 pub(super) fn guard(who: &WhoAmIResponse) -> Option<Finding> {
     let open = guard::sentences(who);
-    if open.is_empty() {
-        return None;
+    let found = format!("the network guard of this host: {}", guard::summary(who));
+    if guard::in_force(who) && open.is_empty() {
+        return Some(Finding::ok("guard", found));
     }
-    let state = guard::state(who);
-    let found = format!("the network guard of this host: {state}");
-    let finding = Finding::warning("guard", found).next(guard::ADVICE);
+    let required = who.guard.as_ref().is_some_and(|guard| guard.required);
+    let finding = if required {
+        Finding::problem("guard", found).means("the policy lets no container start without it")
+    } else if open.is_empty() {
+        return None;
+    } else {
+        Finding::warning("guard", found)
+    };
+    let finding = finding.next(guard::ADVICE);
     Some(open.into_iter().fold(finding, Finding::means))
 }
 
@@ -493,6 +500,22 @@ mod tests {
                 .any(|text| text.contains("169.254.169.254"))
         );
         assert!(finding.next.unwrap().contains("docs/admin.md"));
+    }
+
+    #[test]
+    fn a_guard_in_force_is_well_and_one_that_is_required_and_missing_a_problem() {
+        use aistack_proto::v1::{NetworkGuard, NetworkGuardState};
+        let who = |state: NetworkGuardState, required: bool| WhoAmIResponse {
+            guard: Some(NetworkGuard {
+                state: state.into(),
+                required,
+                ..NetworkGuard::default()
+            }),
+            ..WhoAmIResponse::default()
+        };
+        let level = |who: &WhoAmIResponse| guard(who).unwrap().level;
+        assert_eq!(level(&who(NetworkGuardState::InForce, true)), Level::Ok);
+        assert_eq!(level(&who(NetworkGuardState::None, true)), Level::Problem);
     }
 
     #[test]

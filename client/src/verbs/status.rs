@@ -11,6 +11,7 @@ use crate::desired::{DesiredService, Stack};
 use crate::engine::{Container, Usage};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard;
 use crate::plan::{Action, Observed, State, diff, held};
 use crate::run::{Context, Session};
 use crate::selection::LeftOut;
@@ -291,6 +292,7 @@ fn show(
         "apart": more.apart,
         "left_running": more.left_running,
         "apparmor_warning": standing.warning(),
+        "guard_warning": guard::warning(&session.who),
     }))?;
     let mut headings = vec!["SERVICE", "STATE", "HEALTH", "UPTIME"];
     if wide {
@@ -320,7 +322,10 @@ fn show(
     for left in &more.left_out {
         printer.note(&left.to_string());
     }
-    for warning in standing.warnings() {
+    for warning in guard::warning(&session.who)
+        .into_iter()
+        .chain(standing.warnings())
+    {
         printer.warn(&warning);
     }
     Ok(())

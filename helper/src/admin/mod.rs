@@ -1,6 +1,6 @@
-//! What the admin runs by hand: `aistack-helper policy …`, `aistack-helper audit …` and
-//! `aistack-helper doctor`.
+//! What the admin runs by hand: `aistack-helper policy …`, `guard …`, `audit …` and `doctor`.
 
 pub mod audit;
 pub mod doctor;
+pub mod guard;
 pub mod policy;

@@ -13,6 +13,7 @@ use aistack_helper::docker::{Docker, standing};
 use aistack_helper::engine::gateway::Gateway;
 use aistack_helper::engine::pulled::Pulled;
 use aistack_helper::engine::serve;
+use aistack_helper::guard::Probe;
 use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
 use aistack_helper::sandbox::{self, Places, Work};
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
 
 fn serve(options: &EngineServe) -> Result<(), Failure> {
     daemon::start_tracing();
+    // Before the sandbox, which allows no socket of this kind.
+    let guard = Probe::open();
     sandbox::restrict(&[], MAX_FILES)?;
     if rustix::process::geteuid().is_root() {
         tracing::warn!("running as root, which the gateway does not need");
@@ -71,7 +74,8 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         options.apparmor_dir.clone(),
         options.docker_dir.clone(),
         pulled,
-    );
+    )
+    .with_guard(guard.or_passed(socket.udp));
     let gateway = Arc::new(gateway);
     let ended = runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;

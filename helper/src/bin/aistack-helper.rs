@@ -8,12 +8,14 @@ use std::time::Duration;
 use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
 use aistack_helper::admin::doctor::{self, DoctorArgs};
+use aistack_helper::admin::guard::{self, GuardCommand};
 use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::{Docker, standing};
 use aistack_helper::front::{self, Front, Times};
+use aistack_helper::guard::Probe;
 use aistack_helper::ops::Ops;
 use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         HelperCommand::Serve(options) => serve(&options).map(|()| ExitCode::SUCCESS),
         HelperCommand::Boot(options) => boot(&options),
         HelperCommand::Policy(command) => read_policy(&command),
+        HelperCommand::Guard(command) => guard_host(&command),
         HelperCommand::Audit(command) => read_audit(command),
         HelperCommand::Doctor(args) => examine(&args),
     };
@@ -83,6 +86,12 @@ fn examine(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(status?))
 }
 
+fn guard_host(command: &GuardCommand) -> Result<ExitCode, Failure> {
+    daemon::start_tracing();
+    let mut out = Printable::lines(io::stdout().lock());
+    Ok(ExitCode::from(guard::run(command, &mut out)?))
+}
+
 fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
     let stdout = io::stdout();
     let result = if stdout.is_terminal() {
@@ -101,6 +110,8 @@ fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
 
 fn serve(options: &HelperServe) -> Result<(), Failure> {
     daemon::start_tracing();
+    // Before the sandbox, which allows no socket of this kind.
+    let guard = Probe::open();
     sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
     let policy = PolicyStore::load(&options.policy)?;
     let places = places(options, &policy)?;
@@ -130,7 +141,8 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
         docker.clone(),
         options.mount_socket.clone(),
         &options.state_dir,
-    )?;
+    )?
+    .with_guard(guard.or_passed(socket.udp));
     ops.warn_about_apparmor();
     let ends_when_idle = times.idle.is_some();
     let front = Front::new(policy.clone(), audit.clone(), ops, times);

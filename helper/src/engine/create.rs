@@ -78,6 +78,7 @@ impl Gateway {
         };
         let wanted = request.image().to_string();
         let canonical = decide(&world, request)?;
+        self.check_guard(grant)?;
         if image.is_none() {
             return Err(Fault::NotFound(format!("No such image: {wanted}")));
         }

@@ -18,6 +18,7 @@ use super::reach;
 use super::vet::target::{Line, Offered};
 use crate::audit::{Audit, Denied, Intent, OpenRecord, Outcome};
 use crate::docker::{Docker, DockerError};
+use crate::guard::{Answer, Probe};
 use crate::locks::Locks;
 use crate::peer::Caller;
 use crate::policy_store::{LoadedPolicy, PolicyStore};
@@ -56,6 +57,7 @@ pub struct Gateway {
     pub(super) pulled: Pulled,
     /// Where the helper says which profiles are loaded.
     pub(super) apparmor_dir: PathBuf,
+    guard: Probe,
     policy: PolicyStore,
     audit: Audit,
     limiter: Limiter,
@@ -102,10 +104,22 @@ impl Gateway {
             changing: Changing::default(),
             places: Places::default(),
             apparmor_dir,
+            guard: Probe::default(),
             policy,
             audit,
             limiter: Limiter::new(RATES),
         }
+    }
+
+    /// The same with a way to see whether the network guard is in force.
+    #[must_use]
+    pub fn with_guard(self, guard: Probe) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// Whether the table of the policy in force is the kernel's now.
+    pub(super) fn ask_guard(&self) -> Answer {
+        self.guard.ask(self.policy.current().canary)
     }
 
     /// True when the policy in force knows this UID.

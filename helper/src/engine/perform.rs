@@ -274,6 +274,7 @@ impl Gateway {
         let network = self.own_network(grant).await?;
         let network_id = network.as_ref().map(|network| text(network, "/Id"));
         standing::check(grant, network_id, &container.inspected)?;
+        self.check_guard(grant)?;
         own::verify_binds_of(grant, container).await?;
         self.admit_writes_of(container).await?;
         self.check_layer(grant, container).await

@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use crate::apparmor::{AppArmor, Places, ProfileError};
 use crate::audit::Audit;
 use crate::docker::Docker;
+use crate::guard::Probe;
 use crate::locks::Locks;
 use crate::policy_store::LoadedPolicy;
 use crate::safe_path::plain_components;
@@ -49,6 +50,7 @@ pub struct Ops {
     marker_dir: PathBuf,
     network_turns: Locks,
     apparmor: Arc<AppArmor>,
+    guard: Probe,
 }
 
 impl Ops {
@@ -67,6 +69,7 @@ impl Ops {
             marker_dir: state_dir.join("mounted"),
             network_turns: Locks::default(),
             apparmor: Arc::new(AppArmor::new(Places::default())),
+            guard: Probe::default(),
         })
     }
 
@@ -83,6 +86,18 @@ impl Ops {
     /// When the engine does not say what it is.
     pub async fn check_engine(&self, grant: &Grant) -> Result<CheckEngineResponse, OpsError> {
         engine::check(self, grant).await
+    }
+
+    /// The same with a way to see whether the network guard is in force.
+    #[must_use]
+    pub fn with_guard(self, guard: Probe) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// By which the kernel is asked whether the network guard is in force.
+    #[must_use]
+    pub fn guard(&self) -> &Probe {
+        &self.guard
     }
 
     /// Makes the tenant's volume available at its base directory.

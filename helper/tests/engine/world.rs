@@ -107,6 +107,13 @@ impl World {
         self.signal(rustix::process::Signal::HUP);
     }
 
+    /// Lets no container start without the network guard.
+    pub(crate) fn require_guard(&self) {
+        let policy = format!("{POLICY}guard = \"required\"\n");
+        std::fs::write(self.dir.path().join("policy.toml"), policy).unwrap();
+        self.signal(rustix::process::Signal::HUP);
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.daemon.id()
     }

@@ -1,6 +1,7 @@
 //! The policy file in its own shape: `[tenants]` with every default filled in, and the named
 //! tenants with what each overrides.
 
+mod guard;
 mod named;
 mod parts;
 mod tenants;
@@ -17,6 +18,7 @@ use crate::report::Report;
 use crate::text::Lines;
 use crate::value::UidRange;
 
+pub(crate) use guard::Guard;
 pub(crate) use named::Named;
 pub(crate) use parts::ServiceUids;
 pub(crate) use tenants::{Setting, Tenants};
@@ -27,6 +29,7 @@ pub(crate) use volume::Volume;
 pub(crate) struct Document {
     pub(crate) tenants: Tenants,
     pub(crate) named: BTreeMap<u32, Named>,
+    pub(crate) guard: Guard,
 }
 
 /// UIDs in a row whose places in the formula are in a row too.
@@ -41,12 +44,17 @@ impl Document {
     /// Reads the file; what cannot be read is in the report and stands here as its default.
     pub(crate) fn read(table: &Spanned<DeTable<'_>>, lines: &Lines, report: &mut Report) -> Self {
         let root = Section::root(table);
-        root.only(&["version", "tenants", "tenant"], report);
+        root.only(&["version", "guard", "tenants", "tenant"], report);
         read_version(&root, report);
         let tenants = root
             .get("tenants")
             .and_then(|entry| entry.section(report))
             .map(|section| Tenants::read(&section, report))
+            .unwrap_or_default();
+        let guard = root
+            .get("guard")
+            .and_then(|entry| entry.section(report))
+            .map(|section| Guard::read(&section, report))
             .unwrap_or_default();
         let mut named = BTreeMap::new();
         for section in named_sections(&root, report) {
@@ -54,7 +62,11 @@ impl Document {
                 insert(&mut named, tenant, lines, report);
             }
         }
-        Self { tenants, named }
+        Self {
+            tenants,
+            named,
+            guard,
+        }
     }
 
     /// The place of a UID in the formula: how many UIDs stand before it in `tenants.uids`, in the
