@@ -10,11 +10,11 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::look;
 use crate::desired::{DesiredService, Stack};
 use crate::engine::{Engine, EngineError};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use super::look;
 
 /// What it means that there are some.
 pub const MEANS: &str = "two servers on one directory destroy its data";

@@ -143,7 +143,10 @@ impl Gateway {
     /// The same without asking Docker again, which a look every two seconds shall not: where systemd listens for
     /// Docker, a question starts an engine that the administrator has stopped.
     async fn disks_as_known(&self) -> Disks {
-        let known = self.docker.last_facts().filter(|_| self.disk.named.is_empty());
+        let known = self
+            .docker
+            .last_facts()
+            .filter(|_| self.disk.named.is_empty());
         match known.map(|facts| dirs::of(&facts, Path::exists)) {
             Some(Ok(dirs)) => Self::look_at(dirs).await,
             Some(Err(why)) => Disks::unseen(why),

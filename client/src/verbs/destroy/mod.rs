@@ -12,8 +12,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session};
-use crate::stack::{deployed_on, look};
 use crate::stack::stop::{Going, take_down};
+use crate::stack::{deployed_on, look};
 use crate::ui::{Progress, prompt};
 
 pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, Failure> {
