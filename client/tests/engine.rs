@@ -3,8 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test that cannot go on has failed, in its helper functions too; a skipped one says so"
+    reason = "a test that cannot go on has failed, in its helper functions too"
 )]
 
 use std::collections::{BTreeMap, HashMap};
@@ -41,32 +40,25 @@ fn docker(arguments: &[&str]) -> Command {
     command
 }
 
-/// The engine with the test's image on it, `None` (said out loud) where there is none.
-fn engine() -> Option<Engine> {
-    static READY: OnceLock<bool> = OnceLock::new();
-    let ready = READY.get_or_init(|| {
-        let answers = docker(&["version"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        let answers = answers.is_ok_and(|status| status.success());
-        let has_image = || {
-            docker(&["image", "inspect", IMAGE])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
+/// The engine with the test's image on it.
+fn engine() -> Engine {
+    static READY: OnceLock<()> = OnceLock::new();
+    READY.get_or_init(|| {
+        let succeeds = |arguments: &[&str]| {
+            let mut command = docker(arguments);
+            let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
+            quiet.status().is_ok_and(|status| status.success())
         };
-        if answers {
-            // Each test is a process of its own.
-            if !has_image().is_ok_and(|status| status.success()) {
-                import_image();
-            }
-        } else {
-            println!("SKIPPED: no Docker Engine answers on {SOCKET}");
+        assert!(
+            succeeds(&["version"]),
+            "no Docker Engine answers on {SOCKET}"
+        );
+        // Each test is a process of its own.
+        if !succeeds(&["image", "inspect", IMAGE]) {
+            import_image();
         }
-        answers
     });
-    ready.then(|| Engine::at(Path::new(SOCKET)).unwrap())
+    Engine::at(Path::new(SOCKET)).unwrap()
 }
 
 /// An image of this host's own shell and what it is linked with: no registry is asked.
@@ -155,8 +147,9 @@ async fn deployer(engine: &Engine, service: &DesiredService, action: Action) -> 
 const FOREVER: &str = "echo ready; exec /usr/bin/sleep 1000";
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn a_service_is_done_when_it_is_healthy_and_its_output_is_read() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let service = service("well", FOREVER, "echo fine");
     let _cleanup = Cleanup(service.container.clone());
     let deployer = deployer(&engine, &service, Action::Create).await;
@@ -176,9 +169,10 @@ async fn a_service_is_done_when_it_is_healthy_and_its_output_is_read() {
 
 /// More than all buffers on the way hold: a command that echoes must not wait for itself.
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn a_command_that_echoes_a_lot_gives_every_byte_back() {
     const BYTES: usize = 32 * 1024 * 1024;
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let service = service("echoes", FOREVER, "exit 0");
     let _cleanup = Cleanup(service.container.clone());
     let deployer = deployer(&engine, &service, Action::Create).await;
@@ -197,8 +191,9 @@ async fn a_command_that_echoes_a_lot_gives_every_byte_back() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn what_runs_is_listed_by_name_and_what_was_stopped_is_not() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let service = service("listed", FOREVER, "exit 0");
     let _cleanup = Cleanup(service.container.clone());
     let deployer = deployer(&engine, &service, Action::Create).await;
@@ -220,8 +215,9 @@ async fn what_runs_is_listed_by_name_and_what_was_stopped_is_not() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn a_service_that_exits_is_told_at_once_with_its_code_and_log() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let script = "echo starting; sleep 1; echo 'open /data/x: Permission denied'; exit 3";
     let mut service = service("exits", script, "exit 0");
     service.body.healthcheck = service.body.healthcheck.map(|health| HealthConfig {
@@ -242,8 +238,9 @@ async fn a_service_that_exits_is_told_at_once_with_its_code_and_log() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn a_service_that_may_exit_again_is_waited_for() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     // Its file system outlives a restart: it gives up twice.
     let script = "echo x >>/tries; n=0; while read -r _; do n=$((n + 1)); done </tries; \
                   [ $n -ge 3 ] || exit 9; echo up >/up; exec /usr/bin/sleep 1000";
@@ -274,8 +271,9 @@ async fn a_service_that_may_exit_again_is_waited_for() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn more_cpus_than_the_host_has_are_all_of_them() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let mut service = service("greedy", FOREVER, "exit 0");
     service.body.host_config = Some(HostConfig {
         nano_cpus: Some(100_000_000_000_000),
@@ -296,8 +294,9 @@ async fn more_cpus_than_the_host_has_are_all_of_them() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn a_change_that_does_not_become_healthy_is_taken_back() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let good = service("change", FOREVER, "exit 0");
     let _cleanup = Cleanup(good.container.clone());
     let first = deployer(&engine, &good, Action::Create).await;
@@ -319,8 +318,9 @@ async fn a_change_that_does_not_become_healthy_is_taken_back() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn what_a_provider_cannot_make_stops_the_service_and_hides_its_input() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let provider = service("provider", FOREVER, "exit 0");
     let _provider = Cleanup(provider.container.clone());
     let created = deployer(&engine, &provider, Action::Create).await;
@@ -348,8 +348,9 @@ async fn what_a_provider_cannot_make_stops_the_service_and_hides_its_input() {
 /// A service whose container a killed run has asked for is not to be seen when the next run looks,
 /// and has its name when that run makes it.
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn what_a_killed_run_left_half_made_is_out_of_the_way() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let service = service("half", FOREVER, "exit 0");
     let _cleanup = Cleanup(service.container.clone());
     let deployer = deployer(&engine, &service, Action::Create).await;
@@ -363,8 +364,9 @@ async fn what_a_killed_run_left_half_made_is_out_of_the_way() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn a_container_of_another_kind_that_has_the_name_stays() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let service = service("taken", FOREVER, "exit 0");
     let _cleanup = Cleanup(service.container.clone());
     let deployer = deployer(&engine, &service, Action::Create).await;
@@ -379,8 +381,9 @@ async fn a_container_of_another_kind_that_has_the_name_stays() {
 
 /// However short an answer may take: a stop takes as long as the container says.
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn a_stop_is_waited_for_as_long_as_the_container_has_for_it() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let mut service = service(
         "stubborn",
         "trap '' TERM; while :; do /usr/bin/sleep 1; done",
@@ -404,8 +407,9 @@ async fn a_stop_is_waited_for_as_long_as_the_container_has_for_it() {
 
 /// A provider whose password is in a file: what is fed to its shell sets it, and asks for it.
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn what_was_changed_elsewhere_is_taken_back_with_the_change() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let provider = service("keeper", FOREVER, "exit 0");
     let _provider = Cleanup(provider.container.clone());
     let made = deployer(&engine, &provider, Action::Create).await;
@@ -480,8 +484,9 @@ impl Drop for Network {
 }
 
 #[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
 async fn a_container_that_was_cut_off_holds_no_network_and_was_made_for_the_old_one() {
-    let Some(engine) = engine() else { return };
+    let engine = engine();
     let network = Network(format!("aistack-test-client-{}", std::process::id()));
     let said = |arguments: &[&str]| {
         let output = docker(arguments).output().unwrap();

@@ -189,11 +189,8 @@ fn compare(sent: &Value, held: &Value) {
 }
 
 #[test]
+#[ignore = "needs root and a Docker Engine"]
 fn dockerd_holds_what_was_decided() {
-    if UnixStream::connect(SOCKET).is_err() {
-        eprintln!("SKIPPED: no dockerd answers at {SOCKET}");
-        return;
-    }
     let tag = format!("aistack-dev-vet-{}", std::process::id());
     let directory = tempfile::tempdir().unwrap();
     for name in ["data/redis", "etc/redis"] {

@@ -5,7 +5,8 @@ engine_suites="gateway networks helper corpora client tenants journey kills pair
 
 # Test binaries of the workspace, built as `make test` builds them.
 cargo_suite() { # FILTERSET
-    tests/cargo nextest run --locked --offline --workspace --profile engines --success-output immediate "${engine_tests[@]}" -E "$1"
+    tests_as_root tests/cargo nextest run --locked --offline --workspace --profile engines --run-ignored all \
+        --success-output immediate "${engine_tests[@]}" -E "$1"
 }
 # Only these are built.
 engine_tests=(--test engine --test ops --test front --test vet_corpus_dockerd)

@@ -22,6 +22,13 @@ as_root() {
     fi
 }
 
+# Runs nextest so that it starts every test as root, also where the caller is not.
+tests_as_root() { # COMMAND…
+    local target
+    target=$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else env "CARGO_TARGET_${target}_RUNNER=$PWD/tests/lib/as-root" "$@"; fi
+}
+
 # own_folder DIR: a folder of the caller's in the cache.
 own_folder() { [ -w "$1" ] || mkdir -p "$1" 2>/dev/null || { as_root mkdir -p "$(dirname "$1")" && as_root install -d -o "$(id -u)" "$1"; }; }
 

@@ -35,13 +35,13 @@ ENGINE = [
 
 STATIC = [
     Stage("licences, bans, sources", "tests/stages/deny", load=0.2),
-    Stage("the tests' own tests", "python3 tests/lib/test_stages.py && python3 tests/engines/test_matrix.py && tests/lib/test-host", load=0.1),
+    Stage("the tests' own tests", "python3 tests/lib/test_stages.py && python3 tests/engines/test_matrix.py && tests/lib/test-host && tests/lib/test-steps", load=0.1),
     Stage("lints", "tests/cargo clippy --locked --workspace --all-targets -- -D warnings", after=["build"]),
     Stage("the VM's own tests", "tests/lib/test-vm", load=0.1),
 ]
 
-UNIT = [
-    Stage("unit and property tests", "tests/stages/cargo-tests --lib --bins", after=["lints"]),
+PURE = [
+    Stage("tests that need nothing of the host", "tests/stages/cargo-tests quick", after=["lints"]),
 ]
 
 REAL = [
@@ -52,4 +52,4 @@ REAL = [
     Stage("packages in Debian 12 and 13", "tests/packaging/check", load=0.4, after=["packages", "Debian 12 and 13"]),
 ]
 
-PLANS = {"quick": FIRST + STATIC + UNIT, "all": FIRST + GUEST + ENGINE[:1] + STATIC + REAL + ENGINE[1:]}
+PLANS = {"quick": FIRST + STATIC + PURE, "all": FIRST + GUEST + ENGINE[:1] + STATIC + REAL + ENGINE[1:]}

@@ -4,8 +4,10 @@ import os
 import tempfile
 import time
 import unittest
+import unittest.mock
 from pathlib import Path
 
+import skips
 import stages
 from stages import Result, Run, Stage, result_of, table, usual_shares
 
@@ -106,6 +108,29 @@ class Stages(unittest.TestCase):
         self.assertIn("2.5 times its usual share", text.splitlines()[1])
         self.assertNotIn("usual", text.splitlines()[3])
         self.assertIn("703", text.splitlines()[-1])
+
+    def test_what_is_skipped_stands_on_a_list_with_its_reason(self):
+        listed = [{"test": "disks::grows", "unless": "false", "why": "no disk"},
+                  {"says": r"^SKIPPED: image \S+ is heavy$", "why": "heavy"}]
+        for line, found in (("SKIPPED: disks::grows: no disk", False), ("SKIPPED: image x is heavy", False),
+                            ("    SKIPPED: image x is heavy", False), ("SKIPPED: disks::grows_more: no disk", True),
+                            ("SKIPPED: image x is heavy today", True), ("10:00:00 kills SKIPPED: no root", True)):
+            self.assertEqual(skips.unlisted([line], listed), [line] if found else [], line)
+        with unittest.mock.patch("skips.AS_ROOT", []):
+            self.assertEqual(skips.left_out(listed), listed[:1])
+            self.assertEqual(skips.left_out([listed[0] | {"unless": "true"}]), [])
+
+    def test_every_listed_skip_has_a_reason_and_is_one_of_two_kinds(self):
+        for entry in skips.entries():
+            self.assertIn(sorted(entry), (["says", "why"], ["test", "unless", "why"]))
+            self.assertGreater(len(entry["why"]), 20)
+
+    def test_a_listed_test_exists_and_says_what_it_needs(self):
+        sources = "".join(path.read_text() for path in Path(__file__).parents[2].glob("*/tests/**/*.rs"))
+        for entry in skips.entries():
+            if "test" in entry:
+                name = entry["test"].rpartition("::")[2]
+                self.assertRegex(sources, rf'#\[ignore = "needs [^"]*"\]\n(?:async )?fn {name}\(')
 
     def test_the_usual_share_is_the_median_of_three_runs_or_more(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -109,48 +109,23 @@ mod tests {
     use std::collections::BTreeSet;
 
     use prost::Message;
+    use prost_types::FileDescriptorSet;
 
     use super::*;
 
-    // The few fields of google.protobuf.FileDescriptorSet (descriptor.proto) that name methods.
-    #[derive(Clone, PartialEq, Message)]
-    struct FileSet {
-        #[prost(message, repeated, tag = "1")]
-        files: Vec<File>,
-    }
-    #[derive(Clone, PartialEq, Message)]
-    struct File {
-        #[prost(string, tag = "2")]
-        package: String,
-        #[prost(message, repeated, tag = "6")]
-        services: Vec<Service>,
-    }
-    #[derive(Clone, PartialEq, Message)]
-    struct Service {
-        #[prost(string, tag = "1")]
-        name: String,
-        #[prost(message, repeated, tag = "2")]
-        methods: Vec<Named>,
-    }
-    #[derive(Clone, PartialEq, Message)]
-    struct Named {
-        #[prost(string, tag = "1")]
-        name: String,
-    }
-
     #[test]
     fn every_method_of_the_contract_has_a_rule_and_an_operation_of_its_own() {
-        let set = FileSet::decode(aistack_proto::DESCRIPTORS).unwrap();
+        let set = FileDescriptorSet::decode(aistack_proto::DESCRIPTORS).unwrap();
         let mut operations = BTreeSet::new();
         let mut methods = 0;
-        for file in &set.files {
-            for service in &file.services {
-                let full = format!("{}.{}", file.package, service.name);
+        for file in &set.file {
+            for service in &file.service {
+                let full = format!("{}.{}", file.package(), service.name());
                 assert_eq!(full, SERVICE, "a service that the front does not serve");
-                for named in &service.methods {
-                    let path = format!("/{full}/{}", named.name);
+                for named in &service.method {
+                    let path = format!("/{full}/{}", named.name());
                     let method = Method::of(&path).unwrap_or_else(|| panic!("{path} has no rule"));
-                    assert_eq!(format!("{method:?}"), named.name);
+                    assert_eq!(format!("{method:?}"), named.name());
                     operations.insert(method.operation());
                     methods += 1;
                 }

@@ -6,8 +6,9 @@ use std::os::unix::fs::symlink;
 use crate::world::{A, ALL, BASE, OPENCLAW, PLATFORM, World, plain};
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_load_that_the_kernel_refuses_leaves_the_previous_profile_everywhere() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     assert!(world.load().await.unwrap());
     let before: Vec<String> = ALL.iter().map(|name| world.kept(name)).collect();
     let published = world.published(PLATFORM);
@@ -25,8 +26,9 @@ async fn a_load_that_the_kernel_refuses_leaves_the_previous_profile_everywhere()
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn another_profile_that_comes_or_changes_meanwhile_undoes_the_load() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     assert!(world.load().await.unwrap());
     let before = world.kept(PLATFORM);
     world.tenant_writes(PLATFORM, plain(PLATFORM));
@@ -52,8 +54,9 @@ async fn another_profile_that_comes_or_changes_meanwhile_undoes_the_load() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_profile_that_cannot_be_restored_is_withdrawn_and_loaded_anew_later() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     assert!(world.load().await.unwrap());
     world.tenant_writes(PLATFORM, plain(PLATFORM));
     world.install_parser(&world.stand_in("exit 1"));
@@ -81,8 +84,9 @@ fn cut_off(world: &World) {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_load_that_was_killed_before_the_rename_is_reconciled() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     assert!(world.load().await.unwrap());
     let kept = world.kept(PLATFORM);
     let in_kernel = || world.read(&format!("in-kernel-{PLATFORM}"));
@@ -103,8 +107,9 @@ async fn a_load_that_was_killed_before_the_rename_is_reconciled() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_boot_loads_what_is_missing_publishes_it_all_and_leaves_strangers_alone() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     assert!(world.load().await.unwrap());
     let kept = world.kept(BASE);
     fs::remove_dir_all(world.path("published")).unwrap();
@@ -147,8 +152,9 @@ async fn a_boot_loads_what_is_missing_publishes_it_all_and_leaves_strangers_alon
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_link_or_directory_in_the_place_of_a_kept_copy_is_refused() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let place = world.path(&format!("kept/{PLATFORM}"));
     let target = world.path("target");
     fs::write(&target, "untouched").unwrap();
@@ -170,8 +176,9 @@ async fn a_link_or_directory_in_the_place_of_a_kept_copy_is_refused() {
 
 /// Many loads at once, of one tenant and of the same files: they run one after the other.
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn loads_at_once_are_one_after_the_other() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let ops = std::sync::Arc::new(world.ops());
     let running = world.path("running");
     world.install_parser(&world.stand_in(&format!(

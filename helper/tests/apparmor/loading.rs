@@ -7,8 +7,9 @@ use crate::world::{A, ALL, BASE, OPENCLAW, PLATFORM, World, plain};
 use aistack_helper::ops::OpsError;
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn three_profiles_are_loaded_kept_and_published_and_then_left_alone() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.tenant_writes(PLATFORM, plain(PLATFORM));
     world.write(&format!("cache/features.0/{PLATFORM}"), "stale");
     assert!(world.load().await.unwrap());
@@ -44,8 +45,9 @@ async fn three_profiles_are_loaded_kept_and_published_and_then_left_alone() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn what_the_administrator_took_out_of_the_kernel_is_loaded_again() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     assert!(world.load().await.unwrap());
     world.forget_loads();
     world.write(
@@ -60,8 +62,9 @@ async fn what_the_administrator_took_out_of_the_kernel_is_loaded_again() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_refused_source_is_told_by_file_line_code_and_sentence_and_nothing_changes() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let source = plain(PLATFORM).replace("  network", "  mount,\n  network");
     world.tenant_writes(PLATFORM, source);
     let error = world.load().await.unwrap_err();
@@ -78,8 +81,9 @@ async fn a_refused_source_is_told_by_file_line_code_and_sentence_and_nothing_cha
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn loads_of_one_tenant_do_not_come_close_together() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let (ops, grant) = (world.ops(), world.grant());
     let mut reasons = Vec::new();
     for round in 0..4 {
@@ -93,8 +97,9 @@ async fn loads_of_one_tenant_do_not_come_close_together() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn without_apparmor_the_policy_decides() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.write("enabled", "N\n");
     let error = world.load().await.unwrap_err();
     assert_eq!(error.reason(), "APPARMOR_OFF");
@@ -124,8 +129,9 @@ async fn without_apparmor_the_policy_decides() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn the_state_tells_what_the_kernel_has() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let state = || world.ops().apparmor_state(&world.grant());
     assert!(state().kernel_enabled && !state().profiles_loaded);
     assert!(world.load().await.unwrap());
@@ -138,8 +144,9 @@ async fn the_state_tells_what_the_kernel_has() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn profiles_stay_while_a_task_runs_under_one_and_leave_nothing_afterwards() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     assert!(world.load().await.unwrap());
     let label = format!("{BASE}//&{OPENCLAW} (enforce)\n");
     world.write("proc/1/task/1/attr/current", &label);
@@ -165,8 +172,9 @@ async fn profiles_stay_while_a_task_runs_under_one_and_leave_nothing_afterwards(
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn nothing_is_loaded_before_the_volume_is_there() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     rustix::mount::unmount(world.base(), rustix::mount::UnmountFlags::empty()).unwrap();
     let error = world.load().await.unwrap_err();
     assert!(

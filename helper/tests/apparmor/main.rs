@@ -4,11 +4,7 @@
 //! kernel that builds this need not have AppArmor: a stand-in keeps the kernel's list in a file.
 //! What the kernel itself does is proven in the virtual machine (tests/vm).
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test that cannot go on fails, and says what it skips"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod lasting;
 mod loading;

@@ -13,8 +13,9 @@ use crate::world::{A, PLATFORM, World, plain};
 const REFUSED: &str = "APPARMOR_SOURCE_REFUSED";
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn everything_but_a_plain_file_of_the_tenants_is_refused() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let path = world.sources().join(PLATFORM);
     let secret = world.base().join("secret");
     fs::write(&secret, "root's own\n").unwrap();
@@ -64,8 +65,9 @@ async fn everything_but_a_plain_file_of_the_tenants_is_refused() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn the_directory_itself_must_be_a_plain_one_on_the_volume() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let dir = world.sources();
     fs::remove_dir(&dir).unwrap();
 
@@ -100,8 +102,9 @@ async fn the_directory_itself_must_be_a_plain_one_on_the_volume() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn no_more_is_read_than_the_bound_whatever_the_file_is() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let path = world.sources().join(PLATFORM);
     let long = told("is longer than 32 KiB");
 
@@ -146,8 +149,9 @@ async fn no_more_is_read_than_the_bound_whatever_the_file_is() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn other_names_in_the_directory_do_not_matter() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     for index in 0..100_000 {
         let name = format!("{index:06}");
         rustix::fs::mknodat(
@@ -175,10 +179,11 @@ async fn other_names_in_the_directory_do_not_matter() {
 }
 
 /// The source is exchanged with a link, a FIFO and a file of root's, all the time. What is loaded is
-/// always the tenant's text or the refusal's nothing.
+/// always the tenant's text or the refusal's nothing. It goes on until both have been seen.
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_source_that_is_exchanged_all_the_time_is_read_once_or_refused() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let (dir, path) = (world.sources(), world.sources().join(PLATFORM));
     world.tenant_writes(PLATFORM, plain(PLATFORM));
     let others = ["link", "fifo", "roots"].map(|name| dir.join(name));
@@ -202,8 +207,10 @@ async fn a_source_that_is_exchanged_all_the_time_is_read_once_or_refused() {
         }
         rounds
     });
+    let until = Instant::now() + Duration::from_mins(1);
     let (mut loaded, mut refused) = (0, 0);
-    for _ in 0..200 {
+    while loaded + refused < 200 || loaded == 0 || refused == 0 {
+        assert!(Instant::now() < until, "{loaded} loads, {refused} refusals");
         match world.load().await {
             Ok(_) => loaded += 1,
             Err(error) => {
@@ -216,8 +223,12 @@ async fn a_source_that_is_exchanged_all_the_time_is_read_once_or_refused() {
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let rounds = swapper.join().unwrap();
-    assert!(rounds > 0 && loaded + refused == 200, "{loaded} {refused}");
-    assert_eq!(world.read("loaded").matches("**").count(), 0);
+    assert!(rounds > 0);
+    let profiles = world.read("loaded");
+    assert!(
+        profiles.contains(PLATFORM) && !profiles.contains("**"),
+        "{profiles}"
+    );
 }
 
 fn told(problem: &str) -> (&'static str, String) {

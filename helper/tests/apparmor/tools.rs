@@ -8,8 +8,9 @@ use crate::world::{ALL, BASE, PLATFORM, World, plain};
 const FAILED: &str = "APPARMOR_NOT_COMPILED";
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_parser_that_fails_is_a_failure_and_its_text_is_not_told() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let noisy = "echo 'root:$6$secret:19000:0' >&2";
     for script in [
         format!("#!/bin/sh\n{noisy}\nexit 1\n"),
@@ -33,8 +34,9 @@ async fn a_parser_that_fails_is_a_failure_and_its_text_is_not_told() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn megabytes_of_output_are_taken_and_dropped() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.install_parser("#!/bin/sh\nhead -c 50000000 /dev/zero\nhead -c 50000000 /dev/zero >&2\n");
     assert_eq!(world.refused().await.0, FAILED);
     // Without reading its input, which is larger than a pipe.
@@ -49,8 +51,9 @@ async fn megabytes_of_output_are_taken_and_dropped() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn a_parser_that_hangs_is_ended_with_everything_it_started() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let pids = world.path("pids");
     let file = pids.display();
     world.install_parser(&format!(
@@ -69,8 +72,9 @@ async fn a_parser_that_hangs_is_ended_with_everything_it_started() {
 }
 
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn what_a_parser_leaves_behind_is_ended_when_it_ends() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let file = world.path("pids").display().to_string();
     // Its outputs stay open in the child.
     world.install_parser(&format!(
@@ -84,8 +88,9 @@ async fn what_a_parser_leaves_behind_is_ended_when_it_ends() {
 
 /// The limits are the child's from before its first byte of input.
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn processor_time_memory_and_core_files_are_limited() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let limits = world.path("limits");
     let script = world.stand_in("").replacen(
         '\n',
@@ -128,8 +133,9 @@ async fn processor_time_memory_and_core_files_are_limited() {
 /// The text is refused by the real compiler although the vetter let it pass: as if the vetter had
 /// a hole. Here a broken abi file does it.
 #[tokio::test]
+#[ignore = "needs root and apparmor_parser"]
 async fn the_compiler_has_the_last_word() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     assert!(world.load().await.unwrap());
     world.forget_loads();
     let refuses = world.stand_in("").replacen(

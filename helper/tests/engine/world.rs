@@ -23,8 +23,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A running gateway before `docker`; `None`, said out loud, without root.
-    pub(crate) fn start(docker: &Path) -> Option<Self> {
+    /// A running gateway before `docker`. It takes a policy of root's only.
+    pub(crate) fn start(docker: &Path) -> Self {
         // A Docker that only answers tests is not asked where its directory is.
         let dir = |dir: &Path| vec!["--docker-dir".to_owned(), dir.display().to_string()];
         Self::start_with(docker, dir)
@@ -32,14 +32,8 @@ impl World {
 
     /// The same with further options; they come last, so that they win. The function is given the
     /// world's directory.
-    pub(crate) fn start_with(
-        docker: &Path,
-        options: impl FnOnce(&Path) -> Vec<String>,
-    ) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: the gateway takes root's policy only, and this test is not root");
-            return None;
-        }
+    pub(crate) fn start_with(docker: &Path, options: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "this needs root");
         let dir = tempfile::Builder::new()
             .prefix("aistack-dev-gateway-")
             .tempdir_in("/run")
@@ -76,7 +70,7 @@ impl World {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-        Some(world)
+        world
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

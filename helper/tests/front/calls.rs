@@ -10,8 +10,9 @@ use tonic::Code;
 use super::world::{A, B, STRANGER, World, chmod, policy, told};
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_tenant_sees_its_own_grant_with_rules() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let answer = world.client(A).await.who_am_i(v1::WhoAmIRequest {}).await;
     let me = answer.unwrap().into_inner();
     let grant = me.grant.unwrap();
@@ -33,8 +34,9 @@ async fn a_tenant_sees_its_own_grant_with_rules() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_uid_without_a_grant_gets_one_typed_refusal_that_is_recorded() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     for uid in [STRANGER, 0] {
         let mut client = world.client(uid).await;
         let status = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
@@ -54,8 +56,9 @@ async fn a_uid_without_a_grant_gets_one_typed_refusal_that_is_recorded() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn what_cannot_be_done_says_why_and_is_recorded() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut client = world.client(A).await;
     let grow = client.grow_volume(v1::GrowVolumeRequest {}).await;
     let status = grow.unwrap_err();
@@ -85,13 +88,9 @@ async fn what_cannot_be_done_says_why_and_is_recorded() {
 
 /// The policy of these tests has `apparmor = "if-available"`.
 #[tokio::test]
+#[ignore = "needs root and a kernel without AppArmor"]
 async fn without_apparmor_a_load_succeeds_without_profiles_and_the_log_says_so() {
-    let Some(world) = World::start() else { return };
-    let enabled = "/sys/module/apparmor/parameters/enabled";
-    if std::fs::read_to_string(enabled).is_ok_and(|enabled| enabled.trim() == "Y") {
-        eprintln!("SKIPPED: this kernel enforces AppArmor");
-        return;
-    }
+    let world = World::start();
     let mut client = world.client(A).await;
     let load = client.load_app_armor(v1::LoadAppArmorRequest {}).await;
     let answer = load.unwrap().into_inner();
@@ -111,8 +110,9 @@ async fn without_apparmor_a_load_succeeds_without_profiles_and_the_log_says_so()
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_bad_name_is_refused_before_anything_happens() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut client = world.client(A).await;
     let directory = |service: &str| v1::ServiceDirectory {
         service: service.to_owned(),
@@ -139,10 +139,9 @@ async fn a_bad_name_is_refused_before_anything_happens() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_reload_takes_a_good_policy_and_keeps_it_over_a_bad_one() {
-    let Some(mut world) = World::start() else {
-        return;
-    };
+    let mut world = World::start();
     let granted = async |world: &World, uid| {
         let mut client = world.client(uid).await;
         client.who_am_i(v1::WhoAmIRequest {}).await.is_ok()
@@ -179,10 +178,9 @@ async fn a_reload_takes_a_good_policy_and_keeps_it_over_a_bad_one() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_second_daemon_does_not_take_the_socket_and_a_stale_one_is_replaced() {
-    let Some(mut world) = World::start() else {
-        return;
-    };
+    let mut world = World::start();
     let first = world.daemon.take();
     let again = std::process::Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
         .arg("serve")
@@ -214,9 +212,10 @@ async fn a_second_daemon_does_not_take_the_socket_and_a_stale_one_is_replaced() 
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn the_daemon_keeps_few_privileges_and_its_files_are_its_own() {
     use std::os::unix::fs::MetadataExt;
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let status =
         std::fs::read_to_string(format!("/proc/{}/status", world.pid().as_raw_nonzero())).unwrap();
     let field = |name: &str| {
@@ -239,10 +238,9 @@ async fn the_daemon_keeps_few_privileges_and_its_files_are_its_own() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_socket_that_systemd_passes_is_used_and_left_alone() {
-    let Some(mut world) = World::prepare() else {
-        return;
-    };
+    let mut world = World::prepare();
     let listener = std::os::unix::net::UnixListener::bind(world.socket()).unwrap();
     chmod(&world.socket(), 0o666);
     // systemd's protocol (sd_listen_fds(3)): descriptor 3, and the PID that it is meant for.
@@ -276,17 +274,13 @@ async fn a_socket_that_systemd_passes_is_used_and_left_alone() {
 
 /// The unit gives the daemon no network; the socket is of the host's, and the guard is there.
 #[tokio::test]
+#[ignore = "needs root, nft and network namespaces"]
 async fn a_daemon_without_a_network_sees_the_guard_by_the_socket_that_systemd_passes() {
     use std::process::Command;
-    let Some(mut world) = World::prepare() else {
-        return;
-    };
+    let mut world = World::prepare();
     let host = format!("aif-{}", std::process::id());
     let ip = |args: &[&str]| Command::new("ip").args(args).status();
-    if !ip(&["netns", "add", &host]).is_ok_and(|done| done.success()) {
-        println!("SKIPPED: this machine lets nobody make network namespaces");
-        return;
-    }
+    assert!(ip(&["netns", "add", &host]).unwrap().success());
     let inside = |program: &[&str]| {
         let args = [&["netns", "exec", &host], program].concat();
         assert!(ip(&args).unwrap().success(), "{program:?}");
@@ -341,8 +335,9 @@ async fn a_daemon_without_a_network_sees_the_guard_by_the_socket_that_systemd_pa
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_call_takes_little_time() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut client = world.client(A).await;
     let mut median = async |changes: bool| {
         let mut times = Vec::new();

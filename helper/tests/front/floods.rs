@@ -14,8 +14,9 @@ use super::hostile::{PREFACE, SETTINGS, is_open};
 use super::world::{A, B, STRANGER, World, client_of, policy, told};
 
 #[test]
+#[ignore = "needs root"]
 fn connections_without_number_leave_no_memory_behind() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let pid = world.daemon.as_ref().unwrap().id();
     println!(
         "{}",
@@ -24,8 +25,9 @@ fn connections_without_number_leave_no_memory_behind() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn while_others_connect_in_a_loop_every_call_of_a_tenant_is_answered() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let uids = [A, A, STRANGER, STRANGER];
     let flood = Flood::of(&uids, &world.socket());
     let mut times = Vec::new();
@@ -49,10 +51,9 @@ async fn while_others_connect_in_a_loop_every_call_of_a_tenant_is_answered() {
 
 /// 40 tenants with 8 connections each, of which 256 have a place in all.
 #[tokio::test]
+#[ignore = "needs root"]
 async fn tenants_who_hold_all_the_connections_they_can_keep_no_other_out() {
-    let Some(mut world) = World::prepare() else {
-        return;
-    };
+    let mut world = World::prepare();
     world.write_policy(&policy("61001-61050"));
     world.start_daemon();
     let mut held = Vec::new();
@@ -81,8 +82,9 @@ async fn tenants_who_hold_all_the_connections_they_can_keep_no_other_out() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_connection_too_many_is_told_so_with_the_number() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut held = Vec::new();
     for _ in 0..8 {
         let mut client = world.client(A).await;
@@ -167,8 +169,9 @@ fn header_and_reset_pairs(uid: u32, world: &World, time: Duration) -> u64 {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn what_strangers_and_tenants_do_is_no_line_of_the_daemons_log_each() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let before = world.said().lines().count();
     for uid in [STRANGER, A] {
         let pairs = header_and_reset_pairs(uid, &world, Duration::from_secs(3));
@@ -227,9 +230,10 @@ fn answers_to_a_flood_of(frame: &[u8], uid: u32, socket: &std::path::Path, time:
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_flood_of_pings_or_settings_is_answered_slowly_and_others_at_once() {
     const SECONDS: u64 = 4;
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let settings = frame(4, 0, 0, &[]);
     let ping = frame(6, 0, 0, &[7; 8]);
     for (uid, flooding) in [(A, ping.clone()), (STRANGER, settings), (STRANGER, ping)] {

@@ -72,8 +72,9 @@ fn ticks(world: &World) -> u64 {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn three_hundred_idle_connections_of_one_uid_keep_nobody_out() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut idle: Vec<StdStream> = (0..300)
         .map(|_| connect_as(A, &world.socket()).unwrap())
         .collect();
@@ -104,8 +105,9 @@ async fn three_hundred_idle_connections_of_one_uid_keep_nobody_out() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn strangers_in_numbers_keep_no_tenant_out_and_are_answered_again_afterwards() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut idle: Vec<StdStream> = (0..200)
         .map(|uid| connect_as(70_000 + uid, &world.socket()).unwrap())
         .collect();
@@ -124,10 +126,9 @@ async fn strangers_in_numbers_keep_no_tenant_out_and_are_answered_again_afterwar
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn without_descriptors_the_daemon_waits_and_recovers() {
-    let Some(mut world) = World::prepare() else {
-        return;
-    };
+    let mut world = World::prepare();
     world.spawn(|command| {
         let mut limited = std::process::Command::new("bash");
         limited.args(["-c", "ulimit -n 20; exec \"$@\"", "bash"]);
@@ -153,8 +154,9 @@ async fn without_descriptors_the_daemon_waits_and_recovers() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_flood_of_connections_slows_others_down_but_keeps_nobody_out() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let (socket, stop) = (world.socket(), Arc::new(AtomicBool::new(false)));
     let stopped = Arc::clone(&stop);
     let flood = std::thread::spawn(move || {
@@ -177,15 +179,17 @@ async fn a_flood_of_connections_slows_others_down_but_keeps_nobody_out() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn the_uid_of_nobody_in_particular_is_not_answered() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let stream = connect_as(65534, &world.socket()).unwrap();
     closed_after(stream, Duration::from_secs(4));
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_connection_that_does_not_speak_is_closed() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let silent = connect_as(A, &world.socket()).unwrap();
     let mut partial = connect_as(A, &world.socket()).unwrap();
     partial.write_all(&PREFACE[..20]).unwrap();
@@ -203,8 +207,9 @@ fn a_connection_that_does_not_speak_is_closed() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn bytes_that_are_no_http2_end_the_connection_and_nothing_else() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let garbage: [&[u8]; 4] = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         &[0xff; 4096],
@@ -224,8 +229,9 @@ async fn bytes_that_are_no_http2_end_the_connection_and_nothing_else() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_message_that_is_too_large_is_not_read() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut client = world.client(A).await;
     let directory = v1::ServiceDirectory {
         service: "a".repeat(70_000),
@@ -249,8 +255,9 @@ async fn a_message_that_is_too_large_is_not_read() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn unknown_fields_broken_messages_and_unknown_methods_are_refused_and_recorded() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let stream = connect_as(A, &world.socket()).unwrap();
     let mut channel = try_channel_of(stream).await.unwrap();
     // Field 1 = 0: "mount it for root", if anybody believed it.
@@ -299,8 +306,9 @@ async fn unknown_fields_broken_messages_and_unknown_methods_are_refused_and_reco
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn who_asks_too_often_is_told_when_to_come_back_and_disturbs_nobody() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut client = world.client(A).await;
     let mut refused = None;
     for _ in 0..200 {
@@ -347,10 +355,9 @@ fn quick_server(world: &World, idle: Option<Duration>) -> tokio::task::JoinHandl
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_server_that_may_ends_when_nobody_is_connected_and_not_before() {
-    let Some(world) = World::prepare() else {
-        return;
-    };
+    let world = World::prepare();
     let idle = Duration::from_millis(400);
     let mut server = quick_server(&world, Some(idle));
     let open = connect_as(A, &world.socket()).unwrap();
@@ -368,10 +375,9 @@ async fn a_server_that_may_ends_when_nobody_is_connected_and_not_before() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_connection_grows_old_in_order_and_a_silent_one_is_cut_off() {
-    let Some(world) = World::prepare() else {
-        return;
-    };
+    let world = World::prepare();
     let server = quick_server(&world, None);
     let mut silent = connect_as(A, &world.socket()).unwrap();
     silent.write_all(PREFACE).unwrap();

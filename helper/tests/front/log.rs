@@ -44,10 +44,9 @@ impl Drop for TinyDisk {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn a_full_disk_refuses_operations_until_there_is_room() {
-    let Some(mut world) = World::prepare() else {
-        return;
-    };
+    let mut world = World::prepare();
     let disk = TinyDisk::at(world.audit_dir(), c"size=64k");
     world.start_daemon();
     let mut client = world.client(A).await;
@@ -100,8 +99,9 @@ async fn a_full_disk_refuses_operations_until_there_is_room() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn one_changed_byte_is_found_and_named() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut client = world.client(A).await;
     for _ in 0..3 {
         let _ = client.grow_volume(v1::GrowVolumeRequest {}).await;
@@ -123,8 +123,9 @@ async fn one_changed_byte_is_found_and_named() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn the_log_can_be_shown_by_uid_by_tail_and_as_json() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let _ = world
         .client(A)
         .await
@@ -154,8 +155,9 @@ async fn the_log_can_be_shown_by_uid_by_tail_and_as_json() {
 }
 
 #[tokio::test]
+#[ignore = "needs root"]
 async fn follow_shows_what_comes() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let mut follow = Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
         .args(["audit", "follow", "--audit-dir"])
         .arg(world.audit_dir())

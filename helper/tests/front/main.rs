@@ -1,6 +1,6 @@
 //! The real `aistack-helper` on a real socket: tenants, strangers and attackers.
 //!
-//! Needs root, since a policy file is root's; says so and passes where it is not.
+//! Needs root, since a policy file is root's.
 
 #![expect(
     clippy::unwrap_used,

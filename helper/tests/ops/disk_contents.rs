@@ -41,11 +41,10 @@ fn refusals(world: &World, disk: &Disk, what: &str) -> [String; 2] {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_16_whatever_a_disk_holds_is_refused_and_not_touched() {
     const MD: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let cases: [(&str, u64, &[u8]); 14] = [
         ("a LUKS2 header", 0, b"LUKS\xba\xbe\x00\x02"),
         ("the second LUKS2 header", 0x4000, b"SKUL\xba\xbe\x00\x02"),
@@ -80,10 +79,9 @@ fn check_16_whatever_a_disk_holds_is_refused_and_not_touched() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_16_file_systems_that_are_damaged_or_hidden_are_refused_and_not_touched() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let damaged = ["FILESYSTEM_DAMAGED", "FILESYSTEM_DAMAGED"];
     let foreign = ["NOT_EMPTY", "NOT_EMPTY"];
     // What mkfs makes, what is written over it, and what both kinds are refused for.
@@ -113,10 +111,9 @@ fn check_16_file_systems_that_are_damaged_or_hidden_are_refused_and_not_touched(
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_16_the_other_known_file_system_is_refused_and_not_touched() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     for (mkfs, wanted) in [
         ("mkfs.xfs", FileSystem::Ext4),
         ("mkfs.ext4", FileSystem::Xfs),
@@ -173,10 +170,9 @@ fn unreadable_disk(world: &World) -> (Disk, Mounted) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_15_a_disk_that_cannot_be_read_is_not_blank() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let (disk, mounted) = unreadable_disk(&world);
     world.disks().show(NAME, (EBS_MODEL, SERIAL), disk.rdev());
     // The tools see nothing on it, which must not count.
@@ -208,10 +204,9 @@ fn formatted(world: &World) -> String {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_16_a_swapped_or_reformatted_volume_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = xfs_disk(&world);
     let uuid = formatted(&world);
     // Somebody formats it anew.
@@ -233,10 +228,9 @@ fn check_16_a_swapped_or_reformatted_volume_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_16_a_copy_of_a_volume_is_refused_under_another_id() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     formatted(&world);
     let copy = world.run().join("copy.img");
@@ -261,10 +255,9 @@ fn check_16_a_copy_of_a_volume_is_refused_under_another_id() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_16_a_file_system_larger_than_its_disk_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     run("mkfs.ext4", &["-q", &disk.node]);
     disk.write_out();
@@ -279,10 +272,9 @@ fn check_16_a_file_system_larger_than_its_disk_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_volume_from_elsewhere_is_adopted_and_never_formatted_after() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     run("mkfs.ext4", &["-q", "-E", "root_owner=0:0", &disk.node]);
     let reply = mounted(world.ask(&world.ebs_mount()));

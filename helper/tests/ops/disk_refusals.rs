@@ -26,10 +26,9 @@ fn refused_untouched(world: &World, disk: &Disk) -> &'static str {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_03_a_disk_of_another_tenant_stays_its_own() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     mounted(world.ask(&world.ebs_mount()));
     world.ask(&Request::Unmount(world.ebs_volume()));
@@ -44,10 +43,9 @@ fn check_03_a_disk_of_another_tenant_stays_its_own() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_04_and_14_a_disk_that_udev_or_another_request_holds_is_busy() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     let holder = File::open(world.disks().dev(NAME)).unwrap();
     flock(&holder, FlockOperation::LockExclusive).unwrap();
@@ -57,10 +55,9 @@ fn check_04_and_14_a_disk_that_udev_or_another_request_holds_is_busy() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_05_a_disk_is_found_once_or_not_at_all() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let request = world.ebs_mount();
     let reply = world.ask(&request);
     let Reply::Failed(failure) = reply else {
@@ -87,10 +84,9 @@ fn check_05_a_disk_is_found_once_or_not_at_all() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_05_a_link_that_points_elsewhere_finds_nothing() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let _disk = ebs_disk(&world);
     let link = world.disks().dev("disk/by-id/a");
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
@@ -109,22 +105,10 @@ fn check_05_a_link_that_points_elsewhere_finds_nothing() {
 }
 
 #[test]
+#[ignore = "needs root and a root file system on one device"]
 fn check_06_a_disk_that_the_host_runs_from_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let root = std::fs::metadata("/").unwrap().dev();
-    if !std::fs::read_to_string("/proc/1/mountinfo")
-        .unwrap()
-        .contains(&format!(
-            " {}:{} / / ",
-            rustix::fs::major(root),
-            rustix::fs::minor(root)
-        ))
-    {
-        eprintln!("SKIPPED: the root of this host is on no device that mountinfo shows");
-        return;
-    }
     world.disks().show(NAME, EBS, root);
     assert_eq!(refused(world.ask(&world.ebs_mount())), "SYSTEM_DISK");
     // The same through a partition.
@@ -138,10 +122,9 @@ fn check_06_a_disk_that_the_host_runs_from_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_07_a_name_that_is_another_device_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     let other = Disk::blank(&world, "other.img", SIZE);
     let node = world.disks().dev(NAME);
@@ -163,10 +146,9 @@ fn check_07_a_name_that_is_another_device_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_08_a_device_that_reports_another_serial_or_attachment_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     let sequence = world.disks().sys(NAME).join("diskseq");
     std::fs::write(&sequence, "1\n").unwrap();
@@ -182,10 +164,9 @@ fn check_08_a_device_that_reports_another_serial_or_attachment_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_09_a_disk_without_size_too_small_or_read_only_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let none = Disk::blank(&world, "none.img", 0).shown_as_ebs(&world);
     assert_eq!(refused_untouched(&world, &none), "BAD_DEVICE");
     drop(none);
@@ -207,10 +188,9 @@ fn check_09_a_disk_without_size_too_small_or_read_only_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_10_and_11_partitions_and_holders_are_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     let partition = world.disks().sys(NAME).join(format!("{NAME}p1"));
     std::fs::create_dir(&partition).unwrap();
@@ -250,10 +230,9 @@ fn mounted_in_a_namespace(world: &World, disk: &Disk) -> Child {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_12_a_disk_that_is_mounted_anywhere_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     run("mkfs.ext4", &["-q", &disk.node]);
     let there = world.run().join("there");
@@ -276,11 +255,10 @@ fn check_12_a_disk_that_is_mounted_anywhere_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_13_the_kernels_word_counts_where_no_mount_is_to_be_seen() {
     for kernel in [Kernel::Own, Kernel::Old] {
-        let Some(world) = World::with_disks_as(kernel) else {
-            return;
-        };
+        let world = World::with_disks_as(kernel);
         let disk = ebs_disk(&world);
         let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::CLOEXEC;
         let holder = rustix::fs::open(&disk.node, flags, rustix::fs::Mode::empty()).unwrap();
@@ -291,10 +269,9 @@ fn check_13_the_kernels_word_counts_where_no_mount_is_to_be_seen() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_17_what_may_not_be_formatted_and_what_was_formatted_stays_blank() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     let before = disk.digest();
     let never = Request::Mount(Mount {
@@ -334,10 +311,9 @@ fn check_17_what_may_not_be_formatted_and_what_was_formatted_stays_blank() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_18_a_disk_that_changes_under_the_check_is_not_written_to() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let size = 1024 * MIB;
     let disk = Disk::blank(&world, "large.img", size).shown_as_ebs(&world);
     let sequence = world.disks().sys(NAME).join("diskseq");
@@ -367,10 +343,9 @@ fn check_18_a_disk_that_changes_under_the_check_is_not_written_to() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_19_what_mkfs_refuses_is_told() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let _small = Disk::blank(&world, "small.img", 64 * MIB).shown_as_ebs(&world);
     let reply = world.ask(&Request::Mount(world.ebs_wanted(FileSystem::Xfs)));
     let Reply::Failed(failure) = reply else {
@@ -383,10 +358,9 @@ fn check_19_what_mkfs_refuses_is_told() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_20_small_damage_is_repaired_and_told_and_large_damage_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     mounted(world.ask(&world.ebs_mount()));
     world.ask(&Request::Unmount(world.ebs_volume()));
@@ -413,10 +387,9 @@ fn check_20_small_damage_is_repaired_and_told_and_large_damage_is_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_21_targets_that_hold_something_are_refused_before_the_disk_is_read() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     std::fs::create_dir(world.base()).unwrap();
     let mode = std::fs::Permissions::from_mode(0o711);
@@ -436,10 +409,9 @@ fn check_21_targets_that_hold_something_are_refused_before_the_disk_is_read() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_22_what_the_kernel_refuses_is_told_in_its_words() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = xfs_disk(&world);
     run("mkfs.xfs", &["-q", &disk.node]);
     // A copy of it that somebody mounted: XFS mounts no UUID twice.
@@ -457,10 +429,9 @@ fn check_22_what_the_kernel_refuses_is_told_in_its_words() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn check_23_a_volume_whose_root_is_not_roots_is_refused() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     run(
         "mkfs.ext4",

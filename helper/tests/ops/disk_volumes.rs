@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use aistack_helper::audit::{Audit, Settings};
-use aistack_helper::mount::wire::{FileSystem, Mount, Reply, Request};
+use aistack_helper::mount::wire::{self, FileSystem, Mount, Reply, Request};
 use aistack_helper::ops::BootProblem;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -22,10 +22,9 @@ fn unmounted(reply: Reply) -> (bool, bool) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_blank_disk_is_formatted_once_mounted_idempotently_and_found_again() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     let first = mounted(world.ask(&world.ebs_mount()));
     assert!(first.changed && first.formatted && !first.grown);
@@ -63,10 +62,9 @@ fn a_blank_disk_is_formatted_once_mounted_idempotently_and_found_again() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_record_says_what_was_made_where_and_for_whom() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let _disk = ebs_disk(&world);
     let reply = mounted(world.ask(&world.ebs_mount()));
     let text = std::fs::read_to_string(world.ebs_record()).unwrap();
@@ -81,10 +79,9 @@ fn the_record_says_what_was_made_where_and_for_whom() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn xfs_is_made_and_grown_on_a_disk() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = xfs_disk(&world);
     let wanted = world.ebs_wanted(FileSystem::Xfs);
     assert!(mounted(world.ask(&Request::Mount(wanted.clone()))).formatted);
@@ -117,22 +114,9 @@ fn enlarge(disk: &Disk, size: u64) {
     run("losetup", &["-c", &disk.node]);
 }
 
-/// An online grow of ext4 needs CAP_SYS_RESOURCE, which root has on most hosts.
-fn can_grow_ext4() -> bool {
-    caps::has_cap(
-        None,
-        caps::CapSet::Effective,
-        caps::Capability::CAP_SYS_RESOURCE,
-    )
-    .unwrap()
-}
-
-#[test]
-fn ext4_is_grown_or_mounted_with_a_warning() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
-    let disk = ebs_disk(&world);
+/// Mounts a disk that was enlarged since its ext4 was made.
+fn mount_enlarged_ext4(world: &World) -> (Disk, wire::Mounted) {
+    let disk = ebs_disk(world);
     mounted(world.ask(&world.ebs_mount()));
     // Nothing to do needs no capability.
     let grow = Request::Grow(world.ebs_volume());
@@ -143,23 +127,37 @@ fn ext4_is_grown_or_mounted_with_a_warning() {
         grow: true,
         ..world.ebs_wanted(FileSystem::Ext4)
     })));
+    (disk, reply)
+}
+
+#[test]
+#[ignore = "needs root with CAP_SYS_RESOURCE"]
+fn an_ext4_grows_while_it_is_mounted() {
+    let world = World::with_disks();
+    let (_disk, reply) = mount_enlarged_ext4(&world);
+    assert!(reply.changed && reply.grown, "{reply:?}");
+    assert!(reply.warnings.is_empty(), "{reply:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_ext4_that_cannot_be_grown_is_mounted_with_a_warning() {
+    let world = World::with_disks_as(Kernel::NoGrowing);
+    let (_disk, reply) = mount_enlarged_ext4(&world);
     assert!(
         reply.changed,
         "a volume of the old size is better than none"
     );
-    if can_grow_ext4() {
-        assert!(reply.grown && reply.warnings.is_empty(), "{reply:?}");
-    } else {
-        eprintln!("SKIPPED: growing ext4 online: root lacks CAP_SYS_RESOURCE here");
-        assert!(!reply.grown);
-        assert!(reply.warnings[0].starts_with("mounted, but the file system was not grown"));
-        assert_eq!(refused(world.ask(&grow)), "GROW_FAILED");
-    }
+    assert!(!reply.grown);
+    assert!(reply.warnings[0].starts_with("mounted, but the file system was not grown"));
+    let grow = Request::Grow(world.ebs_volume());
+    assert_eq!(refused(world.ask(&grow)), "GROW_FAILED");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_loop_volume_grows_to_what_the_policy_says_and_never_shrinks() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     mounted(world.ask(&world.mount_request(FileSystem::Xfs)));
     let sized = |size| {
         let mut volume = world.volume();
@@ -177,10 +175,9 @@ fn a_loop_volume_grows_to_what_the_policy_says_and_never_shrinks() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn disks_of_other_makes_are_found_by_serial_number_and_by_place() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = Disk::blank(&world, "disk.img", SIZE);
     let qemu = ("QEMU NVMe Ctrl", SERIAL);
     world.disks().show(NAME, qemu, disk.rdev());
@@ -211,10 +208,9 @@ fn disks_of_other_makes_are_found_by_serial_number_and_by_place() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_kernel_without_exclusive_mounts_is_served_as_well() {
-    let Some(world) = World::with_disks_as(Kernel::Old) else {
-        return;
-    };
+    let world = World::with_disks_as(Kernel::Old);
     let _disk = ebs_disk(&world);
     assert!(mounted(world.ask(&world.ebs_mount())).formatted);
     assert_eq!(
@@ -225,10 +221,9 @@ fn a_kernel_without_exclusive_mounts_is_served_as_well() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_used_disk_is_not_unmounted() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     mounted(world.ask(&world.ebs_mount()));
     let open = std::fs::File::create(world.base().join("open")).unwrap();
@@ -247,10 +242,9 @@ fn a_used_disk_is_not_unmounted() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_mount_of_a_disk_that_was_torn_out_can_be_taken_away() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     mounted(world.ask(&world.ebs_mount()));
     world.disks().hide(NAME);
@@ -266,10 +260,9 @@ fn the_mount_of_a_disk_that_was_torn_out_can_be_taken_away() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_safe_to_detach_is_all_on_the_disk() {
-    let Some(world) = World::with_disks() else {
-        return;
-    };
+    let world = World::with_disks();
     let disk = ebs_disk(&world);
     mounted(world.ask(&world.ebs_mount()));
     std::fs::write(world.base().join("kept"), vec![7; 5 << 20]).unwrap();
@@ -298,10 +291,9 @@ fn policy(world: &World, volume: &str) -> aistack_helper::policy_store::LoadedPo
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_was_mounted_is_mounted_again_at_boot_and_audited() {
-    let Some(mut world) = World::with_disks() else {
-        return;
-    };
+    let mut world = World::with_disks();
     let disk = ebs_disk(&world);
     let pinned = format!("kind = \"disk\", match = \"ebs:{ID}\"");
     let policy = policy(&world, &pinned);

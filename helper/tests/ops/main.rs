@@ -5,7 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test that cannot go on fails, and says what it skips"
+    reason = "a test that cannot go on fails"
 )]
 
 mod chown;

@@ -11,8 +11,9 @@ use rustix::process::{Gid, Uid};
 use crate::world::{A, MIB, World, mounted, refused, runtime};
 
 #[test]
+#[ignore = "needs root"]
 fn a_volume_is_made_once_mounted_idempotently_and_survives_a_remount() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let first = world.mount();
     assert!(first.changed && first.formatted);
     let root = std::fs::metadata(world.base()).unwrap();
@@ -59,8 +60,9 @@ fn a_volume_is_made_once_mounted_idempotently_and_survives_a_remount() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn xfs_works_as_well() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let request = world.mount_request(FileSystem::Xfs);
     assert!(mounted(world.ask(&request)).formatted);
     std::fs::write(world.base().join("kept"), "data").unwrap();
@@ -82,8 +84,9 @@ fn xfs_works_as_well() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn eight_at_once_make_one_volume() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let replies: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| world.mount())).collect();
         threads
@@ -97,8 +100,9 @@ fn eight_at_once_make_one_volume() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_used_volume_is_not_unmounted() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.mount();
     let open = std::fs::File::create(world.base().join("open")).unwrap();
     let unmount = Request::Unmount(world.volume());
@@ -134,8 +138,9 @@ fn end(mut child: Child) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_volume_that_a_container_holds_is_not_unmounted() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.mount();
     let (data, base) = (world.base().join("data"), world.base());
     std::fs::create_dir(&data).unwrap();
@@ -172,8 +177,9 @@ fn a_volume_that_a_container_holds_is_not_unmounted() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_volume_that_is_held_out_of_sight_is_put_back() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let first = world.mount();
     std::fs::write(world.base().join("kept"), "data").unwrap();
     let holder = in_a_namespace(&world, "private", "true");
@@ -198,8 +204,9 @@ fn a_volume_that_is_held_out_of_sight_is_put_back() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_container_that_starts_for_a_moment_does_not_stop_an_unmount() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.mount();
     let holder = in_a_namespace(&world, "private", "true");
     let ending = std::thread::spawn(move || {
@@ -211,8 +218,9 @@ fn a_container_that_starts_for_a_moment_does_not_stop_an_unmount() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn only_well_formed_requests_of_root_are_answered() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let place = serde_json::to_value(Request::State(world.volume())).unwrap();
     let mut extra = place.clone();
     extra["options"] = "suid".into();
@@ -262,8 +270,9 @@ fn only_well_formed_requests_of_root_are_answered() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_worker_keeps_six_capabilities_and_no_way_to_more() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let status = std::fs::read_to_string(format!("/proc/{}/status", world.worker_pid())).unwrap();
     // CHOWN 0, DAC_OVERRIDE 1, DAC_READ_SEARCH 2, FOWNER 3, SYS_ADMIN 21, SYS_RESOURCE 24; the last
     // one is not root's on every host.
@@ -275,10 +284,9 @@ fn the_worker_keeps_six_capabilities_and_no_way_to_more() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_helper_mounts_through_the_worker_and_checks_what_it_says() {
-    let Some(mut world) = World::start() else {
-        return;
-    };
+    let mut world = World::start();
     let (ops, grant) = (world.ops(), world.grant());
     runtime().block_on(async {
         assert!(!ops.volume_state(&grant).await.mounted);
@@ -299,10 +307,9 @@ fn the_helper_mounts_through_the_worker_and_checks_what_it_says() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_worker_that_lies_is_found_out() {
-    let Some(mut world) = World::start() else {
-        return;
-    };
+    let mut world = World::start();
     world.kill_worker();
     std::fs::remove_file(world.socket()).unwrap();
     let listener = std::os::unix::net::UnixListener::bind(world.socket()).unwrap();

@@ -9,8 +9,9 @@ use aistack_helper::mount::wire::{FileSystem, Mount, Request};
 use crate::world::{A, MIB, World, digest, refused};
 
 #[test]
+#[ignore = "needs root"]
 fn a_volume_that_was_formatted_once_is_never_formatted_again() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.mount();
     world.unmount();
     let request = world.mount_request(FileSystem::Ext4);
@@ -31,8 +32,9 @@ fn a_volume_that_was_formatted_once_is_never_formatted_again() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_policy_can_forbid_formatting() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let request = Request::Mount(Mount {
         may_format: false,
         ..world.wanted(FileSystem::Ext4)
@@ -56,8 +58,9 @@ fn foreign_image(world: &World, write: impl FnOnce(&mut std::fs::File)) {
 type Case<'a> = (&'static str, Box<dyn Fn() + 'a>);
 
 #[test]
+#[ignore = "needs root"]
 fn foreign_images_are_refused_and_not_touched() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let tool = |program: &str| {
         let done = Command::new(program).arg("-q").arg(world.image()).status();
         assert!(done.unwrap().success(), "{program}");
@@ -94,8 +97,9 @@ fn foreign_images_are_refused_and_not_touched() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_image_from_a_backup_is_adopted_and_never_formatted_after() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     foreign_image(&world, |_| ());
     let made = Command::new("mkfs.ext4")
         .arg("-q")
@@ -111,8 +115,9 @@ fn an_image_from_a_backup_is_adopted_and_never_formatted_after() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn images_that_are_links_shared_or_open_to_others_are_refused() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let request = world.mount_request(FileSystem::Ext4);
     std::fs::create_dir_all(world.images()).unwrap();
     let outside = world.run().join("outside");
@@ -131,8 +136,9 @@ fn images_that_are_links_shared_or_open_to_others_are_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn targets_that_others_lead_or_that_hold_something_are_refused() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let request = world.mount_request(FileSystem::Ext4);
     let base = world.base();
     let outside = world.run().join("outside");
@@ -171,8 +177,9 @@ fn targets_that_others_lead_or_that_hold_something_are_refused() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_damaged_file_system_is_not_mounted() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.mount();
     for number in 0..200 {
         std::fs::write(world.base().join(number.to_string()), "x").unwrap();
@@ -194,8 +201,9 @@ fn a_damaged_file_system_is_not_mounted() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_stale_loop_device_is_freed_and_a_mount_elsewhere_is_respected() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     world.mount();
     world.unmount();
     let losetup = Command::new("losetup")

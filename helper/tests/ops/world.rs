@@ -30,12 +30,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A running worker; `None`, said out loud, without root.
-    pub(crate) fn start() -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED: mounting needs root, and this test is not root");
-            return None;
-        }
+    /// A running worker.
+    pub(crate) fn start() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "mounting needs root");
         let dir = |parent| {
             let dir = tempfile::Builder::new()
                 .prefix("aistack-dev-ops-")
@@ -52,21 +49,21 @@ impl World {
             disks: None,
         };
         world.start_worker();
-        Some(world)
+        world
     }
 
     /// As [`World::start`], with a worker that finds its disks in a small sysfs of this test.
-    pub(crate) fn with_disks() -> Option<Self> {
+    pub(crate) fn with_disks() -> Self {
         Self::with_disks_as(Kernel::Own)
     }
 
     /// The same, on a kernel as told.
-    pub(crate) fn with_disks_as(kernel: Kernel) -> Option<Self> {
-        let mut world = Self::start()?;
+    pub(crate) fn with_disks_as(kernel: Kernel) -> Self {
+        let mut world = Self::start();
         world.kill_worker();
         world.disks = Some(Disks::new(world.run(), kernel));
         world.start_worker();
-        Some(world)
+        world
     }
 
     pub(crate) fn disks(&self) -> &Disks {

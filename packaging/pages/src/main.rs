@@ -2,17 +2,17 @@
 //! command lines from their own description, the rest from the Markdown beside it. A program of its
 //! own, so that the daemons do not carry it.
 
-mod roff;
+mod markdown;
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use aistack_helper::cli::{Engine, Helper, Mount};
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use roff::{Roff, bold, roman};
 
 const DAEMONS: &str = "8";
 const FILES: &str = "5";
@@ -72,25 +72,24 @@ fn command_pages(mut command: Command, more: &str, directory: &Path) -> Result<(
         .manual(MANUAL);
     let mut out = File::create(directory.join(format!("{name}.{DAEMONS}")))?;
     page.render(&mut out)?;
-    out.write_all(roff::from_markdown(more).as_bytes())?;
+    markdown::as_roff(more).to_writer(&mut out)?;
     Ok(())
 }
 
-fn policy_page(markdown: &str, directory: &Path) -> Result<(), Box<dyn Error>> {
+fn policy_page(text: &str, directory: &Path) -> Result<(), Box<dyn Error>> {
     let mut out = File::create(directory.join(format!("aistack-policy.toml.{FILES}")))?;
-    writeln!(
-        out,
-        ".TH AISTACK\\-POLICY.TOML {FILES} \"\" \"{SOURCE}\" \"File Formats\""
-    )?;
-    writeln!(
-        out,
-        ".SH NAME\naistack\\-policy.toml \\- who may have an aistack on this host, and what"
-    )?;
-    writeln!(out, ".SH DESCRIPTION")?;
-    out.write_all(roff::from_markdown(markdown).as_bytes())?;
-    writeln!(
-        out,
-        ".SH SEE ALSO\n\\fBaistack\\-helper\\fR(8), \\fBaistack\\-engine\\fR(8)"
-    )?;
+    let mut page = Roff::new();
+    page.control("TH", ["AISTACK\\-POLICY.TOML", FILES, "\"\"", SOURCE, "File Formats"])
+        .control("SH", ["NAME"])
+        .text([roman("aistack-policy.toml - who may have an aistack on this host, and what")])
+        .control("SH", ["DESCRIPTION"])
+        .extend([markdown::as_roff(text)]);
+    page.control("SH", ["SEE", "ALSO"]).text([
+        bold("aistack-helper"),
+        roman("(8), "),
+        bold("aistack-engine"),
+        roman("(8)"),
+    ]);
+    page.to_writer(&mut out)?;
     Ok(())
 }

@@ -87,6 +87,7 @@ impl Parser {
 }
 
 #[test]
+#[ignore = "needs apparmor_parser"]
 fn it_refuses_what_is_wrong() {
     for parser in Parser::all() {
         let broken = "profile x {\n  /a qq,\n}\n";
@@ -96,6 +97,7 @@ fn it_refuses_what_is_wrong() {
 }
 
 #[test]
+#[ignore = "needs apparmor_parser"]
 fn templates_and_the_base_compile() {
     let tenants = [
         names(),
@@ -118,6 +120,7 @@ fn templates_and_the_base_compile() {
 }
 
 #[test]
+#[ignore = "needs apparmor_parser"]
 fn the_benign_corpus_compiles() {
     for parser in Parser::all() {
         for entry in sources::benign() {
@@ -127,6 +130,7 @@ fn the_benign_corpus_compiles() {
 }
 
 #[test]
+#[ignore = "needs apparmor_parser"]
 fn what_the_grammar_makes_compiles() {
     for parser in Parser::all() {
         let mut runner = TestRunner::deterministic();
@@ -143,6 +147,7 @@ fn what_the_grammar_makes_compiles() {
 /// Mutations of the corpus: whenever one is accepted, the parser agrees. `AISTACK_APPARMOR_MUTATIONS`
 /// and `AISTACK_APPARMOR_SEED` make a longer or another run.
 #[test]
+#[ignore = "needs apparmor_parser"]
 fn accepted_mutations_compile() {
     let number = |name: &str, default: u64| match std::env::var(name) {
         Ok(text) => text.parse().unwrap(),
@@ -188,14 +193,9 @@ fn programs() -> Vec<PathBuf> {
         .filter(|parser| parser.exists())
         .collect(),
     };
-    if found.is_empty() {
-        assert!(
-            std::env::var_os("AISTACK_REQUIRE_APPARMOR_PARSER").is_none(),
-            "AISTACK_REQUIRE_APPARMOR_PARSER is set, and there is no apparmor_parser"
-        );
-        // Past the harness, which keeps what a passing test prints to itself.
-        let skipped = b"SKIPPED: no apparmor_parser here; tests/apparmor/get-parser gets one\n";
-        std::io::stderr().write_all(skipped).unwrap();
-    }
+    assert!(
+        !found.is_empty(),
+        "no apparmor_parser here; tests/apparmor/get-parser gets one"
+    );
     found
 }

@@ -19,7 +19,10 @@ on_the_volume() {
 }
 step containers-write-to-their-volumes on_the_volume
 
-failed_units() { [ -z "$(systemctl list-units --failed --no-legend | tee /dev/stderr)" ]; }
+failed_units() {
+    local said
+    said=$(systemctl list-units --failed --no-legend) && echo "$said" && [ -z "$said" ]
+}
 step no-unit-failed failed_units
 
 # The mount of every volume came before the first container's start.

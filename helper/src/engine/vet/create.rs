@@ -3,7 +3,7 @@
 //! [`body`] is the table of fields; one file for each subject decides; [`render`] writes what was
 //! decided. Nothing of the caller's body reaches Docker in another way.
 
-mod body;
+pub(super) mod body;
 mod lifetime;
 mod limits;
 mod mounts;
@@ -118,6 +118,15 @@ pub struct HostAppArmor {
     /// Names of the grant's profiles that the helper has verified as loaded in enforce mode.
     pub loaded: Vec<String>,
 }
+
+/// The fields that a create must leave unset: of the body, and of its HostConfig.
+pub const UNSET_FIELDS: [&[&str]; 2] = [Body::UNSET, body::HostConfig::UNSET];
+
+/// The fields of HostConfig that are read, and that Docker gets under another name or not at all.
+pub const CONVERTED_FIELDS: [&str; 5] = body::CONVERTED;
+
+/// The fields that a create may set: of the body, and of its HostConfig.
+pub const READ_FIELDS: [&[&str]; 2] = [Body::READ, body::HostConfig::READ];
 
 /// What containers hold of a tenant's limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use aistack_policy::apparmor::Names;
 use aistack_policy::{AppArmorMode, Grant, Refusal, Rule};
 use serde_json::Value;
 
+use super::create::body::set_by_others;
 use super::create::ports::HOST_IP;
 use super::create::process::IMAGE_LABEL;
 use super::create::security::kind_of;
@@ -14,31 +15,6 @@ use super::json::shown;
 use super::layer::{check_root, is_read_only};
 use super::working_dir::Layout;
 use crate::docker::is_full_id;
-
-/// Fields of HostConfig that the gateway never fills; somebody else did when they hold something.
-const UNSET: [&str; 21] = [
-    "Privileged",
-    "Binds",
-    "VolumesFrom",
-    "VolumeDriver",
-    "Devices",
-    "DeviceRequests",
-    "DeviceCgroupRules",
-    "GroupAdd",
-    "PidMode",
-    "UTSMode",
-    "UsernsMode",
-    "CgroupParent",
-    "Sysctls",
-    "PublishAllPorts",
-    "Links",
-    "Dns",
-    "DnsOptions",
-    "DnsSearch",
-    "ExtraHosts",
-    "Annotations",
-    "Umask",
-];
 
 /// What stands before the label in SecurityOpt.
 const APPARMOR: &str = "apparmor=";
@@ -111,22 +87,12 @@ fn check_image(grant: &Grant, container: &Value) -> Result<(), Refusal> {
 }
 
 fn check_unset(host: &Value) -> Result<(), Refusal> {
-    match UNSET.iter().find(|field| !is_unset(host.get(**field))) {
+    match set_by_others(host) {
         None => Ok(()),
         Some(field) => {
             let message = format!("HostConfig.{field} is set");
             Err(refused(&message, &Rule::builtin("unset-fields")))
         }
-    }
-}
-
-fn is_unset(value: Option<&Value>) -> bool {
-    match value {
-        None | Some(Value::Null | Value::Bool(false)) => true,
-        Some(Value::String(text)) => text.is_empty(),
-        Some(Value::Array(items)) => items.is_empty(),
-        Some(Value::Object(fields)) => fields.is_empty(),
-        Some(Value::Bool(true) | Value::Number(_)) => false,
     }
 }
 

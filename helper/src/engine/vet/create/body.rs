@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aistack_policy::Refusal;
 use serde_json::Value;
 
-use super::super::json::fields::{At, Field, Words, object, unknown, wrong};
+use super::super::json::fields::{At, Field, Words, is_zero, object, unknown, wrong};
 
 object! {
     /// The whole body. Docker reads HostConfig's fields from here when HostConfig is absent, which
@@ -132,6 +132,37 @@ object! {
     }
 }
 
+/// Fields of HostConfig that are read, and that Docker gets under another name or not at all: binds as
+/// `Mounts`, CPUs as `NanoCpus`.
+pub(super) const CONVERTED: [&str; 5] = [
+    "Binds",
+    "Umask",
+    "MemorySwappiness",
+    "CpuPeriod",
+    "CpuQuota",
+];
+
+/// Fields of HostConfig that Docker fills where a create does not: which kernel files are hidden from
+/// the container, and the runtime that the admin chose.
+const FILLED_BY_DOCKER: [&str; 3] = ["MaskedPaths", "ReadonlyPaths", "Runtime"];
+
+/// The first field of an inspected HostConfig that no create of the gateway sets, and that holds
+/// something all the same: somebody else made the container.
+pub(in crate::engine::vet) fn set_by_others(host: &Value) -> Option<&'static str> {
+    let holds = |field: &str| {
+        let value = host.get(field).unwrap_or(&Value::Null);
+        match HostConfig::unset(field) {
+            Some(unset) => !unset.is_met_by(value),
+            None => !is_zero(value),
+        }
+    };
+    let unset = HostConfig::UNSET.iter().chain(&CONVERTED);
+    unset
+        .copied()
+        .filter(|field| !FILLED_BY_DOCKER.contains(field))
+        .find(|field| holds(field))
+}
+
 object! {
     /// One entry of `Mounts`.
     Mount {
@@ -246,7 +277,7 @@ impl Field for Networking {
                     read.endpoints = Field::read(at.to(&at.below(&key)), value)?;
                 }
                 (_, Value::Null) => read.beside.push(key),
-                _ => return Err(unknown(at, &key, &["EndpointsConfig"])),
+                _ => return Err(unknown(at, &key, &["EndpointsConfig"], &[])),
             }
         }
         Ok(read)

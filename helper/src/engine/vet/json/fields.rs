@@ -172,10 +172,14 @@ pub(in crate::engine::vet) struct Unset {
 }
 
 impl Unset {
+    /// True for the zero value of any type, and for words that mean the same.
+    pub(in crate::engine::vet) fn is_met_by(&self, value: &Value) -> bool {
+        is_zero(value) || value.as_str().is_some_and(|text| self.or.contains(&text))
+    }
+
     /// Refuses `value` unless it is the zero value of its type.
     pub(in crate::engine::vet) fn check(&self, path: &str, value: &Value) -> Result<(), Refusal> {
-        let also = |value: &Value| value.as_str().is_some_and(|text| self.or.contains(&text));
-        if is_zero(value) || also(value) {
+        if self.is_met_by(value) {
             return Ok(());
         }
         let message = format!("{path} must not be set: {}", self.because);
@@ -184,7 +188,7 @@ impl Unset {
 }
 
 /// True for the zero value of any type.
-fn is_zero(value: &Value) -> bool {
+pub(in crate::engine::vet) fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Bool(true) => false,
@@ -232,10 +236,16 @@ pub(in crate::engine::vet) fn wrong(path: &str, expected: &str) -> Refusal {
 }
 
 /// The refusal of a key that is in no table.
-pub(in crate::engine::vet) fn unknown(at: At<'_>, key: &str, known: &[&str]) -> Refusal {
+pub(in crate::engine::vet) fn unknown(
+    at: At<'_>,
+    key: &str,
+    read: &[&str],
+    unset: &[&str],
+) -> Refusal {
     let message = format!("{} is no field of the API", at.below(&shown(key)));
     let refusal = Refusal::new("UNKNOWN_FIELD", message, Rule::builtin("closed-types"));
-    match known.iter().find(|name| folded(name) == folded(key)) {
+    let mut known = read.iter().chain(unset);
+    match known.find(|name| folded(name) == folded(key)) {
         Some(name) => refusal.with_hint(format!("write it {name}, exactly so")),
         None => refusal,
     }
@@ -259,11 +269,25 @@ macro_rules! object {
             $( pub(super) $field: $kind, )*
         }
 
-        #[cfg(test)]
+        #[allow(dead_code, reason = "most objects are looked at through their owners")]
         impl $name {
-            /// Keys that are read, and keys that must be unset.
-            #[allow(dead_code, reason = "small objects are tested through their owners")]
-            pub(super) const KEYS: [&[&str]; 2] = [&[$( $key, )*], &[$( $( $zero, )+ )*]];
+            /// Keys that are read.
+            pub(super) const READ: &[&str] = &[$( $key, )*];
+            /// Keys that must be unset.
+            pub(super) const UNSET: &[&str] = &[$( $( $zero, )+ )*];
+
+            /// Why `key` must be unset; nothing for any other key.
+            pub(super) fn unset(key: &str) -> Option<$crate::engine::vet::json::fields::Unset> {
+                match key {
+                    $( $( $zero )|+ => Some($crate::engine::vet::json::fields::Unset {
+                        reason: $reason,
+                        rule: $rule,
+                        because: $because,
+                        or: &[$( $( $word, )+ )?],
+                    }), )*
+                    _ => None,
+                }
+            }
         }
 
         impl $crate::engine::vet::json::fields::Field for $name {
@@ -272,7 +296,6 @@ macro_rules! object {
                 value: serde_json::Value,
             ) -> Result<Self, aistack_policy::Refusal> {
                 use $crate::engine::vet::json::fields as json;
-                const KNOWN: &[&str] = &[$( $key, )* $( $( $zero, )+ )*];
                 let values = match value {
                     serde_json::Value::Null => return Ok(Self::default()),
                     serde_json::Value::Object(values) => values,
@@ -288,14 +311,10 @@ macro_rules! object {
                             $( json::versions!($($versions)+).check(here, &value)?; )?
                             read.$field = json::Field::read(here, value)?;
                         } )*
-                        $( $( $zero )|+ => json::Unset {
-                            reason: $reason,
-                            rule: $rule,
-                            because: $because,
-                            or: &[$( $( $word, )+ )?],
-                        }
-                        .check(&place, &value)?, )*
-                        _ => return Err(json::unknown(at, &key, KNOWN)),
+                        other => match Self::unset(other) {
+                            Some(unset) => unset.check(&place, &value)?,
+                            None => return Err(json::unknown(at, other, Self::READ, Self::UNSET)),
+                        },
                     }
                 }
                 Ok(read)

@@ -73,6 +73,44 @@ fn what_a_create_makes_may_be_started() {
     }
 }
 
+/// Every field of the table that a create leaves unset, whichever is added to it.
+#[test]
+fn what_no_create_sets_is_not_started() {
+    let [_, unset] = crate::engine::vet::create::UNSET_FIELDS;
+    let converted = crate::engine::vet::create::CONVERTED_FIELDS;
+    let filled = ["MaskedPaths", "ReadonlyPaths", "Runtime"];
+    let mut count = 0;
+    for field in unset.iter().chain(&converted) {
+        let pointer = format!("/HostConfig/{field}");
+        for value in [
+            json!(true),
+            json!(7),
+            json!("x"),
+            json!(["x"]),
+            json!({"x": 1}),
+        ] {
+            let found = rule_of(&grant(), Some(NETWORK), &changed(&pointer, &value));
+            let expected = (!filled.contains(field)).then_some("builtin.unset-fields");
+            assert_eq!(found.as_deref(), expected, "{field}: {value}");
+        }
+        for value in [
+            json!(null),
+            json!(false),
+            json!(0),
+            json!(""),
+            json!([]),
+            json!({}),
+        ] {
+            let found = rule_of(&grant(), Some(NETWORK), &changed(&pointer, &value));
+            assert_eq!(found, None, "{field}: {value}");
+        }
+        count += 1;
+    }
+    assert!(count > 50, "only {count} fields");
+    let private = changed("/HostConfig/CgroupnsMode", &json!("private"));
+    assert_eq!(rule_of(&grant(), Some(NETWORK), &private), None);
+}
+
 /// The image may not have shown it before the create.
 #[test]
 fn a_container_that_got_a_volume_is_not_started() {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Host, host, with};
 use crate::engine::vet::create::body::{
-    BindOptions, Body, Endpoint, Healthcheck, HostConfig, Mount, TmpfsOptions,
+    BindOptions, Body, CONVERTED, Endpoint, Healthcheck, HostConfig, Mount, TmpfsOptions,
 };
 
 /// How a table's object is put into a body.
@@ -29,30 +29,30 @@ fn tables() -> [([&'static [&'static str]; 2], Place, Value); 7] {
     let plain = json!({"Image": "redis"});
     let bind = mount(&json!({}));
     [
-        (Body::KEYS, with, plain.clone()),
+        ([Body::READ, Body::UNSET], with, plain.clone()),
         (
-            HostConfig::KEYS,
+            [HostConfig::READ, HostConfig::UNSET],
             |key, value| host(&json!({key: value})),
             plain.clone(),
         ),
         (
-            Healthcheck::KEYS,
+            [Healthcheck::READ, Healthcheck::UNSET],
             |key, value| with("Healthcheck", &json!({key: value})),
             with("Healthcheck", &json!({})),
         ),
-        (Endpoint::KEYS, endpoint, plain),
+        ([Endpoint::READ, Endpoint::UNSET], endpoint, plain),
         (
-            Mount::KEYS,
+            [Mount::READ, Mount::UNSET],
             |key, value| mount(&json!({key: value})),
             bind.clone(),
         ),
         (
-            BindOptions::KEYS,
+            [BindOptions::READ, BindOptions::UNSET],
             |key, value| mount(&json!({"BindOptions": {key: value}})),
             bind.clone(),
         ),
         (
-            TmpfsOptions::KEYS,
+            [TmpfsOptions::READ, TmpfsOptions::UNSET],
             |key, value| mount(&json!({"TmpfsOptions": {key: value}})),
             bind,
         ),
@@ -130,6 +130,35 @@ fn what_is_read_may_be_null_and_has_one_type() {
             });
             assert!(wrong.count() >= 3, "{key} is read from several types");
         }
+    }
+}
+
+/// A field that is read and does not reach Docker would be promised and not held.
+#[test]
+fn what_is_read_reaches_docker_or_is_converted() {
+    let mut body = host(&json!({"Init": true, "ConsoleSize": [24, 80]}));
+    let more = json!({
+        "Tty": true, "StopSignal": "SIGINT", "StopTimeout": 9, "Healthcheck": {"Test": ["NONE"]},
+    });
+    let fields = body.as_object_mut().unwrap();
+    fields.extend(more.as_object().unwrap().clone());
+    let rendered = Host::default().rendered(&body);
+    // The paths of the image's volumes become tmpfs mounts.
+    for (object, read, converted) in [
+        (&rendered, Body::READ, ["Volumes"].as_slice()),
+        (
+            &rendered["HostConfig"],
+            HostConfig::READ,
+            CONVERTED.as_slice(),
+        ),
+    ] {
+        let missing = read.iter().filter(|key| {
+            object
+                .get(**key)
+                .is_none_or(|value| **key == "Binds" && value == &json!([]))
+        });
+        let missing: Vec<_> = missing.copied().collect();
+        assert_eq!(missing, converted);
     }
 }
 
