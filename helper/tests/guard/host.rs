@@ -2,12 +2,13 @@
 //! them, and a machine of the LAN that stands for the internet and a cloud's metadata service as well.
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, Protocol, SocketType, bind, listen, socket};
 use rustix::process::Uid;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_thread_res_uid};
 
@@ -231,6 +232,31 @@ impl Host {
     /// Something that listens there as this user.
     pub(crate) fn listen(&self, name: &str, uid: u32, at: &str) -> TcpListener {
         self.within(name, uid, || TcpListener::bind(at).unwrap())
+    }
+
+    /// The same by another protocol, and with room for so many callers who wait.
+    pub(crate) fn listen_with(
+        &self,
+        name: &str,
+        uid: u32,
+        at: &str,
+        protocol: Option<Protocol>,
+        backlog: i32,
+    ) -> OwnedFd {
+        let at: SocketAddr = at.parse().unwrap();
+        self.within(name, uid, || {
+            let socket = socket(AddressFamily::INET, SocketType::STREAM, protocol).unwrap();
+            bind(&socket, &at).unwrap();
+            listen(&socket, backlog).unwrap();
+            socket
+        })
+    }
+
+    /// What meet.py says of this owner, thief and port.
+    pub(crate) fn meet(&self, owner: u32, thief: u32, port: u16) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guard/meet.py");
+        let line = format!("python3 {script} {owner} {thief} {port}");
+        self.inside("host", &line).trim().to_owned()
     }
 
     /// How connecting to `to` ends for this user.

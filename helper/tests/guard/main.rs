@@ -10,7 +10,7 @@
 mod host;
 
 use std::fmt::Write as _;
-use std::net::UdpSocket;
+use std::net::{TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
 use aistack_helper::guard::{Answer, Probe, canary};
@@ -19,6 +19,7 @@ use host::{
     A, A_CONTAINER, A_SERVICE, B, B_CONTAINER, End, Host, METADATA, MONITOR, NOBODY, POLICY,
     PRIVATE, PUBLIC, STRANGER, SUBORDINATE,
 };
+use rustix::net::{Protocol, ipproto};
 
 /// Who may connect to A, and who may not.
 const FRIENDS: [u32; 4] = [0, A, A_SERVICE, MONITOR];
@@ -140,6 +141,110 @@ fn nobody_else_answers_on_a_tenants_port_while_its_service_is_down() {
     assert!(host::arrives(&thief), "datagrams have no handshake");
     let _ = thief.send_to(b"welcome", from);
     assert!(!host::arrives(&owner), "but no answer");
+}
+
+#[test]
+#[ignore = "needs root, nft and network namespaces"]
+fn a_listener_whose_answer_has_no_socket_answers_nobody_but_its_owner() {
+    let host = Host::start();
+    // Where nobody has room to wait, the kernel answers with a cookie, and such a packet is no socket's. The first
+    // caller takes the only place for half a minute.
+    let listen = |uid: u32, port: u16, protocol: Option<Protocol>, backlog: i32| {
+        let at = format!("127.0.0.1:{port}");
+        host.listen_with("host", uid, &at, protocol, backlog)
+    };
+    let connect = |port: u16| host.connect("host", A, &format!("127.0.0.1:{port}"));
+    let _cookies = listen(B, 5104, None, 0);
+    // MPTCP's listener is a socket of the kernel's own, within the user's.
+    let _mptcp = listen(B, 5105, Some(ipproto::MPTCP), 16);
+    let _own = listen(A, 5106, Some(ipproto::MPTCP), 16);
+    let _service = listen(110, 5107, Some(ipproto::MPTCP), 16);
+    host.apply();
+    for _ in 0..3 {
+        assert_ne!(connect(5104), End::Open);
+    }
+    assert_ne!(connect(5105), End::Open);
+    assert_eq!(connect(5106), End::Open);
+    assert_eq!(connect(5107), End::Open);
+}
+
+#[test]
+#[ignore = "needs root, nft and network namespaces"]
+fn nobody_else_meets_the_owners_connection_from_the_other_end() {
+    let host = Host::start();
+    assert_eq!(host.meet(A, B, 5106), "connected", "before the guard");
+    host.apply();
+    assert_eq!(host.meet(A, B, 5106), "alone");
+    // Of no tenant's port that is nobody's matter.
+    assert_eq!(host.meet(A, B, 4000), "connected");
+}
+
+#[test]
+#[ignore = "needs root, nft and network namespaces"]
+fn a_bridge_is_reached_by_no_address_that_is_no_tenants() {
+    let host = Host::start();
+    let _a = ["0.0.0.0:8080", "[::]:8081"].map(|at| host.listen("a", 0, at));
+    host.inside("a", "ip addr add fe80::aa/64 dev eth0 nodad");
+    host.inside("host", "ip addr add fe80::ab/64 dev ai-70001 nodad");
+    let index = host.inside("host", "cat /sys/class/net/ai-70001/ifindex");
+    let link_local = format!("[fe80::aa%{}]:8081", index.trim());
+    let ways = ["[fd66:1::2]:8081", link_local.as_str()];
+    for way in ways {
+        assert_eq!(
+            host.connect("host", B, way),
+            End::Open,
+            "{way} before the guard"
+        );
+    }
+    host.apply();
+    for way in ways {
+        assert_eq!(host.connect("host", 0, way), End::Open, "{way}");
+        for uid in OTHERS {
+            assert_eq!(
+                host.connect("host", uid, way),
+                End::Refused,
+                "{uid} to {way}"
+            );
+        }
+    }
+    // The bridge and containers of a tenant whom the policy does not name any more.
+    let left = POLICY
+        .replace("70001-70006", "70101-70106")
+        .replace("10.200.0.0", "10.210.0.0");
+    host.policy(&left);
+    host.apply();
+    let container = format!("{A_CONTAINER}:8080");
+    assert_eq!(host.connect("host", 0, &container), End::Open);
+    for uid in [A, B, STRANGER, NOBODY] {
+        assert_eq!(host.connect("host", uid, &container), End::Refused, "{uid}");
+    }
+}
+
+#[test]
+#[ignore = "needs root, nft and network namespaces"]
+fn a_service_of_the_host_that_docker_publishes_is_the_hosts_whatever_egress_says() {
+    let host = Host::start();
+    let _service = host.listen("lan", 0, "0.0.0.0:8080");
+    host.inside(
+        "host",
+        "nft -f - <<'END'
+table ip nat {
+    chain prerouting {
+        type nat hook prerouting priority -100; policy accept;
+        fib daddr type local tcp dport 8090 dnat to 192.168.77.2:8080
+    }
+}
+END",
+    );
+    assert_eq!(
+        host.connect("a", 0, "10.200.0.1:8090"),
+        End::Open,
+        "before the guard"
+    );
+    host.policy(&format!("{POLICY}egress = 'all'\n"));
+    host.apply();
+    assert_eq!(host.connect("a", 0, &format!("{PRIVATE}:8080")), End::Open);
+    assert_ne!(host.connect("a", 0, "10.200.0.1:8090"), End::Open);
 }
 
 #[test]
@@ -365,7 +470,7 @@ fn a_connection_that_was_open_before_goes_on_when_the_guard_is_applied_again() {
     let host = Host::start();
     let listener = host.listen("host", 0, "127.0.0.1:5100");
     host.apply();
-    let connect = || std::net::TcpStream::connect("127.0.0.1:5100").unwrap();
+    let connect = || TcpStream::connect("127.0.0.1:5100").unwrap();
     let mut client = host.within("host", A, connect);
     let (mut server, _) = listener.accept().unwrap();
     for _ in 0..5 {
@@ -478,7 +583,7 @@ fn a_thousand_tenants_load_and_connections_cost_no_more() {
             let mut connections = 0_u32;
             while Instant::now() < end {
                 // The backlog of the listener is short: what is full is no refusal.
-                connections += u32::from(std::net::TcpStream::connect("127.0.0.1:5109").is_err());
+                connections += u32::from(TcpStream::connect("127.0.0.1:5109").is_err());
             }
             connections
         });

@@ -165,11 +165,13 @@ fn list<T: Display>(elements: impl IntoIterator<Item = T>) -> String {
 }
 
 /// A refused caller is told at once. A refused listener (the second packet of a TCP connection comes
-/// from it) is not: a reset would go to the listener, and the caller would not learn of it either way.
+/// from it, or a SYN where one is waited for) is not: a reset would go to the listener, and the caller would not learn
+/// of it either way.
 const REFUSE: &str = "\
 \tchain refuse {
 \t\tcounter
 \t\ttcp flags & (fin | syn | rst | ack) == syn | ack drop
+\t\tct direction reply drop
 \t\tmeta l4proto tcp reject with tcp reset
 \t\treject with icmpx type admin-prohibited
 \t}
@@ -245,6 +247,7 @@ fn containers(text: &mut String, policy: &Policy) -> fmt::Result {
 \t}}
 \tchain from_container {{
 \t\tct state established,related accept
+\t\tct status & dnat == dnat goto refuse
 \t\tiifname vmap @bridges
 \t\tgoto refuse
 \t}}
@@ -262,15 +265,24 @@ fn containers(text: &mut String, policy: &Policy) -> fmt::Result {
     )
 }
 
-/// `output`, line by line: the canary. No user but the owner answers on a tenant's port; services of the host
-/// may, which no tenant can become. What belongs to a
-/// connection that was let through goes on; but the first packet of a TCP connection and every datagram that
-/// asks are judged, since somebody else may have got the same source port meanwhile. Then by destination.
+/// `output`, line by line: the canary. Nobody but the owner and services of the host, which no tenant can become, answers
+/// from a tenant's port: neither a listener (SYN and ACK; with a SYN cookie it has no socket, and so no UID) nor
+/// who opens the same connection from the other end (a SYN where the kernel waits for an answer) nor by UDP. What
+/// belongs to a connection that was let through goes on; but the first packet of a TCP connection and every
+/// datagram that asks are judged, since somebody else may have got the same source port meanwhile. Then by
+/// destination. To a bridge nothing goes that is not to a tenant's subnet, which no IPv6 address is; the kernel's own
+/// neighbour discovery and multicast have no port that could be asked.
 fn hooks(text: &mut String, canary: Option<Canary>) -> fmt::Result {
     writeln!(text, "\tchain metadata {{\n\t\tjump name_server")?;
     writeln!(text, "\t\tmeta skuid < {FIRST_USER} accept")?;
     writeln!(text, "\t\tmeta skuid @metadata_uids accept")?;
     writeln!(text, "\t\tgoto refuse\n\t}}")?;
+    writeln!(text, "\tchain answer {{")?;
+    writeln!(text, "\t\tmeta skuid < {FIRST_USER} return")?;
+    writeln!(
+        text,
+        "\t\tmeta l4proto {{ tcp, udp }} th sport vmap @ports\n\t}}"
+    )?;
     writeln!(text, "\tchain output {{")?;
     writeln!(
         text,
@@ -282,8 +294,9 @@ fn hooks(text: &mut String, canary: Option<Canary>) -> fmt::Result {
     }
     text.push_str(
         "\
-\t\ttcp flags & (fin | syn | rst | ack) == syn | ack meta skuid >= 1000 tcp sport vmap @ports
-\t\tct direction reply meta skuid >= 1000 udp sport vmap @ports
+\t\ttcp flags & (fin | syn | rst | ack) == syn | ack jump answer
+\t\tct direction reply tcp flags & (fin | syn | rst | ack) == syn jump answer
+\t\tct direction reply meta l4proto udp jump answer
 \t\ttcp flags & (fin | syn | rst | ack) != syn ct state established,related accept
 \t\tct direction reply ct state established,related accept
 \t\tip daddr @metadata4 goto metadata
@@ -291,6 +304,7 @@ fn hooks(text: &mut String, canary: Option<Canary>) -> fmt::Result {
 \t\tmeta skuid @allowed_uids accept
 \t\tip daddr vmap @subnets
 \t\tfib daddr type local meta l4proto { tcp, udp, sctp } th dport vmap @ports
+\t\toifname \"ai-*\" meta l4proto { tcp, udp, sctp } fib daddr type != multicast goto refuse
 \t}
 \tchain translated {
 \t\ttype filter hook output priority filter - 10; policy accept;

@@ -5,9 +5,10 @@ needs packages-install
 removed() {
     local before
     before=$(docker ps -q | sort)
+    nft list table inet aistack >/dev/null || return 1
     DEBIAN_FRONTEND=noninteractive apt-get remove -y aistack aistack-helper || return 1
     [ ! -e /run/aistack/helper.sock ] && [ ! -e /run/aistack/engine.sock ] && [ -e /etc/aistack/policy.toml ] || return 1
-    [ "$before" = "$(docker ps -q | sort)" ]
+    [ "$before" = "$(docker ps -q | sort)" ] && refused 'No such file' nft list table inet aistack
 }
 step remove-keeps-stacks-and-policy removed
 
