@@ -17,8 +17,9 @@ KEPT = 20  # records in the cache
 SHOWN = 40  # lines of a suite that failed
 
 NEXTEST = re.compile(r"^ +(PASS|FAIL|ABORT|TIMEOUT|LEAK|SIG[A-Z0-9]+) \[.*?\] (?:\( *\d+/\d+\) )?\S+ (\S+)$")
-STEP = re.compile(r"^\d\d:\d\d:\d\d (\S+) (passed|failed) \(")
-STEP_SKIPPED = re.compile(r"^\d\d:\d\d:\d\d (\S+) SKIPPED: (.*)")
+# The guest's steps stand further to the right.
+STEP = re.compile(r"^\d\d:\d\d:\d\d +(\S+) (passed|failed) \(")
+STEP_SKIPPED = re.compile(r"^\d\d:\d\d:\d\d +(\S+) SKIPPED: (.*)")
 
 
 def names_of(text):
@@ -45,8 +46,7 @@ def tell(results, line, suite, status, seconds):
     record = names_of(text) | {"line": line, "suite": suite, "status": status, "seconds": seconds}
     (results / f"{line}.{suite}.json").write_text(json.dumps(record))
     well = status == 0 and not record["failed"] and record["passed"]
-    print(f"{line:<28}{suite:<10}{len(record['passed']):>4} passed, {len(record['failed'])} failed, "
-          f"{len(record['skipped'])} skipped, {seconds} s{'' if well else f'  FAILED (exit {status})'}", flush=True)
+    print(f"{line:<28}{suite:<10}{counts(record)}{'' if well else f'  FAILED (exit {status})'}", flush=True)
     for name, why in record["skipped"].items():
         print(f"    SKIPPED: {name}: {why}")
     if not well:
@@ -94,7 +94,8 @@ def judge(results, runs):
     reasons = tomllib.loads(DIFFERENCES.read_text())["difference"]
     problems = missing([record for record in records if record["status"] == 0], reasons)
     engines = {path.stem: engine_of(path) for path in in_order(results.glob("*.engine"))}
-    kept = {"when": time.strftime("%Y-%m-%d"), "engines": engines, "suites": records, "problems": problems,
+    skipped = {path.stem: path.read_text().strip() for path in in_order(results.glob("*.skipped"))}
+    kept = {"when": time.strftime("%Y-%m-%d"), "engines": engines, "suites": records, "skipped": skipped, "problems": problems,
             "built_in": built_in(runs.parent)}
     path = runs / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-engines.matrix"
     path.write_text(json.dumps(kept, indent=1) + "\n")
@@ -118,7 +119,8 @@ def built_in(cache):
 def table(path):
     """Markdown of what a record says."""
     kept = json.loads(path.read_text())
-    suites = list(dict.fromkeys(record["suite"] for record in kept["suites"]))
+    apart = [record for record in kept["suites"] if record["line"] not in kept["engines"]]
+    suites = list(dict.fromkeys(record["suite"] for record in kept["suites"] if record not in apart))
     rows = ["| line | engine | API | image store | firewall | " + " | ".join(suites) + " |",
             "|---|---|---|---|---|" + "---:|" * len(suites)]
     for line, engine in kept["engines"].items():
@@ -128,12 +130,20 @@ def table(path):
             cells.append(cell(found[0]) if found else "–")
         rows.append(f"| `{line}` | {engine['version']} | {engine['minimum']} to {engine['api']} | {engine['store']} | "
                     f"{engine['firewall']} | " + " | ".join(cells) + " |")
+    rows += [""]
+    rows += [f"- `{record['line']}`: {counts(record).strip()}" for record in apart]
+    rows += [f"- `{line}`: not run, since {why}" for line, why in kept.get("skipped", {}).items()]
     kernels = sorted({engine["kernel"] for engine in kept["engines"].values()})
     groups = sorted({engine["cgroup"] for engine in kept["engines"].values()})
     rows += ["", f"Run on {kept['when']}, Linux {', '.join(kernels)}, cgroup {', '.join(groups)}."]
     if kept["built_in"]:
         rows[-1] += f" Building the current engine took {kept['built_in']} s."
     return "\n".join(rows)
+
+
+def counts(record):
+    return (f"{len(record['passed']):>4} passed, {len(record['failed'])} failed, {len(record['skipped'])} skipped, "
+            f"{record['seconds']} s")
 
 
 def cell(record):
