@@ -2,7 +2,7 @@
 
     matrix.py tell RESULTS LINE SUITE STATUS SECONDS   counts a suite that has ended: one line about it
     matrix.py judge RESULTS RUNS                       compares the lines, keeps the record in RUNS
-    matrix.py table RECORD                             the table of docs/engines.md
+    matrix.py table RECORD…                            the table of docs/engines.md, of the newest of each line and suite
 """
 
 import json
@@ -68,6 +68,10 @@ def missing(records, reasons):
     return found
 
 
+def differences():
+    return tomllib.loads(DIFFERENCES.read_text())["difference"]
+
+
 def explains(reason, record, name):
     return (record["line"] in reason["lines"] and record["suite"] == reason["suite"]
             and re.fullmatch(reason["test"], name) and reason["why"].strip() != "")
@@ -91,8 +95,7 @@ def in_order(paths):
 def judge(results, runs):
     """Compares the lines and keeps the record; whether everything is well."""
     records = [json.loads(path.read_text()) for path in in_order(results.glob("*.json"))]
-    reasons = tomllib.loads(DIFFERENCES.read_text())["difference"]
-    problems = missing([record for record in records if record["status"] == 0], reasons)
+    problems = missing([record for record in records if record["status"] == 0], differences())
     engines = {path.stem: engine_of(path) for path in in_order(results.glob("*.engine"))}
     skipped = {path.stem: path.read_text().strip() for path in in_order(results.glob("*.skipped"))}
     kept = {"when": time.strftime("%Y-%m-%d"), "engines": engines, "suites": records, "skipped": skipped, "problems": problems,
@@ -116,9 +119,24 @@ def built_in(cache):
     return int(found[-1].read_text()) if found else None
 
 
-def table(path):
-    """Markdown of what a record says."""
-    kept = json.loads(path.read_text())
+def merged(records):
+    """Several records, oldest first, as one: of each line and suite what ran last."""
+    suites, whole = {}, {"engines": {}, "skipped": {}, "problems": []}
+    for kept in records:
+        suites |= {(record["line"], record["suite"]): record for record in kept["suites"]}
+        whole["engines"] |= kept["engines"]
+        whole["skipped"] |= kept.get("skipped", {})
+        whole |= {"when": kept["when"], "built_in": kept["built_in"] or whole.get("built_in")}
+    ran = {line for line, _ in suites}
+    whole["skipped"] = {line: why for line, why in whole["skipped"].items() if line not in ran}
+    return whole | {"suites": list(suites.values())}
+
+
+def table(paths):
+    """Markdown of what records say; warns of what ran on one engine and not on another."""
+    kept = merged([json.loads(path.read_text()) for path in paths])
+    for problem in missing([record for record in kept["suites"] if record["status"] == 0], differences()):
+        print(f"warning: {problem}", file=sys.stderr)
     apart = [record for record in kept["suites"] if record["line"] not in kept["engines"]]
     suites = list(dict.fromkeys(record["suite"] for record in kept["suites"] if record not in apart))
     rows = ["| line | engine | API | image store | firewall | " + " | ".join(suites) + " |",
@@ -161,7 +179,7 @@ if __name__ == "__main__":
             sys.exit(not tell(Path(results), line, suite, int(status), int(seconds)))
         case ["judge", results, runs]:
             sys.exit(not judge(Path(results), Path(runs)))
-        case ["table", record]:
-            print(table(Path(record)))
+        case ["table", *records] if records:
+            print(table([Path(record) for record in records]))
         case _:
             sys.exit(__doc__)
