@@ -18,10 +18,12 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+use crate::desired::TimeScale;
 use crate::exit::Exit;
 use crate::patience::{Again, DOCKER_RESTARTS, Notify, Patience};
+use crate::time::seconds;
 
-/// How long one call may take; making a file system on a slow disk is the longest.
+/// How long one call may take on a machine that is not slow; making a file system on a slow disk is the longest.
 const CALL_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,7 +83,7 @@ impl HelperError {
             Self::Answered { code, .. } => match code {
                 Code::PermissionDenied | Code::Unauthenticated => Exit::Policy,
                 Code::Unavailable => Exit::Unreachable,
-                // The first is tonic's own, when CALL_TIMEOUT is over.
+                // The first is tonic's own.
                 Code::Cancelled | Code::DeadlineExceeded => Exit::TimedOut,
                 _ => Exit::Failed,
             },
@@ -183,11 +185,19 @@ impl Helper {
         })
     }
 
+    /// The same with another time for a Docker Engine that is away; with none, that is told at once.
+    #[must_use]
+    pub fn waiting_for_docker(mut self, time: Duration) -> Self {
+        self.patience = self.patience.waiting_for_docker(time);
+        self
+    }
+
     async fn channel(socket: &Path) -> Result<Channel, HelperError> {
         // Connected by hand first: a refusal of the connector would reach us as text only.
         let stream = connect_as_root(socket).await?;
         let endpoint = Endpoint::from_static("http://aistack-helper.invalid")
-            .timeout(CALL_TIMEOUT)
+            // How slow the machine is, is told later.
+            .timeout(CALL_TIMEOUT.saturating_mul(TimeScale::MOST))
             .connect_timeout(CONNECT_TIMEOUT);
         let connector = Connector {
             socket: socket.to_owned(),
@@ -206,8 +216,24 @@ impl Helper {
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
-        let answer = self.patience.turn(|| call(self.client.clone()), again);
+        let in_time = || {
+            let (limit, called) = (self.patience.limit(CALL_TIMEOUT), call(self.client.clone()));
+            async move {
+                let answer = tokio::time::timeout(limit, called).await;
+                answer.unwrap_or_else(|_| {
+                    let limit = seconds(limit);
+                    let sentence = format!("the helper did not answer within {limit}");
+                    Err(Status::deadline_exceeded(sentence))
+                })
+            }
+        };
+        let answer = self.patience.turn(in_time, again);
         Ok(answer.await?.into_inner())
+    }
+
+    /// Gives every call so much longer from now on, for all clones.
+    pub fn slow_down(&self, scale: TimeScale) {
+        self.patience.slow_down(scale.times());
     }
 
     /// The caller's own grant and the state of its parts.

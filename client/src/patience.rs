@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -99,6 +99,8 @@ pub struct Patience {
     notify: Option<Arc<dyn Notify>>,
     told: Arc<[AtomicBool; 2]>,
     times: Times,
+    /// How many times as long as usual an answer may take.
+    slowness: Arc<AtomicU32>,
 }
 
 impl Patience {
@@ -111,7 +113,19 @@ impl Patience {
             notify,
             told: Arc::default(),
             times: TIMES,
+            slowness: Arc::new(AtomicU32::new(1)),
         }
+    }
+
+    /// Gives every answer so many times as long from now on, for all clones.
+    pub fn slow_down(&self, times: u32) {
+        self.slowness.store(times, Ordering::Relaxed);
+    }
+
+    /// How long an answer may take that takes at most `usual` on a machine that is not slow.
+    #[must_use]
+    pub fn limit(&self, usual: Duration) -> Duration {
+        usual.saturating_mul(self.slowness.load(Ordering::Relaxed))
     }
 
     /// The same with another time for a Docker Engine that is away; with none, it is told at once.
@@ -287,6 +301,15 @@ mod tests {
         let began = Instant::now();
         assert_eq!(patience().turn(never, again).await, Err("no"));
         assert!(began.elapsed() >= Duration::from_millis(250));
+    }
+
+    #[test]
+    fn every_clone_gives_a_slow_machine_more_time() {
+        let patience = patience();
+        let minute = Duration::from_mins(1);
+        assert_eq!(patience.limit(minute), minute);
+        patience.clone().slow_down(20);
+        assert_eq!(patience.limit(minute), minute * 20);
     }
 
     #[tokio::test]

@@ -8,7 +8,10 @@ MOBY=v2.0.0-beta.24       # API 1.56, minimum 1.40
 CONTAINERD=v2.4.2
 RUNC=v1.5.3
 
-engine_lines="debian-20.10 current current-overlay2-nftables current-1.44 current-userns"
+engine_lines="debian-20.10 current current-overlay2-nftables current-1.44 current-userns upgrade vm"
+
+# Ends with a sentence where there is no such line.
+known_line() { case " $engine_lines " in *" $1 "*) ;; *) die "there is no engine line '$1'; there are: $engine_lines" ;; esac; }
 
 # What the daemon.json of a line holds.
 engine_settings() { # LINE
@@ -20,7 +23,7 @@ engine_settings() { # LINE
             ;;
         current-1.44) echo '{"min-api-version": "1.44", "live-restore": true, "no-new-privileges": true}' ;;
         current-userns) echo '{"userns-remap": "nobody:nogroup"}' ;;
-        *) die "there is no engine line '$1'; there are: $engine_lines" ;;
+        *) die "the engine line '$1' has no engine of its own to run beside" ;;
     esac
 }
 

@@ -2,7 +2,7 @@
 
     matrix.py tell RESULTS LINE SUITE STATUS SECONDS   counts a suite that has ended: one line about it
     matrix.py judge RESULTS RUNS                       compares the lines, keeps the record in RUNS
-    matrix.py table RECORD                             the table of docs/engines.md
+    matrix.py table RECORD…                            the table of docs/engines.md, of the newest of each line and suite
 """
 
 import json
@@ -17,8 +17,9 @@ KEPT = 20  # records in the cache
 SHOWN = 40  # lines of a suite that failed
 
 NEXTEST = re.compile(r"^ +(PASS|FAIL|ABORT|TIMEOUT|LEAK|SIG[A-Z0-9]+) \[.*?\] (?:\( *\d+/\d+\) )?\S+ (\S+)$")
-STEP = re.compile(r"^\d\d:\d\d:\d\d (\S+) (passed|failed) \(")
-STEP_SKIPPED = re.compile(r"^\d\d:\d\d:\d\d (\S+) SKIPPED: (.*)")
+# The guest's steps stand further to the right.
+STEP = re.compile(r"^\d\d:\d\d:\d\d +(\S+) (passed|failed) \(")
+STEP_SKIPPED = re.compile(r"^\d\d:\d\d:\d\d +(\S+) SKIPPED: (.*)")
 
 
 def names_of(text):
@@ -45,8 +46,7 @@ def tell(results, line, suite, status, seconds):
     record = names_of(text) | {"line": line, "suite": suite, "status": status, "seconds": seconds}
     (results / f"{line}.{suite}.json").write_text(json.dumps(record))
     well = status == 0 and not record["failed"] and record["passed"]
-    print(f"{line:<28}{suite:<10}{len(record['passed']):>4} passed, {len(record['failed'])} failed, "
-          f"{len(record['skipped'])} skipped, {seconds} s{'' if well else f'  FAILED (exit {status})'}", flush=True)
+    print(f"{line:<28}{suite:<10}{counts(record)}{'' if well else f'  FAILED (exit {status})'}", flush=True)
     for name, why in record["skipped"].items():
         print(f"    SKIPPED: {name}: {why}")
     if not well:
@@ -66,6 +66,10 @@ def missing(records, reasons):
                 found.append(f"{record['suite']} on {record['line']} did not run {name}, which ran on another engine; "
                              f"say why in {DIFFERENCES.name}, or let it run")
     return found
+
+
+def differences():
+    return tomllib.loads(DIFFERENCES.read_text())["difference"]
 
 
 def explains(reason, record, name):
@@ -91,10 +95,10 @@ def in_order(paths):
 def judge(results, runs):
     """Compares the lines and keeps the record; whether everything is well."""
     records = [json.loads(path.read_text()) for path in in_order(results.glob("*.json"))]
-    reasons = tomllib.loads(DIFFERENCES.read_text())["difference"]
-    problems = missing([record for record in records if record["status"] == 0], reasons)
+    problems = missing([record for record in records if record["status"] == 0], differences())
     engines = {path.stem: engine_of(path) for path in in_order(results.glob("*.engine"))}
-    kept = {"when": time.strftime("%Y-%m-%d"), "engines": engines, "suites": records, "problems": problems,
+    skipped = {path.stem: path.read_text().strip() for path in in_order(results.glob("*.skipped"))}
+    kept = {"when": time.strftime("%Y-%m-%d"), "engines": engines, "suites": records, "skipped": skipped, "problems": problems,
             "built_in": built_in(runs.parent)}
     path = runs / f"{time.strftime('%Y-%m-%dT%H-%M-%S')}-engines.matrix"
     path.write_text(json.dumps(kept, indent=1) + "\n")
@@ -115,10 +119,26 @@ def built_in(cache):
     return int(found[-1].read_text()) if found else None
 
 
-def table(path):
-    """Markdown of what a record says."""
-    kept = json.loads(path.read_text())
-    suites = list(dict.fromkeys(record["suite"] for record in kept["suites"]))
+def merged(records):
+    """Several records, oldest first, as one: of each line and suite what ran last."""
+    suites, whole = {}, {"engines": {}, "skipped": {}, "problems": []}
+    for kept in records:
+        suites |= {(record["line"], record["suite"]): record for record in kept["suites"]}
+        whole["engines"] |= kept["engines"]
+        whole["skipped"] |= kept.get("skipped", {})
+        whole |= {"when": kept["when"], "built_in": kept["built_in"] or whole.get("built_in")}
+    ran = {line for line, _ in suites}
+    whole["skipped"] = {line: why for line, why in whole["skipped"].items() if line not in ran}
+    return whole | {"suites": list(suites.values())}
+
+
+def table(paths):
+    """Markdown of what records say; warns of what ran on one engine and not on another."""
+    kept = merged([json.loads(path.read_text()) for path in paths])
+    for problem in missing([record for record in kept["suites"] if record["status"] == 0], differences()):
+        print(f"warning: {problem}", file=sys.stderr)
+    apart = [record for record in kept["suites"] if record["line"] not in kept["engines"]]
+    suites = list(dict.fromkeys(record["suite"] for record in kept["suites"] if record not in apart))
     rows = ["| line | engine | API | image store | firewall | " + " | ".join(suites) + " |",
             "|---|---|---|---|---|" + "---:|" * len(suites)]
     for line, engine in kept["engines"].items():
@@ -128,12 +148,20 @@ def table(path):
             cells.append(cell(found[0]) if found else "–")
         rows.append(f"| `{line}` | {engine['version']} | {engine['minimum']} to {engine['api']} | {engine['store']} | "
                     f"{engine['firewall']} | " + " | ".join(cells) + " |")
+    rows += [""]
+    rows += [f"- `{record['line']}`: {counts(record).strip()}" for record in apart]
+    rows += [f"- `{line}`: not run, since {why}" for line, why in kept.get("skipped", {}).items()]
     kernels = sorted({engine["kernel"] for engine in kept["engines"].values()})
     groups = sorted({engine["cgroup"] for engine in kept["engines"].values()})
     rows += ["", f"Run on {kept['when']}, Linux {', '.join(kernels)}, cgroup {', '.join(groups)}."]
     if kept["built_in"]:
         rows[-1] += f" Building the current engine took {kept['built_in']} s."
     return "\n".join(rows)
+
+
+def counts(record):
+    return (f"{len(record['passed']):>4} passed, {len(record['failed'])} failed, {len(record['skipped'])} skipped, "
+            f"{record['seconds']} s")
 
 
 def cell(record):
@@ -151,7 +179,7 @@ if __name__ == "__main__":
             sys.exit(not tell(Path(results), line, suite, int(status), int(seconds)))
         case ["judge", results, runs]:
             sys.exit(not judge(Path(results), Path(runs)))
-        case ["table", record]:
-            print(table(Path(record)))
+        case ["table", *records] if records:
+            print(table([Path(record) for record in records]))
         case _:
             sys.exit(__doc__)

@@ -1,6 +1,9 @@
 """What tests/engines/matrix.py promises: python3 tests/engines/test_matrix.py"""
 
+import json
+import tempfile
 import unittest
+from pathlib import Path
 
 import matrix
 
@@ -41,6 +44,10 @@ class Names(unittest.TestCase):
         self.assertEqual(found["failed"], ["no-op-deploy"])
         self.assertEqual(found["skipped"], {"volume-grows": "root has no CAP_SYS_RESOURCE here"})
 
+    def test_steps_of_the_guest_are_counted_too(self):
+        found = matrix.names_of("09:00:01   FILE 20-deploy\n09:00:02   tenants-deploy passed (16 s)\n")
+        self.assertEqual(found["passed"], ["tenants-deploy"])
+
 
 class Missing(unittest.TestCase):
     def test_what_ran_on_one_engine_only_is_missing_on_the_other(self):
@@ -60,6 +67,32 @@ class Missing(unittest.TestCase):
 
 
 class Table(unittest.TestCase):
+    def test_lines_that_start_their_engines_themselves_and_those_that_did_not_run_stand_below(self):
+        engine = {"version": "28", "minimum": "1.24", "api": "1.51", "store": "overlayfs", "firewall": "iptables",
+                  "kernel": "6.12", "cgroup": "v2"}
+        suites = [record("current", "a", "b"), record("upgrade", "c", suite="upgrade") | {"seconds": 7}]
+        kept = {"when": "2026-11-30", "engines": {"current": engine}, "suites": suites, "built_in": None,
+                "skipped": {"vm": "nobody asked for it"}}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "x.matrix")
+            path.write_text(json.dumps(kept))
+            rows = matrix.table([path]).splitlines()
+        self.assertEqual(rows[0], "| line | engine | API | image store | firewall | gateway |")
+        self.assertEqual(rows[2], "| `current` | 28 | 1.24 to 1.51 | overlayfs | iptables | 2 |")
+        self.assertIn("- `upgrade`: 1 passed, 0 failed, 0 skipped, 7 s", rows)
+        self.assertIn("- `vm`: not run, since nobody asked for it", rows)
+
+    def test_of_several_records_the_newest_of_each_line_and_suite_counts(self):
+        failed = record("current", "a") | {"failed": ["b"], "status": 1}
+        old = {"when": "1", "engines": {"current": {}}, "suites": [failed, record("current", "c", suite="client")],
+               "skipped": {"upgrade": "no Go", "vm": "not asked for"}, "built_in": 99}
+        new = {"when": "2", "engines": {"current": {}}, "built_in": None,
+               "suites": [record("current", "a", "b"), record("upgrade", "d", suite="upgrade")]}
+        found = matrix.merged([old, new])
+        self.assertEqual([one["passed"] for one in found["suites"]], [["a", "b"], ["c"], ["d"]])
+        self.assertEqual((found["when"], found["built_in"]), ("2", 99))
+        self.assertEqual(found["skipped"], {"vm": "not asked for"})
+
     def test_a_cell_counts_what_failed_and_skipped(self):
         one = record("current", "a", "b")
         self.assertEqual(matrix.cell(one), "2")

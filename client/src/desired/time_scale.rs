@@ -33,6 +33,12 @@ impl TimeScale {
     /// Enough for a guest whose processor is emulated.
     pub const MOST: u32 = 20;
 
+    /// How many times as long.
+    #[must_use]
+    pub fn times(self) -> u32 {
+        self.0
+    }
+
     /// A whole number from [`Self::LEAST`] to [`Self::MOST`], in digits and nothing else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -1,16 +1,18 @@
 //! The two daemons and the clock: who answers, as what, in which version.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aistack_proto::v1::{CheckEngineResponse, WhoAmIResponse};
 use tokio::process::Command;
+use tokio::time::error::Elapsed;
 
-use super::{Finding, LIMIT};
+use super::{Finding, Limit};
 use crate::CLIENT_VERSION;
 use crate::engine::{Container, Engine, EngineError};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::helper::{Helper, HelperError};
 use crate::run::Context;
 
 /// How long the host's clock service may take.
@@ -21,8 +23,10 @@ pub(super) struct HelperAnswer {
     socket: PathBuf,
     /// `Err` when it was not reached.
     reached: Result<Result<Box<WhoAmIResponse>, Failure>, Failure>,
-    /// What it says of the engine, where it does.
-    pub(super) engine: Option<CheckEngineResponse>,
+    /// What it says of the engine, or why it does not.
+    pub(super) engine: Result<CheckEngineResponse, Failure>,
+    /// How long it took until it said so; zero where it did not.
+    pub(super) took: Duration,
 }
 
 impl HelperAnswer {
@@ -31,31 +35,33 @@ impl HelperAnswer {
     }
 }
 
-pub(super) async fn ask_helper(context: &Context) -> HelperAnswer {
+pub(super) async fn ask_helper(context: &Context, limit: Limit) -> HelperAnswer {
     let socket = context.helper_socket();
-    let too_late = || Failure::new(Exit::TimedOut, "the helper did not answer in time");
-    let mut engine = None;
-    let reached = match tokio::time::timeout(LIMIT, context.helper()).await {
-        Err(_) => Err(too_late()),
-        Ok(Err(failure)) => Err(failure),
-        Ok(Ok(helper)) => {
-            let (who, checked) = tokio::join!(
-                tokio::time::timeout(LIMIT, helper.who_am_i()),
-                tokio::time::timeout(LIMIT, helper.check_engine()),
-            );
-            // Why it does not say is told by the gateway's answer.
-            engine = checked.ok().and_then(Result::ok);
-            Ok(match who {
-                Err(_) => Err(too_late()),
-                Ok(answer) => answer.map(Box::new).map_err(Failure::from),
-            })
+    let began = Instant::now();
+    let helper = in_time(limit.answer(Helper::connect(&socket)).await);
+    let (reached, engine, took) = match helper {
+        Err(failure) => (Err(failure.clone()), Err(failure), Duration::ZERO),
+        Ok(helper) => {
+            let helper = helper.waiting_for_docker(Duration::ZERO);
+            let who = async { (limit.answer(helper.who_am_i()).await, began.elapsed()) };
+            let engine = limit.answer(helper.check_engine());
+            let ((who, took), engine) = tokio::join!(who, engine);
+            let who = in_time(who).map(Box::new);
+            let took = if who.is_ok() { took } else { Duration::ZERO };
+            (Ok(who), in_time(engine), took)
         }
     };
     HelperAnswer {
         socket,
         reached,
         engine,
+        took,
     }
+}
+
+fn in_time<T>(answer: Result<Result<T, HelperError>, Elapsed>) -> Result<T, Failure> {
+    let too_late = |_| Failure::new(Exit::TimedOut, "the helper did not answer in time");
+    answer.map_err(too_late)?.map_err(Failure::from)
 }
 
 /// The helper, what the policy gives, and whether the versions fit.
@@ -110,18 +116,22 @@ pub(super) struct GatewayAnswer {
     /// `None` when there is no socket.
     pub(super) engine: Option<Engine>,
     pub(super) containers: Result<Vec<Container>, Failure>,
+    /// How long it took until it said so; zero where it did not.
+    pub(super) took: Duration,
 }
 
-pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
+pub(super) async fn ask_gateway(context: &Context, limit: Limit) -> GatewayAnswer {
     let socket = context.engine_socket();
-    let peer = crate::socket::connect(&socket, LIMIT)
+    let began = Instant::now();
+    let peer = crate::socket::connect(&socket, limit.left())
         .await
         .and_then(|stream| stream.peer_cred())
         .map(|peer| peer.uid());
     let engine = Engine::at(&socket).ok();
     let engine = engine.map(|engine| engine.waiting_for_docker(Duration::ZERO));
     let containers = match &engine {
-        Some(engine) if peer.is_ok() => tokio::time::timeout(LIMIT, engine.list())
+        Some(engine) if peer.is_ok() => limit
+            .answer(engine.list())
             .await
             .unwrap_or(Err(EngineError::TimedOut)),
         _ => Err(EngineError::Unreachable {
@@ -133,6 +143,11 @@ pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
         socket,
         peer,
         engine,
+        took: if containers.is_ok() {
+            began.elapsed()
+        } else {
+            Duration::ZERO
+        },
         containers: containers.map_err(Failure::from),
     }
 }
@@ -154,8 +169,8 @@ pub(super) fn gateway(answer: &GatewayAnswer) -> Vec<Finding> {
 }
 
 /// What the gateway itself warns of, e.g. a disk that is down to its reserve.
-pub(super) async fn warnings(engine: &Engine) -> Vec<Finding> {
-    let asked = tokio::time::timeout(LIMIT, engine.warnings()).await;
+pub(super) async fn warnings(engine: &Engine, limit: Limit) -> Vec<Finding> {
+    let asked = limit.answer(engine.warnings()).await;
     // A gateway that does not answer is a finding of its own.
     let warnings = asked.ok().and_then(Result::ok).unwrap_or_default();
     let finding = |text: String| {
@@ -207,7 +222,8 @@ mod tests {
     #[test]
     fn a_helper_that_is_not_there_is_one_problem() {
         let answer = HelperAnswer {
-            engine: None,
+            engine: Err(Failure::new(Exit::Unreachable, "gone")),
+            took: Duration::ZERO,
             socket: "/nonexistent".into(),
             reached: Err(Failure::new(Exit::Unreachable, "gone").next("start it")),
         };
@@ -223,7 +239,8 @@ mod tests {
         let refused = Failure::new(Exit::Policy, "you are no tenant")
             .by_rule("NO_TENANT", Some("tenants.uids (policy.toml:4)".to_owned()));
         let answer = HelperAnswer {
-            engine: None,
+            engine: Err(Failure::new(Exit::Policy, "you are no tenant")),
+            took: Duration::ZERO,
             socket: "/run/x.sock".into(),
             reached: Ok(Err(refused)),
         };

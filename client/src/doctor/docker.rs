@@ -3,16 +3,17 @@
 use aistack_policy::engine::{EngineFacts, Severity, judge};
 use aistack_proto::v1::{self, CheckEngineResponse};
 
-use super::{Finding, LIMIT};
+use super::{Finding, Limit};
 use crate::engine::{Engine, EngineError};
 use crate::failure::Failure;
 
 /// How the engine stands: as the gateway shows it, and as the helper does, who asks it for the volume.
 pub(super) async fn standing(
     engine: &Engine,
-    helper: Option<&CheckEngineResponse>,
+    helper: Result<&CheckEngineResponse, &Failure>,
+    limit: Limit,
 ) -> Vec<Finding> {
-    let asked = tokio::time::timeout(LIMIT, engine.facts()).await;
+    let asked = limit.answer(engine.facts()).await;
     let mut findings = match asked.unwrap_or(Err(EngineError::TimedOut)) {
         Ok(facts) => judged(&facts),
         Err(error) => vec![super::daemons::from_failure(
@@ -20,11 +21,20 @@ pub(super) async fn standing(
             &Failure::from(error),
         )],
     };
-    if let Some(answer) = helper {
-        let more = of_helper(answer, &findings);
-        findings.extend(more);
+    match helper {
+        Ok(answer) => findings.extend(of_helper(answer, &findings)),
+        Err(failure) => findings.push(not_checked(failure)),
     }
     findings
+}
+
+/// The helper could not ask whether it sees the volume, e.g. since another operation of the tenant's runs.
+fn not_checked(failure: &Failure) -> Finding {
+    let why = format!(
+        "whether it sees your volume was not checked: {}",
+        failure.what
+    );
+    Finding::unchecked("docker", why)
 }
 
 /// What the helper says of the engine and is not told yet.

@@ -10,37 +10,41 @@ mod daemons;
 mod docker;
 mod files;
 mod finding;
+mod limit;
 mod stack;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use aistack_proto::v1::{Grant, WhoAmIResponse};
 
 pub use finding::{Finding, Level};
+use limit::Limit;
 
 use crate::apparmor;
 use crate::catalog::own;
 use crate::desired::Stack;
 use crate::run::{Context, service_files};
 
-/// How long one daemon may take for one answer.
-const LIMIT: Duration = Duration::from_secs(3);
-
 /// Looks at everything.
 pub async fn examine(context: &Context) -> Vec<Finding> {
-    let (helper, gateway, clock) = tokio::join!(
-        daemons::ask_helper(context),
-        daemons::ask_gateway(context),
-        daemons::clock(),
-    );
+    let limit = Limit::begin();
+    let (helper, gateway, clock) = limit
+        .noting(context.printer, async {
+            tokio::join!(
+                daemons::ask_helper(context, limit),
+                daemons::ask_gateway(context, limit),
+                daemons::clock(),
+            )
+        })
+        .await;
     let mut findings = daemons::helper(&helper);
     findings.extend(daemons::gateway(&gateway));
+    findings.extend(limit::late(helper.took.max(gateway.took)));
     if let Some(engine) = &gateway.engine
         && gateway.containers.is_ok()
     {
-        findings.extend(docker::standing(engine, helper.engine.as_ref()).await);
-    } else if let Some(answer) = &helper.engine {
+        findings.extend(docker::standing(engine, helper.engine.as_ref(), limit).await);
+    } else if let Ok(answer) = &helper.engine {
         findings.extend(docker::of_helper(answer, &[]));
     }
     findings.push(clock);
@@ -78,15 +82,15 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.extend(stack::ports(desired, containers));
     }
     if let (Some(engine), Some(who)) = (&gateway.engine, who)
-        && let Ok(Ok(own)) = tokio::time::timeout(LIMIT, engine.published()).await
+        && let Ok(Ok(own)) = limit.answer(engine.published()).await
     {
         findings.extend(stack::foreign_listeners(who, desired.as_ref(), &own));
     }
     if let (Some(engine), Some(containers)) = (&gateway.engine, containers) {
         let (warnings, images, states) = tokio::join!(
-            daemons::warnings(engine),
-            stack::images(engine, desired.as_ref()),
-            stack::containers(engine, desired.as_ref(), containers, who),
+            daemons::warnings(engine, limit),
+            stack::images(engine, desired.as_ref(), limit),
+            stack::containers(engine, desired.as_ref(), containers, who, limit),
         );
         findings.extend(warnings);
         findings.extend(images);

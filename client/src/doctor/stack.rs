@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 
 use super::confinement;
 use super::daemons::from_failure;
-use super::{Finding, LIMIT};
+use super::{Finding, Limit};
 use crate::catalog::Catalog;
 use crate::desired::{self, DesiredService, Stack};
 use crate::engine::{Container, Engine, EngineError, Inspection};
@@ -190,7 +190,7 @@ fn published(service: &DesiredService) -> BTreeSet<u16> {
 }
 
 /// Images of the stack, each on this host or to be pulled.
-pub(super) async fn images(engine: &Engine, stack: Option<&Stack>) -> Vec<Finding> {
+pub(super) async fn images(engine: &Engine, stack: Option<&Stack>, limit: Limit) -> Vec<Finding> {
     let Some(stack) = stack else {
         return Vec::new();
     };
@@ -202,7 +202,7 @@ pub(super) async fn images(engine: &Engine, stack: Option<&Stack>) -> Vec<Findin
     let count = images.len();
     let mut findings: Vec<Finding> = stream::iter(images)
         .map(|image| async move {
-            let asked = tokio::time::timeout(LIMIT, engine.has_image(image)).await;
+            let asked = limit.answer(engine.has_image(image)).await;
             image_finding(image, asked.unwrap_or(Err(EngineError::TimedOut)))
         })
         .buffered(AT_ONCE)
@@ -236,18 +236,19 @@ pub(super) async fn containers(
     stack: Option<&Stack>,
     containers: &[Container],
     who: Option<&WhoAmIResponse>,
+    limit: Limit,
 ) -> Vec<Finding> {
     let hidden = match stack {
         Some(stack) if containers.is_empty() => {
             let base_dir = Path::new(&stack.base_dir);
-            let asked = tokio::time::timeout(LIMIT, deployed_on::hidden(engine, base_dir, 0));
+            let asked = limit.answer(deployed_on::hidden(engine, base_dir, 0));
             asked.await.ok().flatten()
         }
         _ => None,
     };
     let mut findings = states(stack, containers, hidden);
     if let Some(stack) = stack {
-        let asked = tokio::time::timeout(LIMIT, leftovers::find(engine, stack));
+        let asked = limit.answer(leftovers::find(engine, stack));
         match asked.await.unwrap_or(Err(EngineError::TimedOut)) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => findings.push(left_running(&left)),
@@ -256,7 +257,7 @@ pub(super) async fn containers(
     }
     let inspected: Vec<(&Container, Result<Inspection, EngineError>)> = stream::iter(containers)
         .map(|container| async move {
-            let asked = tokio::time::timeout(LIMIT, engine.inspect(&container.id)).await;
+            let asked = limit.answer(engine.inspect(&container.id)).await;
             (container, asked.unwrap_or(Err(EngineError::TimedOut)))
         })
         .buffered(AT_ONCE)
@@ -276,7 +277,7 @@ pub(super) async fn containers(
     if let Some(who) = who {
         findings.extend(confinement::labels(who, &labels));
         if let Some(stack) = stack {
-            findings.extend(held(engine, who, stack, &labels).await);
+            findings.extend(held(engine, who, stack, &labels, limit).await);
         }
     }
     findings
@@ -288,8 +289,9 @@ async fn held(
     who: &WhoAmIResponse,
     stack: &Stack,
     inspected: &[(&Container, Inspection)],
+    limit: Limit,
 ) -> Vec<Finding> {
-    let asked = tokio::time::timeout(LIMIT, look::host(engine, who, stack)).await;
+    let asked = limit.answer(look::host(engine, who, stack)).await;
     let host = match asked.unwrap_or(Err(EngineError::TimedOut)) {
         Ok(host) => host,
         Err(error) => return vec![from_failure("containers", &Failure::from(error))],

@@ -67,13 +67,15 @@ impl Engine {
             cmd: Some(command.to_vec()),
             ..ExecConfig::default()
         };
-        let created = self.docker.create_exec(id, config).await;
+        let create = self.docker.create_exec(id, config);
+        let created = self.in_time(Duration::ZERO, create).await;
         let exec = created.map_err(|error| self.error(error))?.id;
         let options = StartExecOptions {
             tty,
             ..StartExecOptions::default()
         };
-        let started = self.docker.start_exec(&exec, Some(options)).await;
+        let start = self.docker.start_exec(&exec, Some(options));
+        let started = self.in_time(Duration::ZERO, start).await;
         let StartExecResults::Attached {
             mut output,
             mut input,
@@ -139,7 +141,8 @@ impl Engine {
     async fn exit_code(&self, exec: &str) -> Result<i64, EngineError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            let ended = self.docker.inspect_exec(exec).await;
+            let inspect = self.docker.inspect_exec(exec);
+            let ended = self.in_time(Duration::ZERO, inspect).await;
             let ended = ended.map_err(|error| self.error(error))?;
             // The streams may end a moment before the command does.
             match ended.exit_code {

@@ -169,7 +169,9 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
 
+    use super::super::{Engine, EngineError};
     use super::*;
+    use crate::desired::TimeScale;
 
     /// A gateway that offers these versions, one connection after the other, and what it was asked.
     fn gateway(socket: &Path, offers: &'static [u32]) -> Arc<Mutex<Vec<String>>> {
@@ -235,6 +237,34 @@ mod tests {
             }
             assert_eq!(*asked.lock().unwrap(), expected, "{offers:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_on_a_slow_machine_may_take_as_many_times_as_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("engine.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                std::thread::spawn(move || {
+                    let _ = stream.read(&mut [0; 4096]);
+                    std::thread::sleep(Duration::from_millis(300));
+                    let _ = write!(
+                        stream,
+                        "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\n\
+                         Content-Length: 2\r\nConnection: close\r\n\r\n[]"
+                    );
+                });
+            }
+        });
+        let engine = Engine::at(&socket).unwrap();
+        let engine = engine.answering_within(Duration::from_millis(100));
+        let late = engine.running().await.unwrap_err();
+        assert!(matches!(late, EngineError::TimedOut), "{late:?}");
+        // Clones are told, too: whoever reads the manifest is not who asks.
+        engine.clone().slow_down(TimeScale::parse("20").unwrap());
+        assert_eq!(engine.running().await.unwrap(), []);
     }
 
     #[tokio::test]

@@ -32,10 +32,10 @@ pub use streams::{Event, LogLine, LogQuery, Usage};
 #[cfg(test)]
 pub(crate) use container::tests;
 
-use crate::desired::{LABEL_SERVICE, Secrets};
+use crate::desired::{LABEL_SERVICE, Secrets, TimeScale};
 use crate::patience::{Notify, Patience};
 
-/// How long the head of an answer may take, beside the time that a container has to stop.
+/// How long the head of an answer may take on a machine that is not slow, beside the time that a container has to stop.
 const ANSWER_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long a container has to stop where it says nothing else (moby, `container/container.go`).
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -55,9 +55,15 @@ pub struct Engine {
     /// What no message quotes of what containers and commands say.
     secrets: Arc<Mutex<Secrets>>,
     patience: Patience,
+    answer_timeout: Duration,
 }
 
 impl Engine {
+    /// Gives every answer so much longer from now on, for all clones.
+    pub fn slow_down(&self, scale: TimeScale) {
+        self.patience.slow_down(scale.times());
+    }
+
     /// Keeps these out of every message from now on.
     pub fn hide(&self, secrets: &Secrets) {
         let mut hidden = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,21 +97,38 @@ impl Engine {
         if !socket.exists() {
             return Err(unreachable());
         }
-        let docker =
-            connector::docker_at(socket, ANSWER_TIMEOUT.as_secs()).map_err(|_| unreachable())?;
+        // For what no request of ours limits: how slow the machine is, is told later.
+        let longest = ANSWER_TIMEOUT.saturating_mul(TimeScale::MOST);
+        let docker = connector::docker_at(socket, longest.as_secs()).map_err(|_| unreachable())?;
         Ok(Self {
             docker,
             socket: socket.to_owned(),
             secrets: Arc::default(),
             patience: Patience::with("the engine gateway", socket, notify),
+            answer_timeout: ANSWER_TIMEOUT,
         })
     }
 
-    /// The same with another time for an answer, whole seconds.
+    /// The same with another time for an answer.
     #[must_use]
     pub fn answering_within(self, time: Duration) -> Self {
-        let docker = self.docker.with_timeout(time);
-        Self { docker, ..self }
+        Self {
+            answer_timeout: time,
+            ..self
+        }
+    }
+
+    /// One answer, within the time that it may take beside `grace`.
+    async fn in_time<T>(
+        &self,
+        grace: Duration,
+        asked: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, bollard::errors::Error> {
+        let limit = self
+            .patience
+            .limit(self.answer_timeout.saturating_add(grace));
+        let answer = tokio::time::timeout(limit, asked).await;
+        answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
     }
 
     /// The same with another time for a Docker Engine that is away; with none, that is told at once.
@@ -116,21 +139,23 @@ impl Engine {
     }
 
     /// Asks what changes nothing, or what may be done twice.
-    async fn ask<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
+    async fn ask<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,
     {
         let again = |error: &_| error::again(error, true);
+        let ask = || self.in_time(Duration::ZERO, ask());
         let answer = self.patience.turn(ask, again).await;
         answer.map_err(|error| self.error(error))
     }
 
     /// Asks for what must not be done twice.
-    async fn ask_once<T, F>(&self, ask: impl FnMut() -> F) -> Result<T, EngineError>
+    async fn ask_once<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,
     {
         let again = |error: &_| error::again(error, false);
+        let ask = || self.in_time(Duration::ZERO, ask());
         let answer = self.patience.turn(ask, again).await;
         answer.map_err(|error| self.error(error))
     }
@@ -162,7 +187,8 @@ impl Engine {
     /// What the gateway answered.
     pub async fn published(&self) -> Result<BTreeSet<u16>, EngineError> {
         let options = None::<ListContainersOptions>;
-        let summaries = self.docker.list_containers(options).await;
+        let list = self.docker.list_containers(options);
+        let summaries = self.in_time(Duration::ZERO, list).await;
         let summaries = summaries.map_err(|error| self.error(error))?;
         let ports = summaries.into_iter().filter_map(|summary| summary.ports);
         Ok(ports
@@ -190,7 +216,7 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn warnings(&self) -> Result<Vec<String>, EngineError> {
-        let info = self.docker.info().await;
+        let info = self.in_time(Duration::ZERO, self.docker.info()).await;
         let warnings = info.map_err(|error| self.error(error))?.warnings;
         let plain = |text: String| text.trim_start_matches("WARNING: ").to_owned();
         Ok(warnings
@@ -241,7 +267,10 @@ impl Engine {
     /// # Errors
     /// What the gateway answered.
     pub async fn facts(&self) -> Result<EngineFacts, EngineError> {
-        let (version, info) = tokio::join!(self.docker.version(), self.docker.info());
+        let (version, info) = tokio::join!(
+            self.in_time(Duration::ZERO, self.docker.version()),
+            self.in_time(Duration::ZERO, self.docker.info()),
+        );
         let version = version.map_err(|error| self.error(error))?;
         let info = info.map_err(|error| self.error(error))?;
         facts_of(&version, &info)
@@ -288,11 +317,12 @@ impl Engine {
     pub async fn stop(&self, id: &str) -> Result<(), EngineError> {
         let grace = self.inspect(id).await?.stop_grace();
         let grace = grace.unwrap_or(STOP_GRACE);
-        let timeout = grace.saturating_add(self.docker.timeout());
-        let docker = self.docker.clone().with_timeout(timeout);
         // Without a time of ours the container's own grace period holds.
         let options = || None::<StopContainerOptions>;
-        let stop = async || done_already(docker.stop_container(id, options()).await);
+        let stop = || async {
+            let stop = self.docker.stop_container(id, options());
+            done_already(self.in_time(grace, stop).await)
+        };
         let again = |error: &_| error::again(error, true);
         let stopped = self.patience.long_turn(grace, stop, again).await;
         stopped.map_err(|error| self.error(error))

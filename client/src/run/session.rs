@@ -279,6 +279,8 @@ impl Session {
             .map_err(refused::settings)?;
         stack.overridden = settings.overridden(file);
         self.engine.hide(&stack.secrets);
+        self.engine.slow_down(stack.time_scale);
+        self.helper.slow_down(stack.time_scale);
         Ok(stack)
     }
 

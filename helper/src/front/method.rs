@@ -78,12 +78,15 @@ impl Method {
         }
     }
 
-    /// Whether it may change anything: then it is audited and runs alone for its UID.
+    /// Whether it asks anybody for a change: then it is audited, counts against the rate of changes and
+    /// runs alone for its UID. `CheckEngine` asks Docker for a container that cannot be, and Docker
+    /// writes that to its log.
     #[must_use]
     pub fn changes(self) -> bool {
         match self {
-            Self::WhoAmI | Self::CheckEngine => false,
-            Self::MountVolume
+            Self::WhoAmI => false,
+            Self::CheckEngine
+            | Self::MountVolume
             | Self::UnmountVolume
             | Self::GrowVolume
             | Self::PrepareDirectories
@@ -93,14 +96,6 @@ impl Method {
             | Self::CreateNetwork
             | Self::RemoveNetwork => true,
         }
-    }
-}
-
-impl Method {
-    /// Whether it counts against the rate of changes: what writes a record, and what the engine writes a
-    /// line of its log for.
-    pub(super) fn counts_as_change(self) -> bool {
-        self.changes() || self == Self::CheckEngine
     }
 }
 

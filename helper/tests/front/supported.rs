@@ -42,3 +42,27 @@ async fn no_network_is_made_on_an_engine_that_is_refused() {
         );
     }
 }
+
+/// Docker is asked for a container that cannot be, and writes that to its log.
+#[tokio::test]
+async fn asking_the_engine_what_it_sees_is_recorded_and_counted_as_a_change_is() {
+    let Some(world) = World::start() else { return };
+    let _engine = Engine::at(&world.path("docker.sock"), DEBIAN_12);
+    let mut client = world.client(A).await;
+    let mut answered = 0;
+    let refused = loop {
+        match client.check_engine(v1::CheckEngineRequest {}).await {
+            Ok(_) => answered += 1,
+            Err(status) => break status,
+        }
+        assert!(answered < 1000, "never refused");
+    };
+    assert_eq!(told(&refused).0, "TOO_MANY_REQUESTS");
+    for event in ["intent", "outcome"] {
+        let records = world.records_of(event);
+        assert_eq!(records.len(), answered, "{event}");
+        for record in records {
+            assert_eq!(record["operation"], "engine.check", "{record}");
+        }
+    }
+}

@@ -9,13 +9,14 @@ use super::super::json::{shown, strict};
 use super::bad_query;
 use crate::docker::percent_encoded;
 
-/// Filters of the container list. `before` and `since` are none of them: they tell whether a
-/// container exists.
+/// Filters of the container list, which Docker compares with what each of the caller's containers has
+/// (moby, `daemon/list.go`). `before` and `since` are none of them: they tell whether a container exists.
 pub(super) const CONTAINERS: &[&str] = &[
-    "id", "name", "label", "status", "health", "exited", "ancestor",
+    "id", "name", "label", "status", "health", "exited", "ancestor", "network", "volume",
+    "publish", "expose",
 ];
 /// Filters of the event stream.
-pub(super) const EVENTS: &[&str] = &["type", "event", "container", "label"];
+pub(super) const EVENTS: &[&str] = &["type", "event", "container", "image", "label"];
 /// Filters of the image list.
 pub(super) const IMAGES: &[&str] = &["reference", "label", "dangling"];
 /// Filters of the network list.

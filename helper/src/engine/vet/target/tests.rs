@@ -12,12 +12,25 @@ fn parsed(method: &str, target: &str) -> Endpoint {
     Endpoint::parse(method, target).unwrap_or_else(|refusal| panic!("{method} {target}: {refusal}"))
 }
 
-/// The reason of the refusal.
+/// The reason of the refusal, which is the same under every version.
 fn refused(method: &str, target: &str) -> String {
-    match Endpoint::parse(method, target) {
+    let reason = |target: &str| match Endpoint::parse(method, target) {
         Ok(endpoint) => panic!("{method} {target:?} was accepted as {endpoint:?}"),
         Err(refusal) => refusal.reason.to_string(),
+    };
+    let alone = reason(target);
+    let path = target.trim_start_matches("/v1.41");
+    // What names a version of its own, or is no path below one, is refused as it is.
+    if path.starts_with('/') && !path.starts_with("/v") {
+        for version in every_version() {
+            let under = format!("{version}{path}");
+            // The version itself may make it too long.
+            if under.len() <= MAX_TARGET {
+                assert_eq!(reason(&under), alone, "{method} {under:?}");
+            }
+        }
     }
+    alone
 }
 
 fn container(method: &str, target: &str) -> ContainerCall {
