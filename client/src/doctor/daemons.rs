@@ -10,8 +10,8 @@ use tokio::time::error::Elapsed;
 use super::{Finding, Limit};
 use crate::CLIENT_VERSION;
 use crate::engine::{Container, Engine, EngineError};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::helper::{Helper, HelperError};
 use crate::run::Context;
 
@@ -22,9 +22,9 @@ const CLOCK_LIMIT: Duration = Duration::from_millis(700);
 pub(super) struct HelperAnswer {
     socket: PathBuf,
     /// `Err` when it was not reached.
-    reached: Result<Result<Box<WhoAmIResponse>, Failure>, Failure>,
+    reached: Result<Result<Box<WhoAmIResponse>, CliError>, CliError>,
     /// What it says of the engine, or why it does not.
-    pub(super) engine: Result<CheckEngineResponse, Failure>,
+    pub(super) engine: Result<CheckEngineResponse, CliError>,
     /// How long it took until it said so; zero where it did not.
     pub(super) took: Duration,
 }
@@ -59,9 +59,9 @@ pub(super) async fn ask_helper(context: &Context, limit: Limit) -> HelperAnswer 
     }
 }
 
-fn in_time<T>(answer: Result<Result<T, HelperError>, Elapsed>) -> Result<T, Failure> {
-    let too_late = |_| Failure::new(Exit::TimedOut, "the helper did not answer in time");
-    answer.map_err(too_late)?.map_err(Failure::from)
+fn in_time<T>(answer: Result<Result<T, HelperError>, Elapsed>) -> Result<T, CliError> {
+    let too_late = |_| CliError::new(Exit::TimedOut, "the helper did not answer in time");
+    answer.map_err(too_late)?.map_err(CliError::from)
 }
 
 /// The helper, what the policy gives, and whether the versions fit.
@@ -75,7 +75,7 @@ pub(super) fn helper(answer: &HelperAnswer) -> Vec<Finding> {
     match who {
         Err(failure) => vec![served, from_failure("policy", failure)],
         Ok(who) => {
-            let mut findings = vec![served, granted(who), versions(&who.helper_version)];
+            let mut findings = vec![served, grant_of(who), versions(&who.helper_version)];
             findings.extend(
                 who.warnings
                     .iter()
@@ -86,7 +86,7 @@ pub(super) fn helper(answer: &HelperAnswer) -> Vec<Finding> {
     }
 }
 
-fn granted(who: &WhoAmIResponse) -> Finding {
+fn grant_of(who: &WhoAmIResponse) -> Finding {
     match &who.grant {
         Some(grant) => Finding::ok(
             "policy",
@@ -115,7 +115,7 @@ pub(super) struct GatewayAnswer {
     peer: std::io::Result<u32>,
     /// `None` when there is no socket.
     pub(super) engine: Option<Engine>,
-    pub(super) containers: Result<Vec<Container>, Failure>,
+    pub(super) containers: Result<Vec<Container>, CliError>,
     /// How long it took until it said so; zero where it did not.
     pub(super) took: Duration,
 }
@@ -148,7 +148,7 @@ pub(super) async fn ask_gateway(context: &Context, limit: Limit) -> GatewayAnswe
         } else {
             Duration::ZERO
         },
-        containers: containers.map_err(Failure::from),
+        containers: containers.map_err(CliError::from),
     }
 }
 
@@ -170,9 +170,9 @@ pub(super) fn gateway(answer: &GatewayAnswer) -> Vec<Finding> {
 
 /// What the gateway itself warns of, e.g. a disk that is down to its reserve.
 pub(super) async fn warnings(engine: &Engine, limit: Limit) -> Vec<Finding> {
-    let asked = limit.answer(engine.warnings()).await;
+    let reply = limit.answer(engine.warnings()).await;
     // A gateway that does not answer is a finding of its own.
-    let warnings = asked.ok().and_then(Result::ok).unwrap_or_default();
+    let warnings = reply.ok().and_then(Result::ok).unwrap_or_default();
     let finding = |text: String| {
         Finding::warning("engine", text).next("tell the administrator; docs/admin.md has more")
     };
@@ -180,7 +180,7 @@ pub(super) async fn warnings(engine: &Engine, limit: Limit) -> Vec<Finding> {
 }
 
 /// A failure of the command's edge as a problem.
-pub(super) fn from_failure(check: &'static str, failure: &Failure) -> Finding {
+pub(super) fn from_failure(check: &'static str, failure: &CliError) -> Finding {
     let mut finding = Finding::problem(check, &failure.what);
     for cause in &failure.causes {
         let rule = cause.rule.as_ref().map(|rule| format!(" [{rule}]"));
@@ -222,24 +222,24 @@ mod tests {
     #[test]
     fn a_helper_that_is_not_there_is_one_problem() {
         let answer = HelperAnswer {
-            engine: Err(Failure::new(Exit::Unreachable, "gone")),
+            engine: Err(CliError::new(Exit::Unreachable, "gone")),
             took: Duration::ZERO,
             socket: "/nonexistent".into(),
-            reached: Err(Failure::new(Exit::Unreachable, "gone").next("start it")),
+            reached: Err(CliError::new(Exit::Unreachable, "gone").next("start it")),
         };
         let findings = helper(&answer);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].level, Level::Problem);
+        assert_eq!(findings[0].level, Level::Error);
         assert_eq!(findings[0].next.as_deref(), Some("start it"));
         assert!(answer.who().is_none());
     }
 
     #[test]
     fn a_refusal_names_the_rule_and_the_helper_itself_is_fine() {
-        let refused = Failure::new(Exit::Policy, "you are no tenant")
+        let refused = CliError::new(Exit::Policy, "you are no tenant")
             .by_rule("NO_TENANT", Some("tenants.uids (policy.toml:4)".to_owned()));
         let answer = HelperAnswer {
-            engine: Err(Failure::new(Exit::Policy, "you are no tenant")),
+            engine: Err(CliError::new(Exit::Policy, "you are no tenant")),
             took: Duration::ZERO,
             socket: "/run/x.sock".into(),
             reached: Ok(Err(refused)),

@@ -36,9 +36,9 @@ impl Limit {
     ///
     /// # Errors
     /// When it does not come.
-    pub(super) async fn answer<T>(self, asked: impl Future<Output = T>) -> Result<T, Elapsed> {
+    pub(super) async fn answer<T>(self, reply: impl Future<Output = T>) -> Result<T, Elapsed> {
         let least = Instant::now() + self.usual;
-        timeout_at(least.max(self.began + self.patience), asked).await
+        timeout_at(least.max(self.began + self.patience), reply).await
     }
 
     /// How long one answer may take from now on.

@@ -82,14 +82,17 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Unreachable`] when there is no socket.
     pub fn at(socket: &Path) -> Result<Self, EngineError> {
-        Self::told_by(socket, None)
+        Self::connect_with(socket, None)
     }
 
     /// The same, and `notify` tells what is waited for.
     ///
     /// # Errors
     /// [`EngineError::Unreachable`] when there is no socket.
-    pub fn told_by(socket: &Path, notify: Option<Arc<dyn Notify>>) -> Result<Self, EngineError> {
+    pub fn connect_with(
+        socket: &Path,
+        notify: Option<Arc<dyn Notify>>,
+    ) -> Result<Self, EngineError> {
         let unreachable = || EngineError::Unreachable {
             socket: socket.to_owned(),
             why: None,
@@ -122,12 +125,12 @@ impl Engine {
     async fn in_time<T>(
         &self,
         grace: Duration,
-        asked: impl Future<Output = Result<T, bollard::errors::Error>>,
+        requested: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> Result<T, bollard::errors::Error> {
         let limit = self
             .patience
             .limit(self.answer_timeout.saturating_add(grace));
-        let answer = tokio::time::timeout(limit, asked).await;
+        let answer = tokio::time::timeout(limit, requested).await;
         answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
     }
 
