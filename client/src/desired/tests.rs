@@ -1,4 +1,4 @@
-mod refused;
+mod denied;
 mod scaled;
 mod words;
 
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aistack_proto::v1::{DirectoryKind, DirectoryOwner, Grant, Limits, NetworkGrant, PortRange};
 
-use refused::refused;
+use denied::refused;
 
 use super::{Check, DesiredError, Stack, stack};
 use crate::catalog::{Catalog, Preset};

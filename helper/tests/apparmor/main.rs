@@ -9,5 +9,5 @@
 mod lasting;
 mod loading;
 mod sources;
+mod test_host;
 mod tools;
-mod world;

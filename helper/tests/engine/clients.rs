@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use super::dockerd::{Clean, prepare_for};
-use super::world::{World, said};
+use super::test_host::{TestHost, said};
 
 /// The tenant of docker compose, and that of docker-py.
 const COMPOSE: u32 = 62003;
 const DOCKER_PY: u32 = 62004;
 
 /// A world with one tenant, and the folder of the clients.
-fn prepare(tenant: (u32, &str), image: &str) -> (World, Clean, PathBuf) {
+fn prepare(tenant: (u32, &str), image: &str) -> (TestHost, Clean, PathBuf) {
     let clients = std::env::var_os("AISTACK_TEST_CLIENTS");
     let clients = clients.expect("AISTACK_TEST_CLIENTS says where tests/tools/clients put them");
-    let (world, clean) = prepare_for(&[tenant], image);
-    (world, clean, PathBuf::from(clients))
+    let (host, clean) = prepare_for(&[tenant], image);
+    (host, clean, PathBuf::from(clients))
 }
 
 struct Project<'w> {
-    world: &'w World,
+    host: &'w TestHost,
     program: PathBuf,
     directory: PathBuf,
 }
@@ -57,7 +57,7 @@ networks:
     }
 
     fn output(&self, project: &str, arguments: &[&str]) -> Output {
-        self.world
+        self.host
             .docker(self.program.to_str().unwrap(), COMPOSE)
             .current_dir(&self.directory)
             .args(["--progress", "plain", "-p", project])
@@ -103,11 +103,11 @@ networks:
 fn compose_keeps_a_project_from_up_to_down() {
     let image = "docker.io/library/aistack-dev-gateway:compose";
     let tenant = (COMPOSE, "10.200.1.128/26");
-    let (world, _clean, clients) = prepare(tenant, image);
+    let (host, _clean, clients) = prepare(tenant, image);
     let project = Project {
-        world: &world,
+        host: &host,
         program: clients.join("bin/docker-compose"),
-        directory: world.dir.path().join("project"),
+        directory: host.dir.path().join("project"),
     };
     let web = format!("tenant-{COMPOSE}-web");
     let worker = |number| format!("tenant-{COMPOSE}-x-worker-{number}");
@@ -183,9 +183,9 @@ fn compose_keeps_a_project_from_up_to_down() {
 fn docker_py_makes_enters_and_removes_containers() {
     let image = "docker.io/library/aistack-dev-gateway:py";
     let tenant = (DOCKER_PY, "10.200.1.192/26");
-    let (world, _clean, clients) = prepare(tenant, image);
+    let (host, _clean, clients) = prepare(tenant, image);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine/docker_py.py");
-    let output = world
+    let output = host
         .docker("python3", DOCKER_PY)
         .env("PYTHONPATH", &clients)
         .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -15,5 +15,5 @@ mod layers;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod supported;
+mod test_host;
 mod versions;
-mod world;

@@ -4,11 +4,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aistack_helper::ops::{DirKind, DirOwner, OpsError, ServiceDir};
+use aistack_helper::ops::{self, DirKind, DirOwner, ServiceDir};
 use aistack_proto::v1::ChownProgress;
 
 use crate::directories::{dir, exchanging};
-use crate::world::{A, World, as_the_helper, runtime};
+use crate::test_host::{A, TestHost, as_the_helper, runtime};
 
 const SERVICE: u32 = A + 1000;
 
@@ -17,26 +17,26 @@ fn target() -> ServiceDir {
 }
 
 /// A mounted volume with `data/openclaw`.
-fn prepared() -> (World, PathBuf) {
-    let world = World::start();
-    world.mount();
-    let (ops, grant, dirs) = (world.ops(), world.grant(), [target()]);
+fn prepared() -> (TestHost, PathBuf) {
+    let host = TestHost::start();
+    host.mount();
+    let (ops, grant, dirs) = (host.ops(), host.grant(), [target()]);
     runtime()
         .block_on(ops.prepare_directories(&grant, &dirs))
         .unwrap();
-    let top = world.base().join("data/openclaw");
-    (world, top)
+    let top = host.base().join("data/openclaw");
+    (host, top)
 }
 
-fn walk(world: &World) -> (Result<ChownProgress, OpsError>, usize) {
-    let (ops, grant) = (world.ops(), world.grant());
+fn walk(host: &TestHost) -> (Result<ChownProgress, ops::Error>, usize) {
+    let (ops, grant) = (host.ops(), host.grant());
     let walk = async {
         let mut messages = ops.chown(&grant, &target());
-        let mut told = 0;
+        let mut reported = 0;
         loop {
             match messages.recv().await.expect("a last message") {
-                Ok(progress) if !progress.done => told += 1,
-                last => return (last, told),
+                Ok(progress) if !progress.done => reported += 1,
+                last => return (last, reported),
             }
         }
     };
@@ -51,8 +51,8 @@ fn owner(path: &Path) -> (u32, u32) {
 #[test]
 #[ignore = "needs root"]
 fn everything_below_changes_hands_and_links_are_not_followed() {
-    let (world, top) = prepared();
-    let outside = world.run().join("outside");
+    let (host, top) = prepared();
+    let outside = host.run().join("outside");
     std::fs::write(&outside, "").unwrap();
     std::fs::create_dir_all(top.join("a/b/c")).unwrap();
     std::fs::write(top.join("a/b/file"), "").unwrap();
@@ -73,7 +73,7 @@ fn everything_below_changes_hands_and_links_are_not_followed() {
     set("a/b", 0o6755);
     set("a/b/file", 0o6755);
     let etc = owner(Path::new("/etc"));
-    let (last, _) = walk(&world);
+    let (last, _) = walk(&host);
     let last = last.unwrap();
     assert_eq!((last.visited, last.changed), (7, 7));
     for name in [
@@ -90,17 +90,17 @@ fn everything_below_changes_hands_and_links_are_not_followed() {
     }
     assert_eq!(owner(&outside), (0, 0));
     assert_eq!(owner(Path::new("/etc")), etc);
-    assert_eq!(walk(&world).0.unwrap().changed, 0);
+    assert_eq!(walk(&host).0.unwrap().changed, 0);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn the_directory_itself_gets_its_owner_and_mode() {
-    let (world, top) = prepared();
+    let (host, top) = prepared();
     chown(&top, Some(0), Some(0)).unwrap();
     std::fs::set_permissions(&top, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::write(top.join("made-by-docker"), "").unwrap();
-    assert_eq!(walk(&world).0.unwrap().changed, 2);
+    assert_eq!(walk(&host).0.unwrap().changed, 2);
     assert_eq!(owner(&top), (SERVICE, SERVICE));
     assert_eq!(std::fs::metadata(&top).unwrap().mode() & 0o7777, 0o700);
 }
@@ -108,7 +108,7 @@ fn the_directory_itself_gets_its_owner_and_mode() {
 #[test]
 #[ignore = "needs root"]
 fn missing_directories_links_and_mounts_are_refused() {
-    let (world, top) = prepared();
+    let (host, top) = prepared();
     let inner = top.join("inner");
     std::fs::create_dir(&inner).unwrap();
     let mount = std::process::Command::new("mount")
@@ -116,33 +116,33 @@ fn missing_directories_links_and_mounts_are_refused() {
         .arg(&inner)
         .status();
     assert!(mount.unwrap().success());
-    let reason = walk(&world).0.unwrap_err().reason();
+    let reason = walk(&host).0.unwrap_err().reason();
     let untouched = owner(&inner);
     let umount = std::process::Command::new("umount").arg(&inner).status();
     assert!(umount.unwrap().success());
     assert_eq!((reason, untouched), ("UNSAFE_PATH", (0, 0)));
     std::fs::remove_dir(&inner).unwrap();
     std::fs::remove_dir(&top).unwrap();
-    assert_eq!(walk(&world).0.unwrap_err().reason(), "DIRECTORY_MISSING");
+    assert_eq!(walk(&host).0.unwrap_err().reason(), "DIRECTORY_MISSING");
     symlink("/etc", &top).unwrap();
-    assert_eq!(walk(&world).0.unwrap_err().reason(), "UNSAFE_PATH");
+    assert_eq!(walk(&host).0.unwrap_err().reason(), "UNSAFE_PATH");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn depth_is_bounded_progress_is_told_and_a_walk_without_reader_ends() {
-    let (world, top) = prepared();
+    let (host, top) = prepared();
     for number in 0..3500 {
         std::fs::write(top.join(number.to_string()), "").unwrap();
     }
-    let (last, told) = walk(&world);
+    let (last, reported) = walk(&host);
     assert_eq!(last.unwrap().visited, 3500);
-    assert!(told >= 3, "progress was told {told} times");
+    assert!(reported >= 3, "progress was told {reported} times");
 
     for number in 0..3500 {
         chown(top.join(number.to_string()), Some(0), Some(0)).unwrap();
     }
-    let (ops, grant) = (world.ops(), world.grant());
+    let (ops, grant) = (host.ops(), host.grant());
     let runtime = runtime();
     runtime.block_on(async {
         drop(ops.chown(&grant, &target()));
@@ -157,14 +157,14 @@ fn depth_is_bounded_progress_is_told_and_a_walk_without_reader_ends() {
 
     let deep = vec!["d"; 140].join("/");
     std::fs::create_dir_all(top.join(deep)).unwrap();
-    assert_eq!(walk(&world).0.unwrap_err().reason(), "TOO_LARGE");
+    assert_eq!(walk(&host).0.unwrap_err().reason(), "TOO_LARGE");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn exchanged_names_never_lead_outside() {
-    let (world, top) = prepared();
-    let outside = world.run().join("outside");
+    let (host, top) = prepared();
+    let outside = host.run().join("outside");
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("file"), "").unwrap();
     let (victim, link) = (top.join("victim"), top.join("link"));
@@ -173,10 +173,10 @@ fn exchanged_names_never_lead_outside() {
     symlink(&outside, &link).unwrap();
     exchanging(&victim, &link, || {
         for _ in 0..300 {
-            let _ = walk(&world);
+            let _ = walk(&host);
         }
     });
     assert_eq!(owner(&outside), (0, 0));
     assert_eq!(owner(&outside.join("file")), (0, 0));
-    assert_eq!(walk(&world).0.unwrap().visited, 3);
+    assert_eq!(walk(&host).0.unwrap().visited, 3);
 }

@@ -79,11 +79,22 @@ fn command_pages(mut command: Command, more: &str, directory: &Path) -> Result<(
 fn policy_page(text: &str, directory: &Path) -> Result<(), Box<dyn Error>> {
     let mut out = File::create(directory.join(format!("aistack-policy.toml.{FILES}")))?;
     let mut page = Roff::new();
-    page.control("TH", ["AISTACK\\-POLICY.TOML", FILES, "\"\"", SOURCE, "File Formats"])
-        .control("SH", ["NAME"])
-        .text([roman("aistack-policy.toml - who may have an aistack on this host, and what")])
-        .control("SH", ["DESCRIPTION"])
-        .extend([markdown::as_roff(text)]);
+    page.control(
+        "TH",
+        [
+            "AISTACK\\-POLICY.TOML",
+            FILES,
+            "\"\"",
+            SOURCE,
+            "File Formats",
+        ],
+    )
+    .control("SH", ["NAME"])
+    .text([roman(
+        "aistack-policy.toml - who may have an aistack on this host, and what",
+    )])
+    .control("SH", ["DESCRIPTION"])
+    .extend([markdown::as_roff(text)]);
     page.control("SH", ["SEE", "ALSO"]).text([
         bold("aistack-helper"),
         roman("(8), "),

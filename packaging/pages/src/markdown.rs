@@ -105,7 +105,8 @@ impl Page {
         match level {
             HeadingLevel::H1 => {}
             HeadingLevel::H2 => {
-                self.out.control("SH", [argument(&text.to_uppercase()).as_str()]);
+                self.out
+                    .control("SH", [argument(&text.to_uppercase()).as_str()]);
             }
             _ => {
                 self.out.control("SS", [argument(&text).as_str()]);

@@ -11,8 +11,8 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use aistack_helper::engine::vet::create::{
-    CONVERTED_FIELDS, Canonical, CreateRequest, HostAppArmor, READ_FIELDS, UNSET_FIELDS, Usage,
-    World, decide,
+    CONVERTED_FIELDS, Canonical, CreateContext, CreateRequest, HostAppArmor, READ_FIELDS,
+    UNSET_FIELDS, Usage, decide,
 };
 use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Policy, Refusal};
@@ -34,7 +34,7 @@ pub(crate) fn grant() -> Grant {
 /// Vets a body under an API version for an image with a VOLUME.
 pub(crate) fn vet(grant: &Grant, body: &[u8], api: ApiVersion) -> Result<Canonical, Refusal> {
     let request = CreateRequest::parse(body, api)?;
-    let world = World {
+    let context = CreateContext {
         grant,
         name: "tenant-1001-x",
         image_id: IMAGE_ID,
@@ -45,7 +45,7 @@ pub(crate) fn vet(grant: &Grant, body: &[u8], api: ApiVersion) -> Result<Canonic
         apparmor: &HostAppArmor::default(),
         in_use: Usage::default(),
     };
-    decide(&world, request)
+    decide(&context, request)
 }
 
 /// JSON with every key that was written, in order.
@@ -167,7 +167,7 @@ fn check_fields(object: &Value, read: &[&str], unset: &[&str]) {
 }
 
 /// Every wall, as Docker would see it.
-pub(crate) fn check_walls(grant: &Grant, body: &Value) {
+pub(crate) fn check_isolation(grant: &Grant, body: &Value) {
     let host = &body["hostconfig"];
     check_fields(body, READ_FIELDS[0], UNSET_FIELDS[0]);
     check_fields(host, READ_FIELDS[1], UNSET_FIELDS[1]);
