@@ -178,7 +178,8 @@ impl Patience {
         let began = Instant::now();
         let mut tries = 0;
         loop {
-            let answer = self.answer(usual, ask()).await;
+            // Boxed: what is asked would otherwise be a part of every future above.
+            let answer = Box::pin(self.answer(usual, ask())).await;
             let Some(why) = answer.as_ref().err().and_then(&again) else {
                 return answer;
             };

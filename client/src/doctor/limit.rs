@@ -101,6 +101,6 @@ mod tests {
         assert_eq!(late(Duration::from_millis(900)), None);
         let finding = late(Duration::from_secs(8)).unwrap();
         assert_eq!(finding.level, Level::Warning);
-        assert!(finding.found.contains("8"), "{finding:?}");
+        assert!(finding.found.contains('8'), "{finding:?}");
     }
 }

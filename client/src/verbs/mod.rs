@@ -44,7 +44,7 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, C
         None => overview::run(context).await,
         Some(Command::Init(args)) => init::run(context, args).await,
         Some(Command::Whoami) => whoami::run(context).await,
-        Some(Command::Doctor) => doctor::run(context).await,
+        Some(Command::Doctor) => Box::pin(doctor::run(context)).await,
         Some(Command::Plan(args)) => plan::run(context, args).await,
         Some(Command::Deploy(args)) => deploy::run(context, args).await,
         Some(Command::Status(args)) => status::run(context, args).await,
