@@ -1,5 +1,6 @@
 //! The policy in force: text in, [`Policy`] or every error out; then one [`Grant`] a UID.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
@@ -7,7 +8,10 @@ use toml::de::DeTable;
 
 use crate::error::{PolicyError, PolicyErrors, PolicyWarning};
 use crate::file::{Document, Named, ServiceUids, Setting, Volume};
-use crate::grant::{Grant, GrantRules, Ipv4Subnet, NetworkGrant, PortRange, VolumeGrant};
+use crate::grant::{
+    FrontDoor, Grant, GrantRules, Ipv4Subnet, NetworkGrant, PortRange, VolumeGrant,
+};
+use crate::ingress::Ingress;
 use crate::report::Report;
 use crate::text::{At, Cursor, Lines};
 use crate::value::Block;
@@ -78,6 +82,32 @@ impl Policy {
         .grant()
     }
 
+    /// The front door with the routes to all tenants; `None` where the policy has none.
+    #[must_use]
+    pub fn ingress(&self) -> Option<Ingress> {
+        let ingress = &self.document.ingress;
+        if !ingress.enabled {
+            return None;
+        }
+        let mut routes = BTreeMap::new();
+        for uid in self.tenants.iter().cloned().flatten() {
+            let Some(grant) = self.grant(uid) else {
+                continue;
+            };
+            let Some(door) = grant.front_door else {
+                continue;
+            };
+            routes.insert(grant.domain, door.proxy);
+            routes.extend(grant.domains.into_iter().map(|domain| (domain, door.proxy)));
+        }
+        Some(Ingress {
+            addresses: ingress.addresses.clone(),
+            http_port: ingress.http_port,
+            https_port: ingress.https_port,
+            routes,
+        })
+    }
+
     /// Every tenant, as ranges that neither overlap nor touch, lowest first.
     #[must_use]
     pub fn tenants(&self) -> &[RangeInclusive<u32>] {
@@ -140,13 +170,21 @@ impl<'p> Seeker<'p> {
         let text = |own: Option<&At<String>>, default: &dyn Fn() -> String| {
             own.map_or_else(default, |own| own.value.clone())
         };
+        let network = self.network()?;
         Some(Grant {
             uid,
             gid: own.and_then(|n| n.gid).map_or(uid, |gid| gid.value),
             name: text(name, &|| format!("tenant-{uid}")),
             base_dir: text(base_dir, &|| tenants.base_dir.value.fill(uid)),
             domain: text(domain, &|| tenants.domain.value.fill(uid)),
-            network: self.network()?,
+            domains: own.map_or_else(Vec::new, |own| {
+                own.domains
+                    .iter()
+                    .map(|domain| domain.value.clone())
+                    .collect()
+            }),
+            front_door: self.front_door(&network)?,
+            network,
             ports: self.ports()?,
             platform_profile: format!("ai-platform-{uid}"),
             openclaw_profile: format!("ai-platform-openclaw-{first_service_uid}"),
@@ -194,6 +232,31 @@ impl<'p> Seeker<'p> {
             gateway: Ipv4Addr::from(gateway),
             bridge: format!("ai-{}", self.uid),
         })
+    }
+
+    /// The lower half of the subnet is for the gateway, its first address, and the proxy, the second; the
+    /// upper half is Docker's to hand out.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is a number that does not fit"
+    )]
+    fn front_door(&self, network: &NetworkGrant) -> Option<Option<FrontDoor>> {
+        let ingress = &self.policy.document.ingress;
+        if !ingress.enabled {
+            return Some(None);
+        }
+        let subnet = network.subnet;
+        let first = u32::from(subnet.address);
+        let half = u32::try_from(Block::size(subnet.prefix) / 2).ok()?;
+        Some(Some(FrontDoor {
+            proxy: Ipv4Addr::from(first.checked_add(2)?),
+            handed_out: Ipv4Subnet {
+                address: Ipv4Addr::from(first.checked_add(half)?),
+                prefix: subnet.prefix.checked_add(1)?,
+            },
+            http_port: ingress.http_port,
+            https_port: ingress.https_port,
+        }))
     }
 
     fn subnet_by_formula(&self, pool: Ipv4Subnet, prefix: u8) -> Option<Ipv4Subnet> {

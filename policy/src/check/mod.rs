@@ -2,6 +2,7 @@
 //! ranges; no check counts through the UIDs of a range, which may be billions.
 
 mod claim;
+mod ingress;
 mod names;
 mod numbers;
 mod warnings;
@@ -42,6 +43,7 @@ pub(crate) fn whole(document: &Document, lines: &Lines, report: &mut Report) {
         numbers::subnets(subject, report);
     }
     names::all(subject, report);
+    ingress::all(subject, report);
     if report.is_clean() {
         warnings::all(subject, report);
     }

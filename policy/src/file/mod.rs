@@ -1,6 +1,7 @@
-//! The policy file in its own shape: `[tenants]` with every default filled in, and the named
-//! tenants with what each overrides.
+//! The policy file in its own shape: `[tenants]` and `[ingress]` with every default filled in, and the
+//! named tenants with what each overrides.
 
+mod ingress;
 mod named;
 mod parts;
 mod tenants;
@@ -17,6 +18,7 @@ use crate::report::Report;
 use crate::text::Lines;
 use crate::value::UidRange;
 
+pub(crate) use ingress::Ingress;
 pub(crate) use named::Named;
 pub(crate) use parts::ServiceUids;
 pub(crate) use tenants::{Setting, Tenants};
@@ -25,6 +27,7 @@ pub(crate) use volume::Volume;
 /// The whole file.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
+    pub(crate) ingress: Ingress,
     pub(crate) tenants: Tenants,
     pub(crate) named: BTreeMap<u32, Named>,
 }
@@ -41,8 +44,13 @@ impl Document {
     /// Reads the file; what cannot be read is in the report and stands here as its default.
     pub(crate) fn read(table: &Spanned<DeTable<'_>>, lines: &Lines, report: &mut Report) -> Self {
         let root = Section::root(table);
-        root.only(&["version", "tenants", "tenant"], report);
+        root.only(&["version", "ingress", "tenants", "tenant"], report);
         read_version(&root, report);
+        let ingress = root
+            .get("ingress")
+            .and_then(|entry| entry.section(report))
+            .map(|section| Ingress::read(&section, report))
+            .unwrap_or_default();
         let tenants = root
             .get("tenants")
             .and_then(|entry| entry.section(report))
@@ -54,7 +62,11 @@ impl Document {
                 insert(&mut named, tenant, lines, report);
             }
         }
-        Self { tenants, named }
+        Self {
+            ingress,
+            tenants,
+            named,
+        }
     }
 
     /// The place of a UID in the formula: how many UIDs stand before it in `tenants.uids`, in the
