@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::audit::AuditCommand;
+use crate::admin::ingress::IngressCommand;
 use crate::admin::policy::PolicyCommand;
 use crate::audit::Keep;
 
@@ -32,6 +33,9 @@ pub enum HelperCommand {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The front door: HAProxy in front of all tenants' sites.
+    #[command(subcommand)]
+    Ingress(IngressCommand),
 }
 
 /// What the daemon is started with.

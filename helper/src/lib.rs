@@ -17,6 +17,7 @@ pub mod docker;
 pub mod engine;
 pub mod front;
 mod hex;
+pub mod ingress;
 mod locks;
 pub mod mount;
 pub mod ops;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
+use aistack_helper::admin::ingress::{self, IngressCommand};
 use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         HelperCommand::Boot(options) => boot(&options),
         HelperCommand::Policy(command) => read_policy(&command),
         HelperCommand::Audit(command) => read_audit(command),
+        HelperCommand::Ingress(command) => front_door(&command),
     };
     result.unwrap_or_else(|error| {
         daemon::complain("aistack-helper", error.as_ref());
@@ -68,6 +70,11 @@ fn main() -> ExitCode {
 fn read_policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
     let mut out = Printable::lines(io::stdout().lock());
     Ok(ExitCode::from(policy::run(command, &mut out)?))
+}
+
+fn front_door(command: &IngressCommand) -> Result<ExitCode, Failure> {
+    let mut out = Printable::lines(io::stdout().lock());
+    Ok(ExitCode::from(ingress::run(command, &mut out)?))
 }
 
 fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
