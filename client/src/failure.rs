@@ -4,7 +4,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::catalog::own::Broken;
-use crate::desired::DesiredError;
 use crate::engine::EngineError;
 use crate::env_file::EnvError;
 use crate::exit::Exit;
@@ -143,36 +142,6 @@ impl Failure {
             .next("correct it there, or take it away; docs/own-services.md tells how one is made")
     }
 
-    /// Settings of which no stack can be made.
-    #[must_use]
-    pub fn settings(errors: Vec<DesiredError>) -> Self {
-        let by_policy = errors.iter().any(|error| error.rule.is_some());
-        let exit = if by_policy {
-            Exit::Policy
-        } else {
-            Exit::Refused
-        };
-        let what = if by_policy {
-            "the settings ask for more than this host's policy gives you; nothing was changed"
-        } else {
-            "no stack can be made of these settings; nothing was changed"
-        };
-        let mut failure = Self::new(exit, what);
-        for error in errors {
-            let text = error.to_string();
-            let mut lines = text.lines();
-            failure = failure.by_rule(lines.next().unwrap_or_default(), error.rule);
-            for line in lines {
-                failure = failure.because(line);
-            }
-        }
-        failure.next(if by_policy {
-            "compare with `aistack whoami`, or show the rule to the administrator"
-        } else {
-            "correct the .env file or the environment, then run the command again"
-        })
-    }
-
     /// A file that cannot be read as a manifest.
     #[must_use]
     pub fn manifest(errors: &[EnvError]) -> Self {
@@ -292,6 +261,10 @@ impl From<EngineError> for Failure {
                 .by_rule("refused by the engine gateway", Some(rule))
                 .next("compare with `aistack whoami`, or show the rule to the administrator"),
             EngineError::Unfit { next, .. } => failure.next(next),
+            EngineError::DockerAway => failure.next(
+                "it may be restarting or being upgraded: run the command again, and ask the administrator \
+                 when it stays away",
+            ),
             _ => failure,
         }
     }
@@ -311,26 +284,6 @@ impl From<std::io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn error(rule: Option<&str>) -> DesiredError {
-        DesiredError {
-            key: "BASE_DIR".to_owned(),
-            message: "is not yours".to_owned(),
-            rule: rule.map(str::to_owned),
-        }
-    }
-
-    #[test]
-    fn one_policy_rule_among_the_reasons_makes_it_a_refusal_by_policy() {
-        let failure = Failure::settings(vec![error(None), error(Some("tenants.base_dir"))]);
-        assert_eq!(failure.exit, Exit::Policy);
-        assert_eq!(failure.causes[1].rule.as_deref(), Some("tenants.base_dir"));
-    }
-
-    #[test]
-    fn mistakes_without_a_rule_are_a_refused_configuration() {
-        assert_eq!(Failure::settings(vec![error(None)]).exit, Exit::Refused);
-    }
 
     #[test]
     fn a_closed_pipe_is_success() {

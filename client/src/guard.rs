@@ -1,10 +1,9 @@
-//! What aistack does not guard on the network of this host, as the helper tells it.
+//! What the network guard of this host keeps from the tenant and its containers, as the helper tells it.
 
-use aistack_proto::v1::WhoAmIResponse;
+use aistack_proto::v1::{NetworkGuard, NetworkGuardState, WhoAmIResponse};
 
-/// Where the administrator finds rules that close it.
-pub const ADVICE: &str =
-    "the administrator can close it: docs/admin.md, \"The network of the containers\"";
+/// Where the administrator finds how to guard the host.
+pub const ADVICE: &str = "the administrator can close it: docs/admin.md, \"The network guard\"";
 
 /// One thing that is open, for people.
 fn sentence(word: &str) -> Option<&'static str> {
@@ -46,40 +45,114 @@ pub fn sentences(who: &WhoAmIResponse) -> Vec<String> {
     open(who).into_iter().map(told).collect()
 }
 
-/// `none`, or `unknown` of a helper that does not tell.
+/// A word for programs; `unknown` of a helper that does not tell.
 #[must_use]
 pub fn state(who: &WhoAmIResponse) -> &'static str {
-    match &who.guard {
-        Some(guard) if guard.state() == aistack_proto::v1::NetworkGuardState::None => "none",
-        _ => "unknown",
+    match who.guard.as_ref().map(NetworkGuard::state) {
+        Some(NetworkGuardState::None) => "none",
+        Some(NetworkGuardState::InForce) => "in-force",
+        Some(NetworkGuardState::Off) => "off",
+        Some(NetworkGuardState::Unspecified) | None => "unknown",
     }
+}
+
+/// True when the kernel guards the tenant's ports and containers now.
+#[must_use]
+pub fn in_force(who: &WhoAmIResponse) -> bool {
+    state(who) == "in-force"
+}
+
+/// What holds, on one line.
+#[must_use]
+pub fn summary(who: &WhoAmIResponse) -> String {
+    let guard = who.guard.clone().unwrap_or_default();
+    if in_force(who) {
+        let egress = match guard.egress.as_str() {
+            "none" => "nothing outside of your network",
+            "internet" => "the internet, not private networks",
+            "all" => "the internet and private networks",
+            networks => networks,
+        };
+        return format!(
+            "in force: only your UIDs and the host's reach your ports and containers; those reach {egress}"
+        );
+    }
+    match (state(who), guard.problem.as_str()) {
+        ("off", _) => "switched off by the policy".to_owned(),
+        (state, "") => state.to_owned(),
+        (state, problem) => format!("{state}, {problem}"),
+    }
+}
+
+/// A sentence when it is not in force on a host whose helper knows it.
+#[must_use]
+pub fn warning(who: &WhoAmIResponse) -> Option<String> {
+    let guard = who.guard.as_ref().filter(|_| !in_force(who))?;
+    let summary = summary(who);
+    Some(if guard.required {
+        format!("the policy requires the network guard, so no container may start: {summary}")
+    } else {
+        format!("the network guard is not in force ({summary}): aistack doctor says what is open")
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use aistack_proto::v1::{NetworkGuard, NetworkGuardState};
-
     use super::*;
+
+    fn who(state: NetworkGuardState, open: &[&str]) -> WhoAmIResponse {
+        WhoAmIResponse {
+            guard: Some(NetworkGuard {
+                state: state.into(),
+                open: open.iter().map(|word| (*word).to_owned()).collect(),
+                egress: "internet".to_owned(),
+                ..NetworkGuard::default()
+            }),
+            ..WhoAmIResponse::default()
+        }
+    }
 
     #[test]
     fn what_is_open_is_told_by_the_helper_and_never_less_than_it_says() {
         let old = WhoAmIResponse::default();
         assert_eq!((state(&old), open(&old).len()), ("unknown", 4));
-        let guard = |open: &[&str]| WhoAmIResponse {
-            guard: Some(NetworkGuard {
-                state: NetworkGuardState::None.into(),
-                open: open.iter().map(|word| (*word).to_owned()).collect(),
-            }),
-            ..WhoAmIResponse::default()
-        };
-        let who = guard(&["metadata-address", "something-new"]);
-        assert_eq!(state(&who), "none");
-        let told = sentences(&who);
+        let told = who(
+            NetworkGuardState::None,
+            &["metadata-address", "something-new"],
+        );
+        assert_eq!(state(&told), "none");
+        let told = sentences(&told);
         assert!(told[0].contains("169.254.169.254"), "{told:?}");
         assert_eq!(told[1], "something-new");
-        assert!(sentences(&guard(&[])).is_empty());
+        assert!(sentences(&who(NetworkGuardState::None, &[])).is_empty());
         for word in open(&old) {
             assert!(sentence(&word).is_some(), "{word}");
         }
+    }
+
+    #[test]
+    fn only_a_guard_that_the_kernel_answers_for_is_no_warning() {
+        let guarded = who(NetworkGuardState::InForce, &[]);
+        assert!(in_force(&guarded) && warning(&guarded).is_none());
+        assert!(summary(&guarded).contains("not private networks"));
+        for state in [
+            NetworkGuardState::None,
+            NetworkGuardState::Off,
+            NetworkGuardState::Unspecified,
+        ] {
+            let mut open = who(state, &["loopback-ports"]);
+            assert!(
+                warning(&open).unwrap().contains("aistack doctor"),
+                "{state:?}"
+            );
+            let guard = open.guard.as_mut().unwrap();
+            guard.required = true;
+            guard.problem = "nftables is not installed on this host".to_owned();
+            assert!(
+                warning(&open).unwrap().contains("no container may start"),
+                "{state:?}"
+            );
+        }
+        assert!(warning(&WhoAmIResponse::default()).is_none());
     }
 }

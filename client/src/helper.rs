@@ -5,9 +5,11 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use aistack_proto::DOCKER_UNREACHABLE;
 use aistack_proto::v1;
 use aistack_proto::v1::helper_client::HelperClient;
 use hyper_util::rt::TokioIo;
@@ -17,8 +19,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::exit::Exit;
-use crate::patience::{Again, Patience};
-use crate::ui::Printer;
+use crate::patience::{Again, DOCKER_RESTARTS, Notify, Patience};
 
 /// How long one call may take; making a file system on a slow disk is the longest.
 const CALL_TIMEOUT: Duration = Duration::from_mins(5);
@@ -137,6 +138,7 @@ fn again(status: &Status) -> Option<Again> {
             wait.map(Again::TooOften)
         }
         (Code::Aborted, Some("BUSY")) => Some(Again::Busy),
+        (_, Some(DOCKER_UNREACHABLE)) => Some(Again::DockerAway),
         _ => None,
     }
 }
@@ -157,17 +159,22 @@ impl Helper {
         Self::told_by(socket, None).await
     }
 
-    /// The same, and `printer` tells what is waited for.
+    /// The same, and `notify` tells what is waited for.
     ///
     /// # Errors
     /// [`HelperError::Unreachable`] and [`HelperError::NotRoot`].
-    pub async fn told_by(socket: &Path, printer: Option<Printer>) -> Result<Self, HelperError> {
+    pub async fn told_by(
+        socket: &Path,
+        notify: Option<Arc<dyn Notify>>,
+    ) -> Result<Self, HelperError> {
         // The daemons answer no such caller: anybody could be it.
         let uid = rustix::process::geteuid().as_raw();
         if uid == overflow_uid() {
             return Err(HelperError::Nobody { uid });
         }
-        let patience = Patience::with("the helper", socket, printer);
+        let patience = Patience::with("the helper", socket, notify);
+        // What it asks Docker for belongs to changes, which wait as deploy does.
+        let patience = patience.waiting_for_docker(DOCKER_RESTARTS);
         let again = |error: &_| matches!(error, HelperError::HungUp).then_some(Again::HungUp);
         let channel = patience.turn(|| Self::channel(socket), again).await?;
         Ok(Self {
@@ -209,6 +216,15 @@ impl Helper {
     /// What the helper answered.
     pub async fn who_am_i(&self) -> Result<v1::WhoAmIResponse, HelperError> {
         self.call(async |mut client| client.who_am_i(v1::WhoAmIRequest {}).await)
+            .await
+    }
+
+    /// What the host's engine is, and whether it sees the caller's volume.
+    ///
+    /// # Errors
+    /// What the helper answered; one that is older does not know the call.
+    pub async fn check_engine(&self) -> Result<v1::CheckEngineResponse, HelperError> {
+        self.call(async |mut client| client.check_engine(v1::CheckEngineRequest {}).await)
             .await
     }
 

@@ -4,11 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use aistack::args::{Cli, Command, Globals};
 use aistack::exit::Exit;
 use aistack::failure::Failure;
 use aistack::run::{Context, Pace};
 use aistack::ui::Printer;
-use aistack::verbs::args::{Cli, Command, Globals};
 use aistack::verbs::{run, still_running};
 use clap::error::ContextKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -94,7 +94,7 @@ async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit,
             Some(limit) => tokio::time::timeout(limit, verb)
                 .await
                 .unwrap_or_else(|_| Err(timed_out(limit))),
-            None if waits(command) => {
+            None if command.is_some_and(Command::waits_for_services) => {
                 let ended = context.pace.within(CHANGE_TIMEOUT, verb).await;
                 ended.unwrap_or_else(|limit| Err(timed_out(limit)))
             }
@@ -149,21 +149,6 @@ fn restore_cursor() {
         return;
     }
     drop(dialoguer::console::Term::stderr().show_cursor());
-}
-
-/// True for what waits until services are up or down.
-fn waits(command: Option<&Command>) -> bool {
-    matches!(
-        command,
-        Some(
-            Command::Deploy(_)
-                | Command::Restart(_)
-                | Command::Start(_)
-                | Command::Stop(_)
-                | Command::Add(_)
-                | Command::Remove(_)
-        )
-    )
 }
 
 fn timed_out(limit: Duration) -> Failure {

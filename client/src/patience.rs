@@ -7,7 +7,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::ui::{Printer, seconds};
+use crate::time::seconds;
+
+/// How long a change waits for a Docker Engine that is away: a package's upgrade stops every container, and
+/// some have a minute for that.
+pub const DOCKER_RESTARTS: Duration = Duration::from_mins(2);
 
 /// What is waited for how long.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +24,8 @@ struct Times {
     longest: Duration,
     /// The same where the daemon does not say that there will be a turn.
     hung_up: Duration,
+    /// The same for a Docker Engine that is away.
+    away: Duration,
 }
 
 const TIMES: Times = Times {
@@ -27,6 +33,7 @@ const TIMES: Times = Times {
     untold: Duration::from_secs(2),
     longest: Duration::from_mins(1),
     hung_up: Duration::from_secs(15),
+    away: Duration::from_secs(30),
 };
 
 /// Why a daemon is to be asked again.
@@ -38,6 +45,8 @@ pub enum Again {
     Busy,
     /// It closed the connection before it answered, as it does with one too many.
     HungUp,
+    /// It answers, and the Docker Engine behind it does not. Nothing was done.
+    DockerAway,
 }
 
 impl Again {
@@ -48,6 +57,7 @@ impl Again {
             Self::TooOften(wait) => *wait,
             Self::Busy => Duration::from_secs(1),
             Self::HungUp => Duration::from_millis(50) * nth.min(10),
+            Self::DockerAway => Duration::from_millis(250) * nth.min(4),
         };
         let mut byte = [0];
         // Without random numbers they do.
@@ -60,6 +70,9 @@ impl Again {
             Self::TooOften(_) => "your commands ask it more often than it answers one user",
             Self::Busy => "another operation of yours is still running",
             Self::HungUp => "it closed the connection; your commands may have too many open",
+            Self::DockerAway => {
+                "the host's Docker Engine does not answer it, and may be restarting; Ctrl-C ends this"
+            }
         }
     }
 }
@@ -72,27 +85,40 @@ pub fn named_wait(text: &str) -> Option<Duration> {
     number.parse().ok().map(Duration::from_millis)
 }
 
+/// Tells the user what is waited for.
+pub trait Notify: std::fmt::Debug + Send + Sync {
+    /// One line, in the middle of whatever is shown.
+    fn interject(&self, text: &str);
+}
+
 /// Waits for one daemon. Clones tell each thing once, together.
 #[derive(Debug, Clone)]
 pub struct Patience {
     daemon: &'static str,
     socket: PathBuf,
-    printer: Option<Printer>,
+    notify: Option<Arc<dyn Notify>>,
     told: Arc<[AtomicBool; 2]>,
     times: Times,
 }
 
 impl Patience {
-    /// For `daemon`, e.g. `the helper`. Without a printer nothing is told.
+    /// For `daemon`, e.g. `the helper`. Without `notify` nothing is told.
     #[must_use]
-    pub fn with(daemon: &'static str, socket: &Path, printer: Option<Printer>) -> Self {
+    pub fn with(daemon: &'static str, socket: &Path, notify: Option<Arc<dyn Notify>>) -> Self {
         Self {
             daemon,
             socket: socket.to_owned(),
-            printer,
+            notify,
             told: Arc::default(),
             times: TIMES,
         }
+    }
+
+    /// The same with another time for a Docker Engine that is away; with none, it is told at once.
+    #[must_use]
+    pub fn waiting_for_docker(mut self, time: Duration) -> Self {
+        self.times.away = time;
+        self
     }
 
     /// Waits for an answer that may take `usual`, and tells when it takes longer by five seconds.
@@ -146,6 +172,7 @@ impl Patience {
             let wait = why.wait(tries);
             let longest = match why {
                 Again::HungUp => self.times.hung_up,
+                Again::DockerAway => self.times.away,
                 Again::TooOften(_) | Again::Busy => self.times.longest,
             };
             if began.elapsed() + wait > longest {
@@ -162,8 +189,8 @@ impl Patience {
     fn tell(&self, which: usize, text: impl FnOnce() -> String) {
         let told = self.told.get(which);
         let told = told.is_none_or(|told| told.swap(true, Ordering::Relaxed));
-        if let (false, Some(printer)) = (told, self.printer) {
-            printer.interject(&text());
+        if let (false, Some(notify)) = (told, &self.notify) {
+            notify.interject(&text());
         }
     }
 }
@@ -182,6 +209,7 @@ mod tests {
                 untold: Duration::from_millis(100),
                 longest: Duration::from_millis(500),
                 hung_up: Duration::from_millis(250),
+                away: Duration::from_millis(500),
             },
             ..Patience::with("the helper", Path::new("/run/x.sock"), None)
         }
@@ -237,6 +265,28 @@ mod tests {
         asked.set(0);
         assert_eq!(patience.turn(never, |_| None).await, Err("no"));
         assert_eq!(asked.get(), 1);
+    }
+
+    /// As when it is being upgraded, and comes back; or not at all.
+    #[tokio::test]
+    async fn a_docker_engine_that_is_away_is_waited_for() {
+        let asked = Cell::new(0);
+        let comes_back = async || {
+            asked.set(asked.get() + 1);
+            if asked.get() < 2 { Err("no") } else { Ok(()) }
+        };
+        let again = |_: &_| Some(Again::DockerAway);
+        let waits = patience();
+        assert_eq!(waits.turn(comes_back, again).await, Ok(()));
+        assert!(told(&waits, 1), "it was away, and that was not told");
+        let began = Instant::now();
+        let at_once = patience().waiting_for_docker(Duration::ZERO);
+        let never = async || Err::<(), _>("no");
+        assert_eq!(at_once.turn(never, again).await, Err("no"));
+        assert!(began.elapsed() < Duration::from_millis(250));
+        let began = Instant::now();
+        assert_eq!(patience().turn(never, again).await, Err("no"));
+        assert!(began.elapsed() >= Duration::from_millis(250));
     }
 
     #[tokio::test]

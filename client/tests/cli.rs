@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use aistack::verbs::args::Cli;
+use aistack::args::Cli;
 use clap::CommandFactory;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;

@@ -13,18 +13,19 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use aistack::args::{Globals, ProgressMode};
+use aistack::catalog::Phase;
 use aistack::desired::{
-    DesiredService, Fingerprint, LABEL_SERVICE, Phase, Provision, StartLimits, TimeScale,
+    DesiredService, Fingerprint, LABEL_SERVICE, Provision, StartLimits, TimeScale,
 };
 use aistack::engine::{Container, Engine, Health, Joined};
 use aistack::exit::Exit;
 use aistack::plan::Action;
-use aistack::run::configs::Previous;
-use aistack::run::deployer::Deployer;
-use aistack::run::gate::Gate;
-use aistack::run::graph::Worker;
+use aistack::stack::configs::Previous;
+use aistack::stack::deployer::Deployer;
+use aistack::stack::gate::Gate;
+use aistack::stack::graph::Worker;
 use aistack::ui::{Printer, Progress};
-use aistack::verbs::args::{Globals, ProgressMode};
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, RestartPolicy, RestartPolicyNameEnum,
 };

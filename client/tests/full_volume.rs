@@ -12,8 +12,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use aistack::failure::{Failure, is_full};
+use aistack::fs::atomic;
 use aistack::run::lock::Lock;
-use aistack::run::{atomic, reserve};
+use aistack::run::reserve;
 
 /// A mounted file system that goes with it.
 struct Volume {

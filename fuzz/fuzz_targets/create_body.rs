@@ -4,6 +4,7 @@
 
 use aistack_helper::engine::vet::exec::{CanonicalExec, ExecStart};
 use aistack_helper::engine::vet::working_dir::Layout;
+use aistack_policy::engine::ApiVersion;
 use libfuzzer_sys::fuzz_target;
 
 #[path = "../../helper/tests/vet_corpus_walls/mod.rs"]
@@ -16,15 +17,18 @@ fuzz_target!(|body: &[u8]| {
         read_only: false,
         own: "",
     };
-    if let Ok(canonical) = walls::vet(&grant, body) {
-        walls::check_walls(&grant, &walls::go_reads(&canonical.render()));
-    }
-    if let Ok(exec) = CanonicalExec::decide(&grant, "1001:1001", &layout, body) {
-        let read = walls::go_reads(&exec.render());
-        assert!(read["user"] == "1001:1001" || read["user"] == "2001:2001");
-        assert_eq!(read["privileged"], false);
-    }
-    if let Ok(start) = ExecStart::parse(body) {
-        assert_eq!(ExecStart::parse(&start.render()), Ok(start));
+    for api in [24, 41, 42, 44, 52, 56].map(ApiVersion::v1) {
+        let spoken = api.max(ApiVersion::OLDEST_SPOKEN);
+        if let Ok(canonical) = walls::vet(&grant, body, api) {
+            walls::check_walls(&grant, &walls::go_reads(&canonical.render(spoken)));
+        }
+        if let Ok(exec) = CanonicalExec::decide(&grant, "1001:1001", &layout, body, api) {
+            let read = walls::go_reads(&exec.render(spoken));
+            assert!(read["user"] == "1001:1001" || read["user"] == "2001:2001");
+            assert_eq!(read["privileged"], false);
+        }
+        if let Ok(start) = ExecStart::parse(body, api) {
+            assert_eq!(ExecStart::parse(&start.render(api), api), Ok(start));
+        }
     }
 });

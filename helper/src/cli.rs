@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::audit::AuditCommand;
+use crate::admin::doctor::DoctorArgs;
+use crate::admin::guard::GuardCommand;
 use crate::admin::ingress::IngressCommand;
 use crate::admin::policy::PolicyCommand;
 use crate::audit::Keep;
@@ -30,12 +32,18 @@ pub enum HelperCommand {
     /// Check a policy file, or show what it gives to a UID.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Show, apply or remove the network guard of the tenants.
+    #[command(subcommand)]
+    Guard(GuardCommand),
     /// Read the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
     /// The front door: HAProxy in front of all tenants' sites.
     #[command(subcommand)]
     Ingress(IngressCommand),
+    /// Show what the Docker Engine is, what that means for the tenants, and whether it sees their
+    /// volumes. Changes nothing; exits with 1 when containers cannot be made.
+    Doctor(DoctorArgs),
 }
 
 /// What the daemon is started with.
@@ -131,9 +139,11 @@ pub struct EngineServe {
     /// Where aistack-helper says which AppArmor profiles are loaded.
     #[arg(long, value_name = "DIR", default_value = crate::apparmor::PUBLISHED)]
     pub apparmor_dir: PathBuf,
-    /// Docker's own directory, whose disk is watched; Docker is asked for it when it is left out.
+    /// A directory that Docker writes to, whose disk is watched; may be given more than once. Docker is
+    /// asked when it is left out. With containerd's image store, and a containerd whose root is not
+    /// /var/lib/containerd, name that root and Docker's own directory.
     #[arg(long, value_name = "DIR")]
-    pub docker_dir: Option<PathBuf>,
+    pub docker_dir: Vec<PathBuf>,
     /// Measure what containers have written outside of their mounts so often; at once, too, when the disk
     /// loses 512 MiB or 50000 inodes.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=86_400))]

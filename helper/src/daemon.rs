@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::future::Future;
 use std::io::{self, Write as _};
+use std::net::UdpSocket;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,8 +28,11 @@ pub const DRAIN: Duration = Duration::from_mins(1);
 /// Why there is no socket to listen on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// systemd passed something other than one listening Unix socket.
-    #[error("systemd must pass exactly one listening Unix socket, it passed {0} descriptor(s)")]
+    /// systemd passed something other than one listening Unix socket and, at most, one UDP socket.
+    #[error(
+        "systemd must pass one listening Unix socket and at most one UDP socket, it passed {0} \
+         descriptor(s)"
+    )]
     Activation(usize),
     /// The socket's directory is not the daemon's alone.
     #[error(transparent)]
@@ -95,6 +99,9 @@ pub struct Listening {
     /// systemd passed it: it goes on listening when the daemon ends, and starts the daemon again for
     /// the next caller.
     pub activated: bool,
+    /// A UDP socket of the host's network that systemd passed beside it: the daemon's own network
+    /// namespace has no way to the host.
+    pub udp: Option<UdpSocket>,
 }
 
 /// The listening socket: systemd's (`LISTEN_FDS`), or a new one at `socket` with permission bits
@@ -105,15 +112,23 @@ pub struct Listening {
 /// When there is no such socket to be had.
 pub fn listen(socket: &Path, mode: u32) -> Result<Listening, ListenError> {
     let mut passed = ListenFd::from_env();
-    let activated = passed.len() == 1;
-    let listener = match passed.len() {
-        0 => bind(socket, mode)?,
-        1 => passed
-            .take_unix_listener(0)
-            .ok()
-            .flatten()
-            .ok_or(ListenError::Activation(1))?,
-        several => return Err(ListenError::Activation(several)),
+    let count = passed.len();
+    let activated = count > 0;
+    let (mut listener, mut udp) = (None, None);
+    // In whatever order: the kernel knows which is which.
+    for nth in 0..count {
+        if let (None, Ok(Some(found))) = (&listener, passed.take_unix_listener(nth)) {
+            listener = Some(found);
+        } else if let (None, Ok(Some(found))) = (&udp, passed.take_udp_socket(nth)) {
+            udp = Some(found);
+        } else {
+            return Err(ListenError::Activation(count));
+        }
+    }
+    let listener = match listener {
+        Some(listener) => listener,
+        None if activated => return Err(ListenError::Activation(count)),
+        None => bind(socket, mode)?,
     };
     listener
         .set_nonblocking(true)
@@ -121,6 +136,7 @@ pub fn listen(socket: &Path, mode: u32) -> Result<Listening, ListenError> {
     Ok(Listening {
         listener,
         activated,
+        udp,
     })
 }
 
@@ -167,7 +183,7 @@ fn failed(socket: &Path, source: io::Error) -> ListenError {
     }
 }
 
-/// The signals that a daemon obeys; registered from `new` on, so none is lost.
+/// The signals that a daemon obeys; registered from `in_runtime` on, so none is lost.
 #[derive(Debug)]
 pub struct Signals {
     hangup: Signal,
@@ -176,11 +192,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Registers SIGHUP, SIGTERM and SIGINT.
+    /// Registers SIGHUP, SIGTERM and SIGINT, to be waited for in this runtime.
     ///
     /// # Errors
-    /// When the kernel refuses, or outside of a tokio runtime.
-    pub fn new() -> io::Result<Self> {
+    /// When the kernel refuses.
+    pub fn in_runtime(runtime: &tokio::runtime::Runtime) -> io::Result<Self> {
+        let _inside = runtime.enter();
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,

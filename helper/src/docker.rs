@@ -1,11 +1,13 @@
-//! Plain requests to the Docker Engine's own socket: one connection each, one fixed API version.
+//! Plain requests to the Docker Engine's own socket: one connection each, under the newest API version
+//! that both sides know.
 
+mod api;
 pub mod standing;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use aistack_policy::engine::{ApiVersion, OTHER_ENGINE};
+use aistack_policy::engine::{ApiVersion, other_version};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -15,15 +17,22 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
-/// Every request goes upstream under this version, so that what was judged is what is executed.
-pub const API_VERSION: &str = "v1.41";
+pub use api::Api;
+use api::{Agreed, is_refused_version};
 
 /// The label that says whose a container or network is: the tenant's UID. Only the gateway and the
 /// helper write it.
 pub const OWNER_LABEL: &str = "io.aistack.owner";
 
+/// Docker's words for a bind source that it does not see (moby, `volume/mounts/validate.go`; the same in
+/// 20.10 and 29.99).
+pub(crate) const UNSEEN_SOURCE: &str = "bind source path does not exist";
+
 /// The largest JSON answer that is read whole, bytes.
 const MAX_ANSWER: usize = 16 << 20;
+
+/// How often a request goes out under a newly asked version, when engines take turns.
+const ATTEMPTS: usize = 3;
 
 /// A Docker Engine behind a Unix socket. Holding one of these is holding root.
 #[derive(Debug, Clone)]
@@ -31,6 +40,30 @@ pub struct Docker {
     socket: PathBuf,
     /// Told at each connection, for whoever waits for the engine to be there again.
     reached: Arc<Notify>,
+    /// What the engine said of itself when it was last asked.
+    known: Arc<Mutex<Option<Arc<standing::Known>>>>,
+    agreed: Arc<Agreed>,
+}
+
+/// A request's body: what was judged is what is executed, so it is written for the API version that
+/// the request goes out under.
+pub enum Body<'a> {
+    /// The same under every version.
+    Plain(Bytes),
+    /// Written for a version.
+    Versioned(&'a (dyn Fn(ApiVersion) -> Vec<u8> + Sync)),
+}
+
+impl Body<'_> {
+    /// No body.
+    pub const NONE: Body<'static> = Body::Plain(Bytes::new());
+
+    fn under(&self, version: ApiVersion) -> Bytes {
+        match self {
+            Self::Plain(bytes) => bytes.clone(),
+            Self::Versioned(write) => write(version).into(),
+        }
+    }
 }
 
 /// Why Docker did not do it.
@@ -48,15 +81,24 @@ pub enum DockerError {
     /// The connection broke or was not HTTP.
     #[error("Docker's answer broke off")]
     Http(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The engine does not speak the version that every request has.
+    /// The engine speaks no version that aistack does.
     #[error(
-        "the Docker Engine of this host speaks API {speaks}, and this aistack speaks {}",
-        ApiVersion::SPOKEN
+        "the Docker Engine of this host speaks API {speaks}, and this aistack speaks {} to {}",
+        ApiVersion::OLDEST_SPOKEN,
+        ApiVersion::NEWEST_SPOKEN
     )]
     Version {
-        /// What it speaks, e.g. `1.44 and later`.
+        /// What it speaks, e.g. `1.12 to 1.40`.
         speaks: String,
+        /// The newest that it speaks.
+        newest: ApiVersion,
     },
+    /// It did not answer in time.
+    #[error("Docker did not answer within {} s", .0.as_secs())]
+    TooSlow(std::time::Duration),
+    /// Engines of other versions take turns behind the socket.
+    #[error("the Docker Engine of this host changes its API version again and again")]
+    Unsettled,
     /// Docker answered with an error of its own.
     #[error("Docker answered {status}: {message}")]
     Refused {
@@ -79,7 +121,13 @@ impl DockerError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Unreachable { .. } => Some("ask the administrator to start Docker".to_owned()),
-            Self::Version { .. } => Some(format!("ask the administrator to {OTHER_ENGINE}")),
+            Self::Version { newest, .. } => Some(format!(
+                "ask the administrator to {}",
+                other_version(*newest)
+            )),
+            Self::TooSlow(_) | Self::Unsettled => {
+                Some("try again, or ask the administrator".to_owned())
+            }
             Self::Http(_) | Self::Refused { .. } => None,
         }
     }
@@ -93,10 +141,7 @@ impl DockerError {
             Ok(body) => message_of(&body),
             Err(error) => return error,
         };
-        match spoken(status, &message) {
-            Some(speaks) => Self::Version { speaks },
-            None => Self::Refused { status, message },
-        }
+        Self::Refused { status, message }
     }
 }
 
@@ -107,23 +152,75 @@ impl Docker {
         Self {
             socket: socket.to_owned(),
             reached: Arc::default(),
+            known: Arc::default(),
+            agreed: Arc::default(),
         }
     }
 
-    /// Sends one request on its own connection and returns the head of the answer; the body
-    /// streams. `path_and_query` starts with `/` and has no version.
+    /// What is agreed on with the engine, where it was asked already.
+    #[must_use]
+    pub fn known_api(&self) -> Option<Api> {
+        self.agreed.get()
+    }
+
+    /// What is agreed on with the engine, which is asked where that is not known.
     ///
     /// # Errors
-    /// When Docker cannot be reached or the connection breaks. Docker's own errors are answers here.
+    /// When it cannot be reached, or no version is shared.
+    pub async fn api(&self) -> Result<Api, DockerError> {
+        if let Some(api) = self.agreed.get() {
+            return Ok(api);
+        }
+        let answer = self
+            .send_as_it_is(Method::GET, "/version", &[], Bytes::new())
+            .await?;
+        if !answer.status().is_success() {
+            return Err(DockerError::of(answer).await);
+        }
+        let version = serde_json::from_slice(&whole(answer).await?).map_err(broke)?;
+        let api = Api::of(&version)?;
+        self.agreed.set(&api);
+        Ok(api)
+    }
+
+    /// Sends one request on its own connection and returns the head of the answer; the body
+    /// streams. `path_and_query` starts with `/` and has no version: it gets the one that is agreed on.
+    /// An engine that refuses this version has done nothing; then it is asked for its own, and the
+    /// request goes out once more.
+    ///
+    /// # Errors
+    /// When Docker cannot be reached or the connection breaks, and for its status 400. Docker's other
+    /// errors are answers here.
     pub async fn send(
         &self,
         method: Method,
         path_and_query: &str,
         headers: &[(header::HeaderName, &str)],
-        body: Bytes,
+        body: Body<'_>,
     ) -> Result<Response<Incoming>, DockerError> {
-        let target = format!("/{API_VERSION}{path_and_query}");
-        self.send_as_it_is(method, &target, headers, body).await
+        for _ in 0..ATTEMPTS {
+            let api = self.api().await?;
+            let target = format!("/v{}{path_and_query}", api.spoken);
+            let body = body.under(api.spoken);
+            let answer = self
+                .send_as_it_is(method.clone(), &target, headers, body)
+                .await?;
+            if api.is_outdated_by(&answer) {
+                self.agreed.forget_this(&api);
+            }
+            if answer.status() != StatusCode::BAD_REQUEST {
+                return Ok(answer);
+            }
+            match DockerError::of(answer).await {
+                DockerError::Refused { status, message }
+                    if is_refused_version(status, &message) =>
+                {
+                    self.agreed.forget_this(&api);
+                }
+                other => return Err(other),
+            }
+        }
+        Err(DockerError::Unsettled)
     }
 
     /// As [`Docker::send`], with the target as it stands: without a version before it, the engine takes
@@ -169,7 +266,7 @@ impl Docker {
         &self,
         method: Method,
         path_and_query: &str,
-        body: Bytes,
+        body: Body<'_>,
     ) -> Result<T, DockerError> {
         let answer = self.read(method, path_and_query, body).await?;
         serde_json::from_slice(&answer).map_err(broke)
@@ -183,7 +280,7 @@ impl Docker {
         &self,
         method: Method,
         path_and_query: &str,
-        body: Bytes,
+        body: Body<'_>,
     ) -> Result<(), DockerError> {
         self.read(method, path_and_query, body).await.map(drop)
     }
@@ -192,7 +289,7 @@ impl Docker {
         &self,
         method: Method,
         path_and_query: &str,
-        body: Bytes,
+        body: Body<'_>,
     ) -> Result<Bytes, DockerError> {
         let answer = self.send(method, path_and_query, &[], body).await?;
         if answer.status().as_u16() >= 300 {
@@ -230,27 +327,6 @@ pub fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// What an engine speaks that refuses the version of a request (moby,
-/// `daemon/server/middleware/version.go`). It says `please upgrade your client`, which would not help.
-fn spoken(status: StatusCode, message: &str) -> Option<String> {
-    if status != StatusCode::BAD_REQUEST {
-        return None;
-    }
-    let ours = ApiVersion::SPOKEN;
-    let words = message.strip_prefix(&format!("client version {ours} is too "))?;
-    let version = |after: &str| {
-        let rest = words.split_once(after)?.1;
-        let end = rest.find(|character: char| !character.is_ascii_digit() && character != '.');
-        ApiVersion::parse(rest.get(..end.unwrap_or(rest.len()))?.trim_end_matches('.'))
-    };
-    if words.starts_with("old") {
-        let oldest = version("Minimum supported API version is ");
-        return Some(oldest.map_or("newer".to_owned(), |oldest| format!("{oldest} and later")));
-    }
-    let newest = version("Maximum supported API version is ");
-    Some(newest.map_or("older".to_owned(), |newest| format!("{newest} and earlier")))
-}
-
 /// Docker's errors are `{"message": "…"}`.
 fn message_of(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
@@ -262,33 +338,4 @@ fn message_of(body: &[u8]) -> String {
 
 fn broke(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DockerError {
     DockerError::Http(error.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_engine_that_does_not_speak_our_version_is_told_by_what_it_speaks() {
-        for (message, speaks) in [
-            // Docker 29.0.
-            (
-                "client version 1.41 is too old. Minimum supported API version is 1.44, please \
-                 upgrade your client to a newer version",
-                Some("1.44 and later"),
-            ),
-            // Docker 19.03.
-            (
-                "client version 1.41 is too new. Maximum supported API version is 1.40",
-                Some("1.40 and earlier"),
-            ),
-            ("client version 1.41 is too old.", Some("newer")),
-            ("client version 1.44 is too old. Minimum", None),
-            ("invalid reference format", None),
-        ] {
-            let found = spoken(StatusCode::BAD_REQUEST, message);
-            assert_eq!(found.as_deref(), speaks, "{message}");
-            assert_eq!(spoken(StatusCode::CONFLICT, message), None);
-        }
-    }
 }

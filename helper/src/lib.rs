@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod docker;
 pub mod engine;
 pub mod front;
+pub mod guard;
 mod hex;
 pub mod ingress;
 mod locks;

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aistack_policy::guard::Canary;
 use aistack_policy::{Policy, PolicyErrors};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
@@ -28,6 +29,8 @@ pub struct LoadedPolicy {
     pub policy: Policy,
     /// SHA-256 of the file, hexadecimal.
     pub digest: String,
+    /// Where the kernel tells whether this policy's network guard is in force.
+    pub canary: Option<Canary>,
 }
 
 /// Holds the policy in force. Cheap to clone; readers never wait for a file to be read.
@@ -160,7 +163,11 @@ fn read(path: &Path) -> Result<LoadedPolicy, PolicyStoreError> {
         path: path.to_owned(),
         errors,
     })?;
-    Ok(LoadedPolicy { policy, digest })
+    Ok(LoadedPolicy {
+        canary: crate::guard::canary(&policy),
+        policy,
+        digest,
+    })
 }
 
 fn open_checked(path: &Path) -> Result<File, PolicyStoreError> {

@@ -8,12 +8,14 @@
 )]
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use aistack_helper::engine::vet::create::{
     Canonical, CreateRequest, HostAppArmor, Usage, World, decide,
 };
 use aistack_helper::engine::vet::exec::{CanonicalExec, ExecStart};
 use aistack_helper::engine::vet::working_dir::Layout;
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Policy, Refusal};
 
 const HOSTILE: &str = include_str!("corpus/hostile-create.tsv");
@@ -22,15 +24,25 @@ const NETWORK_ID: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddd
 const JOINED_ID: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
 const IMAGE_ID: &str = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 
-fn grant() -> Grant {
+static GRANT: LazyLock<Grant> = LazyLock::new(|| {
     let text = include_str!("corpus/policy.toml");
     Policy::parse(text).unwrap().grant(1001).unwrap()
+});
+
+/// The versions that a caller may ask for.
+fn asked() -> impl Iterator<Item = ApiVersion> {
+    (24..=ApiVersion::NEWEST_SPOKEN.minor).map(ApiVersion::v1)
 }
 
-fn vet(body: &[u8], joined: Option<&str>) -> Result<Canonical, Refusal> {
-    let request = CreateRequest::parse(body)?;
+/// The versions that may be spoken with an engine.
+fn spoken() -> impl Iterator<Item = ApiVersion> {
+    asked().filter(|version| *version >= ApiVersion::OLDEST_SPOKEN)
+}
+
+fn vet(body: &[u8], joined: Option<&str>, api: ApiVersion) -> Result<Canonical, Refusal> {
+    let request = CreateRequest::parse(body, api)?;
     let world = World {
-        grant: &grant(),
+        grant: &GRANT,
         name: "tenant-1001-x",
         image_id: IMAGE_ID,
         image_volumes: &[],
@@ -62,11 +74,95 @@ fn bodies_of_real_clients_pass() {
     let bodies = recorded("create");
     assert!(bodies.len() >= 16, "only {} bodies", bodies.len());
     for (name, body) in bodies {
-        let request = CreateRequest::parse(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let joined = request.joins_network_of().map(|_| JOINED_ID);
-        assert_eq!(joined.is_some(), name.ends_with("joined-network"), "{name}");
-        if let Err(refusal) = vet(&body, joined) {
-            panic!("{name}: {refusal}");
+        let mut rendered = Vec::new();
+        for api in asked() {
+            let request = CreateRequest::parse(&body, api);
+            let request = request.unwrap_or_else(|error| panic!("{name} {api}: {error}"));
+            let joined = request.joins_network_of().map(|_| JOINED_ID);
+            assert_eq!(joined.is_some(), name.ends_with("joined-network"), "{name}");
+            match vet(&body, joined, api) {
+                Ok(canonical) => rendered.push(canonical.render(ApiVersion::OLDEST_SPOKEN)),
+                Err(refusal) => panic!("{name} {api}: {refusal}"),
+            }
+        }
+        // What they ask for means the same under each version.
+        assert!(rendered.iter().all(|body| *body == rendered[0]), "{name}");
+    }
+}
+
+/// A client that says nothing of its version, or a very old one, is held by the same walls as the newest.
+#[test]
+fn every_engine_is_told_the_same_walls() {
+    for (name, body) in recorded("create") {
+        let joined = name.ends_with("joined-network").then_some(JOINED_ID);
+        let canonical = vet(&body, joined, ApiVersion::NEWEST_SPOKEN).unwrap();
+        let oldest = canonical.render(ApiVersion::OLDEST_SPOKEN);
+        for api in spoken() {
+            let rendered = canonical.render(api);
+            assert_eq!(
+                without_newer(&rendered),
+                without_newer(&oldest),
+                "{name} {api}"
+            );
+        }
+    }
+}
+
+/// A rendered body without what only newer engines have.
+fn without_newer(rendered: &[u8]) -> serde_json::Value {
+    let mut body: serde_json::Value = serde_json::from_slice(rendered).unwrap();
+    for (owner, field) in [
+        ("Healthcheck", "StartInterval"),
+        ("HostConfig", "ConsoleSize"),
+    ] {
+        if let Some(owner) = body[owner].as_object_mut() {
+            owner.remove(field);
+        }
+    }
+    body
+}
+
+#[test]
+fn a_start_interval_reaches_engines_that_have_it_and_is_refused_before() {
+    let body =
+        br#"{"Image":"redis","Healthcheck":{"Test":["CMD","x"],"StartInterval":2000000000}}"#;
+    let interval = |canonical: &Canonical, api| {
+        let body: serde_json::Value = serde_json::from_slice(&canonical.render(api)).unwrap();
+        body["Healthcheck"]["StartInterval"].clone()
+    };
+    for api in asked() {
+        match vet(body, None, api) {
+            Ok(canonical) => {
+                assert!(api >= ApiVersion::v1(44), "{api}");
+                for engine in spoken().filter(|engine| *engine >= api) {
+                    assert_eq!(interval(&canonical, engine), 2_000_000_000, "{engine}");
+                }
+                // Another engine, a moment later.
+                assert!(interval(&canonical, ApiVersion::v1(43)).is_null());
+            }
+            Err(refusal) => {
+                assert!(api < ApiVersion::v1(44), "{api}");
+                assert_eq!(refusal.reason, "FIELD_OF_OTHER_VERSION");
+                assert!(refusal.message.contains("from API 1.44 on"), "{refusal}");
+            }
+        }
+    }
+    // Clients write its zero under any version.
+    let zero = br#"{"Image":"redis","Healthcheck":{"Test":["CMD","x"],"StartInterval":0}}"#;
+    assert!(asked().all(|api| vet(zero, None, api).is_ok()));
+}
+
+#[test]
+fn the_size_of_a_terminal_is_for_engines_that_use_it() {
+    let body = br#"{"Image":"redis","Tty":true,"HostConfig":{"ConsoleSize":[24,80]}}"#;
+    for api in asked() {
+        let canonical = vet(body, None, api).unwrap();
+        for engine in spoken() {
+            let body: serde_json::Value =
+                serde_json::from_slice(&canonical.render(engine)).unwrap();
+            let there = !body["HostConfig"]["ConsoleSize"].is_null();
+            let both = api.min(engine) >= ApiVersion::v1(42);
+            assert_eq!(there, both, "{api} {engine}");
         }
     }
 }
@@ -102,7 +198,7 @@ fn every_service_of_the_catalog_passes() {
             continue;
         }
         let body = service["body"].to_string();
-        let request = CreateRequest::parse(body.as_bytes()).unwrap();
+        let request = CreateRequest::parse(body.as_bytes(), ApiVersion::NEWEST_SPOKEN).unwrap();
         let joined_container = request.joins_network_of().map(|_| JOINED_ID);
         let world = World {
             grant: &grant,
@@ -150,17 +246,55 @@ fn two_generations_of_the_docker_command_are_one_request() {
         };
         let path = format!("tests/corpus/create/cli-20-{flags}.json");
         let old = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-        assert_eq!(
-            vet(&new, Some(JOINED_ID)).unwrap().render(),
-            vet(&old, Some(JOINED_ID)).unwrap().render(),
-            "{flags}"
-        );
+        for api in spoken() {
+            assert_eq!(
+                vet(&new, Some(JOINED_ID), api).unwrap().render(api),
+                vet(&old, Some(JOINED_ID), api).unwrap().render(api),
+                "{flags}"
+            );
+        }
+    }
+}
+
+/// `OLD<44<NEW` is OLD before API 1.44 and NEW from then on.
+fn reason_under(expected: &str, api: ApiVersion) -> &str {
+    let parts: Vec<&str> = expected.split('<').collect();
+    match parts[..] {
+        [_, since, new] if api >= ApiVersion::v1(since.parse().unwrap()) => new,
+        [old, ..] => old,
+        [] => expected,
+    }
+}
+
+fn check_hostile(name: &str, expected: &str, body: &str, api: ApiVersion) {
+    match vet(body.as_bytes(), None, api) {
+        Ok(canonical) => {
+            assert_eq!(expected, "SAME", "{name} {api} passed: {canonical:?}");
+            let plain = vet(br#"{"Image":"redis"}"#, None, api).unwrap();
+            assert_eq!(canonical, plain, "{name} {api}");
+            for engine in spoken().filter(|engine| *engine >= api) {
+                assert_eq!(
+                    canonical.render(engine),
+                    plain.render(engine),
+                    "{name} {engine}"
+                );
+            }
+        }
+        Err(refusal) => {
+            assert_eq!(refusal.reason, expected, "{name} {api}: {refusal}");
+            assert!(!refusal.rule.key.is_empty(), "{name}");
+            assert!(refusal.message.len() < 400, "{name}: {refusal}");
+            assert!(!refusal.message.ends_with('.'), "{name}: {refusal}");
+            assert!(
+                !refusal.message.contains(char::is_control),
+                "{name}: {refusal}"
+            );
+        }
     }
 }
 
 #[test]
 fn hostile_bodies_are_refused_or_harmless() {
-    let plain = vet(br#"{"Image":"redis"}"#, None).unwrap();
     let mut names = std::collections::BTreeSet::new();
     for line in HOSTILE.lines() {
         if line.is_empty() || line.starts_with('#') {
@@ -170,22 +304,8 @@ fn hostile_bodies_are_refused_or_harmless() {
         let [name, expected, body] = columns[..] else {
             panic!("not three columns: {line}");
         };
-        match vet(body.as_bytes(), None) {
-            Ok(canonical) => {
-                assert_eq!(expected, "SAME", "{name} passed: {canonical:?}");
-                assert_eq!(canonical, plain, "{name}");
-                assert_eq!(canonical.render(), plain.render(), "{name}");
-            }
-            Err(refusal) => {
-                assert_eq!(refusal.reason, expected, "{name}: {refusal}");
-                assert!(!refusal.rule.key.is_empty(), "{name}");
-                assert!(refusal.message.len() < 400, "{name}: {refusal}");
-                assert!(!refusal.message.ends_with('.'), "{name}: {refusal}");
-                assert!(
-                    !refusal.message.contains(char::is_control),
-                    "{name}: {refusal}"
-                );
-            }
+        for api in asked() {
+            check_hostile(name, reason_under(expected, api), body, api);
         }
         assert!(names.insert(name), "{name} is there twice");
     }
@@ -194,8 +314,11 @@ fn hostile_bodies_are_refused_or_harmless() {
 
 #[test]
 fn a_recorded_body_with_every_flag_is_refused() {
-    let refusal = vet(include_bytes!("corpus/forbidden-cli-20.json"), None).unwrap_err();
-    assert!(refusal.reason.ends_with("_REFUSED"), "{refusal}");
+    let body = include_bytes!("corpus/forbidden-cli-20.json");
+    for api in asked() {
+        let refusal = vet(body, None, api).unwrap_err();
+        assert!(refusal.reason.ends_with("_REFUSED"), "{refusal}");
+    }
 }
 
 #[test]
@@ -213,7 +336,9 @@ fn bytes_that_are_no_text_are_refused() {
         large.as_bytes(),
     ];
     for body in bodies {
-        assert_eq!(vet(body, None).unwrap_err().reason, "BAD_JSON");
+        for api in asked() {
+            assert_eq!(vet(body, None, api).unwrap_err().reason, "BAD_JSON");
+        }
     }
 }
 
@@ -227,18 +352,23 @@ fn execs_of_real_clients_pass() {
         own: "",
     };
     for (name, body) in bodies {
-        let exec = CanonicalExec::decide(&grant(), "1001:1001", &layout, &body);
-        let rendered = exec
-            .unwrap_or_else(|error| panic!("{name}: {error}"))
-            .render();
-        let rendered = String::from_utf8(rendered).unwrap();
-        assert!(
-            rendered.starts_with(r#"{"User":"1001:1001","Privileged":false,"#),
-            "{rendered}"
-        );
+        for api in asked() {
+            let exec = CanonicalExec::decide(&GRANT, "1001:1001", &layout, &body, api);
+            let exec = exec.unwrap_or_else(|error| panic!("{name} {api}: {error}"));
+            for engine in spoken().filter(|engine| *engine >= api) {
+                let rendered = String::from_utf8(exec.render(engine)).unwrap();
+                assert!(
+                    rendered.starts_with(r#"{"User":"1001:1001","Privileged":false,"#),
+                    "{rendered}"
+                );
+            }
+        }
     }
     for (name, body) in recorded("exec_start") {
-        let start = ExecStart::parse(&body).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(start.detach, name.ends_with("detached"), "{name}");
+        for api in asked() {
+            let start = ExecStart::parse(&body, api);
+            let start = start.unwrap_or_else(|error| panic!("{name} {api}: {error}"));
+            assert_eq!(start.detach, name.ends_with("detached"), "{name}");
+        }
     }
 }

@@ -11,16 +11,18 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use aistack_helper::engine::vet::create::{CreateRequest, HostAppArmor, Usage, World, decide};
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Policy};
 use serde_json::{Value, json};
 
 const SOCKET: &str = "/run/docker.sock";
 
-/// One request to dockerd; the answer's status and JSON.
+/// One request to dockerd, with its own newest version where `path` has none; the answer's status and
+/// JSON.
 fn call(method: &str, path: &str, body: &[u8], kind: &str) -> (u16, Value) {
     let mut socket = UnixStream::connect(SOCKET).unwrap();
     let head = format!(
-        "{method} /v1.41{path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\
          Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
@@ -95,7 +97,8 @@ fn body(grant: &Grant) -> Value {
     json!({
         "Image": "redis:8", "Env": ["A=b"], "Cmd": ["x", "y"], "Hostname": "redis",
         "Labels": {"a": "b"}, "StopSignal": "SIGINT", "StopTimeout": 60, "WorkingDir": "/data",
-        "Healthcheck": {"Test": ["CMD", "x"], "Interval": 5_000_000_000_u64},
+        "Healthcheck": {"Test": ["CMD", "x"], "Interval": 5_000_000_000_u64,
+                        "StartInterval": 2_000_000_000_u64},
         "HostConfig": {
             "Binds": [format!("{base}/data/redis:/data")],
             "Mounts": [{"Type": "bind", "Source": format!("{base}/etc/redis"),
@@ -129,6 +132,18 @@ fn image_and_network(tag: &str, made: &mut Made) -> (String, String) {
     (image["Id"].as_str().unwrap().to_owned(), network)
 }
 
+/// From API 1.44 on a read-only bind is one with all that is mounted below it; an engine that has that
+/// writes down that an older version's is not.
+fn without_older_meaning(mounts: &Value) -> Value {
+    let mut mounts = mounts.clone();
+    for mount in mounts.as_array_mut().into_iter().flatten() {
+        if let Some(options) = mount["BindOptions"].as_object_mut() {
+            options.remove("ReadOnlyNonRecursive");
+        }
+    }
+    mounts
+}
+
 /// What is shown of the container is what was sent.
 fn compare(sent: &Value, held: &Value) {
     for (key, decided) in sent["HostConfig"].as_object().unwrap() {
@@ -139,6 +154,7 @@ fn compare(sent: &Value, held: &Value) {
             "Runtime" => true,
             "MemorySwap" => *shown == json!(-1),
             "CapAdd" => *shown == json!(["CAP_NET_BIND_SERVICE"]),
+            "Mounts" => same(decided, &without_older_meaning(shown)),
             _ => false,
         };
         assert!(
@@ -189,7 +205,11 @@ fn dockerd_holds_what_was_decided() {
 
     let mut made = Made(Vec::new());
     let (image_id, network_id) = image_and_network(&tag, &mut made);
-    let request = CreateRequest::parse(body(&grant).to_string().as_bytes()).unwrap();
+    let request = CreateRequest::parse(
+        body(&grant).to_string().as_bytes(),
+        ApiVersion::NEWEST_SPOKEN,
+    )
+    .unwrap();
     let world = World {
         grant: &grant,
         name: "tenant-1001-x",
@@ -201,10 +221,65 @@ fn dockerd_holds_what_was_decided() {
         apparmor: &HostAppArmor::default(),
         in_use: Usage::default(),
     };
-    let rendered = decide(&world, request).unwrap().render();
-    let (status, answer) = api("POST", &format!("/containers/create?name={tag}"), &rendered);
-    assert_eq!(status, 201, "{answer}");
-    made.0.push(format!("/containers/{tag}?force=true&v=true"));
-    let (_, held) = api("GET", &format!("/containers/{tag}/json"), b"");
-    compare(&serde_json::from_slice(&rendered).unwrap(), &held);
+    let canonical = decide(&world, request).unwrap();
+    let versions = spoken();
+    let mut walls = Vec::new();
+    for version in &versions {
+        let rendered = canonical.render(*version);
+        let name = format!("{tag}-{version}");
+        let path = format!("/v{version}/containers/create?name={name}");
+        let (status, answer) = api("POST", &path, &rendered);
+        assert_eq!(status, 201, "{version}: {answer}");
+        made.0.push(format!("/containers/{name}?force=true&v=true"));
+        let (_, mut held) = api("GET", &format!("/containers/{name}/json"), b"");
+        if *version < ApiVersion::v1(44) {
+            forget_recursion(&mut held);
+        }
+        compare(&serde_json::from_slice(&rendered).unwrap(), &held);
+        walls.push(walls_of(held));
+    }
+    for (version, held) in versions.iter().zip(&walls) {
+        assert_eq!(held, &walls[0], "{version} and {}", versions[0]);
+    }
+    println!("{} versions", versions.len());
+}
+
+/// The versions that aistack would speak with this engine or one like it.
+fn spoken() -> Vec<ApiVersion> {
+    let (_, version) = api("GET", "/version", b"");
+    let of = |key: &str| ApiVersion::parse(version[key].as_str().unwrap_or_default());
+    let newest = ApiVersion::negotiated(of("MinAPIVersion"), of("ApiVersion").unwrap());
+    let oldest = of("MinAPIVersion").map_or(41, |oldest| oldest.minor.max(41));
+    let spoken: Vec<ApiVersion> = (oldest..=newest.unwrap().minor)
+        .map(ApiVersion::v1)
+        .collect();
+    assert!(!spoken.is_empty());
+    spoken
+}
+
+/// Before 1.44 a read-only bind left the mounts below it as they were, and a newer engine says so; below
+/// these nothing is mounted.
+fn forget_recursion(held: &mut Value) {
+    let mounts = held["HostConfig"]["Mounts"].as_array_mut();
+    for mount in mounts.into_iter().flatten() {
+        if let Some(options) = mount["BindOptions"].as_object_mut() {
+            options.remove("ReadOnlyNonRecursive");
+        }
+    }
+}
+
+/// What holds a container, as the engine shows it: all that was set at its creation but its own names.
+fn walls_of(mut held: Value) -> Value {
+    let mounts = held["Mounts"].as_array_mut().unwrap();
+    mounts.sort_by_key(|mount| mount["Destination"].to_string());
+    let mut config = held["Config"].take();
+    if let Some(health) = config["Healthcheck"].as_object_mut() {
+        health.remove("StartInterval");
+    }
+    let networks = held["NetworkSettings"]["Networks"].as_object().unwrap();
+    let networks: Vec<&String> = networks.keys().collect();
+    json!({
+        "HostConfig": held["HostConfig"], "Config": config, "Mounts": held["Mounts"],
+        "Networks": networks, "AppArmorProfile": held["AppArmorProfile"],
+    })
 }

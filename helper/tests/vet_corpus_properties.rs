@@ -13,11 +13,19 @@ use std::collections::BTreeMap;
 
 use aistack_helper::engine::vet::create::Canonical;
 use aistack_policy::Grant;
+use aistack_policy::engine::ApiVersion;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
 use vet_corpus_walls::{check_walls, go_reads, grant, vet};
+
+const NEWEST: ApiVersion = ApiVersion::NEWEST_SPOKEN;
+
+/// Any API version from this one on.
+fn version(oldest: u32) -> impl Strategy<Value = ApiVersion> {
+    (oldest..=NEWEST.minor).prop_map(ApiVersion::v1)
+}
 
 /// Fields with values that are allowed, nearly allowed and not.
 fn fields(at: &'static [(&'static str, &'static [&'static str])]) -> impl Strategy<Value = String> {
@@ -104,6 +112,9 @@ const HOST: &[(&str, &[&str])] = &[
         ],
     ),
     ("MaskedPaths", &["null", "[]", "[\"/x\"]"]),
+    ("ConsoleSize", &["null", "[24,80]", "[1]"]),
+    ("Annotations", &["{}", "{\"a\":\"b\"}"]),
+    ("Umask", &["null", "0", "18"]),
     ("privileged", &["true", "false"]),
     ("Bind\\u017f", &["[\"/:/h\"]", "null"]),
     ("\u{212a}ernelMemory", &["0"]),
@@ -170,11 +181,16 @@ const TOP: &[(&str, &[&str])] = &[
 /// What Docker would be sent, asked for once more, is the same request: the canonical form is part
 /// of the language that is accepted.
 fn check_again(grant: &Grant, canonical: &Canonical) {
-    let mut body: BTreeMap<String, Value> = serde_json::from_slice(&canonical.render()).unwrap();
+    let mut body: BTreeMap<String, Value> =
+        serde_json::from_slice(&canonical.render(NEWEST)).unwrap();
     body.insert("Image".to_owned(), json!("redis"));
     let labels = body.get_mut("Labels").unwrap().as_object_mut().unwrap();
     labels.retain(|name, _| !name.starts_with("io.aistack."));
-    let again = vet(grant, serde_json::to_string(&body).unwrap().as_bytes());
+    let again = vet(
+        grant,
+        serde_json::to_string(&body).unwrap().as_bytes(),
+        NEWEST,
+    );
     assert_eq!(again.as_ref(), Ok(canonical));
 }
 
@@ -182,33 +198,60 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn an_accepted_body_keeps_every_wall(top in fields(TOP), host in fields(HOST)) {
+    fn an_accepted_body_keeps_every_wall(
+        top in fields(TOP), host in fields(HOST), asked in version(24), spoken in version(41)
+    ) {
         let comma = if top.is_empty() { "" } else { "," };
         let body = format!("{{\"Image\":\"redis\"{comma}{top},\"HostConfig\":{{{host}}}}}");
         let grant = grant();
-        if let Ok(canonical) = vet(&grant, body.as_bytes()) {
-            check_walls(&grant, &go_reads(&canonical.render()));
+        if let Ok(canonical) = vet(&grant, body.as_bytes(), asked) {
+            check_walls(&grant, &go_reads(&canonical.render(spoken)));
             check_again(&grant, &canonical);
         }
     }
 
     #[test]
     fn a_body_that_was_damaged_is_refused_or_keeps_every_wall(
-        at in any::<proptest::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()
+        at in any::<proptest::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
+        asked in version(24), spoken in version(41)
     ) {
         let mut body = include_bytes!("corpus/create/cli-28-many-flags.json").to_vec();
         let at = at.index(body.len());
         if cut { body.remove(at); } else { body[at] = byte; }
         let grant = grant();
-        if let Ok(canonical) = vet(&grant, &body) {
-            check_walls(&grant, &go_reads(&canonical.render()));
+        if let Ok(canonical) = vet(&grant, &body, asked) {
+            check_walls(&grant, &go_reads(&canonical.render(spoken)));
         }
     }
 
     #[test]
     fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
-        prop_assert!(vet(&grant(), &bytes).is_err());
+        prop_assert!(vet(&grant(), &bytes, NEWEST).is_err());
     }
+}
+
+/// Requests of real clients, under every version that they may ask for and for every engine.
+#[test]
+fn a_recorded_body_keeps_every_wall_under_every_version() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/create");
+    let (grant, mut rendered) = (grant(), 0);
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        // Joins another container's network, which nobody looks up here.
+        if path.to_string_lossy().contains("joined-network") {
+            continue;
+        }
+        let body = std::fs::read(&path).unwrap();
+        for asked in (24..=NEWEST.minor).map(ApiVersion::v1) {
+            let canonical = vet(&grant, &body, asked)
+                .unwrap_or_else(|refusal| panic!("{} {asked}: {refusal}", path.display()));
+            for spoken in (41..=NEWEST.minor).map(ApiVersion::v1) {
+                check_walls(&grant, &go_reads(&canonical.render(spoken)));
+                rendered += 1;
+            }
+        }
+    }
+    assert!(rendered > 15 * 33 * 15, "only {rendered}");
 }
 
 /// The generator is worth something only if it is accepted often, and refused often.
@@ -221,7 +264,7 @@ fn the_generator_reaches_both_answers() {
         .filter(|_| {
             let host = fields(HOST).new_tree(&mut runner).unwrap().current();
             let body = format!("{{\"Image\":\"redis\",\"HostConfig\":{{{host}}}}}");
-            vet(&grant, body.as_bytes()).is_ok()
+            vet(&grant, body.as_bytes(), NEWEST).is_ok()
         })
         .count();
     assert!((50..450).contains(&accepted), "{accepted} of 500 accepted");

@@ -2,7 +2,15 @@
 //! does not work. Both daemons' logs and the tenants' `doctor` tell this, so that a service which
 //! cannot become healthy is not blamed for it.
 
+mod answers;
+mod explain;
+
 use std::fmt;
+
+use crate::{Refusal, Rule};
+
+pub use answers::Unreadable;
+pub use explain::Fact;
 
 /// A version of the Docker Engine API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,11 +22,29 @@ pub struct ApiVersion {
 }
 
 impl ApiVersion {
-    /// What aistack speaks to the engine.
-    pub const SPOKEN: Self = Self {
-        major: 1,
-        minor: 41,
-    };
+    /// The oldest that aistack speaks to an engine: Docker Engine 20.10's.
+    pub const OLDEST_SPOKEN: Self = Self::v1(41);
+
+    /// The newest that aistack speaks to an engine: every change up to it was read in Docker's
+    /// history of the API (github.com/moby/moby/api, `docs/CHANGELOG.md`).
+    pub const NEWEST_SPOKEN: Self = Self::v1(56);
+
+    /// `1.<minor>`.
+    #[must_use]
+    pub const fn v1(minor: u32) -> Self {
+        Self { major: 1, minor }
+    }
+
+    /// The newest version that both aistack and an engine speak; `None` where there is none.
+    /// `oldest` and `newest` are the engine's; an engine that names no oldest has them all.
+    #[must_use]
+    pub fn negotiated(oldest: Option<Self>, newest: Self) -> Option<Self> {
+        let spoken = newest.min(Self::NEWEST_SPOKEN);
+        let least = oldest.map_or(Self::OLDEST_SPOKEN, |oldest| {
+            oldest.max(Self::OLDEST_SPOKEN)
+        });
+        (least <= spoken).then_some(spoken)
+    }
 
     /// Reads `1.41`.
     #[must_use]
@@ -44,6 +70,10 @@ impl fmt::Display for ApiVersion {
 
 /// What an engine says of itself in `/version` and `/info`, each under its own name there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the answers have them one by one"
+)]
 pub struct EngineFacts {
     /// `Version`.
     pub version: String,
@@ -60,6 +90,86 @@ pub struct EngineFacts {
     pub limits: LimitsHeld,
     /// `LiveRestoreEnabled`.
     pub live_restore: bool,
+    /// Which program answers.
+    pub kind: EngineKind,
+    /// Podman's `Rootless`; Docker says it in [`EngineFacts::security_options`].
+    pub rootless: bool,
+    /// The seccomp filter that containers get unless they say otherwise.
+    pub seccomp: Seccomp,
+    /// `CgroupVersion`, `1` or `2`; empty before 20.10.
+    pub cgroup_version: String,
+    /// `Driver`: where images and layers are kept, e.g. `overlay2`.
+    pub storage_driver: String,
+    /// `driver-type` of `DriverStatus`: images are in containerd's store.
+    pub containerd_image_store: bool,
+    /// `FirewallBackend`: `iptables`, `nftables`; empty where the engine does not say (before 28.2).
+    pub firewall: String,
+    /// `EnableUserlandProxy` of `FirewallBackend`, where it is said.
+    pub userland_proxy: Option<bool>,
+    /// `NRI`: plugins may change containers. `None` in the answer where they are off.
+    pub nri: bool,
+    /// `CDISpecDirs`: where descriptions of devices are looked for.
+    pub cdi_dirs: Vec<String>,
+    /// `DefaultAddressPools`, e.g. `172.17.0.0/16 in parts of /24`; empty for Docker's own.
+    pub address_pools: Vec<String>,
+    /// Registries that are asked without TLS, those of loopback addresses left out.
+    pub insecure_registries: Vec<String>,
+    /// `DefaultRuntime`.
+    pub default_runtime: String,
+    /// `Plugins.Authorization`.
+    pub authorization: Vec<String>,
+    /// `Swarm.LocalNodeState` is another one than `inactive`.
+    pub swarm: bool,
+    /// `DockerRootDir`; empty where it is not said.
+    pub data_root: String,
+    /// `Containerd.Address`: the socket of its containerd; engines say so from API 1.46 on.
+    pub containerd: String,
+}
+
+impl EngineFacts {
+    /// How the engine is named to people. A build may say anything as its version (`library-import`); its
+    /// API version is what counts.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let program = match self.kind {
+            EngineKind::Docker => "Docker Engine",
+            EngineKind::Podman => "Podman",
+        };
+        let version = self.version.trim();
+        if version.starts_with(|first: char| first.is_ascii_digit()) {
+            return format!("{program} {version}");
+        }
+        let api = self.newest.map(|newest| format!(" of API {newest}"));
+        let api = api.unwrap_or_default();
+        if version.is_empty() {
+            return format!("{program}{api}");
+        }
+        format!("{program}{api} (it calls its version {version:?})")
+    }
+}
+
+/// The program behind a socket that speaks Docker's API.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Docker's own.
+    #[default]
+    Docker,
+    /// Podman's `podman system service`.
+    Podman,
+}
+
+/// The filter of system calls that containers get.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Seccomp {
+    /// It was not asked.
+    #[default]
+    Unknown,
+    /// None: neither `name=seccomp` nor a profile, or the profile `unconfined`.
+    Off,
+    /// The engine's own: `default` or `builtin`.
+    Default,
+    /// A file of the administrator's.
+    File(String),
 }
 
 /// Which limits of a container hold on this host.
@@ -86,6 +196,8 @@ impl Default for LimitsHeld {
 /// How much does not work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
+    /// aistack makes nothing on this engine: neither a network nor a container.
+    Refused,
     /// Containers do not work.
     Broken,
     /// They do, and somebody should know.
@@ -112,37 +224,112 @@ pub struct EngineFault {
 #[must_use]
 pub fn judge(engine: &EngineFacts) -> Vec<EngineFault> {
     // The rest would be seen in the same answers, but it does not matter then.
-    if let Some(fault) = version(engine) {
+    if let Some(fault) = podman(engine) {
         return vec![fault];
     }
-    let faults = [
-        user_namespaces(engine),
-        rootless(engine),
+    let refused = [user_namespaces(engine), rootless(engine)];
+    let mut faults: Vec<EngineFault> = refused.into_iter().flatten().collect();
+    if let Some(fault) = version(engine) {
+        faults.push(fault);
+        return faults;
+    }
+    let others = [
         limits(engine),
+        seccomp(engine),
+        nri(engine),
+        insecure_registries(engine),
         live_restore(engine),
     ];
-    faults.into_iter().flatten().collect()
+    faults.extend(others.into_iter().flatten());
+    faults
 }
 
-/// What to do where the engine does not speak aistack's version: 29.0 to 29.2 have 1.44 as their
-/// oldest (moby#51186), 29.3 has 1.40 again; 20.10 is the first that speaks 1.41.
-pub const OTHER_ENGINE: &str = "install Docker Engine 20.10 to 28, or 29.3 or later";
+/// Why nothing is made on this engine: its processes would not be the tenants', or it is no Docker
+/// Engine. `None` where containers and networks may be made.
+#[must_use]
+pub fn refusal(engine: &EngineFacts) -> Option<Refusal> {
+    let mut faults = judge(engine).into_iter();
+    let fault = faults.find(|fault| fault.severity == Severity::Refused)?;
+    let rule = Rule::builtin(SUPPORTED_ENGINE);
+    let refusal = Refusal::new("ENGINE_REFUSED", fault.sentence(), rule);
+    Some(refusal.with_hint(format!("ask the administrator to {}", fault.next)))
+}
+
+/// The name of the rule that refuses an engine.
+pub const SUPPORTED_ENGINE: &str = "supported-engine";
+
+impl EngineFault {
+    /// What was seen and what it means.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        format!("{}: {}", self.found, self.means)
+    }
+}
+
+/// The engine does not see what is mounted at `base_dir` on the host.
+#[must_use]
+pub fn unseen_volume(base_dir: &str) -> EngineFault {
+    EngineFault {
+        severity: Severity::Broken,
+        found: format!("Docker does not see the volume that is mounted at {base_dir}"),
+        means: "no container can be made with a directory of the volume: the engine has mounts of its own, \
+                as in a snap, in a container or under a unit with MountFlags=private",
+        next: SHOW_THE_VOLUME,
+    }
+}
+
+/// What to do where the engine does not see a volume.
+pub const SHOW_THE_VOLUME: &str = "restart Docker, which shows it what is mounted now, and for good to run it in the host's mount \
+     namespace, as its packages do: not as a snap, and without MountFlags= in docker.service";
+
+fn podman(engine: &EngineFacts) -> Option<EngineFault> {
+    (engine.kind == EngineKind::Podman).then(|| EngineFault {
+        severity: Severity::Refused,
+        found: format!(
+            "the socket is Podman's, not a Docker Engine's ({})",
+            engine.name()
+        ),
+        means: "nothing is made on it, since Podman reads the same requests in its own way and holds \
+                containers otherwise",
+        next: "give aistack the socket of a Docker Engine that runs as root (--docker-socket)",
+    })
+}
+
+/// What to do where an engine is older than what aistack speaks: 20.10 is the first with API 1.41.
+pub const NEWER_ENGINE: &str = "install Docker Engine 20.10 or later";
+
+/// What to do where an engine refuses even the newest version that aistack speaks.
+pub const NEWER_AISTACK: &str = "install a newer aistack, or an older Docker Engine";
+
+/// What to do about an engine with which no version is shared; `newest` is the engine's.
+#[must_use]
+pub fn other_version(newest: ApiVersion) -> &'static str {
+    if newest < ApiVersion::OLDEST_SPOKEN {
+        NEWER_ENGINE
+    } else {
+        NEWER_AISTACK
+    }
+}
 
 fn version(engine: &EngineFacts) -> Option<EngineFault> {
-    let spoken = ApiVersion::SPOKEN;
     let newest = engine.newest?;
-    let oldest = engine.oldest.unwrap_or(spoken);
-    if (oldest..=newest).contains(&spoken) {
+    if ApiVersion::negotiated(engine.oldest, newest).is_some() {
         return None;
     }
+    let range = match engine.oldest {
+        Some(oldest) => format!("{oldest} to {newest}"),
+        None => format!("{newest} and earlier"),
+    };
     Some(EngineFault {
         severity: Severity::Broken,
         found: format!(
-            "Docker Engine {} speaks API {oldest} to {newest}, and this aistack speaks {spoken}",
-            engine.version
+            "Docker Engine {} speaks API {range}, and this aistack speaks {} to {}",
+            engine.version,
+            ApiVersion::OLDEST_SPOKEN,
+            ApiVersion::NEWEST_SPOKEN
         ),
         means: "containers and networks can be neither seen nor changed; those that run go on",
-        next: OTHER_ENGINE,
+        next: other_version(newest),
     })
 }
 
@@ -157,20 +344,21 @@ fn has_option(engine: &EngineFacts, name: &str) -> bool {
 
 fn user_namespaces(engine: &EngineFacts) -> Option<EngineFault> {
     has_option(engine, "userns").then(|| EngineFault {
-        severity: Severity::Broken,
+        severity: Severity::Refused,
         found: "Docker maps the users of containers to others (userns-remap)".to_owned(),
-        means: "a service runs as another UID than the tenant's and cannot write its own \
-                directories, so most do not become healthy",
+        means: "nothing is made on it, since a service would run as another UID than the tenant's \
+                and could not write its own directories",
         next: "remove `userns-remap` from /etc/docker/daemon.json and restart Docker",
     })
 }
 
 fn rootless(engine: &EngineFacts) -> Option<EngineFault> {
-    has_option(engine, "rootless").then(|| EngineFault {
-        severity: Severity::Broken,
+    let rootless = engine.rootless || has_option(engine, "rootless");
+    rootless.then(|| EngineFault {
+        severity: Severity::Refused,
         found: "Docker runs without root (rootless)".to_owned(),
-        means: "a service runs as another UID than the tenant's, cannot write its own directories, \
-                and no AppArmor profile can hold it",
+        means: "nothing is made on it, since a service would run as another UID than the tenant's, \
+                could not write its own directories, and no AppArmor profile could hold it",
         next: "give aistack the socket of a Docker Engine that runs as root (--docker-socket)",
     })
 }
@@ -204,6 +392,51 @@ fn limits(engine: &EngineFacts) -> Option<EngineFault> {
     })
 }
 
+fn seccomp(engine: &EngineFacts) -> Option<EngineFault> {
+    let (found, next) = match &engine.seccomp {
+        Seccomp::Unknown | Seccomp::Default => return None,
+        Seccomp::Off => (
+            "Docker starts containers without a seccomp filter".to_owned(),
+            "remove `seccomp-profile` from /etc/docker/daemon.json and restart Docker; the kernel needs \
+             CONFIG_SECCOMP_FILTER",
+        ),
+        Seccomp::File(file) => (
+            format!("Docker's seccomp filter is a file of this host's ({file})"),
+            "compare it with Docker's own, or remove `seccomp-profile` from /etc/docker/daemon.json",
+        ),
+    };
+    Some(EngineFault {
+        severity: Severity::Limited,
+        found,
+        means: "containers may use system calls that Docker's own filter keeps them from",
+        next,
+    })
+}
+
+fn nri(engine: &EngineFacts) -> Option<EngineFault> {
+    engine.nri.then(|| EngineFault {
+        severity: Severity::Limited,
+        found: "Docker lets NRI plugins change containers".to_owned(),
+        means: "what a plugin adds to a container (mounts, devices, limits) is not vetted by aistack",
+        next: "remove `nri-opts` from /etc/docker/daemon.json where no plugin is needed",
+    })
+}
+
+fn insecure_registries(engine: &EngineFacts) -> Option<EngineFault> {
+    let registries = &engine.insecure_registries;
+    (!registries.is_empty()).then(|| EngineFault {
+        severity: Severity::Limited,
+        found: format!(
+            "Docker does not check who the registry is ({})",
+            registries.join(", ")
+        ),
+        means: "an image from there can be another one than its publisher's, unless it is named by its \
+                digest",
+        next: "give the registry a certificate and remove `insecure-registries` from \
+               /etc/docker/daemon.json",
+    })
+}
+
 fn live_restore(engine: &EngineFacts) -> Option<EngineFault> {
     engine.live_restore.then(|| EngineFault {
         severity: Severity::Limited,
@@ -229,22 +462,50 @@ mod tests {
     }
 
     #[test]
-    fn only_an_engine_that_speaks_our_version_will_do() {
-        for (oldest, newest, fine) in [
-            ("1.12", "1.41", true),
-            ("1.24", "1.52", true),
-            ("1.40", "1.56", true),
-            ("1.41", "1.41", true),
-            ("1.44", "1.52", false),
-            ("1.42", "1.52", false),
-            ("1.12", "1.40", false),
-            ("1.12", "1.9", false),
-            ("", "1.41", true),
-            ("", "", true),
+    fn the_newest_version_that_both_speak_is_negotiated() {
+        for (oldest, newest, spoken) in [
+            ("1.12", "1.41", Some(41)),
+            ("1.24", "1.47", Some(47)),
+            ("1.24", "1.51", Some(51)),
+            // 29.0 to 29.2.
+            ("1.44", "1.52", Some(52)),
+            ("1.40", "1.56", Some(56)),
+            ("1.40", "1.99", Some(56)),
+            ("1.56", "1.60", Some(56)),
+            ("1.41", "1.41", Some(41)),
+            ("", "1.41", Some(41)),
+            ("1.57", "1.60", None),
+            ("1.12", "1.40", None),
+            ("1.12", "1.9", None),
+            ("1.40", "2.0", Some(56)),
+            ("2.0", "2.1", None),
         ] {
+            let found = ApiVersion::negotiated(
+                ApiVersion::parse(oldest),
+                ApiVersion::parse(newest).unwrap(),
+            );
+            assert_eq!(found, spoken.map(ApiVersion::v1), "{oldest} {newest}");
             let faults = judge(&engine(oldest, newest));
-            assert_eq!(faults.is_empty(), fine, "{oldest} {newest}: {faults:?}");
+            assert_eq!(
+                faults.is_empty(),
+                spoken.is_some(),
+                "{oldest} {newest}: {faults:?}"
+            );
         }
+        assert!(judge(&engine("", "")).is_empty());
+    }
+
+    #[test]
+    fn an_engine_that_shares_no_version_is_named_with_what_to_install() {
+        let fault = |oldest, newest| judge(&engine(oldest, newest)).remove(0);
+        let old = fault("1.12", "1.40");
+        assert_eq!(
+            old.found,
+            "Docker Engine x speaks API 1.12 to 1.40, and this aistack speaks 1.41 to 1.56"
+        );
+        assert_eq!(old.next, NEWER_ENGINE);
+        assert_eq!(fault("1.57", "1.60").next, NEWER_AISTACK);
+        assert!(fault("", "1.24").found.contains("API 1.24 and earlier"));
     }
 
     #[test]

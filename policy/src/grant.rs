@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use crate::{DiskMatch, Rule};
+use crate::guard::{Egress, GuardMode};
+use crate::{DiskMatch, Rule, image};
 
 /// Everything the policy gives one UID: a pure function of the policy text and the UID.
 ///
@@ -41,6 +42,10 @@ pub struct Grant {
     pub openclaw_profile: String,
     /// The tenant's volume.
     pub volume: VolumeGrant,
+    /// What containers may connect to outside of their own network, while the guard is in force.
+    pub egress: Egress,
+    /// Whether containers may run while the network guard is not in force.
+    pub guard: GuardMode,
     /// Whether containers may run without AppArmor on a kernel that has none.
     pub apparmor: AppArmorMode,
     /// Capabilities that containers may add, upper case without `CAP_`, e.g. `NET_BIND_SERVICE`.
@@ -92,6 +97,8 @@ pub struct GrantRules {
     pub ports: Rule,
     pub service_uids: Rule,
     pub volume: Rule,
+    pub egress: Rule,
+    pub guard: Rule,
     pub apparmor: Rule,
     pub capabilities: Rule,
     pub images: Rule,
@@ -113,6 +120,8 @@ impl GrantRules {
             ("ports", &self.ports),
             ("service_uids", &self.service_uids),
             ("volume", &self.volume),
+            ("egress", &self.egress),
+            ("guard", &self.guard),
             ("apparmor", &self.apparmor),
             ("capabilities", &self.capabilities),
             ("images", &self.images),
@@ -303,10 +312,7 @@ impl ImagePattern {
     /// matches. `*` stands only at the end, after a `/`, for exactly one or more further segments.
     #[must_use]
     pub fn matches(&self, repository: &str) -> bool {
-        match self.0.strip_suffix('*') {
-            Some(prefix) => repository.len() > prefix.len() && repository.starts_with(prefix),
-            None => self.0 == repository,
-        }
+        image::matches(&self.0, repository)
     }
 }
 

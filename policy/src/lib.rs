@@ -11,6 +11,8 @@
 
 pub mod apparmor;
 pub mod engine;
+pub mod guard;
+pub mod image;
 pub mod ingress;
 pub mod printable;
 

@@ -11,6 +11,7 @@ use crate::file::{Document, Named, ServiceUids, Setting, Volume};
 use crate::grant::{
     FrontDoor, Grant, GrantRules, Ipv4Subnet, NetworkGrant, PortRange, VolumeGrant,
 };
+use crate::guard::GuardSettings;
 use crate::ingress::Ingress;
 use crate::report::Report;
 use crate::text::{At, Cursor, Lines};
@@ -114,6 +115,18 @@ impl Policy {
         &self.tenants
     }
 
+    /// What `[guard]` says.
+    #[must_use]
+    pub fn guard(&self) -> &GuardSettings {
+        &self.document.guard.settings
+    }
+
+    /// The network that every tenant's subnet lies in.
+    #[must_use]
+    pub fn pool(&self) -> Ipv4Subnet {
+        self.document.tenants.network.value.pool
+    }
+
     /// What the admin should know although the file is accepted.
     #[must_use]
     pub fn warnings(&self) -> &[PolicyWarning] {
@@ -190,6 +203,8 @@ impl<'p> Seeker<'p> {
             openclaw_profile: format!("ai-platform-openclaw-{first_service_uid}"),
             service_uids,
             volume: volume(self.pick(&tenants.volume, |n| n.volume.as_ref())),
+            egress: self.pick(&tenants.egress, |n| n.egress.as_ref()).clone(),
+            guard: *self.pick(&tenants.guard, |n| n.guard.as_ref()),
             apparmor: *self.pick(&tenants.apparmor, |n| n.apparmor.as_ref()),
             capabilities: self
                 .pick(&tenants.capabilities, |n| n.capabilities.as_ref())
@@ -307,6 +322,8 @@ impl<'p> Seeker<'p> {
             ports: rule!(ports),
             service_uids: rule!(service_uids),
             volume: rule!(volume),
+            egress: rule!(egress),
+            guard: rule!(guard),
             apparmor: rule!(apparmor),
             capabilities: rule!(capabilities),
             images: rule!(images),

@@ -134,6 +134,11 @@ impl<'a, 't> Entry<'a, 't> {
         self.value.as_str() == Some(text)
     }
 
+    /// True for a string, whatever it says.
+    pub(crate) fn is_string(&self) -> bool {
+        self.value.is_str()
+    }
+
     /// True for an integer, whatever its value.
     pub(crate) fn is_integer(&self) -> bool {
         self.value.is_integer()

@@ -18,3 +18,10 @@ pub const HELPER_SOCKET: &str = "/run/aistack/helper.sock";
 
 /// Where the engine gateway listens when nothing else is said.
 pub const ENGINE_SOCKET: &str = "/run/aistack/engine.sock";
+
+/// How the gateway's answer begins, with status 503, when Docker's socket could not be reached: nothing was
+/// done, and whoever asks again does nothing twice.
+pub const DOCKER_AWAY: &str = "Docker does not answer";
+
+/// The reason in the helper's error that says the same.
+pub const DOCKER_UNREACHABLE: &str = "DOCKER_UNREACHABLE";

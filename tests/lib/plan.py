@@ -9,7 +9,8 @@ from stages import Stage
 # packages, the packages need the build, and a guest keeps one processor for most of the run.
 FIRST = [
     Stage("format", "tests/cargo fmt --all --check", load=0.2),
-    Stage("scripts parse", "tests/stages/scripts-parse", load=0.2),
+    Stage("scripts", "tests/stages/scripts", load=0.4),
+    Stage("spelling, links", "tests/stages/docs", load=0.1),
     Stage("build", "tests/cargo --bins", load=0.8),
 ]
 
@@ -18,7 +19,7 @@ GUEST = [
     Stage("the guest's root", "tests/vm/run --prepare root", load=0.2),
     Stage("the guest's images", "tests/vm/run --prepare disks", load=0.4, after=["images", "the guest's root"]),
     Stage("packages", "tests/stages/packages", load=0.2, after=["build"]),
-    Stage("a real kernel: the VM", "tests/vm/run --debs target/deb", load=0.5, after=["packages", "the guest's images"]),
+    Stage("a real kernel: the VM", "tests/vm/run --debs target/deb", load=1.1, after=["packages", "the guest's images"]),
     Stage("Debian 12 and 13", "tests/packaging/check --prepare", load=0.2),
 ]
 
@@ -26,10 +27,17 @@ if os.environ.get("AISTACK_SKIP_VM") == "1":
     GUEST = [stage for stage in GUEST if "tests/vm/" not in stage.command]
     GUEST.append(Stage("a real kernel: the VM", "echo 'SKIPPED: the guest (AISTACK_SKIP_VM=1)'", load=0))
 
+ENGINE = [
+    Stage("the current engine", "tests/engines/get || [ $? -eq 3 ]", load=0.4),
+    Stage("suites beside the current engine", "tests/engines/run current gateway networks helper corpora client tenants",
+          load=0.6, after=["the current engine", "images", "lints"]),
+]
+
 STATIC = [
     Stage("licences, bans, sources", "tests/stages/deny", load=0.2),
-    Stage("the tests' own tests", "python3 tests/lib/test_stages.py && tests/lib/test-host", load=0.1),
+    Stage("the tests' own tests", "python3 tests/lib/test_stages.py && python3 tests/engines/test_matrix.py && tests/lib/test-host", load=0.1),
     Stage("lints", "tests/cargo clippy --locked --workspace --all-targets -- -D warnings", after=["build"]),
+    Stage("the VM's own tests", "tests/lib/test-vm", load=0.1),
 ]
 
 UNIT = [
@@ -44,4 +52,4 @@ REAL = [
     Stage("packages in Debian 12 and 13", "tests/packaging/check", load=0.4, after=["packages", "Debian 12 and 13"]),
 ]
 
-PLANS = {"quick": FIRST + STATIC + UNIT, "all": FIRST + GUEST + STATIC + REAL}
+PLANS = {"quick": FIRST + STATIC + UNIT, "all": FIRST + GUEST + ENGINE[:1] + STATIC + REAL + ENGINE[1:]}

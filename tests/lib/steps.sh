@@ -20,7 +20,7 @@ check() { # NAME COMMAND…
     else
         failed=$((failed + 1))
         say "$name failed (exit $status, $((SECONDS - began)) s)"
-        sed 's/^/    /' <<<"$output" | tail -n 40
+        tail -n 40 <<<"$output" | sed 's/^/    /'
         failures+=("$name failed:"$'\n'"$(tail -n 8 <<<"$output" | cut -c 1-300)")
     fi
 }

@@ -44,8 +44,8 @@ world_users() {
     as_root touch "$lock" && exec 6<"$lock" && flock 6
     if ! id "$USER_A" >/dev/null 2>&1; then
         for uid in $(seq 21001 2 21999); do
-            getent passwd $uid $((uid + 1)) $((uid + 1000)) $((uid + 1001)) >/dev/null ||
-                getent group $uid $((uid + 1)) >/dev/null || break
+            getent passwd "$uid" $((uid + 1)) $((uid + 1000)) $((uid + 1001)) >/dev/null ||
+                getent group "$uid" $((uid + 1)) >/dev/null || break
         done
         say "creating users $USER_A ($uid), $USER_B ($((uid + 1))) and $USER_ENGINE"
         as_root groupadd -g "$uid" "$USER_A"
@@ -219,15 +219,17 @@ remove_volume() {
     base=$(base_dir "$1")
     while mountpoint -q "$base"; do as_root umount "$base" || break; done
     loop=$(as_root losetup -nO NAME -j "$WORLD_DIR/state/volumes/$1.img" 2>/dev/null)
-    [ -n "$loop" ] && as_root losetup -d $loop 2>/dev/null
+    [ -n "$loop" ] && as_root losetup -d "$loop" 2>/dev/null
     [ -d "$base" ] && as_root rmdir "$base"
 }
 
 remove_docker_objects() {
     local owner="label=io.aistack.owner=$1" ids
     ids=$(host_docker ps -aq --filter "$owner")
+    # shellcheck disable=SC2086 # as many as there are
     [ -n "$ids" ] && host_docker rm -f -v $ids >/dev/null
     ids=$(host_docker network ls -q --filter "$owner")
+    # shellcheck disable=SC2086 # as many as there are
     [ -n "$ids" ] && host_docker network rm $ids >/dev/null
     return 0
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::Refused;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::run::atomic;
+use crate::fs::atomic;
 
 /// No source is longer, bytes; what is longer is refused by its size alone.
 const MAX_SOURCE: u64 = 64 * 1024;

@@ -13,9 +13,10 @@ mod units;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use crate::preset::Preset;
 pub use entry::{
-    CheckEntry, Database, Docs, Each, Entry, Filesystem, Health, LimitsEntry, Mounts, Owner, Port,
-    Preset, Requires, Rotation, Route, S3Keys, Scrape, Secret, SecretFormat, SettingEntry, Site,
+    CheckEntry, Database, Docs, Each, Entry, Filesystem, Health, LimitsEntry, Mounts, Owner, Phase,
+    Port, Requires, Rotation, Route, S3Keys, Scrape, Secret, SecretFormat, SettingEntry, Site,
     StepEntry, Stop, Upgrade, Variant, VectorDb, When,
 };
 pub use template::{Item, List, Name, Template};
@@ -23,8 +24,7 @@ pub use units::{Bytes, Cpus, Span};
 
 use std::collections::BTreeMap;
 
-use crate::desired::Phase;
-use crate::manifest::keys;
+use crate::keys;
 
 /// File name without `.toml`, and content, of every embedded entry.
 const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalog.rs"));

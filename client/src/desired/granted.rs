@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{DesiredError, World, fits, mistake};
-use crate::selection::VECTOR_DB;
+use super::{DesiredError, World, limits, mistake};
+use crate::keys::VECTOR_DB;
 
 /// Where ports are published. The gateway accepts no other address.
 const LOOPBACK: &str = "127.0.0.1";
@@ -15,7 +15,7 @@ pub(super) fn refusals(world: &World<'_>) -> Vec<DesiredError> {
     tenant(world, &mut errors);
     vector_db(world, &mut errors);
     ports(world, &mut errors);
-    fits::limits(world, &mut errors);
+    errors.extend(limits::refusals(world));
     errors
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::image::ImageName;
+use aistack_policy::image::{ImageError, ImageRef};
 
 /// Version of the file.
 const VERSION: u32 = 1;
@@ -125,9 +125,9 @@ impl Locked {
     ///
     /// # Errors
     /// Why its parts make no reference.
-    pub fn pinned(&self) -> Result<String, String> {
-        let name = ImageName::parse(&self.reference)?;
-        let pinned = ImageName::parse(&format!("{}@{}", name.repository, self.digest))?;
+    pub fn pinned(&self) -> Result<String, ImageError> {
+        let name = ImageRef::parse(&self.reference)?;
+        let pinned = ImageRef::parse(&format!("{}@{}", name.repository, self.digest))?;
         Ok(pinned.to_string())
     }
 }

@@ -2,9 +2,8 @@
 
 mod body;
 mod fingerprint;
-mod fits;
 mod granted;
-pub mod image;
+pub mod limits;
 pub mod locks;
 mod names;
 mod provision;
@@ -16,7 +15,7 @@ mod time_scale;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,14 +24,19 @@ pub(crate) use provision::psql;
 use aistack_proto::v1::{Grant, ServiceDirectory};
 use bollard::models::ContainerCreateBody;
 
+use limits::Excess;
 pub use locks::{Locked, Locks};
 pub use secrets::Secrets;
-pub use time_scale::{TIME_SCALE, TimeScale};
+pub use time_scale::TimeScale;
 
-use crate::catalog::{Catalog, Entry, Port, Variant, When};
+use crate::catalog::{Catalog, Entry, Phase, Port, Variant, When};
 use crate::env_file::Settings;
-use crate::selection::{self, LeftOut, SERVICES, Selection};
+use crate::keys::SERVICES;
+use crate::selection::{self, LeftOut, Selection};
 
+/// Where caddy keeps the root of its own authority, below the tenant's volume (caddy 2.11,
+/// `pki/authorities/local` of its data directory).
+pub const OWN_ROOT: &str = "data/caddy/caddy/pki/authorities/local/root.crt";
 /// Container label with the tenant's service name, e.g. `postgres`.
 pub const LABEL_SERVICE: &str = "aistack.service";
 /// Container label with the fingerprint as JSON: one hash for each part, so that a plan can say
@@ -60,6 +64,15 @@ pub struct Stack {
     pub secrets: Secrets,
     /// Keys that the shell's environment gives another value than the manifest.
     pub overridden: Vec<String>,
+}
+
+impl Stack {
+    /// Names of its services.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        let names = self.services.iter().map(|service| service.name.clone());
+        names.collect()
+    }
 }
 
 /// One rendered file in `BASE_DIR/etc/<service>/`.
@@ -137,22 +150,6 @@ impl std::fmt::Debug for DesiredService {
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
     }
-}
-
-/// Headings of a deploy; edges decide the order.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Stores and databases.
-    Infrastructure,
-    /// What the tenant came for.
-    Services,
-    /// OpenClaw, and what connects it.
-    Agent,
-    /// The proxy in front; starts last.
-    Ingress,
 }
 
 /// A hash for each part of a service's desired state: `image`, `command`, `environment.<NAME>`,
@@ -289,6 +286,8 @@ pub struct DesiredError {
     pub message: String,
     /// The policy rule that refuses, when it is a matter of policy (exit code 7, else 5).
     pub rule: Option<String>,
+    /// Where the services take too much together: what they take, and what would fit.
+    pub excess: Option<Box<Excess>>,
 }
 
 /// The stack that `settings` describe.
@@ -382,7 +381,7 @@ struct World<'a> {
 /// Where the root of the proxy's own authority is; `CADDY_TLS` says where certificates come from.
 fn own_root(settings: &Settings, base_dir: &str) -> Option<PathBuf> {
     let own = settings.get("CADDY_TLS") == Some("internal");
-    own.then(|| Path::new(base_dir).join(crate::run::tls::OWN_ROOT))
+    own.then(|| Path::new(base_dir).join(OWN_ROOT))
 }
 
 /// True when the manifest meets a condition.
@@ -438,6 +437,7 @@ impl<'a> World<'a> {
             key: key.to_owned(),
             message: message.into(),
             rule: Some(rule.to_owned()),
+            excess: None,
         }
     }
 }
@@ -447,5 +447,6 @@ fn mistake(key: &str, message: impl Into<String>) -> DesiredError {
         key: key.to_owned(),
         message: message.into(),
         rule: None,
+        excess: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::env_file::Settings;
-use crate::manifest::keys;
+use crate::keys;
 
 /// A shorter value is no secret, and masking it would eat ordinary text.
 const SHORTEST: usize = 4;

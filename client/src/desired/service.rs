@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
 
 use super::body::Container;
-use super::image::ImageName;
 use super::names::Scope;
 use super::provision::provisions;
 use super::reach::{checks, endpoints};
 use super::{ConfigFile, DesiredError, DesiredService, Locked, StartLimits, World, mistake};
-use crate::catalog::{Entry, Owner, Rotation, Template};
-use crate::desired::Phase;
+use crate::catalog::{Entry, Owner, Phase, Rotation, Template};
 use crate::selection;
+use aistack_policy::image::ImageRef;
 
 /// What one entry adds to the stack.
 pub(super) struct Rendered {
@@ -143,7 +142,7 @@ fn image(world: &World<'_>, entry: &Entry) -> Result<(String, Vec<String>), Desi
     let key = entry.image_key();
     let other = world.settings.get(&key).filter(|image| !image.is_empty());
     let asked = other.unwrap_or(&entry.image);
-    let image = ImageName::parse(asked)
+    let image = ImageRef::parse(asked)
         .map_err(|why| mistake(&key, format!("{asked:?} is no image reference: {why}")))?;
     let grant = world.grant;
     if !grant.images.iter().any(|pattern| image.matches(pattern)) {

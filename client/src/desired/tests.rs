@@ -8,12 +8,12 @@ use aistack_proto::v1::{DirectoryKind, DirectoryOwner, Grant, Limits, NetworkGra
 
 use refused::refused;
 
-use super::image::ImageName;
 use super::{Check, DesiredError, Stack, stack};
 use crate::catalog::{Catalog, Preset};
 use crate::env_file::{EnvFile, Settings};
-use crate::manifest;
-use crate::selection::{self, SERVICES};
+use crate::keys::SERVICES;
+use crate::{manifest, selection};
+use aistack_policy::image::ImageRef;
 
 /// A tenant as a policy would make it.
 pub(crate) fn grant() -> Grant {
@@ -398,9 +398,9 @@ fn images_are_normalised_as_docker_does() {
         ("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b:latest"),
         ("ghcr.io/a/b:1", "ghcr.io/a/b:1"),
     ] {
-        assert_eq!(ImageName::parse(text).unwrap().to_string(), expected);
+        assert_eq!(ImageRef::parse(text).unwrap().to_string(), expected);
     }
-    let pinned = ImageName::parse(&format!("redis:8@{digest}")).unwrap();
+    let pinned = ImageRef::parse(&format!("redis:8@{digest}")).unwrap();
     assert_eq!(
         pinned.to_string(),
         format!("docker.io/library/redis@{digest}")
@@ -418,9 +418,9 @@ fn images_are_normalised_as_docker_does() {
         "/a",
         "ghcr.io/",
     ] {
-        assert!(ImageName::parse(bad).is_err(), "{bad:?}");
+        assert!(ImageRef::parse(bad).is_err(), "{bad:?}");
     }
-    let matches = |text: &str, pattern: &str| ImageName::parse(text).unwrap().matches(pattern);
+    let matches = |text: &str, pattern: &str| ImageRef::parse(text).unwrap().matches(pattern);
     assert!(matches("redis", "docker.io/library/*"));
     assert!(matches("redis", "docker.io/library/redis"));
     assert!(!matches("redis", "docker.io/librar"));

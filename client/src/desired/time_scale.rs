@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::{DesiredError, mistake};
 use crate::env_file::Settings;
-
-/// Key of the manifest with the factor.
-pub const TIME_SCALE: &str = "TIME_SCALE";
+use crate::keys::TIME_SCALE;
 
 /// The longest time that the gateway takes for a health check (`helper/src/engine/vet/create/lifetime.rs`).
 const DAY: Duration = Duration::from_hours(24);

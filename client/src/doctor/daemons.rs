@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use aistack_proto::v1::WhoAmIResponse;
+use aistack_proto::v1::{CheckEngineResponse, WhoAmIResponse};
 use tokio::process::Command;
 
 use super::{Finding, LIMIT};
+use crate::CLIENT_VERSION;
 use crate::engine::{Container, Engine, EngineError};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::Context;
-use crate::verbs::CLIENT_VERSION;
 
 /// How long the host's clock service may take.
 const CLOCK_LIMIT: Duration = Duration::from_millis(700);
@@ -21,6 +21,8 @@ pub(super) struct HelperAnswer {
     socket: PathBuf,
     /// `Err` when it was not reached.
     reached: Result<Result<Box<WhoAmIResponse>, Failure>, Failure>,
+    /// What it says of the engine, where it does.
+    pub(super) engine: Option<CheckEngineResponse>,
 }
 
 impl HelperAnswer {
@@ -32,15 +34,28 @@ impl HelperAnswer {
 pub(super) async fn ask_helper(context: &Context) -> HelperAnswer {
     let socket = context.helper_socket();
     let too_late = || Failure::new(Exit::TimedOut, "the helper did not answer in time");
+    let mut engine = None;
     let reached = match tokio::time::timeout(LIMIT, context.helper()).await {
         Err(_) => Err(too_late()),
         Ok(Err(failure)) => Err(failure),
-        Ok(Ok(helper)) => Ok(match tokio::time::timeout(LIMIT, helper.who_am_i()).await {
-            Err(_) => Err(too_late()),
-            Ok(answer) => answer.map(Box::new).map_err(Failure::from),
-        }),
+        Ok(Ok(helper)) => {
+            let (who, checked) = tokio::join!(
+                tokio::time::timeout(LIMIT, helper.who_am_i()),
+                tokio::time::timeout(LIMIT, helper.check_engine()),
+            );
+            // Why it does not say is told by the gateway's answer.
+            engine = checked.ok().and_then(Result::ok);
+            Ok(match who {
+                Err(_) => Err(too_late()),
+                Ok(answer) => answer.map(Box::new).map_err(Failure::from),
+            })
+        }
     };
-    HelperAnswer { socket, reached }
+    HelperAnswer {
+        socket,
+        reached,
+        engine,
+    }
 }
 
 /// The helper, what the policy gives, and whether the versions fit.
@@ -104,6 +119,7 @@ pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
         .and_then(|stream| stream.peer_cred())
         .map(|peer| peer.uid());
     let engine = Engine::at(&socket).ok();
+    let engine = engine.map(|engine| engine.waiting_for_docker(Duration::ZERO));
     let containers = match &engine {
         Some(engine) if peer.is_ok() => tokio::time::timeout(LIMIT, engine.list())
             .await
@@ -191,6 +207,7 @@ mod tests {
     #[test]
     fn a_helper_that_is_not_there_is_one_problem() {
         let answer = HelperAnswer {
+            engine: None,
             socket: "/nonexistent".into(),
             reached: Err(Failure::new(Exit::Unreachable, "gone").next("start it")),
         };
@@ -206,6 +223,7 @@ mod tests {
         let refused = Failure::new(Exit::Policy, "you are no tenant")
             .by_rule("NO_TENANT", Some("tenants.uids (policy.toml:4)".to_owned()));
         let answer = HelperAnswer {
+            engine: None,
             socket: "/run/x.sock".into(),
             reached: Ok(Err(refused)),
         };

@@ -1,40 +1,72 @@
 //! The host's Docker Engine: what does not work with it, whatever the tenant does.
 
-use aistack_policy::engine::{EngineFacts, EngineFault, Severity, judge};
+use aistack_policy::engine::{EngineFacts, Severity, judge};
+use aistack_proto::v1::{self, CheckEngineResponse};
 
 use super::{Finding, LIMIT};
 use crate::engine::{Engine, EngineError};
 use crate::failure::Failure;
 
-/// How the engine stands.
-pub(super) async fn standing(engine: &Engine) -> Vec<Finding> {
+/// How the engine stands: as the gateway shows it, and as the helper does, who asks it for the volume.
+pub(super) async fn standing(
+    engine: &Engine,
+    helper: Option<&CheckEngineResponse>,
+) -> Vec<Finding> {
     let asked = tokio::time::timeout(LIMIT, engine.facts()).await;
-    match asked.unwrap_or(Err(EngineError::TimedOut)) {
+    let mut findings = match asked.unwrap_or(Err(EngineError::TimedOut)) {
         Ok(facts) => judged(&facts),
         Err(error) => vec![super::daemons::from_failure(
             "docker",
             &Failure::from(error),
         )],
+    };
+    if let Some(answer) = helper {
+        let more = of_helper(answer, &findings);
+        findings.extend(more);
     }
+    findings
+}
+
+/// What the helper says of the engine and is not told yet.
+pub(super) fn of_helper(answer: &CheckEngineResponse, told: &[Finding]) -> Vec<Finding> {
+    let is_new = |fault: &&v1::EngineFault| told.iter().all(|other| other.found != fault.found);
+    let faults = answer.faults.iter().filter(is_new);
+    let mut findings: Vec<Finding> = faults
+        .map(|fault| {
+            let severity = match fault.severity() {
+                v1::EngineSeverity::Limited => Severity::Limited,
+                v1::EngineSeverity::Broken => Severity::Broken,
+                v1::EngineSeverity::Refused | v1::EngineSeverity::Unspecified => Severity::Refused,
+            };
+            finding(severity, &fault.found, &fault.means, &fault.next)
+        })
+        .collect();
+    if answer.volume() == v1::VolumeSight::Seen {
+        findings.push(Finding::ok("docker", "it sees your volume"));
+    }
+    findings
 }
 
 fn judged(facts: &EngineFacts) -> Vec<Finding> {
     let faults = judge(facts);
     if faults.is_empty() {
-        let found = format!("Docker Engine {} has what a stack needs", facts.version);
+        let found = format!("{} has what a stack needs", facts.name());
         return vec![Finding::ok("docker", found)];
     }
-    faults.into_iter().map(finding).collect()
+    let faults = faults.iter();
+    faults
+        .map(|fault| finding(fault.severity, &fault.found, fault.means, fault.next))
+        .collect()
 }
 
-fn finding(fault: EngineFault) -> Finding {
-    let finding = match fault.severity {
-        Severity::Broken => Finding::problem("docker", fault.found),
-        Severity::Limited => Finding::warning("docker", fault.found),
+fn finding(severity: Severity, found: &str, means: &str, next: &str) -> Finding {
+    let finding = match severity {
+        Severity::Refused | Severity::Broken => Finding::problem("docker", found),
+        Severity::Limited => Finding::warning("docker", found),
     };
     finding
-        .means(fault.means)
-        .next(format!("ask the administrator to {}", fault.next))
+        .means(means)
+        .next(format!("ask the administrator to {next}"))
 }
 
 #[cfg(test)]
@@ -59,5 +91,33 @@ mod tests {
             next.contains("administrator") && next.contains("userns-remap"),
             "{next}"
         );
+    }
+
+    #[test]
+    fn a_volume_that_the_engine_does_not_see_is_a_problem_and_told_once() {
+        let fault = aistack_policy::engine::unseen_volume("/mnt/data-tenant-1001");
+        let fault = v1::EngineFault {
+            severity: v1::EngineSeverity::Broken.into(),
+            found: fault.found,
+            means: fault.means.to_owned(),
+            next: fault.next.to_owned(),
+        };
+        let mut answer = CheckEngineResponse {
+            faults: vec![fault],
+            volume: v1::VolumeSight::Unseen.into(),
+            ..CheckEngineResponse::default()
+        };
+        let found = of_helper(&answer, &[]);
+        assert_eq!((found.len(), found[0].level), (1, Level::Problem));
+        assert!(
+            found[0].found.contains("/mnt/data-tenant-1001"),
+            "{found:?}"
+        );
+        let next = found[0].next.as_deref().unwrap();
+        assert!(next.contains("restart Docker"), "{next}");
+        assert_eq!(of_helper(&answer, &found).len(), 0);
+        answer.faults.clear();
+        answer.volume = v1::VolumeSight::Seen.into();
+        assert_eq!(of_helper(&answer, &[])[0].level, Level::Ok);
     }
 }

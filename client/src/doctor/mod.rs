@@ -22,7 +22,7 @@ pub use finding::{Finding, Level};
 use crate::apparmor;
 use crate::catalog::own;
 use crate::desired::Stack;
-use crate::run::Context;
+use crate::run::{Context, service_files};
 
 /// How long one daemon may take for one answer.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -39,7 +39,9 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
     if let Some(engine) = &gateway.engine
         && gateway.containers.is_ok()
     {
-        findings.extend(docker::standing(engine).await);
+        findings.extend(docker::standing(engine, helper.engine.as_ref()).await);
+    } else if let Some(answer) = &helper.engine {
+        findings.extend(docker::of_helper(answer, &[]));
     }
     findings.push(clock);
     let who = helper.who();
@@ -106,7 +108,7 @@ fn on_volume(
         about_manifest.push(Finding::ok(".env", found));
     }
     let desired = grant.zip(manifest).and_then(|(grant, file)| {
-        let (files, mut broken) = own::all(base_dir, grant.uid);
+        let (files, mut broken) = service_files::all(base_dir, grant.uid);
         let (catalog, more) = own::with_files(&files);
         broken.extend(more);
         about_manifest.extend(broken.iter().map(|broken| {

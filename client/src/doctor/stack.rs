@@ -15,10 +15,12 @@ use crate::desired::{self, DesiredService, Stack};
 use crate::engine::{Container, Engine, EngineError, Inspection};
 use crate::env_file::{EnvFile, Settings};
 use crate::failure::Failure;
-use crate::guard;
-use crate::manifest;
 use crate::plan::{Observed, State, held};
-use crate::run::{Context, listeners, look, store};
+use crate::run::{Context, store};
+use crate::stack::leftovers::{self, Leftover};
+use crate::stack::{deployed_on, listeners, look};
+use crate::ui::refused;
+use crate::{guard, manifest};
 
 /// Questions to the gateway at once.
 const AT_ONCE: usize = 4;
@@ -36,7 +38,7 @@ pub(super) fn desired(
     let settings = Settings::resolve(file, &context.environment, known)
         .map_err(|errors| Failure::manifest(&errors));
     let stack = settings
-        .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(Failure::settings));
+        .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(refused::settings));
     let unknown = manifest::unknown(catalog, file, incomplete);
     let unknown = unknown
         .into_iter()
@@ -55,8 +57,13 @@ pub(super) fn desired(
 pub(super) fn network(who: &WhoAmIResponse, containers: Option<&[Container]>) -> Finding {
     let granted = who.grant.as_ref().and_then(|grant| grant.network.clone());
     let name = granted.unwrap_or_default().name;
-    let exists = who.network.as_ref().is_some_and(|network| network.exists);
-    if exists {
+    let Some(network) = &who.network else {
+        return Finding::unchecked(
+            "network",
+            "whether it is there, Docker tells; it does not answer",
+        );
+    };
+    if network.exists {
         return Finding::ok("network", format!("{name} is there"));
     }
     if containers.is_some_and(|containers| !containers.is_empty()) {
@@ -115,12 +122,19 @@ fn taken(service: &DesiredService, port: u16, by: &str) -> Finding {
 /// What aistack does not guard on this host's network.
 pub(super) fn guard(who: &WhoAmIResponse) -> Option<Finding> {
     let open = guard::sentences(who);
-    if open.is_empty() {
-        return None;
+    let found = format!("the network guard of this host: {}", guard::summary(who));
+    if guard::in_force(who) && open.is_empty() {
+        return Some(Finding::ok("guard", found));
     }
-    let state = guard::state(who);
-    let found = format!("the network guard of this host: {state}");
-    let finding = Finding::warning("guard", found).next(guard::ADVICE);
+    let required = who.guard.as_ref().is_some_and(|guard| guard.required);
+    let finding = if required {
+        Finding::problem("guard", found).means("the policy lets no container start without it")
+    } else if open.is_empty() {
+        return None;
+    } else {
+        Finding::warning("guard", found)
+    };
+    let finding = finding.next(guard::ADVICE);
     Some(open.into_iter().fold(finding, Finding::means))
 }
 
@@ -223,7 +237,23 @@ pub(super) async fn containers(
     containers: &[Container],
     who: Option<&WhoAmIResponse>,
 ) -> Vec<Finding> {
-    let mut findings = states(stack, containers);
+    let hidden = match stack {
+        Some(stack) if containers.is_empty() => {
+            let base_dir = Path::new(&stack.base_dir);
+            let asked = tokio::time::timeout(LIMIT, deployed_on::hidden(engine, base_dir, 0));
+            asked.await.ok().flatten()
+        }
+        _ => None,
+    };
+    let mut findings = states(stack, containers, hidden);
+    if let Some(stack) = stack {
+        let asked = tokio::time::timeout(LIMIT, leftovers::find(engine, stack));
+        match asked.await.unwrap_or(Err(EngineError::TimedOut)) {
+            Ok(left) if left.is_empty() => {}
+            Ok(left) => findings.push(left_running(&left)),
+            Err(error) => findings.push(from_failure("containers", &Failure::from(error))),
+        }
+    }
     let inspected: Vec<(&Container, Result<Inspection, EngineError>)> = stream::iter(containers)
         .map(|container| async move {
             let asked = tokio::time::timeout(LIMIT, engine.inspect(&container.id)).await;
@@ -273,6 +303,12 @@ async fn held(
     apart(stack, &Container::observed(&containers, host))
 }
 
+fn left_running(left: &[Leftover]) -> Finding {
+    Finding::problem("containers", leftovers::told(left))
+        .means(leftovers::MEANS)
+        .next(leftovers::next(left))
+}
+
 fn apart(stack: &Stack, observed: &Observed) -> Vec<Finding> {
     let network: fn(String) -> Finding = |names| {
         Finding::problem("network", format!("not on your network: {names}"))
@@ -299,14 +335,18 @@ fn apart(stack: &Stack, observed: &Observed) -> Vec<Finding> {
 }
 
 /// What the list says of the containers.
-fn states(stack: Option<&Stack>, containers: &[Container]) -> Vec<Finding> {
+fn states(stack: Option<&Stack>, containers: &[Container], hidden: Option<String>) -> Vec<Finding> {
     let missing = stack.into_iter().flat_map(|stack| &stack.services);
     let missing: Vec<&str> = missing
         .filter(|service| !containers.iter().any(|own| own.service == service.name))
         .map(|service| service.name.as_str())
         .collect();
     if containers.is_empty() {
-        return vec![Finding::warning("containers", "there are none").next("aistack deploy")];
+        let none = Finding::warning("containers", "there are none").next("aistack deploy");
+        return vec![match hidden {
+            Some(why) => none.means(why),
+            None => none,
+        }];
     }
     let (stopped, live): (Vec<&Container>, Vec<&Container>) = containers
         .iter()
@@ -363,6 +403,8 @@ fn not_running(stopped: &[&Container]) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use aistack_proto::v1::NetworkState;
+
     use super::super::Level;
     use super::*;
 
@@ -390,27 +432,33 @@ mod tests {
             container("n8n", State::Stopped),
             container("caddy", State::Unhealthy),
         ];
-        let findings = states(None, &all);
+        let findings = states(None, &all, None);
         let found: Vec<_> = findings.iter().map(|found| found.level).collect();
         assert_eq!(found, [Level::Problem, Level::Problem]);
         assert!(findings[0].found.contains("caddy is unhealthy"));
         assert!(findings[1].found.contains("n8n does not run"));
         assert!(findings[1].next.as_ref().unwrap().contains("deploy n8n"));
         let two = [all[1].clone(), container("litellm", State::Created)];
-        let findings = states(None, &two);
+        let findings = states(None, &two, None);
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].found, "do not run: n8n, litellm");
-        let fine = states(None, &all[..1]);
+        let fine = states(None, &all[..1], None);
         assert_eq!(fine[0].level, Level::Ok);
-        assert_eq!(states(None, &[])[0].level, Level::Warning);
+        assert_eq!(states(None, &[], None)[0].level, Level::Warning);
     }
 
     #[test]
     fn a_missing_network_matters_only_to_containers() {
-        let who = WhoAmIResponse::default();
+        let who = WhoAmIResponse {
+            network: Some(NetworkState::default()),
+            ..WhoAmIResponse::default()
+        };
         assert_eq!(network(&who, Some(&[])).level, Level::Ok);
         let own = [container("redis", State::Healthy)];
         assert_eq!(network(&who, Some(&own)).level, Level::Problem);
+        // The helper could not ask Docker.
+        let unknown = network(&WhoAmIResponse::default(), Some(&own));
+        assert_eq!(unknown.level, Level::Unchecked);
     }
 
     #[test]
@@ -452,6 +500,22 @@ mod tests {
                 .any(|text| text.contains("169.254.169.254"))
         );
         assert!(finding.next.unwrap().contains("docs/admin.md"));
+    }
+
+    #[test]
+    fn a_guard_in_force_is_well_and_one_that_is_required_and_missing_a_problem() {
+        use aistack_proto::v1::{NetworkGuard, NetworkGuardState};
+        let who = |state: NetworkGuardState, required: bool| WhoAmIResponse {
+            guard: Some(NetworkGuard {
+                state: state.into(),
+                required,
+                ..NetworkGuard::default()
+            }),
+            ..WhoAmIResponse::default()
+        };
+        let level = |who: &WhoAmIResponse| guard(who).unwrap().level;
+        assert_eq!(level(&who(NetworkGuardState::InForce, true)), Level::Ok);
+        assert_eq!(level(&who(NetworkGuardState::None, true)), Level::Problem);
     }
 
     #[test]

@@ -137,7 +137,7 @@ fn is_full_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(hex)
 }
 
-/// The list holds the health in its sentence only (Engine API 1.41).
+/// The list holds the health in its sentence under every version, and from API 1.52 on in a field, too.
 fn plan_state(state: ContainerSummaryStateEnum, status: &str) -> State {
     match state {
         ContainerSummaryStateEnum::CREATED => State::Created,

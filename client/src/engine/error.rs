@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aistack_proto::DOCKER_AWAY;
 use bollard::errors::Error;
 
 use crate::exit::Exit;
@@ -62,6 +63,9 @@ pub enum EngineError {
         /// What to do.
         next: String,
     },
+    /// The gateway answers, and the host's Docker Engine does not.
+    #[error("the Docker Engine of this host does not answer")]
+    DockerAway,
     /// No answer came in time.
     #[error("the engine did not answer in time")]
     TimedOut,
@@ -72,7 +76,7 @@ impl EngineError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } | Self::HungUp => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::HungUp | Self::DockerAway => Exit::Unreachable,
             Self::Refused { .. } => Exit::Policy,
             Self::NotFound { .. }
             | Self::Conflict { .. }
@@ -126,8 +130,9 @@ impl EngineError {
                     next: next.to_owned(),
                 }
             }
-            502 | 503 => Self::Failed {
-                message: format!("Docker does not answer the gateway: {message}"),
+            503 if message.starts_with(DOCKER_AWAY) => Self::DockerAway,
+            502 => Self::Failed {
+                message: format!("Docker does not answer the gateway as it should: {message}"),
             },
             _ => Self::Failed { message },
         }
@@ -149,6 +154,14 @@ pub(super) fn again(error: &Error, repeatable: bool) -> Option<Again> {
             status_code: 429,
             message,
         } => named_wait(message).map(Again::TooOften),
+        Error::DockerResponseServerError {
+            status_code: 503,
+            message,
+        } if message.starts_with(DOCKER_AWAY) => Some(Again::DockerAway),
+        // It broke off in the middle, as an engine does that is being stopped.
+        Error::DockerResponseServerError {
+            status_code: 502, ..
+        } if repeatable => Some(Again::HungUp),
         Error::HyperLegacyError { err } if repeatable && !err.is_connect() => Some(Again::HungUp),
         _ => None,
     }
@@ -213,16 +226,40 @@ mod tests {
 
     #[test]
     fn an_engine_that_does_not_fit_is_told_with_what_to_do() {
-        let text = "the Docker Engine of this host speaks API 1.44 and later, and this aistack \
-                    speaks 1.41; ask the administrator to install another";
+        let text = "the Docker Engine of this host speaks API 1.12 to 1.40, and this aistack \
+                    speaks 1.41 to 1.56; ask the administrator to install another";
         let error = EngineError::from_answer(501, text);
         let EngineError::Unfit { message, next } = &error else {
             panic!("{error:?}");
         };
-        assert!(message.ends_with("speaks 1.41"), "{message}");
+        assert!(message.ends_with("speaks 1.41 to 1.56"), "{message}");
         assert_eq!(next, "ask the administrator to install another");
         let other = EngineError::from_answer(501, "not implemented");
         assert!(matches!(other, EngineError::Failed { .. }), "{other:?}");
+    }
+
+    /// Nothing was done, so that even a create is asked for again; Docker's own 503 means something else.
+    #[test]
+    fn an_engine_that_is_away_is_waited_for_and_told_as_unreachable() {
+        let text = format!("{DOCKER_AWAY}; it may be restarting");
+        let answered = |status_code, message: &str| Error::DockerResponseServerError {
+            status_code,
+            message: message.to_owned(),
+        };
+        for repeatable in [true, false] {
+            let away = again(&answered(503, &text), repeatable);
+            assert_eq!(away, Some(Again::DockerAway));
+        }
+        assert_eq!(again(&answered(503, "this node is no manager"), true), None);
+        assert_eq!(again(&answered(502, "broke off"), false), None);
+        assert_eq!(
+            again(&answered(502, "broke off"), true),
+            Some(Again::HungUp)
+        );
+        let error = EngineError::from_answer(503, &text);
+        assert_eq!(error.exit(), Exit::Unreachable);
+        let failure = crate::failure::Failure::from(error);
+        assert!(failure.next.unwrap().contains("administrator"));
     }
 
     #[test]

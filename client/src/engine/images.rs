@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use bollard::models::CreateImageInfo;
 use bollard::query_parameters::{CreateImageOptions, ListImagesOptions};
 use futures_util::StreamExt;
 
 use super::{Engine, EngineError};
-use crate::desired::image::ImageName;
+use aistack_policy::image::ImageRef;
 
 /// How far a pull is, over all layers that are known so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +66,7 @@ impl Engine {
         let mut ids = BTreeMap::new();
         for image in listed {
             for name in image.repo_tags.iter().chain(&image.repo_digests) {
-                if let Ok(name) = ImageName::parse(name) {
+                if let Ok(name) = ImageRef::parse(name) {
                     ids.insert(name.to_string(), image.id.clone());
                 }
             }
@@ -97,33 +98,55 @@ impl Engine {
             ..CreateImageOptions::default()
         };
         let mut stream = self.docker.create_image(Some(options), None, None);
-        let mut layers: HashMap<String, PullProgress> = HashMap::new();
+        let mut layers = Layers::default();
         while let Some(step) = stream.next().await {
             let step = step.map_err(|error| self.error(error))?;
-            let Some((id, detail)) = step.id.zip(step.progress_detail) else {
-                continue;
-            };
-            let Some((done, total)) = detail.current.zip(detail.total) else {
-                continue;
-            };
-            let layer = PullProgress {
-                done: u64::try_from(done).unwrap_or_default(),
-                total: u64::try_from(total).unwrap_or_default(),
-            };
-            layers.insert(id, layer);
-            progress(sum(&layers));
+            if let Some(sum) = layers.read(step) {
+                progress(sum);
+            }
         }
         Ok(())
     }
 }
 
-fn sum(layers: &HashMap<String, PullProgress>) -> PullProgress {
-    layers
-        .values()
-        .fold(PullProgress::default(), |sum, layer| PullProgress {
-            done: sum.done.saturating_add(layer.done),
-            total: sum.total.saturating_add(layer.total),
-        })
+/// What is known of the layers of one pull.
+#[derive(Debug, Default)]
+struct Layers(HashMap<String, PullProgress>);
+
+impl Layers {
+    /// Reads one line of progress; `Some` when the sum over all layers has changed. Only what is
+    /// downloaded counts: while Docker unpacks a layer, the graph drivers start again from zero and
+    /// containerd's image store counts seconds. What has ended is here in full, and containerd's store
+    /// does not say so in bytes.
+    fn read(&mut self, step: CreateImageInfo) -> Option<PullProgress> {
+        let layer = match step.status?.as_str() {
+            "Downloading" => {
+                let detail = step.progress_detail?;
+                let bytes = |count: Option<i64>| count.and_then(|count| u64::try_from(count).ok());
+                let total = bytes(detail.total)?;
+                PullProgress {
+                    done: bytes(detail.current)?.min(total),
+                    total,
+                }
+            }
+            "Download complete" | "Pull complete" => {
+                let total = self.0.get(step.id.as_ref()?)?.total;
+                PullProgress { done: total, total }
+            }
+            _ => return None,
+        };
+        let before = self.0.insert(step.id?, layer);
+        (before != Some(layer)).then(|| self.sum())
+    }
+
+    fn sum(&self) -> PullProgress {
+        self.0
+            .values()
+            .fold(PullProgress::default(), |sum, layer| PullProgress {
+                done: sum.done.saturating_add(layer.done),
+                total: sum.total.saturating_add(layer.total),
+            })
+    }
 }
 
 /// Name and tag (or digest) of a reference; a colon before the last slash is a registry's port.
@@ -152,6 +175,47 @@ mod tests {
             ("redis@sha256:00ff", ("redis", "sha256:00ff")),
         ] {
             assert_eq!(split_reference(reference), expected);
+        }
+    }
+
+    /// What both image stores say of a pull of two layers (shortened), and the sum after each line that
+    /// changes it.
+    #[test]
+    fn a_pull_is_counted_alike_in_either_image_store() {
+        const GRAPH_DRIVER: &str = r#"
+            {"status":"Pulling from x/y","id":"multi"}
+            {"status":"Pulling fs layer","progressDetail":{},"id":"a"}
+            {"status":"Downloading","progressDetail":{"current":40,"total":100},"id":"a"}
+            {"status":"Downloading","progressDetail":{"current":5,"total":50},"id":"b"}
+            {"status":"Verifying Checksum","progressDetail":{},"id":"a"}
+            {"status":"Download complete","progressDetail":{},"id":"a"}
+            {"status":"Extracting","progressDetail":{"current":1,"total":100},"id":"a"}
+            {"status":"Extracting","progressDetail":{"current":100,"total":100},"id":"a"}
+            {"status":"Pull complete","progressDetail":{},"id":"a"}
+            {"status":"Already exists","progressDetail":{},"id":"c"}
+            {"status":"Download complete","progressDetail":{},"id":"b"}
+            {"status":"Digest: sha256:00"}
+        "#;
+        const CONTAINERD: &str = r#"
+            {"status":"Pulling from x/y","id":"multi"}
+            {"status":"Pulling fs layer","progressDetail":{},"id":"a"}
+            {"status":"Downloading","progressDetail":{"current":40,"total":100},"id":"a"}
+            {"status":"Downloading","progressDetail":{"current":5,"total":50},"id":"b"}
+            {"status":"Download complete","progressDetail":{"hidecounts":true},"id":"config"}
+            {"status":"Download complete","progressDetail":{"hidecounts":true},"id":"a"}
+            {"status":"Extracting","progressDetail":{"current":1,"units":"s"},"id":"a"}
+            {"status":"Pull complete","progressDetail":{"hidecounts":true},"id":"a"}
+            {"status":"Download complete","progressDetail":{"hidecounts":true},"id":"b"}
+            {"status":"Digest: sha256:00"}
+        "#;
+        for lines in [GRAPH_DRIVER, CONTAINERD] {
+            let mut layers = Layers::default();
+            let steps = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+            let sums: Vec<(u64, u64)> = steps
+                .filter_map(|line| layers.read(serde_json::from_str(line).unwrap()))
+                .map(|sum| (sum.done, sum.total))
+                .collect();
+            assert_eq!(sums, [(40, 100), (45, 150), (105, 150), (150, 150)]);
         }
     }
 }

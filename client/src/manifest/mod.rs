@@ -3,7 +3,6 @@
 //! Pure: whether a port is free and where random bytes come from are given by the caller. What the
 //! file has already is never changed except by an override; what is missing is added.
 
-pub mod keys;
 mod ports;
 mod secrets;
 mod unknown;
@@ -17,9 +16,10 @@ use std::fmt;
 use aistack_proto::v1::Grant;
 
 use crate::catalog::{Catalog, Entry, Preset};
-use crate::desired::{TIME_SCALE, TimeScale};
+use crate::desired::TimeScale;
 use crate::env_file::{EnvFile, Settings};
-use crate::selection::{self, SERVICES, Selection, SelectionError};
+use crate::keys::{self, SERVICES, TIME_SCALE, VECTOR_DB};
+use crate::selection::{self, Selection, SelectionError};
 pub use unknown::unknown;
 
 /// Everything that decides what the manifest says. Overrides may be secrets, so it has no `Debug`.
@@ -229,7 +229,7 @@ fn base_value(key: &str, request: &Request<'_>) -> String {
         "STACK_USER_GID" => grant.gid.to_string(),
         "OPENCLAW_UID" | "OPENCLAW_GID" => service_uid().to_string(),
         "APPARMOR_PROFILE_DIR" => format!("{}/apparmor", grant.base_dir),
-        selection::VECTOR_DB => "pgvector".to_owned(),
+        VECTOR_DB => "pgvector".to_owned(),
         // What a file that is older than this key stands for.
         SERVICES if request.existing.is_some() => {
             selection::preset(request.catalog, Preset::Minimal)

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Draft, ManifestError, MovedPort, Request, is_fixed, keys};
+use super::{Draft, ManifestError, MovedPort, Request, is_fixed};
 use crate::catalog::Entry;
+use crate::keys;
 
 /// A key with its port.
 pub(super) struct ChosenPort {

@@ -6,7 +6,8 @@ use super::{LostSecret, Manifest, ManifestError, Request, decide};
 use crate::catalog::{Catalog, Preset, SecretFormat};
 use crate::desired::tests::grant;
 use crate::env_file::EnvFile;
-use crate::selection::{self, SERVICES, Selection};
+use crate::keys::SERVICES;
+use crate::selection::{self, Selection};
 
 /// Random bytes that tests can foretell.
 fn counting() -> impl FnMut(&mut [u8]) {

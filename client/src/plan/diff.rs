@@ -27,8 +27,13 @@ pub(super) fn diff(desired: &Stack, observed: &Observed) -> Plan {
         service: service.name.clone(),
         action: joined(service, &actions, observed),
     });
+    let images = &observed.host.images;
+    let without_image = desired.services.iter();
+    let without_image = without_image.filter(|service| !images.contains_key(&service.image));
     Plan {
         steps: removals.chain(changes).collect(),
+        without_image: without_image.map(|service| service.name.clone()).collect(),
+        without_network: observed.host.network.as_ref().is_some_and(String::is_empty),
     }
 }
 
@@ -89,6 +94,19 @@ fn joins_another(service: &DesiredService, owner: &str, observed: &Observed) -> 
         .is_some_and(|(joins, owner)| *joins != owner.id)
 }
 
+/// Whether its container was made by the tag, and runs the image that the tag has been locked to since.
+/// The lock may be older than the engine's image store: there an image's id was the digest of its
+/// configuration, and in containerd's it is the digest that the registry has.
+fn runs_locked(desired: &DesiredService, observed: &ObservedService, host: &Host) -> bool {
+    let Some(locked) = &desired.locked else {
+        return false;
+    };
+    let here = host.images.get(&desired.image).map(String::as_str);
+    let known = [Some(locked.id.as_str()), Some(&locked.digest), here];
+    let runs = observed.image_id.as_str();
+    !runs.is_empty() && known.contains(&Some(runs))
+}
+
 fn action(desired: &DesiredService, observed: Option<&ObservedService>, host: &Host) -> Action {
     let Some(observed) = observed else {
         return Action::Create;
@@ -97,9 +115,7 @@ fn action(desired: &DesiredService, observed: Option<&ObservedService>, host: &H
         Some(fingerprint) => desired.fingerprint.differences(fingerprint),
         None => vec!["fingerprint".to_owned()],
     };
-    // Made by the tag, and the image is the one that the tag has been locked to since.
-    let locked = desired.locked.as_ref();
-    if locked.is_some_and(|locked| locked.id == observed.image_id) {
+    if runs_locked(desired, observed, host) {
         because.retain(|part| part != "image");
     }
     if observed.container != desired.container {

@@ -6,7 +6,7 @@ pub mod held;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{Fingerprint, Stack};
 
@@ -60,6 +60,10 @@ pub enum State {
 pub struct Plan {
     /// One step a service, [`Action::Keep`] included.
     pub steps: Vec<Step>,
+    /// Services whose image is not on this host.
+    pub without_image: BTreeSet<String>,
+    /// Whether the tenant's network is known to be missing.
+    pub without_network: bool,
 }
 
 /// What to do with one service.
@@ -92,7 +96,21 @@ pub enum Action {
     Remove,
 }
 
+impl Step {
+    /// Whether a container is made, which needs its image.
+    #[must_use]
+    pub fn makes_a_container(&self) -> bool {
+        matches!(self.action, Action::Create | Action::Replace { .. })
+    }
+}
+
 impl Plan {
+    /// Whether this step needs an image that is to be pulled first.
+    #[must_use]
+    pub fn pulls(&self, step: &Step) -> bool {
+        step.makes_a_container() && self.without_image.contains(&step.service)
+    }
+
     /// True when every service runs as desired.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::run::atomic;
+use crate::fs::atomic;
 
 /// So many are kept.
 const MOST: usize = 20;

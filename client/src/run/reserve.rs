@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::run::atomic;
+use crate::fs::atomic;
 
 /// Enough for the `.env`, what is kept of the old one, and what a file system needs for itself, bytes.
 const SIZE: usize = 256 * 1024;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aistack_proto::v1::{Grant, WhoAmIResponse};
 
 use crate::apparmor::Standing;
+use crate::args::Globals;
 use crate::catalog::Catalog;
 use crate::catalog::own::{self, Broken};
 use crate::desired::{self, Locks, Stack};
@@ -14,10 +16,11 @@ use crate::env_file::{EnvFile, Settings};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::helper::Helper;
-use crate::run::{Pace, store};
-use crate::selection::{self, SERVICES};
-use crate::ui::Printer;
-use crate::verbs::args::Globals;
+use crate::keys::SERVICES;
+use crate::run::{Pace, service_files, store};
+use crate::selection;
+use crate::stack::apply::Tools;
+use crate::ui::{Printer, Progress, refused};
 
 /// What every verb is given.
 #[derive(Clone)]
@@ -68,7 +71,7 @@ impl Context {
     /// When there is no socket.
     pub fn engine(&self) -> Result<Engine, Failure> {
         let socket = self.engine_socket();
-        Ok(Engine::told_by(&socket, Some(self.printer))?)
+        Ok(Engine::told_by(&socket, Some(Arc::new(self.printer)))?)
     }
 
     /// The helper.
@@ -77,7 +80,7 @@ impl Context {
     /// When it does not answer or is not root's.
     pub async fn helper(&self) -> Result<Helper, Failure> {
         let socket = self.helper_socket();
-        Ok(Helper::told_by(&socket, Some(self.printer)).await?)
+        Ok(Helper::told_by(&socket, Some(Arc::new(self.printer))).await?)
     }
 
     /// Where the gateway listens.
@@ -169,7 +172,7 @@ impl Session {
     /// nobody from seeing, stopping or removing what runs. A stack that has it is refused by
     /// [`Session::stack`].
     pub fn load_own(&mut self, context: &Context) {
-        let (files, mut broken) = own::all(self.base_dir(), self.grant.uid);
+        let (files, mut broken) = service_files::all(self.base_dir(), self.grant.uid);
         let (catalog, more) = own::with_files(&files);
         broken.extend(more);
         for broken in &broken {
@@ -199,13 +202,14 @@ impl Session {
         match named.map(|path| path.trim_end_matches('/')) {
             None => Ok(()),
             Some(path) if path == self.grant.base_dir => Ok(()),
-            Some(path) => Err(Failure::settings(vec![desired::DesiredError {
+            Some(path) => Err(refused::settings(vec![desired::DesiredError {
                 key: "BASE_DIR".to_owned(),
                 message: format!(
                     "{path} is not yours; the policy gives you {}",
                     self.grant.base_dir
                 ),
                 rule: Some(self.rule("base_dir")),
+                excess: None,
             }])),
         }
     }
@@ -272,7 +276,7 @@ impl Session {
         let settings = Settings::resolve(file, environment, known)
             .map_err(|errors| Failure::manifest(&errors))?;
         let mut stack = desired::stack_of(&settings, &self.catalog, &self.grant, &self.locks)
-            .map_err(Failure::settings)?;
+            .map_err(refused::settings)?;
         stack.overridden = settings.overridden(file);
         self.engine.hide(&stack.secrets);
         Ok(stack)
@@ -314,6 +318,19 @@ impl Session {
         let stack = self.stack_of(&environment, &file)?;
         context.pace.set(stack.time_scale);
         Ok(stack)
+    }
+
+    /// What a stack is applied with.
+    #[must_use]
+    pub fn tools<'a>(&'a self, context: &Context, progress: &'a Progress) -> Tools<'a> {
+        Tools {
+            helper: &self.helper,
+            engine: &self.engine,
+            locks: &self.locks,
+            printer: context.printer,
+            interactive: context.interactive(),
+            progress,
+        }
     }
 
     /// How containers are confined on this host.

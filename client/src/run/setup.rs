@@ -3,15 +3,19 @@
 
 use std::collections::BTreeSet;
 
+use aistack_proto::v1::VolumeSight;
+
 use crate::desired::Stack;
 use crate::env_file::EnvFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::keys::SERVICES;
 use crate::manifest::{self, Manifest, ManifestError, Request};
+use crate::run::engine;
 use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, profiles, reserve, store};
-use crate::selection::SERVICES;
+use crate::stack::{leftovers, select};
 use crate::ui::Progress;
 
 /// A stack that can be deployed.
@@ -30,15 +34,35 @@ pub struct Ready {
 /// `KEY`, value; later ones win.
 pub type Overrides = [(String, String)];
 
-/// The stack as it would be, without changing anything.
-///
-/// # Errors
-/// Everything that keeps the settings from being a stack.
-pub fn draft(context: &Context, session: &Session) -> Result<Stack, Failure> {
-    draft_with(context, session, &[]).map(|(_, stack)| stack)
+/// What a deploy would write, and the stack that it describes.
+struct Draft {
+    /// The `.env` that it was made of.
+    existing: Option<EnvFile>,
+    manifest: Manifest,
+    stack: Stack,
 }
 
-/// The same with the manifest and with values that are to be set.
+impl Draft {
+    fn of(
+        context: &Context,
+        session: &Session,
+        existing: Option<EnvFile>,
+        overrides: &Overrides,
+    ) -> Result<Self, Failure> {
+        let manifest = decide(context, session, existing.as_ref(), overrides)?;
+        guard::check(context, session, existing.as_ref(), &manifest.file)?;
+        let stack = session.stack(context, &manifest.file)?;
+        guard::environment(context, session, &stack)?;
+        Ok(Self {
+            existing,
+            manifest,
+            stack,
+        })
+    }
+}
+
+/// The stack as it would be with values that are to be set, and its manifest, without changing
+/// anything.
 ///
 /// # Errors
 /// Everything that keeps the settings from being a stack.
@@ -47,12 +71,8 @@ pub fn draft_with(
     session: &Session,
     overrides: &Overrides,
 ) -> Result<(Manifest, Stack), Failure> {
-    let existing = session.manifest()?;
-    let manifest = decide(context, session, existing.as_ref(), overrides)?;
-    guard::check(context, session, existing.as_ref(), &manifest.file)?;
-    let stack = session.stack(context, &manifest.file)?;
-    guard::environment(context, session, &stack)?;
-    Ok((manifest, stack))
+    let draft = Draft::of(context, session, session.manifest()?, overrides)?;
+    Ok((draft.manifest, draft.stack))
 }
 
 /// Warns of keys of the file that nothing knows.
@@ -77,37 +97,53 @@ pub fn complete(
     Ok((manifest, stack))
 }
 
-/// Everything that a deploy stands on; what is missing is made, and told.
+/// Everything that a deploy of the `named` services stands on, of all when none is named; what is
+/// missing is made, and told.
 ///
 /// # Errors
-/// When the settings are refused (nothing is changed then), another run holds the lock, or the
-/// helper did not do a step.
+/// When the settings are refused or a name is not known (nothing is changed then), another run holds
+/// the lock, or the helper did not do a step.
 pub async fn for_deploy(
     context: &Context,
     session: &mut Session,
+    named: &[String],
     progress: &Progress,
 ) -> Result<Ready, Failure> {
     // The .env is on the volume: without that, a new one would be judged in its place.
-    if session.volume_is_mounted() {
-        draft(context, session)?;
-    }
+    let draft = if session.volume_is_mounted() {
+        let draft = Draft::of(context, session, session.manifest()?, &[])?;
+        select(named, &draft.stack.names())?;
+        leftovers::refuse(&session.engine, &draft.stack).await?;
+        Some(draft)
+    } else {
+        None
+    };
     session.standing().check()?;
     ground(context, session, progress).await?;
     if session.manifest()?.is_none() {
         progress.note("there is no .env yet: doing what `aistack init` does first");
     }
-    settle(context, session, &[], "aistack deploy", progress).await
+    let lock = take_lock(context, session, "aistack deploy").await?;
+    // Another run may have written it before this one had the lock.
+    let existing = session.manifest()?;
+    let draft = match draft {
+        Some(draft) if draft.existing == existing => draft,
+        _ => Draft::of(context, session, existing, &[])?,
+    };
+    put_in_place(context, session, draft, lock, progress).await
 }
 
-/// Mounts the volume and makes the fixed directories, where they are missing.
+/// Mounts the volume and makes the fixed directories, where they are missing. Nothing is made where the
+/// engine is none that containers can be made on.
 ///
 /// # Errors
-/// What the helper answered.
+/// What the helper answered, and what is wrong with the engine.
 pub async fn ground(
     context: &Context,
     session: &mut Session,
     progress: &Progress,
 ) -> Result<(), Failure> {
+    let asked = engine::check(session).await?;
     let mounted = session.volume_is_mounted();
     if !mounted {
         let volume = session.helper.mount_volume().await?;
@@ -128,6 +164,10 @@ pub async fn ground(
     }
     if store::directories_are_missing(session.base_dir(), &[]) {
         session.helper.prepare_directories(Vec::new()).await?;
+    }
+    if asked == VolumeSight::Unspecified {
+        // There was nothing to see before.
+        engine::check(session).await?;
     }
     Ok(())
 }
@@ -159,13 +199,33 @@ pub async fn settle_with(
     command: &str,
     progress: &Progress,
 ) -> Result<Ready, Failure> {
-    let wait = crate::verbs::lock_wait(&context.globals);
-    let lock = Lock::take(session.base_dir(), command, wait).await?;
+    let lock = take_lock(context, session, command).await?;
+    // Read again: another run may have written it before this one had the lock.
+    let overrides = overrides()?;
+    let draft = Draft::of(context, session, session.manifest()?, &overrides)?;
+    put_in_place(context, session, draft, lock, progress).await
+}
+
+async fn take_lock(context: &Context, session: &Session, command: &str) -> Result<Lock, Failure> {
+    let lock = Lock::take(session.base_dir(), command, context.globals.lock_wait()).await?;
     if let Some(warning) = store::manifest_warning(session.base_dir()) {
         context.printer.warn(&warning);
     }
-    // Read again: another run may have written it before this one had the lock.
-    let (manifest, stack) = draft_with(context, session, &overrides()?)?;
+    Ok(lock)
+}
+
+/// Writes the manifest, makes its directories, has the AppArmor profiles loaded and makes the network,
+/// under the lock.
+async fn put_in_place(
+    context: &Context,
+    session: &Session,
+    draft: Draft,
+    lock: Lock,
+    progress: &Progress,
+) -> Result<Ready, Failure> {
+    let Draft {
+        manifest, stack, ..
+    } = draft;
     tell_unknown(context, session, &manifest.file);
     if !manifest.added.is_empty() || !manifest.changed.is_empty() {
         guard::write(context, session, &manifest.file, Room::Free)?;
@@ -191,10 +251,12 @@ pub async fn settle_with(
     let network = session.helper.who_am_i().await?.network;
     if !network.is_some_and(|network| network.exists) {
         let network = session.helper.create_network().await?;
-        progress.note(&format!(
-            "made network {} ({})",
-            network.name, network.subnet
-        ));
+        if network.changed {
+            progress.note(&format!(
+                "made network {} ({})",
+                network.name, network.subnet
+            ));
+        }
     }
     Ok(Ready {
         stack,

@@ -13,7 +13,8 @@ use crate::desired::Locks;
 use crate::env_file::EnvFile;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::run::{atomic, kept};
+use crate::fs::atomic;
+use crate::run::kept;
 
 /// A manifest larger than this is none.
 const MAX_MANIFEST: u64 = 1024 * 1024;

@@ -1,8 +1,8 @@
 //! Whether a stack fits into what the policy gives, and what would.
 
-use super::{SERVICES, Selection, Sums, VECTOR_DB, Value, without};
-use crate::catalog::{Catalog, Entry};
-use crate::desired::Phase;
+use super::{Selection, Sums, Value, without};
+use crate::catalog::{Catalog, Entry, Phase};
+use crate::keys::{SERVICES, VECTOR_DB};
 
 /// A stack that fits, made of one that does not.
 #[derive(Debug, Clone, PartialEq, Eq)]

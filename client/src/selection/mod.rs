@@ -18,11 +18,7 @@ pub use names::{named, preset, with, without};
 pub use sums::{Sums, cpus, gib};
 
 use crate::catalog::{Catalog, Entry, Preset, When};
-
-/// Key of the manifest with the chosen services.
-pub const SERVICES: &str = "SERVICES";
-/// Key of the manifest with the chosen vector database.
-pub const VECTOR_DB: &str = "VECTOR_DB";
+use crate::keys::SERVICES;
 
 /// A value of the manifest.
 pub type Value<'v> = dyn Fn(&str) -> Option<String> + 'v;

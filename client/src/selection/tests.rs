@@ -3,9 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use aistack_policy::Policy;
 use proptest::prelude::*;
 
-use super::{LeftOut, Reason, SERVICES, Selection, Sums, lighter, preset, with, without};
+use super::{LeftOut, Reason, Selection, Sums, lighter, preset, with, without};
 use crate::catalog::tests::ENTRY;
 use crate::catalog::{Catalog, Preset};
+use crate::keys::SERVICES;
 
 /// An entry with more lines at the top.
 fn entry(name: &str, offset: usize, more: &str) -> String {

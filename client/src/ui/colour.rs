@@ -1,16 +1,6 @@
 //! When to use colour, and which. Colour never carries a meaning of its own: the word is there too.
 
-/// `--color`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-pub enum When {
-    /// On a terminal, unless the environment says otherwise.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
+use crate::args::When;
 
 impl When {
     /// Whether a stream gets colour: `NO_COLOR` (no-color.org) and `CLICOLOR`, `CLICOLOR_FORCE`

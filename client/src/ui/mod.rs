@@ -3,14 +3,15 @@
 mod colour;
 mod printer;
 mod progress;
+pub mod prompt;
+pub mod refused;
 mod table;
 pub mod terminal;
 mod text;
-mod time;
 
-pub use colour::{Paint, Tone, When};
+pub use crate::time::{ago, parse_moment, seconds};
+pub use colour::{Paint, Tone};
 pub use printer::Printer;
-pub use progress::{Mode, Progress, Word};
+pub use progress::{Progress, Word};
 pub use table::Table;
 pub use text::{clean, plain, safe, size, url};
-pub use time::{Span, ago, parse_moment, seconds};

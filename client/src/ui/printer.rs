@@ -6,10 +6,11 @@ use aistack_policy::printable;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Mode, Paint, Table, Tone, clean, progress, safe};
+use super::{Paint, Table, Tone, clean, progress, safe};
+use crate::args::{Globals, Mode};
 use crate::exit::Exit;
 use crate::failure::{Failure, ServiceReport};
-use crate::verbs::args::Globals;
+use crate::patience::Notify;
 
 /// Version of every JSON document and event.
 const SCHEMA: u32 = 1;
@@ -34,18 +35,9 @@ pub struct Printer {
     quiet: bool,
     /// Somebody looks at standard output.
     pub terminal: bool,
-    /// Another command's step: its data is not this command's.
-    mute: bool,
 }
 
 impl Printer {
-    /// The same without data on standard output, for a command that is a step of another one, so
-    /// that there is one document.
-    #[must_use]
-    pub fn without_data(self) -> Self {
-        Self { mute: true, ..self }
-    }
-
     /// A printer for this process's own streams.
     #[must_use]
     pub fn new(globals: &Globals) -> Self {
@@ -67,7 +59,6 @@ impl Printer {
             err: Paint::new(colour.wanted(terminal, variable)),
             quiet,
             terminal: io::stdout().is_terminal(),
-            mute: false,
         }
     }
 
@@ -76,7 +67,7 @@ impl Printer {
     /// # Errors
     /// When standard output cannot be written.
     pub fn data(&self, text: &str) -> io::Result<()> {
-        if self.json || self.mute {
+        if self.json {
             return Ok(());
         }
         self.raw(&safe(text))
@@ -87,7 +78,7 @@ impl Printer {
     /// # Errors
     /// When standard output cannot be written.
     pub fn value(&self, text: &str) -> io::Result<()> {
-        if self.json || self.mute || self.terminal {
+        if self.json || self.terminal {
             return self.data(text);
         }
         self.raw(text)
@@ -116,7 +107,7 @@ impl Printer {
     /// # Errors
     /// When standard output cannot be written.
     pub fn document(&self, document: impl Serialize) -> io::Result<()> {
-        if !self.json || self.mute {
+        if !self.json {
             return Ok(());
         }
         let text = serde_json::to_string_pretty(&with_schema(document)?)?;
@@ -130,11 +121,6 @@ impl Printer {
         } else if !self.quiet {
             self.say(text);
         }
-    }
-
-    /// A note in the middle of whatever is shown: a live table makes room for it.
-    pub fn interject(&self, text: &str) {
-        progress::make_room(|| self.note(text));
     }
 
     /// A line that also `--quiet` does not silence. Nobody reading it is no failure.
@@ -234,6 +220,13 @@ impl Printer {
         if let Some(now) = &report.now {
             self.say(&format!("  now: {}", clean(now)));
         }
+    }
+}
+
+/// A live table makes room for it.
+impl Notify for Printer {
+    fn interject(&self, text: &str) {
+        progress::make_room(|| self.note(text));
     }
 }
 

@@ -8,20 +8,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::{Paint, Printer, Tone, clean, seconds, size};
+use crate::args::Mode;
 use crate::engine::PullProgress;
-
-/// `--progress`, once `auto` is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// A live table.
-    Tty,
-    /// A line for each change.
-    Plain,
-    /// An event as one line of JSON for each change.
-    Json,
-    /// Nothing.
-    Quiet,
-}
 
 /// What a service is doing; the word stands in every mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,17 +4,19 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::args::{AddArgs, DeployArgs};
 use crate::catalog::own::{self, Broken, OwnFile};
 use crate::catalog::{Catalog, Entry};
 use crate::desired::Stack;
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::run::{Context, Session, choice, prompt, setup};
-use crate::selection::{self, Reason, SERVICES, Selection, Sums, VECTOR_DB, gib};
-use crate::ui::Progress;
-use crate::verbs::args::{AddArgs, DeployArgs};
-use crate::verbs::{deploy, plan, refresh};
+use crate::keys::{SERVICES, VECTOR_DB};
+use crate::run::{Context, Session, choice, service_files, setup};
+use crate::selection::{self, Reason, Selection, Sums, gib};
+use crate::stack::apply::apply;
+use crate::stack::{preview, refresh, report};
+use crate::ui::{Progress, prompt};
 
 pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(context).await?;
@@ -43,7 +45,7 @@ pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, Failu
     // Again under the lock: another run may have added something meanwhile.
     let settle = || {
         if let Some(file) = &file {
-            own::write(session.base_dir(), file, session.grant.uid)?;
+            service_files::write(session.base_dir(), file, session.grant.uid)?;
         }
         self::overrides(context, &session, &names)
     };
@@ -63,7 +65,9 @@ pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, Failu
         services: to_deploy(&session, &ready.stack, &containers, &names, &added),
         ..DeployArgs::default()
     };
-    let done = deploy::make(context, &session, &ready, &deploy, &progress).await?;
+    let tools = session.tools(context, &progress);
+    let applied = apply(&tools, &ready.stack, ready.unconfined.as_deref(), &deploy).await?;
+    let done = report::applied(context.printer, &ready.stack, &applied, &progress)?;
     for entry in added.iter().filter_map(|name| session.catalog.get(name)) {
         logins(context, entry);
     }
@@ -101,7 +105,7 @@ fn to_deploy(
         .filter_map(|name| session.catalog.get(name))
         .collect();
     let mut names: Vec<String> = chosen.iter().map(|entry| entry.name.clone()).collect();
-    for name in refresh::touched(session, stack, containers, &chosen) {
+    for name in refresh::touched(&session.catalog, stack, containers, &chosen) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -120,21 +124,22 @@ async fn would(
 ) -> Result<Exit, Failure> {
     let containers = session.engine.list().await?;
     let deploy = to_deploy(session, stack, &containers, names, added);
-    let plan = plan::make(stack, &plan::observe(session, stack).await?, &deploy)?;
+    let observed = preview::observe(&session.engine, &session.who, stack).await?;
+    let plan = preview::make(stack, &observed, &deploy)?;
     if context.printer.json {
-        let mut document = plan::document(&plan, stack);
+        let mut document = preview::document(&plan, stack);
         document["would_add"] = json!(added);
         document["overrides"] = choice::shown(session, overrides);
         context.printer.document(document)?;
     } else {
-        plan::show(context, &plan, stack)?;
-        plan::tell_overridden(context, stack);
+        preview::show(context.printer, &plan, stack)?;
+        preview::tell_overridden(context.printer, stack);
     }
     Ok(Exit::Done)
 }
 
 fn read(session: &Session, path: &Path) -> Result<OwnFile, Failure> {
-    let file = own::read(path).map_err(|error| {
+    let file = service_files::read(path).map_err(|error| {
         Failure::new(Exit::Refused, format!("cannot read {}", path.display()))
             .because(error.to_string())
             .next("a service file is a regular file named SERVICE.toml of at most 64 KiB; docs/own-services.md")
@@ -148,7 +153,7 @@ fn read(session: &Session, path: &Path) -> Result<OwnFile, Failure> {
 /// The catalog with the new file in it, and the files that it is without; or what is wrong with the
 /// new one.
 fn with_file(session: &Session, file: &OwnFile) -> Result<(Catalog, Vec<Broken>), Failure> {
-    let (mut files, mut broken) = own::all(session.base_dir(), session.grant.uid);
+    let (mut files, mut broken) = service_files::all(session.base_dir(), session.grant.uid);
     files.retain(|other| other.name != file.name);
     broken.retain(|other| other.name != file.name);
     files.push(file.clone());

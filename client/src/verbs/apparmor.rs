@@ -4,13 +4,12 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::apparmor::{Edition, Refused, Source, Standing, sources, sources_in};
+use crate::args::{AppArmorArgs, AppArmorVerb};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, profiles};
 use crate::ui::{Tone, clean};
-use crate::verbs::args::{AppArmorArgs, AppArmorVerb};
-use crate::verbs::lock_wait;
 
 pub(super) async fn run(context: &Context, args: &AppArmorArgs) -> Result<Exit, Failure> {
     match &args.verb {
@@ -171,7 +170,7 @@ async fn load(context: &Context) -> Result<Exit, Failure> {
         let what = "your directories are not made yet, so there are no profiles to load";
         return Err(Failure::new(Exit::NotFound, what).next("aistack init"));
     }
-    let wait = lock_wait(&context.globals);
+    let wait = context.globals.lock_wait();
     let _lock = Lock::take(session.base_dir(), "aistack apparmor load", wait).await?;
     for source in &sources {
         source.write_missing()?;

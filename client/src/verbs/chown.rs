@@ -3,18 +3,18 @@
 use aistack_proto::v1::ServiceDirectory;
 use serde_json::json;
 
+use crate::args::ServicesArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, store};
-use crate::verbs::args::ServicesArgs;
-use crate::verbs::{lock_wait, select, service_names};
+use crate::stack::select;
 
 pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
-    let chosen = select(&args.services, &service_names(&stack))?;
-    let wait = lock_wait(&context.globals);
+    let chosen = select(&args.services, &stack.names())?;
+    let wait = context.globals.lock_wait();
     let _lock = Lock::take(session.base_dir(), "aistack chown", wait).await?;
     let directories = stack.directories.iter();
     let mut total = 0;

@@ -5,12 +5,12 @@ use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use serde_json::json;
 
+use crate::args::{Cli, CompletionArgs};
 use crate::catalog::Catalog;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::manifest::keys;
+use crate::keys;
 use crate::run::Context;
-use crate::verbs::args::{Cli, CompletionArgs};
 use crate::verbs::help::EXIT_CODES;
 
 pub(super) fn run(context: &Context, args: &CompletionArgs) -> Result<Exit, Failure> {

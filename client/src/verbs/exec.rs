@@ -5,13 +5,13 @@ use std::io::IsTerminal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::args::{ExecArgs, ShellArgs};
 use crate::engine::{Container, Joined};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::{Context, Session};
+use crate::stack::select;
 use crate::ui::terminal::{self, Raw};
-use crate::verbs::args::{ExecArgs, ShellArgs};
-use crate::verbs::select;
 
 /// Bash where there is one. Not every image has either.
 const SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash; exec sh";

@@ -3,11 +3,11 @@
 use clap::CommandFactory;
 use serde_json::json;
 
+use crate::args::{Cli, HelpArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::Context;
 use crate::ui::Table;
-use crate::verbs::args::{Cli, HelpArgs};
 
 pub(super) const EXIT_CODES: &str = "exit-codes";
 

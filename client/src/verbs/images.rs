@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::desired::image::ImageName;
-use crate::desired::{DesiredService, Locked, Locks, Stack};
+use crate::args::{ImagesArgs, ImagesVerb, LockImagesArgs, Pull, UnlockImagesArgs};
+use crate::desired::{DesiredService, Locked, Stack};
 use crate::engine::{Container, Image};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
-use crate::run::{Context, Session, images, store};
+use crate::run::{Context, Session, store};
+use crate::stack::{images, preview, select};
 use crate::ui::{Progress, Table, Tone, size};
-use crate::verbs::args::{ImagesArgs, ImagesVerb, LockImagesArgs, Pull, UnlockImagesArgs};
-use crate::verbs::{lock_wait, select, service_names};
+use aistack_policy::image::ImageRef;
 
 /// Digits of an id or a digest that are shown.
 const SHORT: usize = 12;
@@ -26,24 +26,6 @@ pub(super) async fn run(context: &Context, args: &ImagesArgs) -> Result<Exit, Fa
         ImagesVerb::Lock(args) => lock(context, session, args).await,
         ImagesVerb::Unlock(args) => unlock(context, &session, args).await,
     }
-}
-
-/// Says of each service whose reference is another than the locked one that its lock does not hold.
-pub(super) fn tell_moved(context: &Context, stack: &Stack, locks: &Locks) {
-    for (service, locked) in moved(stack, locks) {
-        context.printer.note(&format!(
-            "{}: the stack says {}, the lock holds {}: aistack images lock --update {}",
-            service.name, service.reference, locked.reference, service.name
-        ));
-    }
-}
-
-fn moved<'a>(stack: &'a Stack, locks: &'a Locks) -> Vec<(&'a DesiredService, &'a Locked)> {
-    let services = stack.services.iter();
-    services
-        .filter(|service| service.locked.is_none())
-        .filter_map(|service| Some((service, locks.get(&service.name)?)))
-        .collect()
 }
 
 async fn list(context: &Context, session: &Session) -> Result<Exit, Failure> {
@@ -95,7 +77,7 @@ async fn list(context: &Context, session: &Session) -> Result<Exit, Failure> {
     }
     context.printer.document(json!({"images": documents}))?;
     context.printer.table(&table)?;
-    tell_moved(context, &stack, &session.locks);
+    preview::tell_moved(context.printer, &stack, &session.locks);
     Ok(Exit::Done)
 }
 
@@ -115,7 +97,7 @@ async fn lock(
     // Read again: another run may have written it before this one had the lock.
     session.locks = store::read_locks(session.base_dir())?;
     let stack = session.stack_on_disk(context)?;
-    let chosen = select(&args.services, &service_names(&stack))?;
+    let chosen = select(&args.services, &stack.names())?;
     let services: Vec<&DesiredService> = stack
         .services
         .iter()
@@ -167,9 +149,13 @@ async fn decide(
         None => session.engine.image(&service.reference).await?,
     };
     let Some(image) = image else {
-        return Ok(Outcome::Not(
-            "its image is not on this host: deploy it, or lock with --update".to_owned(),
-        ));
+        // In containerd's image store the image of a tag that has moved on has no name left.
+        let what = match runs {
+            Some(_) => "what it runs has no name on this host any more, as its tag has moved on",
+            None => "its image is not on this host",
+        };
+        let why = format!("{what}: deploy it, or lock with --update");
+        return Ok(Outcome::Not(why));
     };
     let Some(digest) = digest_of(&service.reference, &image) else {
         return Ok(Outcome::Not(
@@ -240,7 +226,7 @@ fn report(
     let known = outcomes
         .iter()
         .filter(|(_, outcome)| matches!(outcome, Outcome::Kept));
-    let moved = moved(stack, &session.locks);
+    let moved = preview::moved(stack, &session.locks);
     for (service, _) in known {
         if let Some((_, held)) = moved.iter().find(|(other, _)| other.name == service.name) {
             printer.note(&format!(
@@ -261,7 +247,7 @@ async fn unlock(
     let mut locks = store::read_locks(session.base_dir())?;
     let locked: BTreeSet<String> = locks.names().map(str::to_owned).collect();
     let known: BTreeSet<String> = match session.stack_on_disk(context) {
-        Ok(stack) => locked.union(&service_names(&stack)).cloned().collect(),
+        Ok(stack) => locked.union(&stack.names()).cloned().collect(),
         Err(_) => locked.clone(),
     };
     let chosen = select(&args.services, &known)?;
@@ -287,7 +273,7 @@ async fn hold(context: &Context, session: &Session) -> Result<Option<Lock>, Fail
     if context.globals.dry_run {
         return Ok(None);
     }
-    let wait = lock_wait(&context.globals);
+    let wait = context.globals.lock_wait();
     let lock = Lock::take(session.base_dir(), "aistack images", wait).await;
     lock.map(Some)
 }
@@ -301,9 +287,9 @@ async fn containers(session: &Session) -> Result<BTreeMap<String, Container>, Fa
 
 /// The digest under which the registry of `reference` has the image.
 fn digest_of(reference: &str, image: &Image) -> Option<String> {
-    let own = ImageName::parse(reference).ok()?;
+    let own = ImageRef::parse(reference).ok()?;
     image.digests.iter().find_map(|known| {
-        let name = ImageName::parse(known).ok()?;
+        let name = ImageRef::parse(known).ok()?;
         let (_, digest) = known.split_once('@')?;
         (name.repository == own.repository).then(|| digest.to_owned())
     })

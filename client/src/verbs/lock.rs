@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
+use crate::args::{LockArgs, LockVerb};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::{self, Standing};
 use crate::run::{Context, Session};
-use crate::verbs::args::{LockArgs, LockVerb};
 
 pub(super) async fn run(context: &Context, args: &LockArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde_json::json;
 
+use crate::args::LogsArgs;
 use crate::engine::{Container, Engine, EngineError, LogLine, LogQuery};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::Context;
+use crate::stack::select;
 use crate::ui::{Tone, clean, parse_moment, plain};
-use crate::verbs::args::LogsArgs;
-use crate::verbs::select;
 
 pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Failure> {
     let query = query(args)?;

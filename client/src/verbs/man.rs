@@ -5,10 +5,10 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 use serde_json::json;
 
+use crate::args::{Cli, ManArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::Context;
-use crate::verbs::args::{Cli, ManArgs};
 
 pub(super) fn run(context: &Context, args: &ManArgs) -> Result<Exit, Failure> {
     let Some(directory) = &args.to else {

@@ -1,6 +1,4 @@
-//! One verb, one file. [`args`] holds what the command line may say.
-
-pub mod args;
+//! One verb, one file. [`crate::args`] holds what the command line may say.
 
 mod add;
 mod apparmor;
@@ -20,7 +18,6 @@ mod logs;
 mod man;
 mod overview;
 mod plan;
-mod refresh;
 mod remove;
 mod restart;
 mod secrets;
@@ -33,15 +30,10 @@ mod version;
 mod volume;
 mod whoami;
 
-use std::collections::BTreeSet;
-
-use crate::desired::Stack;
+use crate::args::Command;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::nearest::nearest;
 use crate::run::Context;
-use args::{Command, Globals};
-pub(crate) use version::CLIENT as CLIENT_VERSION;
 
 /// Runs one verb, or tells where things stand when there is none.
 ///
@@ -62,7 +54,8 @@ pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, F
         Some(Command::Catalog(args)) => catalog::run(context, args).await,
         Some(Command::Start(args)) => start::start(context, args).await,
         Some(Command::Stop(args)) => start::stop(context, args).await,
-        Some(Command::Restart(args)) => restart::run(context, args).await,
+        // A large future that few runs need.
+        Some(Command::Restart(args)) => Box::pin(restart::run(context, args)).await,
         Some(Command::Exec(args)) => exec::run(context, args).await,
         Some(Command::Shell(args)) => exec::shell(context, args).await,
         Some(Command::Url(args)) => url::run(context, args).await,
@@ -96,58 +89,4 @@ pub async fn still_running(context: &Context) -> Option<String> {
         0 => "none of your services runs".to_owned(),
         count => format!("{count} services still run: {}", running.join(", ")),
     })
-}
-
-/// The chosen services, all when none is named.
-///
-/// # Errors
-/// [`Exit::NotFound`] with the nearest name.
-fn select(named: &[String], known: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
-    if named.is_empty() {
-        return Ok(known.clone());
-    }
-    for name in named {
-        if !known.contains(name) {
-            let list = known.iter().map(String::as_str).collect::<Vec<_>>();
-            let mut failure = Failure::new(Exit::NotFound, format!("there is no service `{name}`"))
-                .because(format!("your services: {}", list.join(", ")));
-            if let Some(near) = nearest(name, list.iter().copied()) {
-                failure = failure.next(format!("did you mean `{near}`?"));
-            }
-            return Err(failure);
-        }
-    }
-    Ok(named.iter().cloned().collect())
-}
-
-/// Names of a stack's services.
-fn service_names(stack: &Stack) -> BTreeSet<String> {
-    let names = stack.services.iter().map(|service| service.name.clone());
-    names.collect()
-}
-
-/// How long a run waits for the lock.
-pub(crate) fn lock_wait(globals: &Globals) -> std::time::Duration {
-    globals.lock_wait.map(|span| span.0).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn known() -> BTreeSet<String> {
-        ["n8n", "postgres", "prometheus"].map(str::to_owned).into()
-    }
-
-    #[test]
-    fn none_named_means_all_and_a_mistyped_name_is_answered_with_the_nearest() {
-        assert_eq!(select(&[], &known()).unwrap(), known());
-        let chosen = select(&["n8n".to_owned()], &known()).unwrap();
-        assert_eq!(chosen.len(), 1);
-        let failure = select(&["postgre".to_owned()], &known()).unwrap_err();
-        assert_eq!(failure.exit, Exit::NotFound);
-        assert_eq!(failure.next.as_deref(), Some("did you mean `postgres`?"));
-        let failure = select(&["zzzz".to_owned()], &known()).unwrap_err();
-        assert_eq!(failure.next, None);
-    }
 }

@@ -5,40 +5,51 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::args::{DeployArgs, RestartArgs};
 use crate::desired::DesiredService;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::patience::DOCKER_RESTARTS;
 use crate::plan::Action;
-use crate::run::gate::Gate;
-use crate::run::graph::{self, Node, Outcome};
 use crate::run::lock::Lock;
-use crate::run::mover::Mover;
-use crate::run::{Context, Session, look, pairs};
+use crate::run::{Context, Session, setup};
+use crate::stack::apply::apply;
+use crate::stack::gate::Gate;
+use crate::stack::graph::{self, Node, Outcome};
+use crate::stack::mover::Mover;
+use crate::stack::{deployed_on, leftovers, look, pairs, preview, report, select};
 use crate::ui::Progress;
-use crate::verbs::args::{DeployArgs, RestartArgs};
-use crate::verbs::{deploy, lock_wait, plan, select, service_names};
 
 pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, Failure> {
     let applied = if args.apply && !context.globals.dry_run {
-        apply(context, &args.services).await?
+        apply_changed(context, &args.services).await?
     } else {
         BTreeSet::new()
     };
-    let session = Session::open(context).await?;
+    let mut session = Session::open(context).await?;
+    session.engine = session.engine.waiting_for_docker(DOCKER_RESTARTS);
     let stack = session.stack_on_disk(context)?;
     // Before the look at the containers: the run that is waited for may make others.
     let _lock = if context.globals.dry_run {
         None
     } else {
-        let wait = lock_wait(&context.globals);
+        let wait = context.globals.lock_wait();
         Some(Lock::take(session.base_dir(), "aistack restart", wait).await?)
     };
     let progress = Progress::new(context.printer);
     let containers = look::settled(&session.engine, &progress).await?;
     if containers.is_empty() {
-        return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
+        let failure = Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy");
+        let hidden = deployed_on::hidden(&session.engine, session.base_dir(), 0).await;
+        return Err(match hidden {
+            Some(why) => failure.because(why),
+            None => failure,
+        });
     }
-    let mut known = service_names(&stack);
+    if !context.globals.dry_run {
+        leftovers::refuse(&session.engine, &stack).await?;
+    }
+    let mut known = stack.names();
     known.retain(|name| {
         containers
             .iter()
@@ -49,10 +60,10 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
     chosen.retain(|name| known.contains(name) && !applied.contains(name));
     if chosen.is_empty() {
         let done: BTreeMap<String, Outcome> = BTreeMap::new();
-        return judge(context, "restarted", with(done, applied));
+        return report::moved(context.printer, "restarted", &with(done, applied));
     }
-    let observed = plan::observe(&session, &stack).await?;
-    for step in plan::make(&stack, &observed, &[])?.steps {
+    let observed = preview::observe(&session.engine, &session.who, &stack).await?;
+    for step in preview::make(&stack, &observed, &[])?.steps {
         if let (true, Action::Replace { because }) = (chosen.contains(&step.service), &step.action)
         {
             context.printer.warn(&format!(
@@ -106,7 +117,7 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
     };
     let outcomes = graph::execute(nodes, Arc::new(restarter)).await;
     progress.close();
-    judge(context, "restarted", with(outcomes, applied))
+    report::moved(context.printer, "restarted", &with(outcomes, applied))
 }
 
 /// Those that were made anew are restarted, too.
@@ -119,12 +130,12 @@ fn with(
 }
 
 /// Deploys those of the named services whose configuration changed since they were made; their names.
-async fn apply(context: &Context, named: &[String]) -> Result<BTreeSet<String>, Failure> {
+async fn apply_changed(context: &Context, named: &[String]) -> Result<BTreeSet<String>, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
-    let observed = plan::observe(&session, &stack).await?;
-    let chosen = select(named, &service_names(&stack))?;
-    let changed: Vec<String> = plan::make(&stack, &observed, &[])?
+    let observed = preview::observe(&session.engine, &session.who, &stack).await?;
+    let chosen = select(named, &stack.names())?;
+    let changed: Vec<String> = preview::make(&stack, &observed, &[])?
         .steps
         .into_iter()
         .filter(|step| {
@@ -133,16 +144,29 @@ async fn apply(context: &Context, named: &[String]) -> Result<BTreeSet<String>, 
         .map(|step| step.service)
         .collect();
     if !changed.is_empty() {
-        let deploy = DeployArgs {
-            services: changed.clone(),
-            skip_validate: true,
-            ..DeployArgs::default()
-        };
-        let mut step = context.clone();
-        step.printer = step.printer.without_data();
-        deploy::run(&step, &deploy).await?;
+        deploy(context, session, &changed).await?;
     }
     Ok(changed.into_iter().collect())
+}
+
+/// Deploys these as a step of this command, which has data of its own.
+async fn deploy(
+    context: &Context,
+    mut session: Session,
+    services: &[String],
+) -> Result<(), Failure> {
+    let context = &context.forcing(false);
+    let args = DeployArgs {
+        services: services.to_vec(),
+        skip_validate: true,
+        ..DeployArgs::default()
+    };
+    let progress = Progress::new(context.printer);
+    let ready = setup::for_deploy(context, &mut session, services, &progress).await?;
+    let tools = session.tools(context, &progress);
+    let applied = apply(&tools, &ready.stack, ready.unconfined.as_deref(), &args).await?;
+    report::note(context.printer, &applied, &progress);
+    Ok(())
 }
 
 fn node(service: &DesiredService, chosen: &BTreeMap<String, DesiredService>) -> Node {
@@ -155,40 +179,4 @@ fn node(service: &DesiredService, chosen: &BTreeMap<String, DesiredService>) -> 
         needs: chosen(&service.needs),
         after: chosen(&service.after),
     }
-}
-
-pub(super) fn judge(
-    context: &Context,
-    done: &str,
-    outcomes: BTreeMap<String, Outcome>,
-) -> Result<Exit, Failure> {
-    let names: Vec<String> = outcomes.keys().cloned().collect();
-    let mut failed = Vec::new();
-    let mut reports = Vec::new();
-    for (name, outcome) in outcomes {
-        match outcome {
-            Outcome::Done => {}
-            Outcome::Failed(report) => {
-                failed.push(name);
-                reports.push(*report);
-            }
-            Outcome::Skipped { because } => failed.push(format!("{name} (because of {because})")),
-        }
-    }
-    if failed.is_empty() {
-        let mut document = serde_json::Map::new();
-        document.insert(done.to_owned(), json!(names));
-        context.printer.document(document)?;
-        return Ok(Exit::Done);
-    }
-    let first = reports
-        .first()
-        .map_or("SERVICE", |report| report.service.as_str());
-    let mut failure = Failure::new(
-        Exit::NotHealthy,
-        format!("not healthy: {}", failed.join(", ")),
-    )
-    .next(format!("aistack logs {first}"));
-    failure.reports = reports;
-    Err(failure)
 }

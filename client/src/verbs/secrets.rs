@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 
 use serde_json::json;
 
+use crate::args::{SecretsArgs, SecretsVerb};
 use crate::catalog::Rotation;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -12,7 +13,6 @@ use crate::nearest::nearest;
 use crate::run::{Context, Session, choice};
 use crate::selection::Selection;
 use crate::ui::{Table, Tone};
-use crate::verbs::args::{SecretsArgs, SecretsVerb};
 
 /// What a new value of a secret means that no service made.
 const GIVEN: &str = "yours: takes effect with the next deploy";

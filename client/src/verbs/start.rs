@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::args::ServicesArgs;
 use crate::desired::{DesiredService, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::run::gate::Gate;
-use crate::run::graph::{self, Node};
 use crate::run::lock::Lock;
-use crate::run::mover::Mover;
-use crate::run::takedown::{self, Going};
-use crate::run::{Context, Session, look, pairs};
+use crate::run::{Context, Session};
+use crate::stack::gate::Gate;
+use crate::stack::graph::{self, Node};
+use crate::stack::mover::Mover;
+use crate::stack::stop::{Going, take_down, users_first};
+use crate::stack::{leftovers, look, pairs, report, select};
 use crate::ui::Progress;
-use crate::verbs::args::ServicesArgs;
-use crate::verbs::{lock_wait, restart, select};
 
 /// What the two verbs work on.
 struct Chosen {
@@ -54,6 +54,12 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
     if context.globals.dry_run {
         return would(context, "start", &chosen.names);
     }
+    leftovers::refuse_of(
+        &chosen.session.engine,
+        chosen.session.base_dir(),
+        chosen.those(),
+    )
+    .await?;
     let progress = Progress::new(context.printer);
     let nodes = nodes(&chosen);
     let worker = Arc::new(Mover {
@@ -66,7 +72,7 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
     });
     let outcomes = graph::execute(nodes, worker).await;
     progress.close();
-    restart::judge(context, "started", outcomes)
+    report::moved(context.printer, "started", &outcomes)
 }
 
 pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
@@ -100,7 +106,7 @@ pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit,
         return would(context, "stop", &chosen.names);
     }
     let progress = Progress::new(context.printer);
-    let nodes = takedown::users_first(chosen.those());
+    let nodes = users_first(chosen.those());
     let worker = Arc::new(Mover {
         stop: true,
         start: None,
@@ -111,7 +117,7 @@ pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit,
     });
     let outcomes = graph::execute(nodes, worker).await;
     progress.close();
-    restart::judge(context, "stopped", outcomes)
+    report::moved(context.printer, "stopped", &outcomes)
 }
 
 /// Stops containers of which no `.env` says what they need: all at once.
@@ -135,7 +141,7 @@ async fn stop_what_is_there(
         return would(context, "stop", &names);
     }
     // The lock is on the volume, which may be the reason that there is no .env.
-    let wait = lock_wait(&context.globals);
+    let wait = context.globals.lock_wait();
     let _lock = match Lock::take(session.base_dir(), "aistack stop", wait).await {
         Err(failure) if failure.exit == Exit::Locked => return Err(failure),
         lock => lock.ok(),
@@ -146,7 +152,7 @@ async fn stop_what_is_there(
         .map(Going::of)
         .collect();
     let progress = Progress::new(context.printer);
-    let left = takedown::take_down(&session.engine, &progress, &[], &going, false).await;
+    let left = take_down(&session.engine, &progress, &[], &going, false).await;
     progress.close();
     if left.is_empty() {
         context.printer.document(json!({"stopped": names}))?;
@@ -173,7 +179,7 @@ async fn choose_of(
     let lock = if context.globals.dry_run {
         None
     } else {
-        let wait = lock_wait(&context.globals);
+        let wait = context.globals.lock_wait();
         Some(Lock::take(session.base_dir(), command, wait).await?)
     };
     let progress = Progress::new(context.printer);

@@ -6,16 +6,18 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::args::StatusArgs;
 use crate::desired::{DesiredService, Stack};
 use crate::engine::{Container, Usage};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::plan::{Observed, State, diff, held};
-use crate::run::{Context, Session, look};
+use crate::guard;
+use crate::plan::{Action, Observed, State, diff, held};
+use crate::run::{Context, Session};
 use crate::selection::LeftOut;
+use crate::stack::leftovers::{self, Leftover};
+use crate::stack::{deployed_on, look, select};
 use crate::ui::{Table, Tone, size, url};
-use crate::verbs::args::StatusArgs;
-use crate::verbs::select;
 
 /// One line of the table.
 struct Row {
@@ -33,6 +35,10 @@ struct More {
     /// How many services a deploy would touch.
     pending: usize,
     apart: Vec<Apart>,
+    /// Why no container is there, where another Docker Engine has them.
+    hidden: Option<String>,
+    /// What runs on the tenant's data and is no container of this Docker Engine.
+    left_running: Vec<Leftover>,
 }
 
 /// A service whose container runs beside the stack, however healthy it says it is.
@@ -71,7 +77,7 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Fa
     let mut observed = Observed::default();
     if let Some(stack) = &stack {
         let host;
-        (containers, host) = look::around(&session, &session.who, stack).await?;
+        (containers, host) = look::around(&session.engine, &session.who, stack).await?;
         observed = Container::observed(&containers, host);
     }
     if containers.is_empty() && stack.is_none() {
@@ -91,18 +97,28 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Fa
         apart.retain(|apart| rows.iter().any(|row| row.service == apart.service));
         apart
     });
+    let hidden = deployed_on::hidden(&session.engine, session.base_dir(), containers.len()).await;
+    let left_running = match &stack {
+        Some(stack) => leftovers::find(&session.engine, stack).await?,
+        None => Vec::new(),
+    };
     let pending = stack.map_or(0, |stack| {
         let plan = diff(&stack, &observed);
-        let keep = |step: &&crate::plan::Step| step.action != crate::plan::Action::Keep;
-        plan.steps.iter().filter(keep).count()
+        // One that is starting is as the .env has it.
+        let steps = plan.steps.iter();
+        let changes = steps.filter(|step| !matches!(step.action, Action::Keep | Action::Wait));
+        changes.count()
     });
     let more = More {
         left_out,
         pending,
         apart,
+        hidden,
+        left_running,
     };
     show(context, &session, &rows, &more, args.wide)?;
     let unwell = !more.apart.is_empty()
+        || !more.left_running.is_empty()
         || rows
             .iter()
             .any(|row| row.wanted && row.state() != Some(State::Healthy));
@@ -274,7 +290,9 @@ fn show(
         "left_out": more.left_out,
         "pending_changes": more.pending,
         "apart": more.apart,
+        "left_running": more.left_running,
         "apparmor_warning": standing.warning(),
+        "guard_warning": guard::warning(&session.who),
     }))?;
     let mut headings = vec!["SERVICE", "STATE", "HEALTH", "UPTIME"];
     if wide {
@@ -286,6 +304,12 @@ fn show(
         table.row(row.cells(wide));
     }
     printer.table(&table)?;
+    if let Some(why) = &more.hidden {
+        printer.note(why);
+    }
+    if !more.left_running.is_empty() {
+        printer.warn(&leftovers::sentence(&more.left_running));
+    }
     for apart in &more.apart {
         printer.warn(&format!("{}: {}: aistack deploy", apart.service, apart.why));
     }
@@ -298,7 +322,10 @@ fn show(
     for left in &more.left_out {
         printer.note(&left.to_string());
     }
-    for warning in standing.warnings() {
+    for warning in guard::warning(&session.who)
+        .into_iter()
+        .chain(standing.warnings())
+    {
         printer.warn(&warning);
     }
     Ok(())

@@ -5,18 +5,19 @@ use std::fs;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::desired::Stack;
+use crate::args::{DeployArgs, RenewArgs, Switch, TlsArgs, TlsVerb};
+use crate::desired::{OWN_ROOT, Stack};
 use crate::engine::Container;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::lock::Lock;
-use crate::run::tls::renew::{PROXY, Proxy, is_due};
-use crate::run::tls::sites::{self, Site, SiteState};
-use crate::run::tls::{OWN_ROOT, Trust, own_root};
 use crate::run::{Context, Session, setup};
+use crate::stack::apply::apply;
+use crate::stack::report;
+use crate::stack::tls::renew::{PROXY, Proxy, is_due};
+use crate::stack::tls::sites::{self, Site, SiteState};
+use crate::stack::tls::{Trust, own_root};
 use crate::ui::{Progress, Table, Tone};
-use crate::verbs::args::{DeployArgs, RenewArgs, Switch, TlsArgs, TlsVerb};
-use crate::verbs::{deploy, lock_wait};
 
 /// Key of the manifest that says where certificates come from.
 const CADDY_TLS: &str = "CADDY_TLS";
@@ -78,7 +79,7 @@ fn row(state: &SiteState) -> [(String, Option<Tone>); 5] {
     [
         (state.site.host.clone(), None),
         (word.to_owned(), Some(tone)),
-        cell(served.map(crate::run::tls::Served::left)),
+        cell(served.map(crate::stack::tls::Served::left)),
         cell(served.map(|served| served.not_after.to_string())),
         cell(served.map(|served| served.issuer.clone())),
     ]
@@ -137,7 +138,7 @@ async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result
     if context.globals.dry_run {
         return dry_run(context, &before, due);
     }
-    let wait = lock_wait(&context.globals);
+    let wait = context.globals.lock_wait();
     let _lock = Lock::take(session.base_dir(), "aistack tls renew", wait).await?;
     let wanted: Vec<SiteState> = before.iter().filter(|state| due(state)).cloned().collect();
     let progress = Progress::new(context.printer);
@@ -263,15 +264,8 @@ async fn staging(context: &Context, session: &Session, switch: Switch) -> Result
     }
     let overrides = [(ACME_CA.to_owned(), directory.to_owned())];
     let progress = Progress::new(context.printer);
-    let ready = setup::settle(
-        context,
-        session,
-        &overrides,
-        "aistack tls staging",
-        &progress,
-    );
-    // The deploy takes the lock itself.
-    drop(ready.await?);
+    let command = "aistack tls staging";
+    let ready = setup::settle(context, session, &overrides, command, &progress).await?;
     if switch == Switch::On {
         context.printer.warn(
             "no browser trusts certificates of the test authority, so `aistack validate` finds the sites wrong until `aistack tls staging off`",
@@ -282,7 +276,10 @@ async fn staging(context: &Context, session: &Session, switch: Switch) -> Result
         skip_validate: switch == Switch::On,
         ..DeployArgs::default()
     };
-    deploy::run(context, &args).await
+    session.standing().check()?;
+    let tools = session.tools(context, &progress);
+    let applied = apply(&tools, &ready.stack, ready.unconfined.as_deref(), &args).await?;
+    report::applied(context.printer, &ready.stack, &applied, &progress)
 }
 
 fn root(context: &Context, session: &Session) -> Result<Exit, Failure> {

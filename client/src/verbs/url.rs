@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::args::{OpenArgs, UrlArgs};
 use crate::desired::{DesiredService, Stack};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::{Context, Session};
+use crate::stack::select;
 use crate::ui;
-use crate::verbs::args::{OpenArgs, UrlArgs};
-use crate::verbs::{select, service_names};
 
 /// What opens an address on a desktop (xdg-utils).
 const OPENER: &str = "xdg-open";
@@ -19,7 +19,7 @@ const OPENER: &str = "xdg-open";
 pub(super) async fn run(context: &Context, args: &UrlArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
-    let chosen = select(&args.services, &service_names(&stack))?;
+    let chosen = select(&args.services, &stack.names())?;
     let mut lines = Vec::new();
     let mut documents = Vec::new();
     for service in &stack.services {
@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, args: &UrlArgs) -> Result<Exit, Failu
 pub(super) async fn open(context: &Context, args: &OpenArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
-    select(std::slice::from_ref(&args.service), &service_names(&stack))?;
+    select(std::slice::from_ref(&args.service), &stack.names())?;
     let url = address(&stack, &args.service).ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("{} has no page", args.service))
             .next(format!("aistack url {}", args.service))

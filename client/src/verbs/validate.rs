@@ -1,38 +1,25 @@
 //! `aistack validate`: asks each service what its users would ask.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
-
-use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::desired::{DesiredService, Phase, Stack};
-use crate::engine::Container;
+use crate::args::ServicesArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::plan::Plan;
-use crate::run::checks::{Asker, CheckResult};
-use crate::run::tls::{Trust, sites};
 use crate::run::{Context, Session};
-use crate::ui::{Progress, Tone, Word, seconds};
-use crate::verbs::args::ServicesArgs;
-use crate::verbs::{select, service_names};
+use crate::stack::checks::CheckResult;
+use crate::stack::{ask, select};
+use crate::ui::{Progress, Tone};
 
-/// After a start of the proxy its sites' certificates may take this long, on a machine that is not
-/// slow.
-const CERTIFICATES: Duration = Duration::from_mins(1);
-/// Services that are asked at once.
-const AT_ONCE: usize = 4;
 /// The time of a check is shown when it took longer, seconds.
 const SLOW: f64 = 1.0;
 
 pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
-    let chosen = select(&args.services, &service_names(&stack))?;
+    let chosen = select(&args.services, &stack.names())?;
     let containers = session.engine.list().await?;
     let progress = Progress::new(context.printer);
-    let results = ask_all(&session, &stack, &chosen, &containers, &progress).await;
+    let results = ask::ask_all(&session.engine, &stack, &chosen, &containers, &progress).await;
     progress.clear();
     show(context, &results)?;
     let failed: Vec<&CheckResult> = results.iter().filter(|result| !result.ok).collect();
@@ -42,83 +29,8 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
         // The document tells it already.
         Ok(Exit::NotHealthy)
     } else {
-        Err(failure(&failed))
+        Err(ask::failure(&failed))
     }
-}
-
-/// Asks the chosen services, several at once; the results are in catalog order.
-pub(super) async fn ask_all(
-    session: &Session,
-    stack: &Stack,
-    chosen: &BTreeSet<String>,
-    containers: &[Container],
-    progress: &Progress,
-) -> Vec<CheckResult> {
-    let asker = Asker::new(&session.engine, stack);
-    let services = stack
-        .services
-        .iter()
-        .filter(|service| chosen.contains(&service.name));
-    let results: Vec<Vec<CheckResult>> = stream::iter(services)
-        .map(|service| {
-            let container = containers
-                .iter()
-                .find(|container| container.service == service.name);
-            let asker = &asker;
-            async move {
-                let name = service.name.as_str();
-                let began = Instant::now();
-                let asking = |title: &str| progress.service(name, Word::Asking, title);
-                let results = asker.ask(service, container, asking).await;
-                let failed = results.iter().filter(|result| !result.ok).count();
-                let (word, of) = match failed {
-                    0 if results.iter().any(|result| result.warning.is_some()) => {
-                        (Word::Answered, "no check".to_owned())
-                    }
-                    0 if results.len() == 1 => (Word::Answered, "1 check".to_owned()),
-                    0 => (Word::Answered, format!("{} checks", results.len())),
-                    failed => (
-                        Word::Failed,
-                        format!("{failed} of {} checks", results.len()),
-                    ),
-                };
-                let took = seconds(began.elapsed());
-                progress.service(name, word, &format!("{of}, {took}"));
-                results
-            }
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-    results.into_iter().flatten().collect()
-}
-
-/// Asks what a deploy changed, and every site when it changed the proxy.
-pub(super) async fn ask_changed(
-    session: &Session,
-    stack: &Stack,
-    plan: &Plan,
-    progress: &Progress,
-) -> Result<Vec<CheckResult>, Failure> {
-    let containers = session.engine.list().await?;
-    let mut planned: BTreeSet<String> =
-        plan.steps.iter().map(|step| step.service.clone()).collect();
-    let proxy = |service: &&DesiredService| service.phase == Phase::Ingress;
-    let mut proxies = stack.services.iter().filter(proxy);
-    if proxies.any(|proxy| planned.contains(&proxy.name)) {
-        // What came to the proxy anew came to every site.
-        let sites = sites::of(stack);
-        let trust = Trust::open(stack.own_root.as_deref());
-        let limit = stack.time_scale.stretch(CERTIFICATES);
-        if !sites::wait(&trust, &sites, limit).await {
-            progress.note("not every site has the right certificate yet");
-        }
-        let made = |service: &String| containers.iter().any(|made| made.service == *service);
-        planned.extend(sites.into_iter().map(|site| site.service).filter(made));
-    }
-    let results = ask_all(session, stack, &planned, &containers, progress).await;
-    progress.close();
-    Ok(results)
 }
 
 fn show(context: &Context, results: &[CheckResult]) -> Result<(), Failure> {
@@ -150,20 +62,4 @@ fn show(context: &Context, results: &[CheckResult]) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// The failure that failed checks lead to.
-pub(super) fn failure(failed: &[&CheckResult]) -> Failure {
-    let what = match failed.len() {
-        1 => "1 check failed".to_owned(),
-        count => format!("{count} checks failed"),
-    };
-    let failure = failed
-        .iter()
-        .fold(Failure::new(Exit::NotHealthy, what), |failure, result| {
-            let problem = result.problem.as_deref().unwrap_or_default();
-            failure.because(format!("{}: {}: {problem}", result.service, result.title))
-        });
-    let first = failed.first().map_or("SERVICE", |result| &result.service);
-    failure.next(format!("aistack logs {first}"))
 }

@@ -2,22 +2,20 @@
 
 use serde_json::json;
 
+use crate::CLIENT_VERSION;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::run::Context;
-
-/// This client's version.
-pub(crate) const CLIENT: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let helper = helper_version(context).await;
     let shown = helper.as_deref().unwrap_or("does not answer");
     context
         .printer
-        .document(json!({"client": CLIENT, "helper": helper}))?;
+        .document(json!({"client": CLIENT_VERSION, "helper": helper}))?;
     context
         .printer
-        .data(&format!("aistack {CLIENT}\nhelper  {shown}\n"))?;
+        .data(&format!("aistack {CLIENT_VERSION}\nhelper  {shown}\n"))?;
     Ok(Exit::Done)
 }
 

@@ -3,14 +3,14 @@
 use aistack_proto::v1::VolumeKind;
 use serde_json::json;
 
+use crate::args::{UnmountArgs, VolumeArgs, VolumeVerb};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::fs::mounts;
 use crate::run::lock::Lock;
-use crate::run::takedown::{Going, take_down};
-use crate::run::{Context, Session, mounts};
+use crate::run::{Context, Session};
+use crate::stack::stop::{Going, take_down};
 use crate::ui::{Progress, Table, size};
-use crate::verbs::args::{UnmountArgs, VolumeArgs, VolumeVerb};
-use crate::verbs::lock_wait;
 
 pub(super) async fn run(context: &Context, args: &VolumeArgs) -> Result<Exit, Failure> {
     let session = Session::open(context).await?;
@@ -150,7 +150,7 @@ async fn unmount(
     // Nobody else may be in the middle of a deploy. The lock lies in the volume and would keep it
     // busy, so it is given back before.
     if session.base_dir().join("config").is_dir() {
-        let wait = lock_wait(&context.globals);
+        let wait = context.globals.lock_wait();
         drop(Lock::take(session.base_dir(), "aistack volume unmount", wait).await?);
     }
     stop(context, session, &running).await?;

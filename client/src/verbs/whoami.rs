@@ -105,14 +105,13 @@ fn table(session: &Session, rules: bool) -> Table {
         format!("{}…", grant.container_prefix),
         "",
     );
-    let open = guard::sentences(&session.who);
-    if !open.is_empty() {
-        row(
-            "network guard",
-            format!("{}: see below", guard::state(&session.who)),
-            "",
-        );
-    }
+    let guarded = guard::summary(&session.who);
+    let below = if guard::sentences(&session.who).is_empty() {
+        ""
+    } else {
+        ": see below"
+    };
+    row("network guard", format!("{guarded}{below}"), "guard");
     row("helper", session.who.helper_version.clone(), "");
     table
 }
@@ -132,6 +131,7 @@ fn document(session: &Session) -> Value {
     let volume = session.who.volume.unwrap_or_default();
     let state = session.who.network.clone().unwrap_or_default();
     let apparmor = session.who.apparmor.clone().unwrap_or_default();
+    let network_guard = session.who.guard.clone().unwrap_or_default();
     json!({
         "grant": {
             "uid": grant.uid,
@@ -167,7 +167,11 @@ fn document(session: &Session) -> Value {
             "profiles_loaded": apparmor.profiles_loaded, "summary": apparmor.summary,
             "kernel_warning": apparmor.kernel_warning,
         },
-        "guard": {"state": guard::state(&session.who), "open": guard::open(&session.who)},
+        "guard": {
+            "state": guard::state(&session.who), "open": guard::open(&session.who),
+            "problem": network_guard.problem, "required": network_guard.required,
+            "egress": network_guard.egress,
+        },
         "warnings": session.who.warnings,
         "helper_version": session.who.helper_version,
         "policy_digest": session.who.policy_digest,

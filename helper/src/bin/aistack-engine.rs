@@ -13,6 +13,7 @@ use aistack_helper::docker::{Docker, standing};
 use aistack_helper::engine::gateway::Gateway;
 use aistack_helper::engine::pulled::Pulled;
 use aistack_helper::engine::serve;
+use aistack_helper::guard::Probe;
 use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
 use aistack_helper::sandbox::{self, Places, Work};
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
 
 fn serve(options: &EngineServe) -> Result<(), Failure> {
     daemon::start_tracing();
+    // Before the sandbox, which allows no socket of this kind.
+    let guard = Probe::open();
     sandbox::restrict(&[], MAX_FILES)?;
     if rustix::process::geteuid().is_root() {
         tracing::warn!("running as root, which the gateway does not need");
@@ -57,6 +60,11 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
     let in_force = policy.current();
     let is_tenant = |uid| in_force.policy.grant(uid).is_some();
     let pulled = Pulled::open(&options.state_dir, is_tenant)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Before there is a socket: who finds it may send a signal.
+    let signals = Signals::in_runtime(&runtime)?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let docker = Docker::new(&options.docker_socket);
     let gateway = Gateway::new(
@@ -66,11 +74,9 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         options.apparmor_dir.clone(),
         options.docker_dir.clone(),
         pulled,
-    );
+    )
+    .with_guard(guard.or_passed(socket.udp));
     let gateway = Arc::new(gateway);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let ended = runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
         let every = Duration::from_secs(options.layers_every.into());
@@ -79,7 +85,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
             watched.tell_shared_disk(&audit_dir).await;
             watched.watch_layers(every).await;
         });
-        let ended = run(listener, gateway, docker, &policy, &audit).await;
+        let ended = run(listener, signals, gateway, docker, &policy, &audit).await;
         watch.abort();
         ended
     });
@@ -105,12 +111,12 @@ fn places(options: &EngineServe) -> Result<Places, Failure> {
 
 async fn run(
     listener: tokio::net::UnixListener,
+    mut signals: Signals,
     gateway: Arc<Gateway>,
     docker: Docker,
     policy: &PolicyStore,
     audit: &Audit,
 ) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let keeper = Arc::clone(&gateway);
     let mut server = tokio::spawn(serve::serve(listener, Bounds::ENGINE, gateway, stopped));

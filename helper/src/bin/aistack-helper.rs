@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
+use aistack_helper::admin::doctor::{self, DoctorArgs};
+use aistack_helper::admin::guard::{self, GuardCommand};
 use aistack_helper::admin::ingress::{self, IngressCommand};
 use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::{Audit, Rotation, Settings};
@@ -14,6 +16,7 @@ use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
 use aistack_helper::daemon::{self, Signals};
 use aistack_helper::docker::{Docker, standing};
 use aistack_helper::front::{self, Front, Times};
+use aistack_helper::guard::Probe;
 use aistack_helper::ops::Ops;
 use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
@@ -58,8 +61,10 @@ fn main() -> ExitCode {
         HelperCommand::Serve(options) => serve(&options).map(|()| ExitCode::SUCCESS),
         HelperCommand::Boot(options) => boot(&options),
         HelperCommand::Policy(command) => read_policy(&command),
+        HelperCommand::Guard(command) => guard_host(&command),
         HelperCommand::Audit(command) => read_audit(command),
         HelperCommand::Ingress(command) => front_door(&command),
+        HelperCommand::Doctor(args) => examine(&args),
     };
     result.unwrap_or_else(|error| {
         daemon::complain("aistack-helper", error.as_ref());
@@ -75,6 +80,23 @@ fn read_policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
 fn front_door(command: &IngressCommand) -> Result<ExitCode, Failure> {
     let mut out = Printable::lines(io::stdout().lock());
     Ok(ExitCode::from(ingress::run(command, &mut out)?))
+}
+
+fn examine(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+    let mut out = Printable::lines(io::stdout().lock());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let status = runtime.block_on(doctor::run(args, &mut out));
+    // A look at a file system that does not answer is not waited for.
+    runtime.shutdown_background();
+    Ok(ExitCode::from(status?))
+}
+
+fn guard_host(command: &GuardCommand) -> Result<ExitCode, Failure> {
+    daemon::start_tracing();
+    let mut out = Printable::lines(io::stdout().lock());
+    Ok(ExitCode::from(guard::run(command, &mut out)?))
 }
 
 fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
@@ -95,6 +117,8 @@ fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
 
 fn serve(options: &HelperServe) -> Result<(), Failure> {
     daemon::start_tracing();
+    // Before the sandbox, which allows no socket of this kind.
+    let guard = Probe::open();
     sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
     let policy = PolicyStore::load(&options.policy)?;
     let places = places(options, &policy)?;
@@ -109,6 +133,11 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
         ..Settings::DEFAULT
     };
     let audit = Audit::open(&options.audit_dir, "helper", settings)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Before there is a socket: who finds it may send a signal.
+    let signals = Signals::in_runtime(&runtime)?;
     let socket = daemon::listen(&options.socket, SOCKET_MODE)?;
     let times = Times {
         idle: socket.activated.then_some(IDLE),
@@ -119,17 +148,24 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
         docker.clone(),
         options.mount_socket.clone(),
         &options.state_dir,
-    )?;
+    )?
+    .with_guard(guard.or_passed(socket.udp));
     ops.warn_about_apparmor();
     let ends_when_idle = times.idle.is_some();
     let front = Front::new(policy.clone(), audit.clone(), ops, times);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
         tokio::spawn(standing::watch(docker));
-        run(listener, front, &policy, &audit, &places, ends_when_idle).await
+        run(
+            listener,
+            signals,
+            front,
+            &policy,
+            &audit,
+            &places,
+            ends_when_idle,
+        )
+        .await
     })
 }
 
@@ -228,13 +264,13 @@ fn is_read_only(dir: &Path) -> bool {
 
 async fn run(
     listener: tokio::net::UnixListener,
+    mut signals: Signals,
     front: Front,
     policy: &PolicyStore,
     audit: &Audit,
     places: &Places,
     ends_when_idle: bool,
 ) -> Result<(), Failure> {
-    let mut signals = Signals::new()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let mut server = tokio::spawn(front::serve(listener, Bounds::GRPC, front.clone(), stopped));

@@ -11,7 +11,7 @@ use super::gateway::{Gateway, Tenant};
 use super::own::{OwnContainer, text};
 use super::vet::standing;
 use crate::apparmor::label;
-use crate::docker::DockerError;
+use crate::docker::{Body, DockerError};
 
 /// Docker answers a start before runc has become the container's program, which is when the label
 /// changes; a slow machine needs a while for it.
@@ -99,9 +99,7 @@ impl Gateway {
         );
         let intent = tenant.intent("container.confine", arguments, &tenant.grant.rules.apparmor);
         let path = format!("/containers/{}/kill", container.id);
-        let kill = self
-            .docker
-            .act(http::Method::POST, &path, bytes::Bytes::new());
+        let kill = self.docker.act(http::Method::POST, &path, Body::NONE);
         match self.enforced(intent, kill).await {
             // Docker answers 409 for a container that does not run any more.
             Err(Fault::Docker(DockerError::Refused { status, .. })) if status == 409 => {}

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Refusal, Rule};
 use http::Method;
 use serde_json::{Value, json};
@@ -12,8 +13,9 @@ use super::gateway::{Gateway, Tenant};
 use super::own::{self, LocalImage, text};
 use super::perform::Reply;
 use super::vet::create::{CreateRequest, HostAppArmor, World, container_name, decide};
+use super::vet::standing;
 use crate::apparmor;
-use crate::docker::percent_encoded;
+use crate::docker::{Body, percent_encoded};
 
 /// Time that a create waits for another one of the same UID.
 const TURN: Duration = Duration::from_mins(1);
@@ -33,16 +35,17 @@ impl Gateway {
         }
     }
 
-    /// Makes a container. One at a time for each UID, so that the limits are counted rightly.
+    /// Makes a container of a body under the API version `api`. One at a time for each UID, so that the limits are counted rightly.
     pub(super) async fn create(
         &self,
         tenant: &Tenant,
         name: &str,
         body: &[u8],
+        api: ApiVersion,
     ) -> Result<Reply, Fault> {
         let grant = &tenant.grant;
         let name = container_name(grant, name)?;
-        let request = CreateRequest::parse(body)?;
+        let request = CreateRequest::parse(body, api)?;
         let turn = self.locks.turn_of(grant.uid, TURN).await;
         let _turn = turn.ok_or(Fault::Busy)?;
 
@@ -75,6 +78,7 @@ impl Gateway {
         };
         let wanted = request.image().to_string();
         let canonical = decide(&world, request)?;
+        self.check_guard(grant)?;
         if image.is_none() {
             return Err(Fault::NotFound(format!("No such image: {wanted}")));
         }
@@ -85,13 +89,38 @@ impl Gateway {
         own::verify_binds(grant, sources.map(|bind| bind.components.clone()).collect()).await?;
 
         let path = format!("/containers/create?name={}", percent_encoded(name));
+        let render = |api| canonical.render(api);
         let act = self
             .docker
-            .json::<Value>(Method::POST, &path, canonical.render().into());
+            .json::<Value>(Method::POST, &path, Body::Versioned(&render));
         let intent = tenant.intent("container.create", canonical.audit(), &grant.rules.uid);
         let made = self.recorded(intent, act).await?;
         let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;
+        self.check_made(tenant, name, &id).await?;
         let warnings = made.get("Warnings").cloned().unwrap_or_else(|| json!([]));
         Ok(Reply::Json(201, json!({"Id": id, "Warnings": warnings})))
+    }
+
+    /// Removes a container that got from its image what the image did not show before. Where the gateway
+    /// ends before this, the container stays; the same is asked before each start.
+    async fn check_made(&self, tenant: &Tenant, name: &str, id: &str) -> Result<(), Fault> {
+        let inspected: Value = self.get(&format!("/containers/{id}/json")).await?;
+        let Err(refusal) = standing::check_from_image(&inspected) else {
+            return Ok(());
+        };
+        let arguments = json!({"container": name, "id": id, "because": refusal.message});
+        let intent = tenant.intent("container.misled", arguments, &refusal.rule);
+        let path = format!("/containers/{id}?force=true&v=true");
+        let remove = self.docker.act(Method::DELETE, &path, Body::NONE);
+        self.enforced(intent, remove).await?;
+        let message = format!(
+            "the image showed another configuration than the container got, which was removed: {}",
+            refusal.message
+        );
+        Err(Refusal::new("IMAGE_MISLEADS", message, refusal.rule)
+            .with_hint(
+                "use another image: the index and the manifest of this one contradict each other",
+            )
+            .into())
     }
 }

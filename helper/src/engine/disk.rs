@@ -14,15 +14,19 @@ use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
+use dirs::Disks;
+
 use super::fault::Fault;
 use super::gateway::Gateway;
 use super::own::{OwnContainer, full_id, text};
 use super::vet::layer::{self, Layer, Space};
 use super::vet::target::Filters;
 use crate::audit::Intent;
-use crate::docker::{DockerError, OWNER_LABEL};
+use crate::docker::{Body, DockerError, OWNER_LABEL};
 use crate::peer::Caller;
 use crate::seldom::Seldom;
+
+mod dirs;
 
 static NOT_MEASURED: Seldom = Seldom::new();
 
@@ -43,16 +47,16 @@ const GRACE: u32 = 0;
 /// Which disk is watched, and what was found.
 #[derive(Debug)]
 pub(super) struct Disk {
-    /// Docker's directory; asked of Docker where the command line does not say it.
-    dir: Mutex<Option<PathBuf>>,
+    /// The directories that Docker writes to, by the command line; Docker is asked where it names none.
+    named: Vec<PathBuf>,
     /// Why containers were stopped, by full id; those that are gone are forgotten in each round.
     stopped: Mutex<HashMap<String, String>>,
 }
 
 impl Disk {
-    pub(super) fn new(dir: Option<PathBuf>) -> Self {
+    pub(super) fn new(named: Vec<PathBuf>) -> Self {
         Self {
-            dir: Mutex::new(dir),
+            named,
             stopped: Mutex::default(),
         }
     }
@@ -76,10 +80,7 @@ impl Gateway {
     /// Refuses what would write to Docker's disk while that is down to its reserve. A disk that
     /// cannot be looked at refuses nothing: the watch says so in the log.
     pub(super) async fn admit_writes(&self) -> Result<(), Fault> {
-        match self.space().await {
-            Ok(space) => Ok(space.admit()?),
-            Err(_) => Ok(()),
-        }
+        Ok(self.disks().await.admit()?)
     }
 
     /// The same for a container that exists, unless it can write to its mounts only.
@@ -92,11 +93,7 @@ impl Gateway {
 
     /// What callers of `docker info` should know.
     pub(super) async fn disk_warnings(&self) -> Vec<String> {
-        let refused = self
-            .space()
-            .await
-            .ok()
-            .and_then(|space| space.admit().err());
+        let refused = self.disks().await.admit().err();
         let warning = refused.map(|refusal| format!("WARNING: {}", refusal.message));
         warning.into_iter().collect()
     }
@@ -104,16 +101,18 @@ impl Gateway {
     /// Says in the log when Docker's directory shares its file system with the daemon's own log: what
     /// containers write then fills the disk that everybody's changes are recorded on.
     pub async fn tell_shared_disk(&self, audit_dir: &Path) {
-        let Ok(docker) = self.docker_dir().await else {
+        let Ok(dirs) = self.docker_dirs().await else {
             return;
         };
         let of = |dir: &Path| rustix::fs::stat(dir).map(|stat| stat.st_dev).ok();
-        if of(&docker).is_some_and(|device| Some(device) == of(audit_dir)) {
-            tracing::warn!(
-                docker = %docker.display(),
-                audit = %audit_dir.display(),
-                "containers and the audit log share one file system; give Docker one of its own"
-            );
+        for docker in dirs {
+            if of(&docker).is_some_and(|device| Some(device) == of(audit_dir)) {
+                tracing::warn!(
+                    docker = %docker.display(),
+                    audit = %audit_dir.display(),
+                    "containers and the audit log share one file system; give Docker one of its own"
+                );
+            }
         }
     }
 
@@ -133,35 +132,44 @@ impl Gateway {
         }
     }
 
-    /// How much of Docker's disk is free; as text why that is not known.
-    async fn space(&self) -> Result<Space, String> {
-        let dir = self.docker_dir().await?;
-        // A disk that hangs must not hang the daemon.
-        let looked = tokio::task::spawn_blocking(move || {
-            let stat =
-                rustix::fs::statvfs(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-            Ok(Space {
-                bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
-                bytes_free: stat.f_bavail.saturating_mul(stat.f_frsize),
-                inodes: stat.f_files,
-                inodes_free: stat.f_favail,
-            })
-        });
-        looked.await.map_err(|error| error.to_string())?
+    /// How much is free where Docker writes.
+    async fn disks(&self) -> Disks {
+        match self.docker_dirs().await {
+            Ok(dirs) => Self::look_at(dirs).await,
+            Err(why) => Disks::unseen(why),
+        }
     }
 
-    async fn docker_dir(&self) -> Result<PathBuf, String> {
-        if let Some(dir) = held(&self.disk.dir).clone() {
-            return Ok(dir);
+    /// The same without asking Docker again, which a look every two seconds shall not: where systemd listens for
+    /// Docker, a question starts an engine that the administrator has stopped.
+    async fn disks_as_known(&self) -> Disks {
+        let known = self
+            .docker
+            .last_facts()
+            .filter(|_| self.disk.named.is_empty());
+        match known.map(|facts| dirs::of(&facts, Path::exists)) {
+            Some(Ok(dirs)) => Self::look_at(dirs).await,
+            Some(Err(why)) => Disks::unseen(why),
+            None => self.disks().await,
         }
-        let info = self.get("/info").await.map_err(|error| error.to_string())?;
-        let dir = text(&info, "/DockerRootDir");
-        if !dir.starts_with('/') {
-            return Err("Docker does not say where its directory is".to_owned());
+    }
+
+    async fn look_at(dirs: Vec<PathBuf>) -> Disks {
+        // A disk that hangs must not hang the daemon.
+        let looked = tokio::task::spawn_blocking(move || Disks::look(&dirs)).await;
+        looked.unwrap_or_else(|error| Disks::unseen(error.to_string()))
+    }
+
+    async fn docker_dirs(&self) -> Result<Vec<PathBuf>, String> {
+        if !self.disk.named.is_empty() {
+            return Ok(self.disk.named.clone());
         }
-        let dir = PathBuf::from(dir);
-        *held(&self.disk.dir) = Some(dir.clone());
-        Ok(dir)
+        let facts = self
+            .docker
+            .facts()
+            .await
+            .map_err(|error| error.to_string())?;
+        dirs::of(&facts, Path::exists)
     }
 
     /// What a container has written into its layer. Files are counted up to one more than the policy
@@ -174,7 +182,7 @@ impl Gateway {
         let path = format!("/containers/{id}/changes");
         let answer = self
             .docker
-            .send(Method::GET, &path, &[], bytes::Bytes::new())
+            .send(Method::GET, &path, &[], Body::NONE)
             .await?;
         if answer.status().as_u16() >= 300 {
             return Err(DockerError::of(answer).await);
@@ -203,16 +211,16 @@ impl Gateway {
         let mut watch = Watch::new(every);
         loop {
             tokio::time::sleep(TICK.min(every)).await;
-            let space = self.space().await;
-            watch.tell(&space);
-            if !watch.is_due(space.as_ref().ok()) {
+            let disks = self.disks_as_known().await;
+            watch.tell(&disks);
+            if !watch.is_due(&disks.spaces) {
                 continue;
             }
             let began = Instant::now();
             if let Err(error) = self.measure_all().await {
                 tracing::debug!(%error, "the layers of containers were not measured");
             }
-            watch.measured(began.elapsed(), space.ok());
+            watch.measured(began.elapsed(), disks.spaces);
         }
     }
 
@@ -264,7 +272,11 @@ impl Gateway {
         }
         let layer = self.measure(&grant, &id).await?;
         match layer::excess(&grant, layer) {
-            None => Ok(()),
+            None => {
+                // It has made room before it could be stopped.
+                self.disk.forget(&id);
+                Ok(())
+            }
             Some(excess) => self.stop_overfull(&grant, &container, layer, excess).await,
         }
     }
@@ -289,15 +301,13 @@ impl Gateway {
             policy: self.policy_digest(),
         };
         let path = format!("/containers/{id}/stop?t={GRACE}");
-        // Told from now on: who looks while it stops shall see why.
+        // Told from now on: who looks while it stops shall see why. It stays told when Docker answers with
+        // an error: one that did not see the end of the container within 10 s has killed it all the same,
+        // and one that did not stop it is asked again in the next round.
         let why = format!("stopped by the gateway: {excess}; remove it and make it again");
         held(&self.disk.stopped).insert(id.clone(), why);
-        let stop = self.docker.act(Method::POST, &path, bytes::Bytes::new());
-        let stopped = self.enforced(intent, stop).await;
-        if stopped.is_err() {
-            held(&self.disk.stopped).remove(id);
-        }
-        stopped
+        let stop = self.docker.act(Method::POST, &path, Body::NONE);
+        self.enforced(intent, stop).await
     }
 }
 
@@ -342,7 +352,7 @@ struct Watch {
     every: Duration,
     looked: Instant,
     pause: Duration,
-    before: Option<Space>,
+    before: Vec<Space>,
     /// What was said of the disk last.
     told: Option<Result<bool, String>>,
 }
@@ -353,30 +363,35 @@ impl Watch {
             every,
             looked: Instant::now(),
             pause: PAUSE.min(every),
-            before: None,
+            before: Vec::new(),
             told: None,
         }
     }
 
-    fn is_due(&mut self, space: Option<&Space>) -> bool {
+    fn is_due(&mut self, now: &[Space]) -> bool {
         let since = self.looked.elapsed();
-        let before = self
-            .before
-            .get_or_insert(space.copied().unwrap_or_default());
-        let lost = space.is_some_and(|now| lost_much(before, now));
+        if self.before.len() != now.len() && !now.is_empty() {
+            self.before = now.to_vec();
+        }
+        let mut disks = self.before.iter().zip(now);
+        let lost = disks.any(|(before, now)| lost_much(before, now));
         since >= self.every || (lost && since >= self.pause)
     }
 
-    fn measured(&mut self, took: Duration, space: Option<Space>) {
+    fn measured(&mut self, took: Duration, now: Vec<Space>) {
         self.looked = Instant::now();
         self.pause = (took * PAUSE_FACTOR).max(PAUSE).min(self.every);
-        self.before = space.or(self.before);
+        self.before = now;
     }
 
     /// Says in the log when the reserve is touched, when it is whole again, and why it cannot be seen;
     /// each once.
-    fn tell(&mut self, space: &Result<Space, String>) {
-        let now = space.clone().map(|space| space.is_enough());
+    fn tell(&mut self, disks: &Disks) {
+        let enough = disks.admit().is_ok();
+        let now = match &disks.unseen {
+            Some(why) if enough => Err(why.clone()),
+            _ => Ok(enough),
+        };
         if self.told.as_ref() == Some(&now) {
             return;
         }
@@ -429,19 +444,23 @@ mod tests {
         let full = space(1 << 39, 1 << 29);
         let mut watch = Watch::new(Duration::from_hours(1));
         watch.pause = Duration::ZERO;
-        assert!(!watch.is_due(Some(&full)));
-        assert!(!watch.is_due(None));
+        assert!(!watch.is_due(&[full]));
         let (bytes, inodes) = LOST;
-        assert!(!watch.is_due(Some(&space((1 << 39) - bytes + 1, 1 << 29))));
+        assert!(!watch.is_due(&[space((1 << 39) - bytes + 1, 1 << 29)]));
         let less = space((1 << 39) - bytes, 1 << 29);
-        assert!(watch.is_due(Some(&less)));
-        assert!(watch.is_due(Some(&space(1 << 39, (1 << 29) - inodes))));
-        watch.measured(Duration::ZERO, Some(less));
-        assert!(!watch.is_due(Some(&less)), "counted from the last round on");
+        assert!(watch.is_due(&[less]));
+        assert!(watch.is_due(&[space(1 << 39, (1 << 29) - inodes)]));
+        watch.measured(Duration::ZERO, vec![less]);
+        assert!(!watch.is_due(&[less]), "counted from the last round on");
         assert_eq!(watch.pause, PAUSE);
-        watch.measured(Duration::from_mins(1), Some(less));
+        watch.measured(Duration::from_mins(1), vec![less]);
         assert_eq!(watch.pause, Duration::from_mins(4));
+        assert!(
+            !watch.is_due(&[full, space((1 << 39) - 2 * bytes, 1 << 29)]),
+            "a disk that was not seen before has lost nothing"
+        );
+        assert!(!watch.is_due(&[]));
         watch.every = Duration::ZERO;
-        assert!(watch.is_due(None), "also where the disk cannot be seen");
+        assert!(watch.is_due(&[]), "also where the disk cannot be seen");
     }
 }

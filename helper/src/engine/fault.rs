@@ -1,10 +1,12 @@
 //! Why a request ends without what was asked for, and what its caller is told.
 
 use aistack_policy::Refusal;
+use aistack_policy::engine::SHOW_THE_VOLUME;
 use aistack_policy::printable::is_printable;
+use aistack_proto::DOCKER_AWAY;
 
 use crate::audit::{AuditError, BUDGET_RULE, OverBudget};
-use crate::docker::{DockerError, is_full_id};
+use crate::docker::{DockerError, UNSEEN_SOURCE, is_full_id};
 
 /// The longest text of Docker's that is passed on, characters.
 const MAX_TEXT: usize = 1024;
@@ -56,6 +58,15 @@ impl Fault {
         match self {
             Self::Refused(refusal) => (status_of(refusal), text_of(refusal)),
             Self::NotFound(text) => (404, text.clone()),
+            // Docker's own words leave open whose fault it is; the gateway has seen the source.
+            Self::Docker(DockerError::Refused { message, .. }) if is_unseen(message) => {
+                let text = plain(&without_ids(message));
+                let next = SHOW_THE_VOLUME;
+                (
+                    500,
+                    format!("{text}, although this host has it; ask the administrator to {next}"),
+                )
+            }
             Self::Docker(DockerError::Refused { status, message }) => {
                 (status.as_u16(), plain(&without_ids(message)))
             }
@@ -64,9 +75,13 @@ impl Fault {
                 let hint = error.hint().unwrap_or_default();
                 (501, format!("{error}; {hint}"))
             }
+            Self::Docker(error @ (DockerError::Unsettled | DockerError::TooSlow(_))) => {
+                let hint = error.hint().unwrap_or_default();
+                (503, format!("{error}; {hint}"))
+            }
             Self::Docker(DockerError::Unreachable { .. }) => (
                 503,
-                "Docker does not answer; ask the administrator".to_owned(),
+                format!("{DOCKER_AWAY}; it may be restarting: try again, or ask the administrator"),
             ),
             Self::Docker(DockerError::Http(_)) | Self::Answer => (
                 502,
@@ -80,11 +95,17 @@ impl Fault {
     }
 }
 
+/// Whether Docker does not see a directory. Each was looked at, through its descriptor, a moment before.
+fn is_unseen(message: &str) -> bool {
+    message.contains(UNSEEN_SOURCE)
+}
+
 fn status_of(refusal: &Refusal) -> u16 {
     match refusal.reason {
         "TOO_OFTEN" => 429,
         "DISK_RESERVE" => 507,
-        reason if reason.starts_with("BAD_") || reason == "UNKNOWN_FIELD" => 400,
+        "UNKNOWN_FIELD" | "FIELD_OF_OTHER_VERSION" => 400,
+        reason if reason.starts_with("BAD_") => 400,
         _ => 403,
     }
 }
@@ -133,8 +154,9 @@ fn without_ids(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use aistack_policy::Rule;
+    use aistack_policy::engine::ApiVersion;
 
-    use super::super::vet::target::Endpoint;
+    use super::super::vet::target::{Line, Offered};
     use super::*;
 
     #[test]
@@ -151,8 +173,25 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_docker_does_not_see_is_told_with_what_to_do() {
+        let message = "invalid mount config for type \"bind\": bind source path does not exist: \
+                       /mnt/data-tenant-1001/data/redis"
+            .to_owned();
+        let fault = Fault::Docker(DockerError::Refused {
+            status: http::StatusCode::BAD_REQUEST,
+            message,
+        });
+        let (status, text) = fault.told();
+        assert_eq!(status, 500);
+        for words in ["/data/redis", "although this host has it", "restart Docker"] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
     fn a_version_that_is_not_spoken_is_told_as_docker_tells_it() {
-        let refusal = Endpoint::parse("GET", "/v1.44/info").unwrap_err();
+        let offered = Offered::with(Some(ApiVersion::v1(41)));
+        let refusal = Line::parse("GET", "/v1.44/info", offered).unwrap_err();
         let (status, text) = Fault::from(refusal).told();
         let words = "client version 1.44 is too new. Maximum supported API version is 1.41";
         assert_eq!((status, text.as_str()), (400, words));
@@ -160,17 +199,32 @@ mod tests {
 
     #[test]
     fn an_engine_that_speaks_other_versions_is_no_fault_of_the_callers() {
-        let speaks = "1.44 and later".to_owned();
-        let (status, text) = Fault::Docker(DockerError::Version { speaks }).told();
+        let (speaks, newest) = ("1.12 to 1.40".to_owned(), ApiVersion::v1(40));
+        let (status, text) = Fault::Docker(DockerError::Version { speaks, newest }).told();
         assert_eq!(status, 501);
         for words in [
-            "API 1.44 and later",
-            "speaks 1.41",
+            "API 1.12 to 1.40",
+            "speaks 1.41 to 1.56",
             "ask the administrator",
-            "29.3",
+            "20.10",
         ] {
             assert!(text.contains(words), "{text}");
         }
+    }
+
+    /// The client waits for an engine that restarts; it knows it by these words.
+    #[test]
+    fn an_engine_that_is_away_is_told_apart_from_one_that_broke_off() {
+        let away = DockerError::Unreachable {
+            socket: "/run/docker.sock".into(),
+            source: std::io::ErrorKind::ConnectionRefused.into(),
+        };
+        let (status, text) = Fault::Docker(away).told();
+        assert_eq!(status, 503);
+        assert!(text.starts_with(DOCKER_AWAY), "{text}");
+        let (status, text) = Fault::Docker(DockerError::Http("gone".into())).told();
+        assert_eq!(status, 502);
+        assert!(!text.contains(DOCKER_AWAY), "{text}");
     }
 
     #[test]

@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 use super::changing::Changing;
 use super::disk::Disk;
 use super::fault::Fault;
+use super::http::Served;
 use super::places::Places;
 use super::pulled::Pulled;
 use super::reach;
-use super::vet::target::Endpoint;
+use super::vet::target::{Line, Offered};
 use crate::audit::{Audit, Denied, Intent, OpenRecord, Outcome};
 use crate::docker::{Docker, DockerError};
+use crate::guard::{Answer, Probe};
 use crate::locks::Locks;
 use crate::peer::Caller;
 use crate::policy_store::{LoadedPolicy, PolicyStore};
@@ -55,6 +57,7 @@ pub struct Gateway {
     pub(super) pulled: Pulled,
     /// Where the helper says which profiles are loaded.
     pub(super) apparmor_dir: PathBuf,
+    guard: Probe,
     policy: PolicyStore,
     audit: Audit,
     limiter: Limiter,
@@ -82,29 +85,41 @@ impl Tenant {
 
 impl Gateway {
     /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded;
-    /// `docker_dir` is Docker's own directory, asked of Docker where it is not known. `pulled` holds what
-    /// each tenant has pulled.
+    /// `docker_dirs` are the directories that Docker writes to, asked of Docker where there are none.
+    /// `pulled` holds what each tenant has pulled.
     #[must_use]
     pub fn new(
         docker: Docker,
         policy: PolicyStore,
         audit: Audit,
         apparmor_dir: PathBuf,
-        docker_dir: Option<PathBuf>,
+        docker_dirs: Vec<PathBuf>,
         pulled: Pulled,
     ) -> Self {
         Self {
             docker,
             pulled,
-            disk: Disk::new(docker_dir),
+            disk: Disk::new(docker_dirs),
             locks: Locks::default(),
             changing: Changing::default(),
             places: Places::default(),
             apparmor_dir,
+            guard: Probe::default(),
             policy,
             audit,
             limiter: Limiter::new(RATES),
         }
+    }
+
+    /// The same with a way to see whether the network guard is in force.
+    #[must_use]
+    pub fn with_guard(self, guard: Probe) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// Whether the table of the policy in force is the kernel's now.
+    pub(super) fn ask_guard(&self) -> Answer {
+        self.guard.ask(self.policy.current().canary)
     }
 
     /// True when the policy in force knows this UID.
@@ -120,6 +135,11 @@ impl Gateway {
     /// somebody else.
     pub fn forget_who_left(&self) {
         self.pulled.forget_others(|uid| self.is_tenant(uid));
+    }
+
+    /// What stands in the head of every answer.
+    pub(super) fn served(&self) -> Served {
+        Served::of(self.docker.known_api().as_ref())
     }
 
     /// What the policy in force gives this UID.
@@ -139,7 +159,7 @@ impl Gateway {
         caller: Caller,
         method: &str,
         target: &str,
-    ) -> Result<(Tenant, Endpoint), Fault> {
+    ) -> Result<(Tenant, Line), Fault> {
         let policy = self.policy.current();
         let Some(grant) = policy.policy.grant(caller.uid) else {
             let refusal = self.stranger(caller.uid);
@@ -158,14 +178,14 @@ impl Gateway {
             policy,
         };
         // What is refused writes a record too, and counts as what it says it is.
-        let parsed = Endpoint::parse(method, target);
+        let known = self.docker.known_api().map(|api| api.spoken);
+        let parsed = Line::parse(method, target, Offered::with(known));
         let asks = match &parsed {
-            Ok(endpoint) if !endpoint.counts_as_change() => Asks::Read(caller.uid),
+            Ok(line) if !line.endpoint.counts_as_change() => Asks::Read(caller.uid),
             _ => Asks::Change(caller.uid),
         };
-        let endpoint = self.in_time(asks).and(parsed);
-        match endpoint {
-            Ok(endpoint) => Ok((tenant, endpoint)),
+        match self.in_time(asks).and(parsed) {
+            Ok(line) => Ok((tenant, line)),
             Err(refusal) => {
                 let rule = refusal.rule.clone();
                 let intent = tenant.intent("request", path_only(method, target), &rule);

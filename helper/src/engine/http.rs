@@ -8,8 +8,11 @@ mod chunked;
 
 use std::io;
 
+use aistack_policy::engine::ApiVersion;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::docker::Api;
 
 /// The longest request head, bytes.
 const MAX_HEAD: usize = 16 << 10;
@@ -18,7 +21,7 @@ const MAX_HEADERS: usize = 64;
 /// The longest body that is read, bytes.
 const MAX_BODY: usize = super::vet::json::MAX_BODY;
 
-/// What an exec and an attach are answered with.
+/// What an exec and an attach without an upgrade are answered with.
 const RAW_STREAM: &str = "application/vnd.docker.raw-stream";
 
 /// Why a request could not be read. The text is for the caller.
@@ -252,16 +255,43 @@ impl Fields<'_> {
     }
 }
 
-/// What stands in the head of every answer. The version is the one that is offered, whatever
-/// Docker's own is.
-fn head(status: u16, content_type: &str, framing: &str) -> String {
+/// What the head of every answer says of the server, as Docker's does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Served {
+    /// The newest version that is offered.
+    api: ApiVersion,
+    /// `Server: Docker/28.5.1 (linux)`, with its end of line; empty while no engine is known.
+    server: String,
+}
+
+impl Served {
+    /// Of the engine that is there; before one is known, what any has.
+    pub(super) fn of(api: Option<&Api>) -> Self {
+        let Some(api) = api else {
+            return Self {
+                api: ApiVersion::OLDEST_SPOKEN,
+                server: String::new(),
+            };
+        };
+        let plain = |character: &char| character.is_ascii_graphic();
+        let engine: String = api.engine.chars().filter(plain).take(64).collect();
+        Self {
+            api: api.spoken,
+            server: format!("Server: Docker/{engine} (linux)\r\n"),
+        }
+    }
+}
+
+/// What stands in the head of every answer.
+fn head(served: &Served, status: u16, content_type: &str, framing: &str) -> String {
+    let Served { api, server } = served;
     let reason = http::StatusCode::from_u16(status)
         .ok()
         .and_then(|status| status.canonical_reason())
         .unwrap_or("Unknown");
     format!(
-        "HTTP/1.1 {status} {reason}\r\nApi-Version: 1.41\r\nDocker-Experimental: false\r\n\
-         Ostype: linux\r\nBuilder-Version: 1\r\nCache-Control: no-cache\r\n\
+        "HTTP/1.1 {status} {reason}\r\nApi-Version: {api}\r\nDocker-Experimental: false\r\n\
+         Ostype: linux\r\n{server}Builder-Version: 1\r\nCache-Control: no-cache\r\n\
          Content-Type: {content_type}\r\n{framing}\r\n\r\n"
     )
 }
@@ -269,6 +299,7 @@ fn head(status: u16, content_type: &str, framing: &str) -> String {
 /// Writes a whole answer.
 pub(super) async fn write_whole(
     stream: &mut (impl AsyncWrite + Unpin),
+    served: &Served,
     status: u16,
     content_type: &str,
     body: &[u8],
@@ -280,7 +311,7 @@ pub(super) async fn write_whole(
         204 | 304 => "Connection: close",
         _ => framing.as_str(),
     };
-    let mut bytes = head(status, content_type, framing).into_bytes();
+    let mut bytes = head(served, status, content_type, framing).into_bytes();
     if with_body && !matches!(status, 204 | 304) {
         bytes.extend_from_slice(body);
     }
@@ -291,11 +322,12 @@ pub(super) async fn write_whole(
 /// Writes the head of an answer whose body comes in [`write_chunk`]s.
 pub(super) async fn write_stream_head(
     stream: &mut (impl AsyncWrite + Unpin),
+    served: &Served,
     status: u16,
     content_type: &str,
 ) -> io::Result<()> {
     let framing = "Transfer-Encoding: chunked\r\nConnection: close";
-    let head = head(status, content_type, framing);
+    let head = head(served, status, content_type, framing);
     stream.write_all(head.as_bytes()).await?;
     stream.flush().await
 }
@@ -314,17 +346,24 @@ pub(super) async fn write_chunk(
 
 /// Writes the head of a stream of bytes to a caller who did not ask for an upgrade: it goes on until the
 /// connection ends, as Docker's does.
-pub(super) async fn write_raw_head(stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+pub(super) async fn write_raw_head(
+    stream: &mut (impl AsyncWrite + Unpin),
+    served: &Served,
+) -> io::Result<()> {
     let framing = "Connection: close";
-    let head = head(200, RAW_STREAM, framing);
+    let head = head(served, 200, RAW_STREAM, framing);
     stream.write_all(head.as_bytes()).await?;
     stream.flush().await
 }
 
 /// Tells the caller that the connection is a stream of bytes from here on.
-pub(super) async fn write_upgraded(stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+pub(super) async fn write_upgraded(
+    stream: &mut (impl AsyncWrite + Unpin),
+    served: &Served,
+    content_type: &str,
+) -> io::Result<()> {
     let framing = "Connection: Upgrade\r\nUpgrade: tcp";
-    let head = head(101, RAW_STREAM, framing);
+    let head = head(served, 101, content_type, framing);
     stream.write_all(head.as_bytes()).await?;
     stream.flush().await
 }

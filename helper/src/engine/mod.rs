@@ -13,6 +13,7 @@ mod create;
 mod disk;
 mod fault;
 pub mod gateway;
+mod guarded;
 mod http;
 mod own;
 mod perform;

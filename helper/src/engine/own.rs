@@ -14,7 +14,7 @@ use super::vet::create::{Usage, is_own_name};
 use super::vet::image::ImageRef;
 use super::vet::target::Filters;
 use super::views::{self, Usable};
-use crate::docker::{DockerError, OWNER_LABEL, is_full_id};
+use crate::docker::{Body, DockerError, OWNER_LABEL, is_full_id};
 use crate::safe_path::{BindError, PathError, Problem, verify_bind};
 
 /// A container of the caller's.
@@ -171,7 +171,7 @@ impl Gateway {
             Err(error) if is_absent(&error) => return Err(absent()),
             other => other?,
         };
-        let inspected = usable.image(inspected).ok_or_else(absent)?;
+        let inspected = usable.inspected(&inspected).ok_or_else(absent)?;
         // Docker has found it by this name; the caller has to have it by this name, too.
         if !views::is_named(&inspected, image) {
             return Err(absent());
@@ -194,9 +194,7 @@ impl Gateway {
 
     /// GET with a JSON answer.
     pub(super) async fn get(&self, path: &str) -> Result<Value, DockerError> {
-        self.docker
-            .json(Method::GET, path, bytes::Bytes::new())
-            .await
+        self.docker.json(Method::GET, path, Body::NONE).await
     }
 }
 

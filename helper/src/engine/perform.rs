@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Refusal, Rule};
 use bytes::Bytes;
 use http::{Method, Response, header};
@@ -18,11 +19,11 @@ use super::vet::create::container_name;
 use super::vet::exec::{CanonicalExec, ExecStart, check_count, check_existing};
 use super::vet::image::{ImageRef, Version};
 use super::vet::standing;
-use super::vet::target::{ContainerCall, Endpoint, Filters};
+use super::vet::target::{ContainerCall, Endpoint, Filters, Offered};
 use super::vet::working_dir::Layout;
-use super::views::{self, Usable};
+use super::views::{self, AsOf, Usable};
 use crate::audit::Intent;
-use crate::docker::{DockerError, OWNER_LABEL, percent_encoded};
+use crate::docker::{Body, DockerError, OWNER_LABEL, percent_encoded};
 
 /// What a caller gets.
 pub(super) enum Reply {
@@ -37,9 +38,9 @@ pub(super) enum Reply {
     /// The progress of a pull, which is noted at its end.
     Pull(Response<Incoming>, Pulling),
     /// Docker's events, of which the caller sees its own.
-    Events(Response<Incoming>, Arc<Grant>),
-    /// Bytes both ways, after an upgrade.
-    Tunnel(Upgraded),
+    Events(Response<Incoming>, Arc<Grant>, AsOf),
+    /// Bytes both ways, after an upgrade, with their content type.
+    Tunnel(&'static str, Upgraded),
     /// Bytes both ways, for a caller who asked for no upgrade.
     Raw(Upgraded),
 }
@@ -47,6 +48,8 @@ pub(super) enum Reply {
 /// One vetted request.
 pub(super) struct Call {
     pub(super) tenant: Tenant,
+    /// The API version before the path; without one the newest that is offered.
+    pub(super) version: Option<ApiVersion>,
     pub(super) endpoint: Endpoint,
     pub(super) body: Bytes,
     pub(super) upgrade: bool,
@@ -70,12 +73,20 @@ impl Gateway {
     async fn route(&self, call: Call) -> Result<Reply, Fault> {
         let tenant = &call.tenant;
         let grant = &tenant.grant;
+        // The line was read when perhaps nothing was known of the engine, or another one was there.
+        let spoken = self.docker.api().await?.spoken;
+        let api = call.version.unwrap_or(spoken);
+        Offered::with(Some(spoken)).check(api)?;
+        let as_of = AsOf(api);
+        if call.endpoint.makes_something() {
+            self.docker.require_supported::<Fault>().await?;
+        }
         match &call.endpoint {
             Endpoint::Ping => {
-                self.docker.act(Method::GET, "/_ping", Bytes::new()).await?;
+                self.docker.act(Method::GET, "/_ping", Body::NONE).await?;
                 Ok(Reply::Text("OK"))
             }
-            Endpoint::Version => Ok(ok(views::version(&self.get("/version").await?))),
+            Endpoint::Version => Ok(ok(views::version(&self.get("/version").await?, spoken))),
             Endpoint::Info => {
                 let containers = self.own_containers(grant).await?;
                 Ok(ok(views::info(
@@ -89,42 +100,50 @@ impl Gateway {
                 since,
                 until,
                 filters,
-            } => self.events(tenant, since, until, filters).await,
+            } => self.events(tenant, as_of, [since, until], filters).await,
             Endpoint::ListContainers {
                 all,
                 limit,
+                size,
                 filters,
             } => {
                 let filters =
                     filters.encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
                 let limit = limit.map_or(String::new(), |limit| format!("&limit={limit}"));
-                let path = format!("/containers/json?all={all}{limit}&filters={filters}");
+                // Docker measures what the filters leave: the caller's own containers.
+                let size = if *size { "&size=true" } else { "" };
+                let path = format!("/containers/json?all={all}{limit}{size}&filters={filters}");
                 let changing = self.changing.now();
                 let mut own = views::containers(self.get(&path).await?, grant);
                 changing::label(&mut own, &changing);
-                Ok(ok(own))
+                Ok(ok(as_of.containers(own)))
             }
-            Endpoint::CreateContainer { name } => self.create(tenant, name, &call.body).await,
+            Endpoint::CreateContainer { name } => self.create(tenant, name, &call.body, api).await,
             Endpoint::Container {
                 reference,
                 call: on,
-            } => self.on_container(&call, reference, on).await,
-            Endpoint::StartExec { id } => self.start_exec(&call, id).await,
+            } => self.on_container(&call, as_of, reference, on).await,
+            Endpoint::StartExec { id } => self.start_exec(&call, as_of, id).await,
             Endpoint::InspectExec { id } => Ok(ok(self.own_exec(grant, id).await?.1)),
             Endpoint::ResizeExec { id, height, width } => {
                 self.own_exec(grant, id).await?;
                 let path = format!("/exec/{id}/resize?h={height}&w={width}");
-                self.docker.act(Method::POST, &path, Bytes::new()).await?;
+                self.docker.act(Method::POST, &path, Body::NONE).await?;
                 Ok(Reply::Empty(201))
             }
-            Endpoint::ListImages { filters } => {
-                let path = format!("/images/json?filters={}", filters.encoded());
-                Ok(ok(self.usable_images(grant, &path).await?))
+            Endpoint::ListImages { manifests, filters } => {
+                let manifests = if *manifests { "&manifests=true" } else { "" };
+                let path = format!("/images/json?filters={}{manifests}", filters.encoded());
+                Ok(ok(as_of.images(self.usable_images(grant, &path).await?)))
             }
             Endpoint::InspectImage { image } => {
-                Ok(ok(self.local_image(grant, image).await?.inspected))
+                let image = self.local_image(grant, image).await?.inspected;
+                Ok(ok(as_of.image(image)))
             }
-            Endpoint::InspectImageById { start } => self.inspect_image_by_id(grant, start).await,
+            Endpoint::InspectImageById { start } => {
+                let image = self.inspect_image_by_id(grant, start).await?;
+                Ok(ok(as_of.image(image)))
+            }
             Endpoint::PullImage { image } => self.pull(tenant, image, call.has_registry_auth).await,
             Endpoint::ListNetworks { filters } => {
                 let own = self.own_networks(grant, filters).await?;
@@ -139,8 +158,8 @@ impl Gateway {
     async fn events(
         &self,
         tenant: &Tenant,
-        since: &str,
-        until: &str,
+        as_of: AsOf,
+        [since, until]: [&str; 2],
         filters: &Filters,
     ) -> Result<Reply, Fault> {
         // Where the caller wants other types only, it gets nothing: no line of those passes.
@@ -159,12 +178,13 @@ impl Gateway {
         }
         let path = format!("/events?{}", parts.join("&"));
         let answer = self.stream(Method::GET, &path).await?;
-        Ok(Reply::Events(answer, Arc::clone(&tenant.grant)))
+        Ok(Reply::Events(answer, Arc::clone(&tenant.grant), as_of))
     }
 
     async fn on_container(
         &self,
         call: &Call,
+        as_of: AsOf,
         reference: &str,
         on: &ContainerCall,
     ) -> Result<Reply, Fault> {
@@ -173,13 +193,18 @@ impl Gateway {
         let container = self.own_container(grant, reference).await?;
         let (method, path) = on.upstream(&container.id);
         match on {
-            ContainerCall::Inspect => {
+            ContainerCall::Inspect { size } => {
                 let stopped = self.disk.why_stopped(&container.id);
-                Ok(ok(views::container(container.inspected, stopped)))
+                let inspected = if *size {
+                    self.get(&path).await?
+                } else {
+                    container.inspected
+                };
+                Ok(ok(as_of.container(views::container(inspected, stopped))))
             }
             ContainerCall::Logs(_) => {
                 let answer = self.stream(method, &path).await?;
-                Ok(Reply::Stream("application/vnd.docker.raw-stream", answer))
+                Ok(Reply::Stream(as_of.stream_type(&answer), answer))
             }
             // What `top` prints is as long as the tenant's processes make it.
             ContainerCall::Stats { .. } | ContainerCall::Wait { .. } | ContainerCall::Top => {
@@ -187,7 +212,7 @@ impl Gateway {
                 Ok(Reply::Stream("application/json", answer))
             }
             ContainerCall::Resize { .. } => {
-                self.docker.act(method, &path, Bytes::new()).await?;
+                self.docker.act(method, &path, Body::NONE).await?;
                 Ok(Reply::Empty(200))
             }
             ContainerCall::Rename { name } => {
@@ -195,7 +220,7 @@ impl Gateway {
                 self.change(call, &container, json!({"to": name}), method, &path)
                     .await
             }
-            ContainerCall::Start | ContainerCall::Restart { .. } => {
+            ContainerCall::Start | ContainerCall::Restart(_) => {
                 self.still_allowed(grant, &container).await?;
                 let reply = self
                     .change(call, &container, json!({}), method, &path)
@@ -204,21 +229,19 @@ impl Gateway {
                 self.check_confined(tenant, &container).await?;
                 Ok(reply)
             }
-            ContainerCall::Stop { .. }
-            | ContainerCall::Kill { .. }
-            | ContainerCall::Remove { .. } => {
+            ContainerCall::Stop(_) | ContainerCall::Kill { .. } | ContainerCall::Remove { .. } => {
                 let how = path.split_once('?').map_or("", |(_, query)| query);
                 self.change(call, &container, json!({"how": how}), method, &path)
                     .await
             }
             ContainerCall::Attach { .. } => {
-                let upgrade = self.upgrade(&path, Bytes::new());
+                let upgrade = self.upgrade(&path, Body::NONE);
                 let opened = self
                     .recorded(about(call, &container, json!({})), upgrade)
                     .await?;
-                opened_for(call, opened).await
+                opened_for(call, as_of, opened).await
             }
-            ContainerCall::CreateExec => self.create_exec(call, &container, &path).await,
+            ContainerCall::CreateExec => self.create_exec(call, as_of.0, &container, &path).await,
         }
     }
 
@@ -234,7 +257,7 @@ impl Gateway {
         let operation = call.endpoint.audited().unwrap_or("request");
         let _mark = self.changing.begin(&container.id, operation);
         let act = async {
-            let answer = self.docker.send(method, path, &[], Bytes::new()).await?;
+            let answer = self.docker.send(method, path, &[], Body::NONE).await?;
             let status = answer.status().as_u16();
             if status < 300 || status == 304 {
                 return Ok(status);
@@ -251,6 +274,7 @@ impl Gateway {
         let network = self.own_network(grant).await?;
         let network_id = network.as_ref().map(|network| text(network, "/Id"));
         standing::check(grant, network_id, &container.inspected)?;
+        self.check_guard(grant)?;
         own::verify_binds_of(grant, container).await?;
         self.admit_writes_of(container).await?;
         self.check_layer(grant, container).await
@@ -259,39 +283,43 @@ impl Gateway {
     async fn create_exec(
         &self,
         call: &Call,
+        api: ApiVersion,
         container: &OwnContainer,
         path: &str,
     ) -> Result<Reply, Fault> {
         let user = text(&container.inspected, "/Config/User");
         check_count(&container.inspected)?;
         let layout = Layout::of_container(&container.inspected);
-        let exec = CanonicalExec::decide(&call.tenant.grant, user, &layout, &call.body)?;
+        let exec = CanonicalExec::decide(&call.tenant.grant, user, &layout, &call.body, api)?;
         self.admit_writes_of(container).await?;
+        let render = |api| exec.render(api);
         let act = self
             .docker
-            .json::<Value>(Method::POST, path, exec.render().into());
+            .json::<Value>(Method::POST, path, Body::Versioned(&render));
         let intent = about(call, container, json!({"exec": exec.audit()}));
         let made = self.recorded(intent, act).await?;
         let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;
         Ok(Reply::Json(201, json!({"Id": id})))
     }
 
-    async fn start_exec(&self, call: &Call, id: &str) -> Result<Reply, Fault> {
+    async fn start_exec(&self, call: &Call, as_of: AsOf, id: &str) -> Result<Reply, Fault> {
         let (container, exec) = self.own_exec(&call.tenant.grant, id).await?;
         check_existing(&call.tenant.grant, &exec)?;
-        let start = ExecStart::parse(&call.body)?;
+        let start = ExecStart::parse(&call.body, as_of.0)?;
         self.admit_writes_of(&container).await?;
         let path = format!("/exec/{id}/start");
         let intent = about(call, &container, json!({"exec": id}));
+        let render = |api| start.render(api);
         if start.detach {
-            let act = self.docker.act(Method::POST, &path, start.render().into());
+            let body = Body::Versioned(&render);
+            let act = self.docker.act(Method::POST, &path, body);
             self.recorded(intent, act).await?;
             return Ok(Reply::Empty(200));
         }
         let opened = self
-            .recorded(intent, self.upgrade(&path, start.render().into()))
+            .recorded(intent, self.upgrade(&path, Body::Versioned(&render)))
             .await?;
-        opened_for(call, opened).await
+        opened_for(call, as_of, opened).await
     }
 
     async fn pull(
@@ -331,7 +359,7 @@ impl Gateway {
     }
 
     /// An id is looked for among the images that the caller may see, never by Docker.
-    async fn inspect_image_by_id(&self, grant: &Grant, start: &str) -> Result<Reply, Fault> {
+    async fn inspect_image_by_id(&self, grant: &Grant, start: &str) -> Result<Value, Fault> {
         let absent = || Fault::NotFound(format!("No such image: {start}"));
         let list = self.usable_images(grant, "/images/json").await?;
         let ids = list.as_array().into_iter().flatten();
@@ -344,7 +372,7 @@ impl Gateway {
         let inspected = self.get(&format!("/images/{id}/json")).await?;
         let own = self.own_images(grant).await?;
         let usable = Usable { grant, own: &own };
-        Ok(ok(usable.image(inspected).ok_or_else(absent)?))
+        usable.inspected(&inspected).ok_or_else(absent)
     }
 
     /// Of a list of Docker's, the images that the caller may use.
@@ -374,7 +402,7 @@ impl Gateway {
         method: Method,
         path: &str,
     ) -> Result<Response<Incoming>, DockerError> {
-        let answer = self.docker.send(method, path, &[], Bytes::new()).await?;
+        let answer = self.docker.send(method, path, &[], Body::NONE).await?;
         if answer.status().as_u16() < 300 {
             return Ok(answer);
         }
@@ -382,7 +410,7 @@ impl Gateway {
     }
 
     /// Asks Docker for a stream; only its 101 is one.
-    async fn upgrade(&self, path: &str, body: Bytes) -> Result<Response<Incoming>, DockerError> {
+    async fn upgrade(&self, path: &str, body: Body<'_>) -> Result<Response<Incoming>, DockerError> {
         let headers = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "tcp")];
         let answer = self.docker.send(Method::POST, path, &headers, body).await?;
         match answer.status().as_u16() {
@@ -408,12 +436,13 @@ fn about(call: &Call, container: &OwnContainer, more: Value) -> Intent {
 
 /// Docker's stream for the caller, who need not have asked for an upgrade: what it says is sent as the
 /// body of a plain answer then.
-async fn opened_for(call: &Call, opened: Response<Incoming>) -> Result<Reply, Fault> {
+async fn opened_for(call: &Call, as_of: AsOf, opened: Response<Incoming>) -> Result<Reply, Fault> {
+    let content_type = as_of.stream_type(&opened);
     let upgraded = hyper::upgrade::on(opened)
         .await
         .map_err(|error| DockerError::Http(error.into()))?;
     Ok(if call.upgrade {
-        Reply::Tunnel(upgraded)
+        Reply::Tunnel(content_type, upgraded)
     } else {
         Reply::Raw(upgraded)
     })

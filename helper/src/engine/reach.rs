@@ -8,7 +8,7 @@ use crate::audit::Denied;
 
 /// What ordinary work is refused for. Everything else counts as an attempt: a reason that somebody
 /// adds later is listed until somebody says that it is harmless.
-const ORDINARY: [&str; 24] = [
+const ORDINARY: [&str; 26] = [
     // Too much, too early, too late, or not there.
     "TOO_OFTEN",
     "LIMITS_REFUSED",
@@ -27,6 +27,7 @@ const ORDINARY: [&str; 24] = [
     "BAD_IMAGE_REFERENCE",
     "BAD_QUERY",
     "BAD_VERSION",
+    "FIELD_OF_OTHER_VERSION",
     "WRITABLE_LAYER_REFUSED",
     // Settings that reach nothing outside of the container.
     "HEALTHCHECK_REFUSED",
@@ -36,6 +37,7 @@ const ORDINARY: [&str; 24] = [
     "COMMAND_REFUSED",
     "HOSTNAME_REFUSED",
     "DOMAINNAME_REFUSED",
+    "UMASK_REFUSED",
 ];
 
 /// How the audit log counts a tenant's refusal.
@@ -58,7 +60,7 @@ mod tests {
     /// Bodies that must not reach Docker, by the attack that each belongs to.
     const HOSTILE: &str = include_str!("../../tests/corpus/hostile-create.tsv");
     /// Groups of them that are clumsy rather than hostile.
-    const CLUMSY: [&str; 12] = [
+    const CLUMSY: [&str; 13] = [
         "f5",
         "f26",
         "admin",
@@ -71,6 +73,7 @@ mod tests {
         "restart",
         "same",
         "stop",
+        "umask",
     ];
 
     #[test]

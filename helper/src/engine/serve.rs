@@ -15,11 +15,11 @@ use tokio::sync::watch;
 
 use super::fault::Fault;
 use super::gateway::{Gateway, Tenant};
-use super::http::{self, Head, ReadError};
+use super::http::{self, Head, ReadError, Served};
 use super::perform::{Call, Reply};
 use super::pulled::Pulling;
-use super::vet::target::Endpoint;
-use super::views;
+use super::vet::target::{Endpoint, Line};
+use super::views::AsOf;
 use crate::accept::{Acceptor, Bounds, Connection};
 
 /// Time for a whole request to arrive.
@@ -83,7 +83,7 @@ async fn converse(
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     if let Some(open) = connection.peer().over {
-        let told = turn_away(&mut connection, open);
+        let told = turn_away(&mut connection, gateway, open);
         return tokio::time::timeout(TURNED_AWAY, told).await?;
     }
     let mut buffer = BytesMut::with_capacity(4096);
@@ -98,7 +98,8 @@ async fn converse(
         Err(_) => return Ok(()),
         Ok(Received::Ended(error)) => return Err(error),
         Ok(Received::Refused(status, text)) => {
-            let told = tell(&mut connection, status, &text, true);
+            let served = gateway.served();
+            let told = tell(&mut connection, &served, status, &text, true);
             return before_the_end(told, stopping).await;
         }
         Ok(Received::Call { head_only, call }) => (!head_only, call),
@@ -114,7 +115,7 @@ async fn converse(
     };
     // A whole answer is in memory until it is taken; of a stream only a part is.
     if let Ok(
-        Reply::Tunnel(_) | Reply::Raw(_) | Reply::Stream(..) | Reply::Pull(..) | Reply::Events(..),
+        Reply::Tunnel(..) | Reply::Raw(_) | Reply::Stream(..) | Reply::Pull(..) | Reply::Events(..),
     ) = &reply
     {
         drop(place);
@@ -125,7 +126,8 @@ async fn converse(
                 tracing::debug!(error = %fault, "a request failed");
             }
             let (status, text) = fault.told();
-            let told = tell(&mut connection, status, &text, with_body);
+            let served = gateway.served();
+            let told = tell(&mut connection, &served, status, &text, with_body);
             before_the_end(told, stopping).await
         }
         Ok(reply) => {
@@ -140,7 +142,8 @@ async fn converse(
                     () = gateway.dismissed(uid) => {}
                 }
             };
-            let sent = send(connection, buffer, reply, with_body, end);
+            let served = gateway.served();
+            let sent = send(connection, buffer, &served, reply, with_body, end);
             before_the_end(sent, stopping).await
         }
     }
@@ -163,7 +166,7 @@ async fn before_the_end(
 
 /// Tells a caller that it has too many connections, whatever it asks for. It is no record of the
 /// audit log: there is a bound to how many are told, and none to how many are closed.
-async fn turn_away(connection: &mut Connection, open: usize) -> io::Result<()> {
+async fn turn_away(connection: &mut Connection, gateway: &Gateway, open: usize) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(1024);
     let head = http::read_head(connection, &mut buffer).await;
     if let Err(ReadError::Ended(error)) = head {
@@ -174,7 +177,7 @@ async fn turn_away(connection: &mut Connection, open: usize) -> io::Result<()> {
         "{open} connections of yours are open, and there is no place for more [builtin.connections]; \
          end some, then try again"
     );
-    tell(connection, 429, &text, with_body).await
+    tell(connection, &gateway.served(), 429, &text, with_body).await
 }
 
 enum Received {
@@ -201,27 +204,28 @@ async fn receive(
         .enter(connection.caller(), &head.method, &head.target)
         .await;
     let head_only = head.method == "HEAD";
-    let (tenant, endpoint) = match entered {
+    let (tenant, line) = match entered {
         Ok(entered) => entered,
         Err(fault) => {
             let call = Err(fault);
             return Received::Call { head_only, call };
         }
     };
-    match body_of(connection, buffer, &head, &endpoint).await {
+    match body_of(connection, buffer, &head, &line.endpoint).await {
         Ok(body) => Received::Call {
             head_only,
-            call: Ok(call(tenant, endpoint, body, &head)),
+            call: Ok(call(tenant, line, body, &head)),
         },
         Err(ReadError::Bad(text)) => Received::Refused(400, text.to_owned()),
         Err(ReadError::Ended(error)) => Received::Ended(error),
     }
 }
 
-fn call(tenant: Tenant, endpoint: Endpoint, body: Bytes, head: &Head) -> Call {
+fn call(tenant: Tenant, line: Line, body: Bytes, head: &Head) -> Call {
     Call {
         tenant,
-        endpoint,
+        version: line.version,
+        endpoint: line.endpoint,
         body,
         upgrade: head.upgrade,
         has_registry_auth: head.has_registry_auth,
@@ -257,6 +261,7 @@ async fn close(connection: &mut Connection) -> io::Result<()> {
 /// Tells a failure as Docker does.
 async fn tell(
     connection: &mut Connection,
+    served: &Served,
     status: u16,
     text: &str,
     with_body: bool,
@@ -264,6 +269,7 @@ async fn tell(
     let body = format!("{}\n", json!({ "message": text }));
     let written = http::write_whole(
         connection,
+        served,
         status,
         "application/json",
         body.as_bytes(),
@@ -276,30 +282,31 @@ async fn tell(
 async fn send(
     mut connection: Connection,
     buffer: BytesMut,
+    served: &Served,
     reply: Reply,
     with_body: bool,
     end: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let (status, content_type, body) = match reply {
         Reply::Stream(content_type, answer) => {
-            return stream(connection, content_type, answer, Lines::none(), end).await;
+            return stream(connection, served, content_type, answer, Lines::none(), end).await;
         }
-        Reply::Events(answer, grant) => {
-            return stream(
-                connection,
-                "application/json",
-                answer,
-                Lines::of(grant),
-                end,
-            )
-            .await;
+        Reply::Events(answer, grant, as_of) => {
+            let (content_type, lines) = (as_of.events_type(), Lines::of(grant, as_of));
+            return stream(connection, served, content_type, answer, lines, end).await;
         }
         Reply::Pull(answer, pulling) => {
             let lines = Lines::of_pull(pulling);
-            return stream(connection, "application/json", answer, lines, end).await;
+            return stream(connection, served, "application/json", answer, lines, end).await;
         }
-        Reply::Tunnel(upgraded) => return tunnel(connection, buffer, upgraded, end).await,
-        Reply::Raw(upgraded) => return raw(connection, buffer, upgraded, end).await,
+        Reply::Tunnel(content_type, upgraded) => {
+            in_time(http::write_upgraded(&mut connection, served, content_type)).await?;
+            return tunnel(connection, buffer, upgraded, end).await;
+        }
+        Reply::Raw(upgraded) => {
+            in_time(http::write_raw_head(&mut connection, served)).await?;
+            return raw(connection, buffer, upgraded, end).await;
+        }
         Reply::Empty(status) => (status, "application/json", Vec::new()),
         Reply::Text(text) => (200, "text/plain; charset=utf-8", text.as_bytes().to_vec()),
         Reply::Json(status, value) => (
@@ -310,6 +317,7 @@ async fn send(
     };
     in_time(http::write_whole(
         &mut connection,
+        served,
         status,
         content_type,
         &body,
@@ -323,6 +331,7 @@ async fn send(
 /// take is not fetched.
 async fn stream(
     connection: Connection,
+    served: &Served,
     content_type: &str,
     answer: ::http::Response<Incoming>,
     mut lines: Lines,
@@ -331,7 +340,13 @@ async fn stream(
     let mut end = std::pin::pin!(end);
     let mut body = answer.into_body();
     let (mut from_caller, mut to_caller) = tokio::io::split(connection);
-    in_time(http::write_stream_head(&mut to_caller, 200, content_type)).await?;
+    in_time(http::write_stream_head(
+        &mut to_caller,
+        served,
+        200,
+        content_type,
+    ))
+    .await?;
     let mut nothing = [0_u8; 64];
     loop {
         let frame = tokio::select! {
@@ -369,7 +384,6 @@ async fn tunnel(
     upgraded: hyper::upgrade::Upgraded,
     end: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    in_time(http::write_upgraded(&mut connection)).await?;
     let mut docker = TokioIo::new(upgraded);
     let copy = async {
         docker.write_all(&early).await?;
@@ -389,7 +403,6 @@ async fn raw(
     upgraded: hyper::upgrade::Upgraded,
     end: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    in_time(http::write_raw_head(&mut connection)).await?;
     let (mut from_caller, mut to_caller) = tokio::io::split(&mut connection);
     let (mut from_docker, mut to_docker) = tokio::io::split(TokioIo::new(upgraded));
     let up = async {
@@ -415,7 +428,7 @@ async fn in_time(write: impl Future<Output = io::Result<()>>) -> io::Result<()> 
 
 /// Which lines of a stream pass, and who reads along.
 struct Lines {
-    grant: Option<Arc<aistack_policy::Grant>>,
+    events: Option<(Arc<aistack_policy::Grant>, AsOf)>,
     pulling: Option<Pulling>,
     partial: BytesMut,
 }
@@ -424,18 +437,17 @@ impl Lines {
     /// Everything passes, as it comes.
     fn none() -> Self {
         Self {
-            grant: None,
+            events: None,
             pulling: None,
             partial: BytesMut::new(),
         }
     }
 
     /// Events about this tenant's containers pass.
-    fn of(grant: Arc<aistack_policy::Grant>) -> Self {
+    fn of(grant: Arc<aistack_policy::Grant>, as_of: AsOf) -> Self {
         Self {
-            grant: Some(grant),
-            pulling: None,
-            partial: BytesMut::new(),
+            events: Some((grant, as_of)),
+            ..Self::none()
         }
     }
 
@@ -456,14 +468,14 @@ impl Lines {
         if let Some(pulling) = &mut self.pulling {
             pulling.read(&data);
         }
-        let Some(grant) = &self.grant else {
+        let Some((grant, as_of)) = &self.events else {
             return Ok(data);
         };
         self.partial.extend_from_slice(&data);
         let mut passed = Vec::new();
         while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
             let line = self.partial.split_to(end + 1);
-            passed.extend(views::event(&line, grant).unwrap_or_default());
+            passed.extend(as_of.event(&line, grant).unwrap_or_default());
         }
         if self.partial.len() > MAX_LINE {
             return Err(io::ErrorKind::InvalidData.into());

@@ -1,13 +1,18 @@
 //! What a caller sees of Docker's answers: only its own things, and nothing of the host's paths.
 //! Pure.
 
-use std::collections::BTreeSet;
+mod as_of;
+mod images;
 
 use aistack_policy::Grant;
+use aistack_policy::engine::ApiVersion;
 use serde_json::{Map, Value, json};
 
-use super::vet::image::ImageRef;
+use super::vet::target::Offered;
 use crate::docker::OWNER_LABEL;
+
+pub(super) use as_of::AsOf;
+pub(super) use images::{Usable, is_allowed, is_named};
 
 /// The label with the image's name, since Docker is told its id.
 pub(super) const IMAGE: &str = "io.aistack.image";
@@ -37,6 +42,7 @@ pub(super) fn container(mut container: Value, stopped: Option<String>) -> Value 
         for path in HOST_PATHS {
             fields.remove(path);
         }
+        bare_descriptor(fields);
     }
     if let Some(config) = container.get_mut("Config") {
         name_image(config);
@@ -48,7 +54,18 @@ pub(super) fn container(mut container: Value, stopped: Option<String>) -> Value 
 pub(super) fn containers(list: Value, grant: &Grant) -> Value {
     let mut own = own_items(list, grant);
     own.iter_mut().for_each(name_image);
+    own.iter_mut()
+        .filter_map(Value::as_object_mut)
+        .for_each(bare_descriptor);
     Value::Array(own)
+}
+
+/// Of the manifest that a container is made from (API 1.48), the annotations may hold the name that
+/// somebody else has loaded the image by.
+fn bare_descriptor(fields: &mut Map<String, Value>) {
+    if let Some(descriptor) = fields.get_mut("ImageManifestDescriptor") {
+        *descriptor = images::descriptor(descriptor);
+    }
 }
 
 /// Puts the image's name in the place of its id.
@@ -79,83 +96,8 @@ fn own_items(list: Value, grant: &Grant) -> Vec<Value> {
     items.into_iter().filter(own).collect()
 }
 
-/// The images that one tenant may see and use: of those that the policy's `images` allow, what it has
-/// pulled or runs, and what `local_images` has for it. The others are the host's own, or another
-/// tenant's to know of.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Usable<'a> {
-    pub(super) grant: &'a Grant,
-    /// What the tenant has pulled or runs, as normalised references.
-    pub(super) own: &'a BTreeSet<String>,
-}
-
-impl Usable<'_> {
-    fn has(&self, image: &ImageRef) -> bool {
-        let local = || {
-            let mut patterns = self.grant.local_images.iter();
-            patterns.any(|pattern| pattern.matches(&image.repository))
-        };
-        is_allowed(image, self.grant) && (self.own.contains(&image.to_string()) || local())
-    }
-
-    /// The images of a list that the tenant may use, with those of their names only.
-    pub(super) fn images(&self, list: Value) -> Value {
-        let Value::Array(items) = list else {
-            return Value::Array(Vec::new());
-        };
-        let images = items.into_iter().filter_map(|item| self.image(item));
-        Value::Array(images.collect())
-    }
-
-    /// One image with those of its names that the tenant may use; `None` when there is none. A digest
-    /// is a name of an image that the tenant may use by a tag of the same repository.
-    pub(super) fn image(&self, mut image: Value) -> Option<Value> {
-        let fields = image.as_object_mut()?;
-        fields.remove("GraphDriver");
-        // Counts the host's containers. Where Docker has not counted it says -1.
-        if let Some(containers) = fields.get_mut("Containers") {
-            *containers = json!(-1);
-        }
-        let mut repositories = BTreeSet::new();
-        let mut named = false;
-        for key in ["RepoTags", "RepoDigests"] {
-            let Some(Value::Array(names)) = fields.get_mut(key) else {
-                continue;
-            };
-            names.retain(|name| {
-                let Some(Ok(name)) = name.as_str().map(ImageRef::parse) else {
-                    return false;
-                };
-                let by_tag = key == "RepoDigests" && repositories.contains(&name.repository);
-                let usable = by_tag || self.has(&name);
-                if usable {
-                    repositories.insert(name.repository);
-                }
-                usable
-            });
-            named |= !names.is_empty();
-        }
-        named.then_some(image)
-    }
-}
-
-/// True when `image`, as [`Usable::image`] has left it, has this name.
-pub(super) fn is_named(image: &Value, name: &ImageRef) -> bool {
-    let names = ["RepoTags", "RepoDigests"]
-        .into_iter()
-        .filter_map(|key| image.get(key)?.as_array());
-    let mut names = names.flatten().filter_map(Value::as_str);
-    names.any(|other| ImageRef::parse(other).is_ok_and(|other| other == *name))
-}
-
-/// True when the policy has this image for the tenant: it may be pulled.
-pub(super) fn is_allowed(image: &ImageRef, grant: &Grant) -> bool {
-    let mut patterns = grant.images.iter();
-    patterns.any(|pattern| pattern.matches(&image.repository))
-}
-
 /// One line of the event stream, when it is about a container of the tenant.
-pub(super) fn event(line: &[u8], grant: &Grant) -> Option<Vec<u8>> {
+fn event(line: &[u8], grant: &Grant) -> Option<Value> {
     let event: Value = serde_json::from_slice(line).ok()?;
     let is_container = event.get("Type").and_then(Value::as_str) == Some("container");
     let owned = event
@@ -164,13 +106,11 @@ pub(super) fn event(line: &[u8], grant: &Grant) -> Option<Vec<u8>> {
     if !is_container || !owned {
         return None;
     }
-    let mut line = event.to_string().into_bytes();
-    line.push(b'\n');
-    Some(line)
+    Some(event)
 }
 
 /// Docker's version, with the API version that is offered here.
-pub(super) fn version(docker: &Value) -> Value {
+pub(super) fn version(docker: &Value, offered: ApiVersion) -> Value {
     let mut shown = picked(
         docker,
         &[
@@ -187,8 +127,18 @@ pub(super) fn version(docker: &Value) -> Value {
         "Platform".to_owned(),
         json!({"Name": "aistack engine gateway"}),
     );
-    shown.insert("ApiVersion".to_owned(), json!("1.41"));
-    shown.insert("MinAPIVersion".to_owned(), json!("1.24"));
+    shown.insert("ApiVersion".to_owned(), json!(offered.to_string()));
+    shown.insert(
+        "MinAPIVersion".to_owned(),
+        json!(Offered::OLDEST.to_string()),
+    );
+    // What is no Docker Engine calls itself something else, and tenants see that.
+    let program = docker.pointer("/Components/0/Name").and_then(Value::as_str);
+    if let Some(name) = program.filter(|name| *name != "Engine") {
+        let version = docker.pointer("/Components/0/Version");
+        let component = json!({"Name": name, "Version": version});
+        shown.insert("Components".to_owned(), json!([component]));
+    }
     Value::Object(shown)
 }
 

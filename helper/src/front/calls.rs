@@ -50,6 +50,11 @@ impl Front {
                 let vet = vet::nothing::<v1::WhoAmIRequest>;
                 self.unary(permission, request, vet, whoami::answer).await
             }
+            Method::CheckEngine => {
+                let vet = vet::nothing::<v1::CheckEngineRequest>;
+                let act = async |a: Acting<()>| a.ops.check_engine(&a.permission.grant).await;
+                self.unary(permission, request, vet, act).await
+            }
             Method::MountVolume => {
                 let vet = vet::nothing::<v1::MountVolumeRequest>;
                 let act = async |a: Acting<()>| a.ops.mount_volume(&a.permission.grant).await;

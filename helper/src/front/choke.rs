@@ -70,7 +70,7 @@ impl Front {
         let stranger = grant.is_none();
         let refused = match (grant, method) {
             (Some(grant), Some(method)) => {
-                let asks = if method.changes() {
+                let asks = if method.counts_as_change() {
                     Asks::Change(caller.uid)
                 } else {
                     Asks::Read(caller.uid)

@@ -11,6 +11,7 @@ pub(super) const SERVICE: &str = "aistack.helper.v1.Helper";
 #[allow(missing_docs)] // each is the method of the same name in helper.proto
 pub enum Method {
     WhoAmI,
+    CheckEngine,
     MountVolume,
     UnmountVolume,
     GrowVolume,
@@ -32,6 +33,7 @@ impl Method {
             .strip_prefix('/')?;
         Some(match name {
             "WhoAmI" => Self::WhoAmI,
+            "CheckEngine" => Self::CheckEngine,
             "MountVolume" => Self::MountVolume,
             "UnmountVolume" => Self::UnmountVolume,
             "GrowVolume" => Self::GrowVolume,
@@ -50,6 +52,7 @@ impl Method {
     pub fn operation(self) -> &'static str {
         match self {
             Self::WhoAmI => "whoami",
+            Self::CheckEngine => "engine.check",
             Self::MountVolume => "volume.mount",
             Self::UnmountVolume => "volume.unmount",
             Self::GrowVolume => "volume.grow",
@@ -66,7 +69,7 @@ impl Method {
     #[must_use]
     pub fn rule(self, grant: &Grant) -> &Rule {
         match self {
-            Self::WhoAmI => &grant.rules.uid,
+            Self::WhoAmI | Self::CheckEngine => &grant.rules.uid,
             Self::MountVolume | Self::UnmountVolume | Self::GrowVolume => &grant.rules.volume,
             Self::PrepareDirectories => &grant.rules.base_dir,
             Self::Chown => &grant.rules.service_uids,
@@ -79,7 +82,7 @@ impl Method {
     #[must_use]
     pub fn changes(self) -> bool {
         match self {
-            Self::WhoAmI => false,
+            Self::WhoAmI | Self::CheckEngine => false,
             Self::MountVolume
             | Self::UnmountVolume
             | Self::GrowVolume
@@ -90,6 +93,14 @@ impl Method {
             | Self::CreateNetwork
             | Self::RemoveNetwork => true,
         }
+    }
+}
+
+impl Method {
+    /// Whether it counts against the rate of changes: what writes a record, and what the engine writes a
+    /// line of its log for.
+    pub(super) fn counts_as_change(self) -> bool {
+        self.changes() || self == Self::CheckEngine
     }
 }
 
@@ -145,7 +156,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(methods, 10, "the contract's methods were not enumerated");
+        assert_eq!(methods, 11, "the contract's methods were not enumerated");
         assert_eq!(operations.len(), methods);
     }
 

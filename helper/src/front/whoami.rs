@@ -1,10 +1,15 @@
 //! What a tenant is told about itself, and nothing about anyone else.
 
+use std::path::Path;
+
+use aistack_policy::guard::GuardMode;
 use aistack_policy::{AppArmorMode, Grant, PolicyWarning, Rule, VolumeGrant, VolumeKind};
 use aistack_proto::v1;
 
 use super::perform::Acting;
+use crate::guard::{self, Answer, Probe};
 use crate::ops::OpsError;
+use crate::policy_store::LoadedPolicy;
 
 /// The caller's grant and the state of each part of it.
 // Taken by value: it is handed to the choke point like every operation.
@@ -17,27 +22,42 @@ pub(super) async fn answer(acting: Acting<()>) -> Result<v1::WhoAmIResponse, Ops
     Ok(v1::WhoAmIResponse {
         grant: Some(grant_message(grant)),
         volume: Some(volume),
-        network: Some(network),
+        network,
         apparmor: Some(acting.ops.apparmor_state(grant)),
         helper_version: env!("CARGO_PKG_VERSION").to_owned(),
         policy_digest: policy.digest.clone(),
         warnings: warnings(grant, policy.policy.warnings()),
-        guard: Some(guard()),
+        guard: Some(network_guard(grant, policy, acting.ops.guard())),
     })
 }
 
-/// This helper sets no rule of a firewall, and from its own network namespace it cannot see whether
-/// the administrator has set some: so everything counts as open.
-fn guard() -> v1::NetworkGuard {
-    let open = [
-        "metadata-address",
-        "host-listeners",
-        "lan-to-containers",
-        "loopback-ports",
-    ];
+/// What is open where the guard is not in force.
+const OPEN: [&str; 4] = [
+    "metadata-address",
+    "host-listeners",
+    "lan-to-containers",
+    "loopback-ports",
+];
+
+/// As the kernel answers now. Whether the administrator has closed something by other rules cannot be
+/// seen: so everything counts as open where the guard is not in force.
+fn network_guard(grant: &Grant, policy: &LoadedPolicy, probe: &Probe) -> v1::NetworkGuard {
+    use v1::NetworkGuardState::{InForce, None, Off};
+    let (state, open): (_, &[&str]) = match probe.ask(policy.canary) {
+        Answer::InForce => (InForce, &[]),
+        Answer::NotInForce | Answer::Unknown if policy.canary.is_some() => (None, &OPEN),
+        Answer::NotInForce | Answer::Unknown => (Off, &OPEN),
+    };
+    let problem = match state {
+        None => guard::problem(Path::new(guard::STATE_FILE)).unwrap_or_default(),
+        _ => String::new(),
+    };
     v1::NetworkGuard {
-        state: v1::NetworkGuardState::None.into(),
-        open: open.map(str::to_owned).to_vec(),
+        state: state.into(),
+        open: open.iter().map(|word| (*word).to_owned()).collect(),
+        problem,
+        required: grant.guard == GuardMode::Required,
+        egress: grant.egress.to_string(),
     }
 }
 

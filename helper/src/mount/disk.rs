@@ -13,7 +13,7 @@ use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::host::Host;
-use super::medium::lock;
+use super::lock::lock;
 use super::mounts::{self, device_number};
 use super::wire::{DiskSource, Failure, FailureReason};
 use super::{Result, cannot, ioctl};

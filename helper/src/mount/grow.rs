@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::fs::SeekFrom;
 
-use super::medium::BlockDevice;
+use super::device::BlockDevice;
 use super::target::Target;
 use super::tool;
 use super::wire::{Failure, FailureReason, FileSystem};

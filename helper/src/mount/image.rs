@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags, statx};
 
-use super::medium::lock;
+use super::lock::lock;
 use super::record::{FileId, Store};
 use super::wire::{Failure, FailureReason};
 use super::{Result, cannot};

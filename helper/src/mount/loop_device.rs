@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rustix::fs::{FileType, OFlags, Stat, major, minor};
 
+use super::device::BlockDevice;
 use super::ioctl::{self, Backing};
-use super::medium::BlockDevice;
 use super::wire::{Failure, FailureReason};
 use super::{Result, cannot};
 use crate::safe_path::{Cross, Missing, open_at, open_root_owned};

@@ -2,53 +2,26 @@
 //! and a disk. Everything else is one path for both.
 
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::contents::{self, Contents, Kind};
+use super::device::BlockDevice;
 use super::disk::Disk;
 use super::host::Host;
 use super::image::Image;
 use super::loop_device;
 use super::record::{self, Seen, Store};
-use super::wire::{Failure, FailureReason, Source, Volume};
+use super::wire::{FailureReason, Source, Volume};
 use super::{Result, cannot};
 use crate::safe_path::ProcFd;
-
-/// How long a request waits for another one about the same volume, or for udev.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// An image or a disk, opened, checked and locked.
 #[derive(Debug)]
 pub(super) enum Medium {
     Image(Image),
     Disk(Disk),
-}
-
-/// The block device that a medium is mounted from.
-#[derive(Debug)]
-pub(super) struct BlockDevice {
-    /// Keeps a loop device from freeing itself, and a disk's name from being given to another.
-    pub(super) fd: OwnedFd,
-    /// `/dev/loop3`.
-    pub(super) path: PathBuf,
-    /// Device number.
-    pub(super) rdev: u64,
-}
-
-impl BlockDevice {
-    /// `loop3`.
-    pub(super) fn name(&self) -> String {
-        name_of(&self.path)
-    }
-}
-
-fn name_of(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
 }
 
 impl Medium {
@@ -189,26 +162,4 @@ fn reopen(fd: &OwnedFd) -> Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC;
     rustix::fs::open(ProcFd::of(fd).to_string(), flags, Mode::empty())
         .map_err(cannot("open the volume again"))
-}
-
-/// Takes the lock of a volume. It is the descriptor's, so it holds as long as an orphaned tool runs,
-/// and udev leaves a locked disk alone (systemd, "Locking Block Device Access").
-pub(super) fn lock(fd: &OwnedFd) -> Result<()> {
-    let deadline = Instant::now() + LOCK_WAIT;
-    loop {
-        match rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(()),
-            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(Errno::WOULDBLOCK) => return Err(busy()),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(cannot("lock the volume")(errno)),
-        }
-    }
-}
-
-fn busy() -> Failure {
-    let message = "another operation on this volume is running";
-    Failure::new(FailureReason::Busy, message).with_hint("wait a moment, then run it again")
 }

@@ -7,12 +7,14 @@
 
 mod contents;
 mod decide;
+mod device;
 mod disk;
 mod filesystem;
 mod grow;
 pub mod host;
 mod image;
 mod ioctl;
+mod lock;
 mod loop_device;
 mod medium;
 mod mounts;

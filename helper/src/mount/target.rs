@@ -12,8 +12,8 @@ use rustix::mount::{
     fsconfig_create_exclusive, fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
 };
 
+use super::device::BlockDevice;
 use super::host::Host;
-use super::medium::BlockDevice;
 use super::wire::{Failure, FailureReason, FileSystem};
 use super::{Result, cannot};
 use super::{disk, mounts};

@@ -1,11 +1,12 @@
 //! Mounting, unmounting and growing a volume, step by step, whatever it is made of.
 
 use super::decide;
+use super::device::BlockDevice;
 use super::filesystem::{self, Ready};
 use super::grow::grow;
 use super::host::Host;
 use super::image::Image;
-use super::medium::{BlockDevice, Medium};
+use super::medium::Medium;
 use super::record::{Record, State, Store};
 use super::target::{Sharing, Target, mount_detached, occupied};
 use super::wire::{

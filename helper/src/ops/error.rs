@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use aistack_policy::Refusal;
+use aistack_proto::DOCKER_UNREACHABLE;
 use tonic::Code;
 
 use crate::apparmor::ProfileError;
@@ -174,7 +175,7 @@ impl OpsError {
             Self::BridgeInUse { .. } => "BRIDGE_IN_USE",
             Self::SubnetInUse { .. } => "SUBNET_IN_USE",
             Self::NetworkInUse { .. } => "NETWORK_IN_USE",
-            Self::Docker(DockerError::Unreachable { .. }) => "DOCKER_UNREACHABLE",
+            Self::Docker(DockerError::Unreachable { .. }) => DOCKER_UNREACHABLE,
             Self::Docker(DockerError::Version { .. }) => "DOCKER_VERSION",
             Self::Docker(_) => "DOCKER_FAILED",
             Self::Interrupted => "INTERRUPTED",
@@ -196,8 +197,13 @@ impl OpsError {
             Self::WrongOwner { .. } => "run `aistack chown`, or ask the administrator",
             Self::UnsafePath { .. } => "move it away, then run the command again",
             Self::Missing { .. } => "create it first: run `aistack init`",
-            Self::NetworkNameTaken { .. } | Self::BridgeInUse { .. } => {
+            Self::NetworkNameTaken { .. } => {
                 "ask the administrator to remove it or to change the policy's network name"
+            }
+            // Docker leaves its bridges behind, and with another data directory knows nothing of them.
+            Self::BridgeInUse { .. } => {
+                "ask the administrator to remove it (`ip link delete`, where a former Docker data \
+                 directory left it behind) or to change the policy's network name"
             }
             Self::NetworkDiffers { .. } => "remove the network, then create it again",
             Self::SubnetInUse { .. } => {

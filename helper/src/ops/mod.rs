@@ -5,6 +5,7 @@ mod apparmor;
 mod boot;
 mod chown;
 mod directories;
+mod engine;
 mod error;
 mod host_network;
 mod marker;
@@ -19,20 +20,22 @@ use std::sync::Arc;
 
 use aistack_policy::{Grant, Policy};
 use aistack_proto::v1::{
-    AppArmorState, ChownProgress, CreateNetworkResponse, GrowVolumeResponse, LoadAppArmorResponse,
-    MountVolumeResponse, NetworkState, PrepareDirectoriesResponse, RemoveNetworkResponse,
-    UnloadAppArmorResponse, UnmountVolumeResponse, VolumeState,
+    AppArmorState, CheckEngineResponse, ChownProgress, CreateNetworkResponse, GrowVolumeResponse,
+    LoadAppArmorResponse, MountVolumeResponse, NetworkState, PrepareDirectoriesResponse,
+    RemoveNetworkResponse, UnloadAppArmorResponse, UnmountVolumeResponse, VolumeState,
 };
 use tokio::sync::mpsc;
 
 use crate::apparmor::{AppArmor, Places, ProfileError};
 use crate::audit::Audit;
 use crate::docker::Docker;
+use crate::guard::Probe;
 use crate::locks::Locks;
 use crate::policy_store::LoadedPolicy;
 use crate::safe_path::plain_components;
 
 pub use boot::{BootProblem, BootVolume};
+pub use engine::sees_volume;
 pub use error::OpsError;
 pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir, ServiceName};
 
@@ -47,6 +50,7 @@ pub struct Ops {
     marker_dir: PathBuf,
     network_turns: Locks,
     apparmor: Arc<AppArmor>,
+    guard: Probe,
 }
 
 impl Ops {
@@ -65,6 +69,7 @@ impl Ops {
             marker_dir: state_dir.join("mounted"),
             network_turns: Locks::default(),
             apparmor: Arc::new(AppArmor::new(Places::default())),
+            guard: Probe::default(),
         })
     }
 
@@ -73,6 +78,26 @@ impl Ops {
     pub fn with_apparmor(mut self, places: Places) -> Self {
         self.apparmor = Arc::new(AppArmor::new(places));
         self
+    }
+
+    /// What the engine is, and whether it sees the tenant's volume.
+    ///
+    /// # Errors
+    /// When the engine does not say what it is.
+    pub async fn check_engine(&self, grant: &Grant) -> Result<CheckEngineResponse, OpsError> {
+        engine::check(self, grant).await
+    }
+
+    /// The same with a way to see whether the network guard is in force.
+    #[must_use]
+    pub fn with_guard(self, guard: Probe) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// By which the kernel is asked whether the network guard is in force.
+    #[must_use]
+    pub fn guard(&self) -> &Probe {
+        &self.guard
     }
 
     /// Makes the tenant's volume available at its base directory.
@@ -172,8 +197,8 @@ impl Ops {
         volume::state(grant).await
     }
 
-    /// Whether the tenant's network exists.
-    pub async fn network_state(&self, grant: &Grant) -> NetworkState {
+    /// Whether the tenant's network exists; `None` where Docker does not answer.
+    pub async fn network_state(&self, grant: &Grant) -> Option<NetworkState> {
         network::state(&self.docker, grant).await
     }
     /// Vets, compiles and loads the tenant's profiles. Beside the answer, why it names none, where

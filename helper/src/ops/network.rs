@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aistack_policy::Grant;
+use aistack_policy::engine::ApiVersion;
 use aistack_proto::v1::{CreateNetworkResponse, NetworkState, RemoveNetworkResponse};
-use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
@@ -13,13 +13,16 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::host_network;
 use super::{Ops, OpsError};
-use crate::docker::{Docker, DockerError, OWNER_LABEL, is_full_id, percent_encoded};
+use crate::docker::{Body, Docker, DockerError, OWNER_LABEL, is_full_id, percent_encoded};
 
 /// The driver's option for the name of the bridge interface.
 const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
 
-/// How long one operation may take, its turn included.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a change may take, its turn included: Docker on a slow or busy host takes half a minute for a
+/// network.
+const CHANGE: Duration = Duration::from_mins(2);
+/// How long a look may take.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// A network as Docker lists it; what is not compared is not read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -50,7 +53,7 @@ struct Pool {
 }
 
 pub(super) async fn create(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
-    in_time(create_alone(ops, grant)).await
+    within(CHANGE, create_alone(ops, grant)).await
 }
 
 async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
@@ -58,12 +61,13 @@ async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse,
     // tenant's, so others do not wait; subnets are apart by the policy, and Docker itself allots them
     // one after the other and refuses what overlaps.
     let _alone = turn(ops, grant).await?;
+    ops.docker.require_supported::<OpsError>().await?;
     if let Some(network) = find(&ops.docker, grant).await? {
         same_shape(grant, &network)?;
         return Ok(response(grant, network.id, false));
     }
     require_free(grant)?;
-    let body = Bytes::from(shape(grant).to_string());
+    let body = Body::Versioned(&|api| shape(grant, api).to_string().into_bytes());
     match ops.docker.act(Method::POST, "/networks/create", body).await {
         Ok(()) => {}
         Err(error) => return after_failure(ops, grant, error).await,
@@ -90,7 +94,7 @@ async fn after_failure(
 }
 
 pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
-    in_time(remove_alone(ops, grant)).await
+    within(CHANGE, remove_alone(ops, grant)).await
 }
 
 async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
@@ -108,7 +112,7 @@ async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse,
         return Err(in_use(grant, attached));
     }
     let path = format!("/networks/{}", network.id);
-    match ops.docker.act(Method::DELETE, &path, Bytes::new()).await {
+    match ops.docker.act(Method::DELETE, &path, Body::NONE).await {
         Ok(()) => Ok(RemoveNetworkResponse { changed: true }),
         Err(error) if error.is_not_found() => Ok(RemoveNetworkResponse { changed: false }),
         Err(error) if says(&error, "active endpoints") => Err(in_use(grant, 1)),
@@ -116,32 +120,33 @@ async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse,
     }
 }
 
-pub(super) async fn state(docker: &Docker, grant: &Grant) -> NetworkState {
-    match in_time(find(docker, grant)).await {
-        Ok(Some(network)) => NetworkState {
+/// `None` where Docker did not answer: a network that nobody could look for is not one that is gone.
+pub(super) async fn state(docker: &Docker, grant: &Grant) -> Option<NetworkState> {
+    match within(LOOK, find(docker, grant)).await {
+        Ok(Some(network)) => Some(NetworkState {
             exists: true,
             id: network.id,
-        },
-        _ => NetworkState::default(),
+        }),
+        Err(OpsError::Docker(_)) => None,
+        Ok(None) | Err(_) => Some(NetworkState::default()),
     }
 }
 
 /// Nobody waits here for a call to Docker of another tenant.
 async fn turn(ops: &Ops, grant: &Grant) -> Result<OwnedMutexGuard<()>, OpsError> {
-    let turn = ops.network_turns.turn_of(grant.uid, PATIENCE).await;
-    turn.ok_or_else(took_too_long)
+    let turn = ops.network_turns.turn_of(grant.uid, CHANGE).await;
+    turn.ok_or_else(|| DockerError::TooSlow(CHANGE).into())
 }
 
 /// A Docker that hangs must not hold up the tenant's turn without end.
-async fn in_time<T>(act: impl Future<Output = Result<T, OpsError>>) -> Result<T, OpsError> {
-    match tokio::time::timeout(PATIENCE, act).await {
+async fn within<T>(
+    limit: Duration,
+    act: impl Future<Output = Result<T, OpsError>>,
+) -> Result<T, OpsError> {
+    match tokio::time::timeout(limit, act).await {
         Ok(result) => result,
-        Err(_) => Err(took_too_long()),
+        Err(_) => Err(DockerError::TooSlow(limit).into()),
     }
-}
-
-fn took_too_long() -> OpsError {
-    DockerError::Http("Docker took too long".into()).into()
 }
 
 /// The tenant's network, `None` where nothing has its name.
@@ -152,7 +157,7 @@ async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, OpsErro
     // Docker's filter finds parts of names; the exact name is compared here.
     let filters = json!({"name": [grant.network.name]}).to_string();
     let path = format!("/networks?filters={}", percent_encoded(&filters));
-    let listed: Vec<Network> = docker.json(Method::GET, &path, Bytes::new()).await?;
+    let listed: Vec<Network> = docker.json(Method::GET, &path, Body::NONE).await?;
     let mut named = listed
         .into_iter()
         .filter(|network| network.name == grant.network.name);
@@ -172,10 +177,7 @@ async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, OpsErro
 
 async fn attached(docker: &Docker, id: &str) -> Result<usize, OpsError> {
     let path = format!("/networks/{id}");
-    match docker
-        .json::<Network>(Method::GET, &path, Bytes::new())
-        .await
-    {
+    match docker.json::<Network>(Method::GET, &path, Body::NONE).await {
         Ok(network) => Ok(network.containers.map_or(0, |containers| containers.len())),
         Err(error) if error.is_not_found() => Ok(0),
         Err(error) => Err(error.into()),
@@ -183,11 +185,10 @@ async fn attached(docker: &Docker, id: &str) -> Result<usize, OpsError> {
 }
 
 /// The one body that is ever sent.
-fn shape(grant: &Grant) -> serde_json::Value {
+fn shape(grant: &Grant, api: ApiVersion) -> serde_json::Value {
     let network = &grant.network;
-    json!({
+    let mut body = json!({
         "Name": network.name,
-        "CheckDuplicate": true,
         "Driver": "bridge",
         "Internal": false,
         "Attachable": false,
@@ -205,7 +206,12 @@ fn shape(grant: &Grant) -> serde_json::Value {
             "com.docker.network.bridge.enable_icc": "true",
         },
         "Labels": {OWNER_LABEL: grant.uid.to_string()},
-    })
+    });
+    // From 1.44 on the engine always checks.
+    if api < ApiVersion::v1(44) {
+        body["CheckDuplicate"] = true.into();
+    }
+    body
 }
 
 /// Refuses the tenant's own network when the policy has changed under it.

@@ -8,7 +8,6 @@ use aistack_policy::{Format, Grant, VolumeKind};
 use aistack_proto::v1::{
     GrowVolumeResponse, MountVolumeResponse, UnmountVolumeResponse, VolumeState,
 };
-use bytes::Bytes;
 use http::Method;
 use rustix::fs::StatVfsMountFlags;
 use serde::Deserialize;
@@ -16,7 +15,7 @@ use serde_json::json;
 
 use super::paths::{blocking, io_error, open_base};
 use super::{Ops, OpsError, marker, worker};
-use crate::docker::{Docker, DockerError, OWNER_LABEL, percent_encoded};
+use crate::docker::{Body, Docker, DockerError, OWNER_LABEL, percent_encoded};
 use crate::mount::wire::{
     DiskSource, Failure, FailureReason, FileSystem, Mount, Place, Reply, Request, Source, Volume,
 };
@@ -134,7 +133,7 @@ async fn running(docker: &Docker, grant: &Grant) -> Result<Vec<String>, DockerEr
     let owner = format!("{OWNER_LABEL}={}", grant.uid);
     let filters = json!({"label": [owner], "status": ["running", "paused"]}).to_string();
     let path = format!("/containers/json?filters={}", percent_encoded(&filters));
-    let listed: Vec<Listed> = docker.json(Method::GET, &path, Bytes::new()).await?;
+    let listed: Vec<Listed> = docker.json(Method::GET, &path, Body::NONE).await?;
     let names = listed
         .into_iter()
         .filter_map(|one| one.names.into_iter().next());

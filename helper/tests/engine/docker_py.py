@@ -11,7 +11,8 @@ uid = sys.argv[1]
 network = f"aistack-dev-gateway-{uid}"
 image = "aistack-dev-gateway:py"
 client = docker.from_env(version="auto")
-assert client.version()["ApiVersion"] == "1.41"
+offered = client.version()["ApiVersion"]
+assert client.api.api_version == offered and client.version()["MinAPIVersion"] == "1.24"
 
 # A name with everything encoded, and one with a digest, which docker-py sends as %40.
 assert client.images.get(f"docker.io/library/{image}").id == client.images.get(image).id
@@ -82,13 +83,22 @@ head, said = raw(f"POST /containers/tenant-{uid}-chunks/start HTTP/1.1\nHost: d\
 assert head.startswith("HTTP/1.1 204 "), (head, said)
 client.api.remove_container(f"tenant-{uid}-chunks", force=True)
 
+# Under an old version there is what its clients look for: the addresses of the default bridge, the short id among
+# the names, the size of an image with its layers.
+old = docker.from_env(version="1.24")
+settings = old.api.inspect_container(made.id)["NetworkSettings"]
+assert settings["IPAddress"] == "" and settings["MacAddress"] == ""
+assert made.id[:12] in settings["Networks"][network]["Aliases"]
+assert old.api.inspect_image(image)["VirtualSize"] == old.api.inspect_image(image)["Size"]
+
 # A client that is too new is told so in Docker's words.
 try:
-    docker.from_env(version="1.44").info()
-    raise SystemExit("1.44 is spoken")
+    newer = f"1.{int(offered.split('.')[1]) + 1}"
+    docker.from_env(version=newer).info()
+    raise SystemExit(f"{newer} is spoken")
 except docker.errors.APIError as error:
     assert error.status_code == 400, error
-    assert error.explanation == "client version 1.44 is too new. Maximum supported API version is 1.41", error
+    assert error.explanation == f"client version {newer} is too new. Maximum supported API version is {offered}", error
 
 made.remove(force=True)
 assert client.containers.list(all=True) == []

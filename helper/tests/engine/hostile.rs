@@ -30,13 +30,15 @@ fn setting() -> Option<Setting> {
             let mut bytes = vec![0; 64 << 10];
             let count = stream.read(&mut bytes).unwrap_or(0);
             let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-            writing
-                .lock()
-                .unwrap()
-                .push(text.lines().next().unwrap_or_default().to_owned());
-            let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\n[]\n",
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            let path = line.split(' ').nth(1).unwrap_or_default();
+            let body = super::recorded::DEBIAN_12.answer(path).unwrap_or("[]\n");
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
             );
+            writing.lock().unwrap().push(line);
+            let _ = stream.write_all(answer.as_bytes());
         }
     });
     Some(Setting {
@@ -95,7 +97,7 @@ fn requests_that_can_be_read_in_two_ways_never_reach_docker() {
         "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nHost: e\r\n\r\n",
         "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n{}",
         "POST /containers/x/start HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
-        "GET /v1.44/info HTTP/1.1\r\nHost: d\r\n\r\n",
+        "GET /v1.57/info HTTP/1.1\r\nHost: d\r\n\r\n",
         "GET /images/..%2F..%2Finfo/json HTTP/1.1\r\nHost: d\r\n\r\n",
         "GET /info HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
         "GET /info HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
@@ -11,8 +12,13 @@ use super::world::{A, B, World};
 /// Allowed by the policy's `images`, and by no `local_images`.
 const HOSTS: &str = "docker.io/library/aistack-dev-host";
 
+/// What the id of a container consists of that has more from its image than that shows.
+const MISLED: &str = "e";
+
 struct Setting {
     world: World,
+    /// Request lines that Docker got.
+    sent: Arc<Mutex<Vec<String>>>,
     _dir: tempfile::TempDir,
 }
 
@@ -24,24 +30,30 @@ fn setting() -> Option<Setting> {
         .unwrap();
     let socket = dir.path().join("docker.sock");
     let listener = UnixListener::bind(&socket).unwrap();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&sent);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            docker(stream.unwrap());
+            docker(stream.unwrap(), &log);
         }
     });
     Some(Setting {
         world: World::start(&socket)?,
+        sent,
         _dir: dir,
     })
 }
 
-fn docker(mut stream: UnixStream) {
+fn docker(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
     let mut bytes = vec![0; 64 << 10];
     let count = stream.read(&mut bytes).unwrap_or(0);
     let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
     let path = text.split(' ').nth(1).unwrap_or_default();
+    let says = super::recorded::DEBIAN_12.answer(path);
     let path = path.strip_prefix("/v1.41").unwrap_or_default();
-    let body = answer(path);
+    let line = text.lines().next().unwrap_or_default();
+    log.lock().unwrap().push(line.to_owned());
+    let body = says.map_or_else(|| answer(path), str::to_owned);
     let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
     // Docker's progress comes in chunks; here in two, cut in the middle of a line.
     let answer = if path.starts_with("/images/create") {
@@ -76,8 +88,12 @@ fn answer(path: &str) -> String {
         json!(["1", "2", "bad", "runs"].map(|tag| image(&format!("aistack-dev-host:{tag}"))))
     } else if let Some(name) = path.strip_prefix("/images/") {
         image(name.trim_end_matches("/json"))
+    } else if path.starts_with("/containers/create") && path.contains("-misled") {
+        json!({"Id": MISLED.repeat(64)})
     } else if path.starts_with("/containers/create") {
         json!({"Id": "c".repeat(64)})
+    } else if path.starts_with(&format!("/containers/{}", MISLED.repeat(64))) {
+        json!({"Mounts": [{"Type": "volume", "Destination": "/hidden"}]})
     } else if path.starts_with("/containers/json") && path.contains(&B.to_string()) {
         let labels =
             json!({"io.aistack.owner": B.to_string(), "io.aistack.image": format!("{HOSTS}:runs")});
@@ -166,4 +182,40 @@ fn a_pull_that_fails_after_its_head_gives_nothing() {
     );
     assert_eq!(setting.statuses(A, "bad"), ["404", "404"]);
     assert!(setting.list(A).is_empty());
+}
+
+#[test]
+fn a_container_that_got_what_its_image_did_not_show_is_removed() {
+    let Some(setting) = setting() else { return };
+    setting.pull(A, "1");
+    let create = |name: &str| {
+        let line = format!("POST /containers/create?name=tenant-{A}-{name}");
+        let body = json!({"Image": "aistack-dev-host:1",
+            "HostConfig": {"NetworkMode": "none", "Memory": 67_108_864, "NanoCpus": 100_000_000}});
+        setting.ask(A, &line, &body)
+    };
+    assert!(create("honest").starts_with("HTTP/1.1 201 "));
+    let removals = || {
+        let sent = setting.sent.lock().unwrap();
+        let own = sent.iter().filter(|line| line.starts_with("DELETE"));
+        own.cloned().collect::<Vec<_>>()
+    };
+    assert!(removals().is_empty());
+    let said = create("misled");
+    assert!(
+        said.starts_with("HTTP/1.1 403 ") && said.contains("/hidden"),
+        "{said}"
+    );
+    let id = MISLED.repeat(64);
+    let path = format!("/containers/{id}?force=true&v=true");
+    let removed = removals();
+    assert!(
+        removed.len() == 1 && removed[0].contains(&path),
+        "{removed:?}"
+    );
+    let audit = setting.world.audit();
+    assert!(
+        audit.contains("container.misled") && audit.contains("IMAGE_MISLEADS"),
+        "{audit}"
+    );
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::world::World;
+use super::world::{VERSION, World};
 
 /// A tenant of the test policy that the other tests do not use.
 pub(crate) const C: u32 = 62003;
@@ -76,7 +76,13 @@ fn answer(line: &str) -> String {
         )
     };
     let path = line.split(' ').nth(1).unwrap_or_default();
+    if let Some(body) = super::recorded::DEBIAN_12.answer(path) {
+        return whole(body);
+    }
     let id = |kind: char| kind.to_string().repeat(64);
+    if path == "/version" {
+        return whole(VERSION);
+    }
     match path.strip_prefix("/v1.41").unwrap_or_default() {
         "/containers/tenant-62003-web/json" => whole(&container('a', "web", &json!([]))),
         "/containers/tenant-62003-tty/json" => whole(&container('b', "tty", &json!([]))),

@@ -62,6 +62,9 @@ fn docker(mut stream: UnixStream, log: &Mutex<Vec<String>>) {
 
 fn answer(line: &str) -> (u16, String) {
     let path = line.split(' ').nth(1).unwrap_or_default();
+    if let Some(body) = super::recorded::DEBIAN_12.answer(path) {
+        return (200, body.to_owned());
+    }
     let path = path.strip_prefix("/v1.41").unwrap_or_default();
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let id = |kind: char| kind.to_string().repeat(64);
@@ -291,4 +294,36 @@ fn a_container_that_has_written_too_much_is_stopped_and_says_why() {
         "{audit}"
     );
     assert!(audit.contains("LAYER_FULL"), "{audit}");
+}
+
+/// This machine's own network is not guarded.
+#[test]
+fn without_the_guard_that_the_policy_requires_nothing_is_created_or_started() {
+    let Some(setting) = setting(|_| Vec::new()) else {
+        return;
+    };
+    let start = || {
+        let line = format!("POST /containers/tenant-{D}-reads/start");
+        setting.ask(&line, &Value::Null)
+    };
+    assert_eq!(
+        (setting.create(true).0, start().0),
+        ("201".into(), "204".into())
+    );
+    setting.world.require_guard();
+    let until = Instant::now() + Duration::from_mins(1);
+    while setting.create(true).0 != "403" {
+        assert!(Instant::now() < until, "the policy is not in force");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    setting.sent.lock().unwrap().clear();
+    for (status, text) in [setting.create(true), start()] {
+        let told = text.contains("network guard") && text.contains("tenants.guard");
+        assert!(status == "403" && told, "{text}");
+    }
+    assert_eq!(
+        (setting.sent("/containers/create"), setting.sent("/start")),
+        (0, 0)
+    );
+    assert!(setting.world.audit().contains("GUARD_REQUIRED"));
 }

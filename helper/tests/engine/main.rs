@@ -18,5 +18,8 @@ mod hostile;
 mod images;
 mod lasting;
 mod layers;
+#[path = "../recorded/mod.rs"]
+mod recorded;
+mod supported;
 mod versions;
 mod world;

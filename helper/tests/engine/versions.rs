@@ -1,5 +1,5 @@
-//! An engine that does not speak our version, as Docker 29.0 to 29.2 do not: a stand-in that answers as
-//! those do, and is then replaced by one that does.
+//! Engines of other API versions: a stand-in that judges versions as Docker does, and that is replaced by
+//! others. The oldest version of Docker 29.0 to 29.2 is 1.44.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,42 +10,73 @@ use serde_json::json;
 
 use super::world::{A, World};
 
-/// What the stand-in is at the moment: its version and the oldest API that it speaks.
-type Engine = Arc<Mutex<(&'static str, u32)>>;
+/// What the stand-in is at the moment.
+#[derive(Debug, Clone, Copy)]
+struct Engine {
+    version: &'static str,
+    /// Minor versions of API 1.
+    oldest: u32,
+    newest: u32,
+    /// It says another newest version than it takes.
+    lies: bool,
+}
+
+const fn engine(version: &'static str, oldest: u32, newest: u32) -> Engine {
+    Engine {
+        version,
+        oldest,
+        newest,
+        lies: false,
+    }
+}
+
+const OLD: Engine = engine("19.03.15", 12, 40);
+const DEBIAN: Engine = engine("20.10.24", 12, 41);
+const WITH_A_MINIMUM: Engine = engine("29.0.1", 44, 52);
+const CURRENT: Engine = engine("29.9.3", 40, 56);
+const LATER: Engine = engine("31.0.0", 44, 60);
 
 struct Setting {
     world: World,
-    engine: Engine,
+    engine: Arc<Mutex<Engine>>,
+    /// Request lines under a version.
+    seen: Arc<Mutex<Vec<String>>>,
     /// Requests without end, which end with the engine.
     open: Arc<Mutex<Vec<UnixStream>>>,
     _dir: tempfile::TempDir,
 }
 
-fn setting() -> Option<Setting> {
+fn setting(engine: Engine) -> Option<Setting> {
     let dir = tempfile::Builder::new()
         .prefix("aistack-dev-gateway-docker-")
         .tempdir_in("/run")
         .unwrap();
     let socket = dir.path().join("docker.sock");
     let listener = UnixListener::bind(&socket).unwrap();
-    let engine: Engine = Arc::new(Mutex::new(("29.0.1", 44)));
-    let open = Arc::new(Mutex::new(Vec::new()));
-    let (state, streams) = (Arc::clone(&engine), Arc::clone(&open));
+    let engine = Arc::new(Mutex::new(engine));
+    let (open, seen) = (Arc::default(), Arc::default());
+    let (state, streams, lines) = (Arc::clone(&engine), Arc::clone(&open), Arc::clone(&seen));
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let state = *state.lock().unwrap();
-            serve(stream.unwrap(), state, &streams);
+            serve(stream.unwrap(), state, &streams, &lines);
         }
     });
     Some(Setting {
         world: World::start(&socket)?,
         engine,
+        seen,
         open,
         _dir: dir,
     })
 }
 
-fn serve(mut stream: UnixStream, (version, oldest): (&str, u32), open: &Mutex<Vec<UnixStream>>) {
+fn serve(
+    mut stream: UnixStream,
+    engine: Engine,
+    open: &Mutex<Vec<UnixStream>>,
+    seen: &Mutex<Vec<String>>,
+) {
     let mut bytes = vec![0; 64 << 10];
     let count = stream.read(&mut bytes).unwrap_or(0);
     let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
@@ -56,35 +87,80 @@ fn serve(mut stream: UnixStream, (version, oldest): (&str, u32), open: &Mutex<Ve
         open.lock().unwrap().push(stream);
         return;
     }
-    let (status, body) = match path {
-        "/version" => (
-            "200 OK",
-            json!({"Version": version, "ApiVersion": "1.52", "MinAPIVersion": format!("1.{oldest}")}),
-        ),
-        "/info" => (
-            "200 OK",
-            json!({"ServerVersion": version, "SecurityOptions": []}),
-        ),
-        _ if oldest > 41 => (
-            "400 Bad Request",
-            json!({"message": format!("client version 1.41 is too old. Minimum supported API version is \
-                1.{oldest}, please upgrade your client to a newer version")}),
-        ),
-        _ => ("200 OK", json!([])),
-    };
+    let (status, body) = answer(engine, path);
+    if path.starts_with("/v1.") {
+        let line = text.lines().next().unwrap_or_default();
+        seen.lock().unwrap().push(line.to_owned());
+    }
     let body = body.to_string();
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nApi-Version: 1.{}\r\nServer: Docker/{} (linux)\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        engine.newest,
+        engine.version,
         body.len()
     );
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(body.as_bytes());
 }
 
+fn answer(engine: Engine, path: &str) -> (&'static str, serde_json::Value) {
+    let Engine {
+        version,
+        oldest,
+        newest,
+        lies,
+    } = engine;
+    let asked = path
+        .strip_prefix("/v1.")
+        .and_then(|rest| rest.split('/').next()?.parse::<u32>().ok());
+    let refused = match asked {
+        Some(asked) if asked > newest || lies => Some(format!(
+            "client version 1.{asked} is too new. Maximum supported API version is 1.{newest}"
+        )),
+        Some(asked) if asked < oldest => Some(format!(
+            "client version 1.{asked} is too old. Minimum supported API version is 1.{oldest}, please \
+             upgrade your client to a newer version"
+        )),
+        _ => None,
+    };
+    if let Some(message) = refused {
+        return ("400 Bad Request", json!({ "message": message }));
+    }
+    let bare = asked.map_or(path, |_| path.get(6..).unwrap_or_default());
+    match bare {
+        "/version" => (
+            "200 OK",
+            json!({"Version": version, "ApiVersion": format!("1.{newest}"),
+                "MinAPIVersion": format!("1.{oldest}")}),
+        ),
+        "/info" => (
+            "200 OK",
+            json!({"ServerVersion": version, "SecurityOptions": []}),
+        ),
+        _ => ("200 OK", json!([])),
+    }
+}
+
 impl Setting {
     fn asks(&self, request: &str) -> String {
         let request = format!("{request} HTTP/1.1\r\nHost: d\r\n\r\n");
         self.world.raw(A, request.as_bytes())
+    }
+
+    /// Another engine is there. The gateway is told by the end of its open request only when `loudly`.
+    fn becomes(&self, engine: Engine, loudly: bool) {
+        *self.engine.lock().unwrap() = engine;
+        if loudly {
+            self.open.lock().unwrap().clear();
+        }
+    }
+
+    /// The versions that were asked for since the last look, each request in turn.
+    fn versions(&self) -> Vec<String> {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let version = |line: &String| line.split('/').nth(1).unwrap_or_default().to_owned();
+        seen.iter().map(version).collect()
     }
 
     fn log(&self) -> String {
@@ -103,12 +179,13 @@ impl Setting {
 }
 
 #[test]
-fn an_engine_that_does_not_speak_our_version_is_told_to_tenants_and_admin() {
-    let Some(setting) = setting() else { return };
-    let words = "Docker Engine 29.0.1 speaks API 1.44 to 1.52, and this aistack speaks 1.41";
+fn an_engine_that_shares_no_version_is_told_to_tenants_and_admin() {
+    let Some(setting) = setting(OLD) else { return };
+    let words =
+        "Docker Engine 19.03.15 speaks API 1.12 to 1.40, and this aistack speaks 1.41 to 1.56";
     setting.until_log_says(words);
     assert!(
-        setting.log().contains("install Docker Engine"),
+        setting.log().contains("install Docker Engine 20.10"),
         "{}",
         setting.log()
     );
@@ -127,9 +204,9 @@ fn an_engine_that_does_not_speak_our_version_is_told_to_tenants_and_admin() {
         let answer = setting.asks(&request);
         assert!(answer.starts_with("HTTP/1.1 501 "), "{request}: {answer}");
         for words in [
-            "speaks API 1.44 and later",
-            "speaks 1.41",
-            "ask the administrator to",
+            "speaks API 1.12 to 1.40",
+            "speaks 1.41 to 1.56",
+            "ask the administrator to install Docker Engine 20.10",
         ] {
             assert!(answer.contains(words), "{request}: {answer}");
         }
@@ -138,14 +215,118 @@ fn an_engine_that_does_not_speak_our_version_is_told_to_tenants_and_admin() {
             "{request}: {answer}"
         );
     }
+    assert!(setting.versions().is_empty());
     // Said once, however often tenants ask.
     assert_eq!(setting.log().matches(words).count(), 1, "{}", setting.log());
 
     // Another engine takes its place: what is there now is said, once again.
-    *setting.engine.lock().unwrap() = ("29.3.0", 40);
-    setting.open.lock().unwrap().clear();
-    setting.until_log_says("29.3.0");
+    setting.becomes(CURRENT, true);
+    setting.until_log_says("29.9.3");
     assert_eq!(setting.log().matches(words).count(), 1, "{}", setting.log());
     let answer = setting.asks("GET /containers/json");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn the_newest_version_that_both_know_is_spoken_and_offered() {
+    for (engine, spoken) in [
+        (DEBIAN, 41),
+        (WITH_A_MINIMUM, 52),
+        (CURRENT, 56),
+        (LATER, 56),
+    ] {
+        let Some(setting) = setting(engine) else {
+            return;
+        };
+        // Callers ask for what they want; the engine is asked for one version.
+        for prefix in ["", "/v1.24", "/v1.41", &format!("/v1.{spoken}")] {
+            let answer = setting.asks(&format!("GET {prefix}/containers/json"));
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{prefix}: {answer}");
+            for header in [
+                &format!("\r\nApi-Version: 1.{spoken}\r\n"),
+                "\r\nOstype: linux\r\n",
+                "\r\nDocker-Experimental: false\r\n",
+                &format!("\r\nServer: Docker/{} (linux)\r\n", engine.version),
+            ] {
+                assert!(answer.contains(header), "{header}: {answer}");
+            }
+            assert_eq!(setting.versions(), [format!("v1.{spoken}")]);
+        }
+        let answer = setting.asks("GET /version");
+        assert!(
+            answer.contains(&format!("\"ApiVersion\":\"1.{spoken}\"")),
+            "{answer}"
+        );
+        assert!(answer.contains("\"MinAPIVersion\":\"1.24\""), "{answer}");
+        setting.versions();
+        for (asked, words) in [
+            (
+                spoken + 1,
+                format!("client version 1.{} is too new. Maximum supported API version is 1.{spoken}\"", spoken + 1),
+            ),
+            (
+                23,
+                "client version 1.23 is too old. Minimum supported API version is 1.24, please upgrade your \
+                 client to a newer version\""
+                    .to_owned(),
+            ),
+        ] {
+            let answer = setting.asks(&format!("GET /v1.{asked}/containers/json"));
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+            assert!(answer.contains(&format!("{{\"message\":\"{words}}}")), "{answer}");
+            assert!(answer.contains(&format!("Api-Version: 1.{spoken}")), "{answer}");
+        }
+        assert!(setting.versions().is_empty());
+    }
+}
+
+/// Nothing tells the gateway of these but the answers themselves.
+#[test]
+fn an_engine_that_was_replaced_in_between_is_asked_for_its_version() {
+    let Some(setting) = setting(DEBIAN) else {
+        return;
+    };
+    let list = |versions: &[&str]| {
+        let answer = setting.asks("GET /v1.24/containers/json");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_eq!(setting.versions(), versions);
+    };
+    list(&["v1.41"]);
+    // The old version is refused: it goes out again under the new one.
+    setting.becomes(WITH_A_MINIMUM, false);
+    list(&["v1.41", "v1.52"]);
+    list(&["v1.52"]);
+    // The old one is still taken, and the answer says that there is a newer one.
+    setting.becomes(CURRENT, false);
+    list(&["v1.52"]);
+    list(&["v1.56"]);
+    // And back.
+    setting.becomes(DEBIAN, false);
+    list(&["v1.56", "v1.41"]);
+    list(&["v1.41"]);
+    // A caller that still asks for more than there is now is told so.
+    setting.becomes(CURRENT, false);
+    list(&["v1.41"]);
+    list(&["v1.56"]);
+    setting.becomes(DEBIAN, false);
+    list(&["v1.56", "v1.41"]);
+    let answer = setting.asks("GET /v1.56/containers/json");
+    assert!(
+        answer.contains("Maximum supported API version is 1.41"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn an_engine_that_refuses_what_it_has_agreed_on_is_not_asked_without_end() {
+    let Some(setting) = setting(Engine {
+        lies: true,
+        ..CURRENT
+    }) else {
+        return;
+    };
+    let answer = setting.asks("GET /v1.41/containers/json");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains("again and again"), "{answer}");
+    assert_eq!(setting.versions().len(), 3);
 }

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Tenants of the test policy; nobody of this machine has these numbers.
 pub(crate) const A: u32 = 62001;
 pub(crate) const B: u32 = 62002;
+/// What Docker 20.10 says to `/version`: what the stand-ins of these tests are.
+pub(crate) const VERSION: &str =
+    r#"{"Version":"20.10.24","ApiVersion":"1.41","MinAPIVersion":"1.12"}"#;
 /// No tenant.
 pub(crate) const STRANGER: u32 = 62999;
 
@@ -100,6 +103,13 @@ impl World {
     /// Takes every tenant of the tests out of the policy.
     pub(crate) fn dismiss_all(&self) {
         let policy = POLICY.replace("62001-62030", "62901-62930");
+        std::fs::write(self.dir.path().join("policy.toml"), policy).unwrap();
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    /// Lets no container start without the network guard.
+    pub(crate) fn require_guard(&self) {
+        let policy = format!("{POLICY}guard = \"required\"\n");
         std::fs::write(self.dir.path().join("policy.toml"), policy).unwrap();
         self.signal(rustix::process::Signal::HUP);
     }
@@ -202,7 +212,7 @@ ports = { first = 25100, per_tenant = 10 }
 service_uids = { offset = 200, count = 1 }
 volume = { kind = "loop", size = "1G", fs = "ext4", format = "if-blank" }
 apparmor = "if-available"
-images = ["docker.io/library/aistack-dev-gateway", "docker.io/library/aistack-dev-host", "127.0.0.1:25250/*"]
+images = ["docker.io/library/aistack-dev-gateway", "docker.io/library/aistack-dev-host", "127.0.0.1:25250/*", "127.0.0.1:25251/*"]
 local_images = ["docker.io/library/aistack-dev-gateway"]
 limits = { memory = "2G", cpus = 2, pids = 1024, containers = 6 }
 writable_layer = "64M"

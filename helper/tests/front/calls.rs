@@ -1,6 +1,6 @@
 //! What a well-behaved caller gets.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use aistack_proto::v1;
@@ -23,7 +23,8 @@ async fn a_tenant_sees_its_own_grant_with_rules() {
     assert!(grant.rules["ports"].starts_with("tenants.ports (policy.toml:"));
     assert_eq!(me.helper_version, env!("CARGO_PKG_VERSION"));
     assert_eq!(me.policy_digest.len(), 64);
-    assert!(!me.network.unwrap().exists);
+    // Nobody listens at its Docker socket.
+    assert_eq!(me.network, None);
     let guard = me.guard.unwrap();
     assert_eq!(guard.state(), v1::NetworkGuardState::None);
     assert!(guard.open.contains(&"metadata-address".to_owned()));
@@ -271,6 +272,72 @@ async fn a_socket_that_systemd_passes_is_used_and_left_alone() {
     );
     assert_eq!(world.end(Signal::TERM), Some(0));
     assert!(world.socket().exists(), "the socket is systemd's");
+}
+
+/// The unit gives the daemon no network; the socket is of the host's, and the guard is there.
+#[tokio::test]
+async fn a_daemon_without_a_network_sees_the_guard_by_the_socket_that_systemd_passes() {
+    use std::process::Command;
+    let Some(mut world) = World::prepare() else {
+        return;
+    };
+    let host = format!("aif-{}", std::process::id());
+    let ip = |args: &[&str]| Command::new("ip").args(args).status();
+    if !ip(&["netns", "add", &host]).is_ok_and(|done| done.success()) {
+        println!("SKIPPED: this machine lets nobody make network namespaces");
+        return;
+    }
+    let inside = |program: &[&str]| {
+        let args = [&["netns", "exec", &host], program].concat();
+        assert!(ip(&args).unwrap().success(), "{program:?}");
+    };
+    inside(&["ip", "link", "set", "lo", "up"]);
+    let udp = std::thread::scope(|scope| {
+        let bind = || {
+            let ns = std::fs::File::open(format!("/run/netns/{host}")).unwrap();
+            let kind = rustix::thread::LinkNameSpaceType::Network;
+            rustix::thread::move_into_link_name_space(ns.as_fd(), Some(kind)).unwrap();
+            std::net::UdpSocket::bind("127.86.0.2:86").unwrap()
+        };
+        scope.spawn(bind).join().unwrap()
+    });
+    let listener = std::os::unix::net::UnixListener::bind(world.socket()).unwrap();
+    chmod(&world.socket(), 0o666);
+    for fd in [udp.as_fd(), listener.as_fd()] {
+        rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty()).unwrap();
+    }
+    // The order of systemd's is that of its units' names.
+    let script = format!(
+        "exec 8<&{} 9<&{}; exec 3<&8 4<&9; LISTEN_FDS=2 LISTEN_PID=$$ exec \"$@\"",
+        udp.as_raw_fd(),
+        listener.as_raw_fd()
+    );
+    world.spawn(|command| {
+        let mut through_bash = Command::new("unshare");
+        through_bash.args(["--net", "bash", "-c", &script, "bash"]);
+        through_bash
+            .arg(command.get_program())
+            .args(command.get_args());
+        through_bash
+    });
+    drop(listener);
+    world.wait_for("the daemon", || world.said().contains("answers"));
+    let state = async || {
+        let answer = world.client(A).await.who_am_i(v1::WhoAmIRequest {}).await;
+        answer.unwrap().into_inner().guard.unwrap().state()
+    };
+    assert_eq!(state().await, v1::NetworkGuardState::None);
+    let (policy, kept) = (world.path("policy.toml"), world.path("guard.json"));
+    let helper = env!("CARGO_BIN_EXE_aistack-helper");
+    let (policy, kept) = (policy.to_str().unwrap(), kept.to_str().unwrap());
+    inside(&[
+        helper, "guard", "apply", "--policy", policy, "--state", kept,
+    ]);
+    assert_eq!(state().await, v1::NetworkGuardState::InForce);
+    inside(&["nft", "flush", "ruleset"]);
+    assert_eq!(state().await, v1::NetworkGuardState::None);
+    assert_eq!(world.end(Signal::TERM), Some(0));
+    ip(&["netns", "del", &host]).unwrap();
 }
 
 #[tokio::test]

@@ -64,7 +64,17 @@ impl HangingDocker {
 
     /// As Docker: one after the other, and no subnet twice.
     fn answer(&self, request: &str) -> (u16, String) {
+        let path = request.split(' ').nth(1).unwrap_or_default();
+        if let Some(body) = super::recorded::DEBIAN_12.answer(path) {
+            return (200, body.to_owned());
+        }
+        if path.starts_with("/events") {
+            return (200, String::new());
+        }
         let mut networks = self.networks.lock().unwrap();
+        if request.starts_with("GET /version ") {
+            return (200, json!({"ApiVersion": "1.41"}).to_string());
+        }
         if request.starts_with("GET /v1.41/networks?") {
             let named = networks.values().filter(|network| {
                 request.contains(&format!("%22{}%22", network["Name"].as_str().unwrap()))

@@ -13,11 +13,15 @@
 mod as_user;
 mod budget;
 mod calls;
+mod doctor;
 mod floods;
 mod hanging;
 mod hostile;
 mod log;
 mod raw;
+#[path = "../recorded/mod.rs"]
+mod recorded;
+mod supported;
 mod versions;
 mod whole;
 mod work;

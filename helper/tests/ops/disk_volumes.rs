@@ -291,6 +291,7 @@ fn what_is_safe_to_detach_is_all_on_the_disk() {
 /// A policy file's text, loaded.
 fn policy(world: &World, volume: &str) -> aistack_helper::policy_store::LoadedPolicy {
     aistack_helper::policy_store::LoadedPolicy {
+        canary: None,
         policy: world.policy_with(volume),
         digest: "digest".to_owned(),
     }

@@ -14,6 +14,7 @@ mod disk_contents;
 mod disk_refusals;
 mod disk_volumes;
 mod disks;
+mod engine;
 mod kill;
 mod mount;
 mod network;

@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use aistack_helper::engine::vet::create::{
     Canonical, CreateRequest, HostAppArmor, Usage, World, decide,
 };
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Policy, Refusal};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
@@ -29,9 +30,9 @@ pub(crate) fn grant() -> Grant {
     GRANT.clone()
 }
 
-/// Vets a body for an image with a VOLUME.
-pub(crate) fn vet(grant: &Grant, body: &[u8]) -> Result<Canonical, Refusal> {
-    let request = CreateRequest::parse(body)?;
+/// Vets a body under an API version for an image with a VOLUME.
+pub(crate) fn vet(grant: &Grant, body: &[u8], api: ApiVersion) -> Result<Canonical, Refusal> {
+    let request = CreateRequest::parse(body, api)?;
     let world = World {
         grant,
         name: "tenant-1001-x",
@@ -165,6 +166,7 @@ pub(crate) fn check_walls(grant: &Grant, body: &Value) {
         "readonlypaths",
         "storageopt",
         "annotations",
+        "umask",
         "isolation",
     ] {
         assert!(host.get(absent).is_none(), "{absent}");

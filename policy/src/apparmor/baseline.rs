@@ -5,8 +5,8 @@
 //! Paths are those inside the container. The mandatory rules name no variable, alias or include, so
 //! that no other file changes their meaning.
 
+use super::abi::Abi;
 use super::names::{Kind, Names, OwnDir};
-use super::render::Abi;
 use super::words::{ALLOWED_CAPABILITIES, CAPABILITIES};
 
 /// Which profile of the stack the rules are for.

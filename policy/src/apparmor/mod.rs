@@ -9,6 +9,7 @@
 //! `rule` and `path` parse one rule each, `baseline` and `render` write. The grammar in words,
 //! with the reason of each limit, is docs/apparmor.md.
 
+mod abi;
 mod baseline;
 mod lines;
 mod names;
@@ -25,10 +26,11 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use abi::Abi;
 pub use lines::{MAX_LINE_BYTES, MAX_LINES, MAX_SOURCE_BYTES};
 pub use names::{Kind, Names};
 pub use refusal::{Code, Refusal};
-pub use render::{Abi, Vetted, render_base};
+pub use render::{Vetted, render_base};
 pub use source::{MAX_RULES, vet};
 pub use template::template;
 

@@ -2,6 +2,7 @@
 //! ranges; no check counts through the UIDs of a range, which may be billions.
 
 mod claim;
+mod guard;
 mod ingress;
 mod names;
 mod numbers;
@@ -42,6 +43,10 @@ pub(crate) fn whole(document: &Document, lines: &Lines, report: &mut Report) {
     if broken.holds_none(&["network"]) {
         numbers::subnets(subject, report);
     }
+    if report.sound(&["service_uids", "uids", "uid", "allow_uids"]) {
+        guard::allowed_uids(subject, report);
+    }
+    guard::required(subject, report);
     names::all(subject, report);
     ingress::all(subject, report);
     if report.is_clean() {

@@ -1,6 +1,7 @@
 //! The policy file in its own shape: `[tenants]` and `[ingress]` with every default filled in, and the
 //! named tenants with what each overrides.
 
+mod guard;
 mod ingress;
 mod named;
 mod parts;
@@ -18,6 +19,7 @@ use crate::report::Report;
 use crate::text::Lines;
 use crate::value::UidRange;
 
+pub(crate) use guard::Guard;
 pub(crate) use ingress::Ingress;
 pub(crate) use named::Named;
 pub(crate) use parts::ServiceUids;
@@ -30,6 +32,7 @@ pub(crate) struct Document {
     pub(crate) ingress: Ingress,
     pub(crate) tenants: Tenants,
     pub(crate) named: BTreeMap<u32, Named>,
+    pub(crate) guard: Guard,
 }
 
 /// UIDs in a row whose places in the formula are in a row too.
@@ -44,7 +47,7 @@ impl Document {
     /// Reads the file; what cannot be read is in the report and stands here as its default.
     pub(crate) fn read(table: &Spanned<DeTable<'_>>, lines: &Lines, report: &mut Report) -> Self {
         let root = Section::root(table);
-        root.only(&["version", "ingress", "tenants", "tenant"], report);
+        root.only(&["version", "ingress", "guard", "tenants", "tenant"], report);
         read_version(&root, report);
         let ingress = root
             .get("ingress")
@@ -56,6 +59,11 @@ impl Document {
             .and_then(|entry| entry.section(report))
             .map(|section| Tenants::read(&section, report))
             .unwrap_or_default();
+        let guard = root
+            .get("guard")
+            .and_then(|entry| entry.section(report))
+            .map(|section| Guard::read(&section, report))
+            .unwrap_or_default();
         let mut named = BTreeMap::new();
         for section in named_sections(&root, report) {
             if let Some(tenant) = Named::read(section, &tenants, report) {
@@ -66,6 +74,7 @@ impl Document {
             ingress,
             tenants,
             named,
+            guard,
         }
     }
 

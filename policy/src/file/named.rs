@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::Tenants;
 use super::parts::{self, ServiceUids};
 use super::volume::{self, Pins, Volume};
+use crate::guard::{Egress, GuardMode};
 use crate::reader::{Entry, Section};
 use crate::report::Report;
 use crate::text::At;
@@ -27,6 +28,8 @@ pub(crate) struct Named {
     pub(crate) ports: Option<At<PortsOverride>>,
     pub(crate) service_uids: Option<At<ServiceUids>>,
     pub(crate) volume: Option<At<Volume>>,
+    pub(crate) egress: Option<At<Egress>>,
+    pub(crate) guard: Option<At<GuardMode>>,
     pub(crate) apparmor: Option<At<AppArmorMode>>,
     pub(crate) capabilities: Option<At<BTreeSet<String>>>,
     pub(crate) images: Option<At<Vec<ImagePattern>>>,
@@ -52,7 +55,7 @@ pub(crate) struct PortsOverride {
 /// Further domains of one tenant, at most.
 const MAX_DOMAINS: usize = 64;
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "uid",
     "gid",
     "name",
@@ -63,6 +66,8 @@ const KEYS: [&str; 16] = [
     "ports",
     "service_uids",
     "volume",
+    "egress",
+    "guard",
     "apparmor",
     "capabilities",
     "images",
@@ -103,6 +108,8 @@ impl Named {
             entry("service_uids").and_then(|e| parts::service_uids(&e, default, report));
         let default = &tenants.volume.value;
         let volume = entry("volume").and_then(|e| volume::read(&e, default, Pins::May, report));
+        let egress = entry("egress").and_then(|e| parts::egress(&e, report));
+        let guard = entry("guard").and_then(|e| parts::guard(&e, report));
         let apparmor = entry("apparmor").and_then(|e| parts::apparmor(&e, report));
         let capabilities = entry("capabilities").and_then(|e| parts::capabilities(&e, report));
         let images = entry("images").and_then(|e| parts::images(&e, report));
@@ -122,6 +129,8 @@ impl Named {
             ports,
             service_uids,
             volume,
+            egress,
+            guard,
             apparmor,
             capabilities,
             images,

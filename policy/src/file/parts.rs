@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::guard::{Cidr, Egress, GuardMode};
 use crate::reader::{Entry, Section};
 use crate::report::Report;
 use crate::text::At;
-use crate::value::{MAX_UID, MIB, bytes, capability, cpu_millis, image_pattern};
+use crate::value::{MAX_UID, MIB, bytes, capability, cidr, cpu_millis, image_pattern};
 use crate::{AppArmorMode, ImagePattern, Limits, WritableLayer};
 
 const MAX_LIST: usize = 256;
@@ -59,6 +60,55 @@ pub(super) fn apparmor(entry: &Entry<'_, '_>, report: &mut Report) -> Option<At<
         ("if-available", AppArmorMode::IfAvailable),
     ];
     choice(entry, &modes, report).map(|mode| entry.spot(mode))
+}
+
+pub(super) fn guard(entry: &Entry<'_, '_>, report: &mut Report) -> Option<At<GuardMode>> {
+    let modes = [
+        ("required", GuardMode::Required),
+        ("if-available", GuardMode::IfAvailable),
+    ];
+    choice(entry, &modes, report).map(|mode| entry.spot(mode))
+}
+
+/// A word, or a list of networks of which none meets another: nft takes no such set.
+pub(super) fn egress(entry: &Entry<'_, '_>, report: &mut Report) -> Option<At<Egress>> {
+    if entry.is_string() {
+        let words = [
+            ("internet", Word::Internet),
+            ("none", Word::None),
+            ("all", Word::All),
+        ];
+        let egress = match choice(entry, &words, report)? {
+            Word::Internet => Egress::Internet,
+            Word::None => Egress::None,
+            Word::All => Egress::All,
+        };
+        return Some(entry.spot(egress));
+    }
+    let mut networks: Vec<Cidr> = Vec::new();
+    let elements = entry.list(MAX_LIST, report)?;
+    if elements.is_empty() {
+        let message = "names no network; write \"none\" for nothing";
+        report.error(entry.at, &entry.key, message);
+    }
+    for element in elements {
+        let Some(At { value, at }) = element.parse(cidr, report) else {
+            continue;
+        };
+        if let Some(other) = networks.iter().find(|other| other.meets(value)) {
+            report.error(at, &element.key, format!("{value} and {other} overlap"));
+        } else {
+            networks.push(value);
+        }
+    }
+    Some(entry.spot(Egress::Listed(networks)))
+}
+
+#[derive(Clone, Copy)]
+enum Word {
+    None,
+    Internet,
+    All,
 }
 
 pub(super) fn capabilities(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::parts::{self, ServiceUids};
 use super::volume::{self, Pins, Volume};
+use crate::guard::{Egress, GuardMode};
 use crate::reader::{Entry, Section};
 use crate::report::Report;
 use crate::text::At;
@@ -30,6 +31,8 @@ pub(crate) struct Tenants {
     pub(crate) ports: Setting<Ports>,
     pub(crate) service_uids: Setting<ServiceUids>,
     pub(crate) volume: Setting<Volume>,
+    pub(crate) egress: Setting<Egress>,
+    pub(crate) guard: Setting<GuardMode>,
     pub(crate) apparmor: Setting<AppArmorMode>,
     pub(crate) capabilities: Setting<BTreeSet<String>>,
     pub(crate) images: Setting<Vec<ImagePattern>>,
@@ -94,6 +97,8 @@ impl Default for Tenants {
                 size_min: 0,
                 grow: false,
             }),
+            egress: Setting::default(Egress::Internet),
+            guard: Setting::default(GuardMode::IfAvailable),
             apparmor: Setting::default(AppArmorMode::Required),
             capabilities: Setting::default(BTreeSet::new()),
             images: Setting::default(Vec::new()),
@@ -110,7 +115,7 @@ impl Default for Tenants {
 }
 
 impl Tenants {
-    const KEYS: [&'static str; 13] = [
+    const KEYS: [&'static str; 15] = [
         "uids",
         "base_dir",
         "domain",
@@ -118,6 +123,8 @@ impl Tenants {
         "ports",
         "service_uids",
         "volume",
+        "egress",
+        "guard",
         "apparmor",
         "capabilities",
         "images",
@@ -158,6 +165,8 @@ impl Tenants {
                 let found = volume::read(entry, &self.volume.value, Pins::MayNot, report);
                 self.volume.take(found);
             }
+            "egress" => self.egress.take(parts::egress(entry, report)),
+            "guard" => self.guard.take(parts::guard(entry, report)),
             "apparmor" => self.apparmor.take(parts::apparmor(entry, report)),
             "capabilities" => self.capabilities.take(parts::capabilities(entry, report)),
             "images" => self.images.take(parts::images(entry, report)),

@@ -2,6 +2,7 @@
 
 use super::{Relation, Template};
 use crate::ImagePattern;
+use crate::image::is_component;
 
 /// The longest text a UID can become; checks on length fill it in.
 const LONGEST_UID: u32 = i32::MAX.unsigned_abs();
@@ -162,7 +163,7 @@ pub(crate) fn image_pattern(text: &str) -> Result<ImagePattern, String> {
         None if path == "*" => return Ok(ImagePattern(text.to_owned())),
         None => path,
     };
-    if !fixed.split('/').all(is_path_component) {
+    if !fixed.split('/').all(is_component) {
         return Err(format!(
             "{text:?} is no image pattern: registry/path in lower case without tag or digest, \"*\" only as the last component"
         ));
@@ -188,30 +189,6 @@ fn is_registry(text: &str) -> bool {
     let port_fits = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|n| n.to_string() == p));
     let told_apart = host.contains('.') || port.is_some() || host == "localhost";
     told_apart && port_fits && host.split('.').all(label)
-}
-
-/// Runs of `[a-z0-9]` joined by `.`, `_`, `__` or any number of `-`.
-fn is_path_component(text: &str) -> bool {
-    let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let mut ends_in_word = false;
-    let mut separator = String::new();
-    for c in text.chars() {
-        if u8::try_from(c).is_ok_and(is_word) {
-            let joined = matches!(separator.as_str(), "" | "." | "_" | "__")
-                || separator.bytes().all(|b| b == b'-');
-            let inside = ends_in_word || separator.is_empty();
-            if !joined || !inside {
-                return false;
-            }
-            separator.clear();
-            ends_in_word = true;
-        } else if "._-".contains(c) {
-            separator.push(c);
-        } else {
-            return false;
-        }
-    }
-    ends_in_word && separator.is_empty()
 }
 
 /// Every capability of Linux 6.x (capabilities(7)).

@@ -10,6 +10,7 @@ mod clashes;
 mod containers;
 mod doubts;
 mod fixtures;
+mod guard;
 mod shares;
 mod text;
 mod volumes;

@@ -1,7 +1,7 @@
 # The language of the steps. Sourced by every file in steps/.
 # shellcheck shell=bash
 
-progress=/var/lib/aistack-vm     # on the root disk: survives a reboot of the guest
+progress=${progress:-/var/lib/aistack-vm}     # on the root disk: survives a reboot of the guest
 export LANG=C.UTF-8
 
 # How many times slower this guest is than those that the limits were made for (guest/run measures it).
@@ -30,6 +30,7 @@ step() {
     kill -KILL -- -$watch 2>/dev/null
     wait $watch 2>/dev/null
     if [ $status -eq 0 ]; then
+        mkdir -p "$progress/passed" && touch "$progress/passed/$name"
         echo "$name passed ($((SECONDS - began)) s)"
         sed -n 's/^TOLD: /    /p' "$log"
     else
@@ -40,11 +41,23 @@ step() {
     return $status
 }
 
-# vital NAME COMMAND…: a step without which the rest makes no sense; its failure ends the run.
+# vital NAME COMMAND…: a step without which the rest of its file makes no sense; its failure ends the file. Other files
+# run all the same, unless they say that they need it.
 vital() {
     step "$@" && return
-    echo "$1" >"$progress/abandon"
+    echo "LEFT OUT: the rest of $(basename "$0" .sh), because $1 failed"
     exit 1
+}
+
+# needs NAME…: the rest of the file makes no sense without those steps of other files; where one of them has not passed,
+# the rest is left out.
+needs() {
+    local name
+    for name in "$@"; do
+        [ ! -e "$progress/passed/$name" ] || continue
+        echo "LEFT OUT: what of $(basename "$0" .sh) needs $name, which has not passed"
+        exit 1
+    done
 }
 
 # tell TEXT: in a step that passes, a line that is worth reading (a figure, a version).
@@ -121,4 +134,4 @@ volume_device() {
     return 1
 }
 
-. /payload/guest/world.sh
+. "$(dirname "${BASH_SOURCE[0]}")/world.sh"

@@ -47,15 +47,69 @@ make_debs() {
     debs=$PWD/target/deb
 }
 
+# leave_out FILE WHY: that step file does not run.
+leave_out() {
+    local file kept=()
+    for file in "${files[@]}"; do
+        if [ "$(basename "$file" .sh)" = "$1" ]; then say "$1 SKIPPED: $2"; else kept+=("$file"); fi
+    done
+    files=("${kept[@]}")
+}
+
+# Builds the current engine where the guest is to have it from the start or to get it in a step, and no folder with one
+# is named.
+get_engine() {
+    local status=0
+    if [ "$engine" = current ]; then
+        # Debian 12 has the docker command in the package of its engine, and no AppArmor profile for runc.
+        [ "$release" != bookworm ] || die "the current Docker Engine is tried on trixie only"
+        leave_out 92-engine-upgrade "this guest begins with the current Docker Engine"
+    elif [ "$release" = bookworm ]; then
+        leave_out 92-engine-upgrade "Debian 12 has the docker command in the package of its engine"
+    fi
+    [ "$engine" = current ] || [[ " ${files[*]} " == *92-engine-upgrade* ]] || return 0
+    [ -n "$programs" ] || programs=$("$vm/../engines/get") || status=$?
+    # As tests/engines/get says that there is no Go which builds it.
+    if [ $status -eq 3 ] && [ "$engine" = debian ]; then
+        leave_out 92-engine-upgrade "no Go here that builds the current Docker Engine"
+    elif [ $status -ne 0 ]; then
+        exit $status
+    fi
+    export AISTACK_ENGINE_PROGRAMS=$programs
+}
+
+# Sets root to the root that the guest boots from.
 cached_root() {
     root=$(root_image)
-    [ -e "$root.img" ] && return
-    say "making the guest's root: Debian $release with debootstrap (about 2 minutes, once)"
-    rm -f "$cache/root-$release"-* "$cache/docker-$release"-*
-    if ! "$vm/lib/make-root" "$root" >"$cache/root.log" 2>&1; then
-        tail -n 20 "$cache/root.log" >&2
-        die "the root could not be made; the log is $cache/root.log"
-    fi
+    [ -e "$root.img" ] || {
+        say "making the guest's root: Debian $release with debootstrap (about 2 minutes, once)"
+        rm -f "$cache"/{root,docker,current-root,current-docker}-"$release"-*
+        make_logged root "$vm/lib/make-root" "$root"
+    }
+    [ -n "$programs" ] || return 0
+    packages=$(engine_packages)
+    [ -d "$packages" ] || {
+        say "making packages of the current Docker Engine"
+        rm -rf "$cache"/engine-*
+        make_logged engine "$vm/lib/make-engine-packages" "$packages"
+    }
+    [ "$engine" = current ] || return 0
+    root=$(current_root_image)
+    [ -e "$root.img" ] || {
+        say "putting the current Docker Engine into a copy of the guest's root (half a minute, once)"
+        rm -f "$cache"/{current-root,current-docker}-"$release"-*
+        make_logged current-root "$vm/lib/make-current-root" "$root" "$packages"
+    }
+}
+
+# make_logged NAME COMMAND…: the command's output goes to a log that is kept, and its end is shown when it fails.
+make_logged() {
+    local log=$cache/$1.log
+    shift
+    "$@" >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        die "$(basename "$1") failed; the log is $log"
+    }
 }
 
 # The host's engine is asked for the images, which may have changed; one that this starts is stopped again.
@@ -75,12 +129,9 @@ cached_docker_disk() {
 
 make_docker_disk() {
     [ -e "$docker_disk.img" ] && return
-    say "making the disk with Docker's images for the guest"
-    rm -f "$cache/docker-$release"-*
-    "$vm/lib/make-docker-disk" "$docker_disk" >"$cache/docker.log" 2>&1 || {
-        tail -n 20 "$cache/docker.log" >&2
-        die "the disk with the images could not be made; the log is $cache/docker.log"
-    }
+    say "making the disk with Docker's images for the guest ($engine_name)"
+    rm -f "$cache/${of_engine}docker-$release"-*
+    make_logged "${of_engine}docker" "$vm/lib/make-docker-disk" "$docker_disk"
 }
 
 # The same package with a higher version, for the upgrade.
@@ -107,13 +158,15 @@ make_disks() {
     cp "$(PATH=$PATH:/usr/sbin:/sbin command -v busybox)" "$payload/guest/"
     cp "$vm/../lib/host.sh" "$vm/../lib/kill-at" "$payload/tests/lib/"
     cp "$vm/guest/world.sh" "$payload/tests/lib/world.sh"
+    echo "$engine" >"$payload/guest/engine"
     cp "$vm/../demo/probes" "$payload/tests/demo/"
+    [ -z "$programs" ] || [ "$engine" = current ] || cp -r "$packages" "$payload/engine"
     ssh-keygen -q -t ed25519 -N '' -f "$run/key"
     cp "$run/key.pub" "$payload/authorized_keys"
     chown -R root:root "$payload"
-    truncate -s 512M "$run/payload.img"
+    truncate -s 1G "$run/payload.img"
     mkfs.ext4 -q -L aistack-payload -O ^has_journal -d "$payload" "$run/payload.img"
-    for n in $(seq $volumes); do truncate -s "${volume_sizes[n - 1]}" "$run/volume$n.img"; done
+    for n in $(seq "$volumes"); do truncate -s "${volume_sizes[n - 1]}" "$run/volume$n.img"; done
     # What the guest writes to the cached disks goes to files of this run.
     qemu-img create -q -f qcow2 -F raw -b "$root.img" "$run/root.qcow2"
     qemu-img create -q -f qcow2 -F raw -b "$docker_disk.img" "$run/docker.qcow2"
@@ -121,21 +174,23 @@ make_disks() {
 
 boot() {
     local n arguments
+    # shellcheck disable=SC2054 # the commas are QEMU's
     arguments=(
         # One processor: where the emulator gives each a thread of its own, a processor may run code that
         # another has just patched, and the guest's kernel dies in an int3 (seen with QEMU 7.2 and 10.0). An old
         # model of it, because wide registers cost much to emulate.
         -name aistack-vm -accel tcg,thread=single,tb-size=1024 -cpu Nehalem -smp 1 -m 3072
         -kernel "$root.vmlinuz" -initrd "$root.initrd" -display none -monitor "unix:$run/monitor,server=on,wait=off"
-        # Emulation is no place for workarounds of real CPUs.
-        -append "root=LABEL=aistack-root rw console=ttyS0 mitigations=off tsc=reliable panic=0 systemd.show_status=false quiet ${keep:+aistack.keep}"
+        # Emulation is no place for workarounds of real CPUs. Nor for the kernel's question at boot whether its timer
+        # ticks, which an emulator that the host does not let run in that moment answers with a panic.
+        -append "root=LABEL=aistack-root rw console=ttyS0 mitigations=off tsc=reliable no_timer_check panic=0 systemd.show_status=false quiet ${keep:+aistack.keep}"
         -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng
     )
     for n in root docker; do
         arguments+=(-drive "file=$run/$n.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap")
     done
     arguments+=(-drive "file=$run/payload.img,if=virtio,format=raw,readonly=on")
-    for n in $(seq $volumes); do
+    for n in $(seq "$volumes"); do
         arguments+=(
             -drive "file=$run/volume$n.img,if=none,id=volume$n,format=raw,cache=unsafe,discard=unmap"
             -device "nvme,serial=$(printf 'vol%017d' "$n"),drive=volume$n"
@@ -151,7 +206,7 @@ boot() {
     fi
     arguments+=(-serial "file:$run/steps.log")
     touch "$run/steps.log" "$run/console.log"
-    say "booting Debian $release (logs: $run/steps.log, $run/console.log)"
+    say "booting Debian $release with $engine_name (logs: $run/steps.log, $run/console.log)"
     # The lock is held by whatever guest runs, so QEMU keeps descriptor 9.
     qemu-system-x86_64 "${arguments[@]}" >"$run/qemu.log" 2>&1 </dev/null &
     qemu=$!
@@ -168,14 +223,14 @@ follow() {
     verdict=
     while :; do
         now=$(wc -l <"$run/steps.log")
-        if [ "$now" -gt $lines ]; then
+        if [ "$now" -gt "$lines" ]; then
             tail -n +$((lines + 1)) "$run/steps.log" | head -n $((now - lines)) | tr -d '\r' | while IFS= read -r line; do
                 say "  $line"
             done
             lines=$now
             heard=$SECONDS
         fi
-        if ! kill -0 $qemu 2>/dev/null; then break
+        if ! kill -0 "$qemu" 2>/dev/null; then break
         elif [ -n "$keep" ] && grep -q '^KEPT' "$run/steps.log"; then break
         elif grep -qE 'Kernel panic|Oops:' "$run/console.log"; then verdict="the guest's kernel panicked"
         elif [ -n "$time_limit" ] && [ $((SECONDS - started)) -gt "$time_limit" ]; then verdict="the steps took more than $time_limit s"
@@ -184,30 +239,35 @@ follow() {
         if [ -n "$verdict" ]; then
             say "$verdict; the end of the console:"
             tail -n 40 "$run/console.log" | sed 's/^/    /'
-            [ -n "$keep" ] || kill -KILL $qemu
+            [ -n "$keep" ] || kill -KILL "$qemu"
             break
         fi
         sleep 1
     done
 }
 
-# The run has passed only if the guest reached its end, every expected step spoke, and none failed.
+# The run has passed only if the guest reached its end, every expected step spoke, and none failed. The last line says
+# which failed, since a step that fails may leave out others.
 judge() {
-    local name good=0 bad=()
+    local name good=0 failed=() unreached=() bad=()
     tr -d '\r' <"$run/steps.log" >"$run/steps.txt"
     for name in "${expected[@]}"; do
-        if grep -qE "^$name failed( |$)" "$run/steps.txt"; then bad+=("$name failed")
+        if grep -qE "^$name failed( |$)" "$run/steps.txt"; then failed+=("$name")
         elif grep -qE "^$name passed( |$)" "$run/steps.txt"; then good=$((good + 1))
-        else bad+=("$name was never reached")
+        else unreached+=("$name")
         fi
     done
+    [ ${#failed[@]} -eq 0 ] || bad+=("failed: ${failed[*]}")
     [ -z "$verdict" ] || bad+=("$verdict")
     grep -q '^END of all steps' "$run/steps.txt" || bad+=("the guest did not reach the end of the steps")
     [ ! -s "$run/qemu.log" ] || sed 's/^/    qemu: /' "$run/qemu.log"
     [ -z "$keep" ] || kept
-    [ ${#bad[@]} -eq 0 ] || printf '  %s\n' "${bad[@]}"
-    echo "$good passed, ${#bad[@]} failed in the VM (Debian $release) in $((SECONDS - began)) s"
-    [ ${#bad[@]} -eq 0 ]
+    [ ${#failed[@]} -eq 0 ] || printf '  %s failed\n' "${failed[@]}"
+    [ ${#unreached[@]} -eq 0 ] || printf '  %s was not reached\n' "${unreached[@]}"
+    sed -n 's/^LEFT OUT: /  left out: /p' "$run/steps.txt"
+    echo "$good passed, ${#failed[@]} failed, ${#unreached[@]} not reached in the VM (Debian $release with $engine_name)" \
+        "in $((SECONDS - began)) s$([ ${#bad[@]} -eq 0 ] || printf '; %s' "${bad[@]}")"
+    [ ${#bad[@]} -eq 0 ] && [ ${#unreached[@]} -eq 0 ]
 }
 
 kept() {
@@ -216,7 +276,7 @@ kept() {
         need_packages socat=socat
         say "root's shell in the guest; Ctrl-] leaves it, and the guest goes with it"
         socat "STDIO,raw,echo=0,escape=0x1d" "UNIX-CONNECT:$run/console" || true
-        kill $qemu 2>/dev/null || true
+        kill "$qemu" 2>/dev/null || true
     else
         say "the guest stays up: tests/vm/sh COMMAND runs in it as root, tests/vm/stop ends it"
     fi

@@ -1,5 +1,6 @@
 # AppArmor: what the deploys of 20 have loaded, and what both profiles allow and deny inside containers.
 . /payload/guest/steps.sh
+needs two-tenants-deploy-at-once
 
 loaded=/sys/kernel/security/apparmor/profiles
 names_of() { echo "ai-base-$1 ai-platform-$1 ai-platform-openclaw-$(($1 + 1000))"; }
@@ -13,7 +14,7 @@ profiles_are_everywhere() {
                 grep -qE '^[0-9a-f]{64}$' "/run/aistack/apparmor/$name" || { echo "$name"; return 1; }
         done
     done
-    as $USER_A aistack whoami | grep -i apparmor
+    as "$USER_A" aistack whoami | grep -i apparmor
 }
 step apparmor-profiles-are-loaded-kept-and-published profiles_are_everywhere
 
@@ -30,10 +31,10 @@ step apparmor-containers-carry-the-stacked-label containers_are_stacked
 # Docker's everyday work on a stacked container, through the gateway and as root.
 everyday() {
     local redis=tenant-1001-redis
-    as $USER_A docker exec $redis sh -c 'sleep 100 & kill -TERM $!; wait $!; [ $? = 143 ] && kill -0 1 && cat /proc/1/environ >/dev/null' || return 1
-    as $USER_A docker top $redis && as $USER_A docker stop -t 20 $redis || return 1
+    as "$USER_A" docker exec $redis sh -c 'sleep 100 & kill -TERM $!; wait $!; [ $? = 143 ] && kill -0 1 && cat /proc/1/environ >/dev/null' || return 1
+    as "$USER_A" docker top $redis && as "$USER_A" docker stop -t 20 $redis || return 1
     [ "$(docker inspect -f '{{.State.ExitCode}}' $redis)" = 0 ] || { echo "redis was killed"; return 1; }
-    as $USER_A docker start $redis && as $USER_A docker restart -t 20 $redis || return 1
+    as "$USER_A" docker start $redis && as "$USER_A" docker restart -t 20 $redis || return 1
     docker pause $redis && docker unpause $redis && docker kill $redis && docker start $redis || return 1
     containers_are_stacked
 }
@@ -119,6 +120,7 @@ run-copy:/dev/shm/copy EACCES"
 
 # table LABEL TABLE: every line of the table is what happens.
 table() {
+    # shellcheck disable=SC2001 # at the end of each line
     mapfile -t names < <(sed 's/ [A-Z]*$//' <<<"$2")
     diff <(echo "$2") <(attempts "$1" "${names[@]}")
 }
@@ -179,9 +181,9 @@ refuse_mount() {
     local before kept
     before=$(kernel_lines)
     kept=$(sha256sum /etc/apparmor.d/ai-*)
-    with_line "mount," refused "E_RULE" as $USER_A aistack apparmor load || return 1
-    with_line "capability sys_admin," refused "E_CAP" as $USER_A aistack apparmor load || return 1
-    with_line 'include "\/etc\/shadow"' refused "E_" as $USER_A aistack apparmor load || return 1
+    with_line "mount," refused "E_RULE" as "$USER_A" aistack apparmor load || return 1
+    with_line "capability sys_admin," refused "E_CAP" as "$USER_A" aistack apparmor load || return 1
+    with_line 'include "\/etc\/shadow"' refused "E_" as "$USER_A" aistack apparmor load || return 1
     [ "$before" = "$(kernel_lines)" ] && [ "$kept" = "$(sha256sum /etc/apparmor.d/ai-*)" ]
 }
 step apparmor-refused-lines-change-nothing refuse_mount
@@ -190,24 +192,24 @@ narrow() {
     local pid
     pid=$(docker inspect -f '{{.State.Pid}}' tenant-1001-redis)
     docker exec tenant-1001-redis cat /etc/hostname || return 1
-    as $USER_A aistack apparmor load || return 1
-    ! as $USER_A docker exec tenant-1001-redis cat /etc/hostname || { echo "it was not narrowed"; return 1; }
+    as "$USER_A" aistack apparmor load || return 1
+    ! as "$USER_A" docker exec tenant-1001-redis cat /etc/hostname || { echo "it was not narrowed"; return 1; }
     docker exec tenant-1002-redis cat /etc/hostname || { echo "the other tenant was narrowed"; return 1; }
     [ "$pid" = "$(docker inspect -f '{{.State.Pid}}' tenant-1001-redis)" ]
 }
 narrow_and_back() {
-    with_line 'deny \/etc\/hostname r,' narrow && as $USER_A aistack apparmor load &&
-        as $USER_A docker exec tenant-1001-redis cat /etc/hostname && containers_are_stacked
+    with_line 'deny \/etc\/hostname r,' narrow && as "$USER_A" aistack apparmor load &&
+        as "$USER_A" docker exec tenant-1001-redis cat /etc/hostname && containers_are_stacked
 }
 step apparmor-a-tenant-narrows-its-running-containers narrow_and_back
 
 # In complain mode nothing is enforced: the gateway must not let such a container run.
 complain() {
     apparmor_parser -j0 -K -C -r </etc/apparmor.d/ai-platform-1001 || return 1
-    refused "did not come under its AppArmor profile" as $USER_A docker restart -t 20 tenant-1001-redis || return 1
+    refused "did not come under its AppArmor profile" as "$USER_A" docker restart -t 20 tenant-1001-redis || return 1
     [ "$(docker inspect -f '{{.State.Running}}' tenant-1001-redis)" = false ] || { echo "it runs"; return 1; }
     grep -q '"operation":"container.confine"' /var/log/aistack-engine/engine.jsonl || return 1
-    as $USER_A aistack apparmor load && as $USER_A docker start tenant-1001-redis && containers_are_stacked
+    as "$USER_A" aistack apparmor load && as "$USER_A" docker start tenant-1001-redis && containers_are_stacked
 }
 step apparmor-a-container-that-is-not-confined-is-stopped complain
 
@@ -219,18 +221,19 @@ killed_loads() {
         [ $hits -lt 2 ] || break
         sed -i "\$s/^}/  deny \/opt\/round$round\/** r,\n}/" "$source"
         # It ends when nobody needs it; this starts it again.
-        eventually 60 as $USER_A aistack whoami || return 1
+        eventually 60 as "$USER_A" aistack whoami || return 1
         helper=$(systemctl show -P MainPID aistack-helper)
         # While a compiler of its own runs: first to look at the text, then to load it.
         when=(--tool-of "$helper")
         [ $hits -eq 0 ] || when+=(--exists /etc/apparmor.d/.ai-platform-1001.tmp)
         ! /payload/tests/lib/kill-at "${when[@]}" /var/log/aistack/helper.jsonl apparmor.load "$helper" -- \
-            su - $USER_A -c 'aistack apparmor load' || hits=$((hits + 1))
+            su - "$USER_A" -c 'aistack apparmor load' || hits=$((hits + 1))
     done
     tell "hit $hits of 2"
     cp -p /tmp/source "$source"
-    eventually 60 as $USER_A aistack apparmor load || return 1
+    eventually 60 as "$USER_A" aistack apparmor load || return 1
     profiles_are_everywhere || return 1
+    # shellcheck disable=SC2010 # hidden files
     ls -A /etc/apparmor.d /run/aistack/apparmor | grep -F .tmp && return 1
     ! grep -q round /etc/apparmor.d/ai-platform-1001 && containers_are_stacked && [ $hits -eq 2 ]
 }

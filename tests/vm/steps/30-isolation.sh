@@ -1,6 +1,7 @@
 # Tenant B attacks tenant A, with those tries of the demo that files, sockets and units decide. All of them run
 # on the bare engine (tests/journey).
 . /payload/guest/steps.sh
+needs two-tenants-deploy-at-once
 
 probes() {
     mkdir -p "$WORLD_DIR" && ln -sfn /var/log/aistack "$WORLD_DIR/audit" || return 1

@@ -1,5 +1,6 @@
 # The guest goes down in an orderly way; 81 looks at what came back.
 . /payload/guest/steps.sh
+needs two-tenants-deploy-at-once
 
 remember() {
     docker ps --format '{{.Names}}' | sort >"$progress/running-before"

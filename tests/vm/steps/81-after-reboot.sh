@@ -1,5 +1,6 @@
 # Nobody logs in and nobody runs a command: everything is back by itself.
 . /payload/guest/steps.sh
+needs containers-run-before-the-reboot
 
 mounted() { mountpoint "$(base_dir 1001)" && mountpoint "$(base_dir 1002)"; }
 step volumes-are-back eventually 60 mounted

@@ -1,5 +1,6 @@
 # A higher version of the same packages, while stacks run.
 . /payload/guest/steps.sh
+needs packages-install
 
 started() { docker ps -q | xargs docker inspect -f '{{.Name}} {{.State.Pid}} {{.State.StartedAt}}' | sort; }
 sockets() { stat -c '%n %i %Z' /run/aistack/*.sock; }
@@ -14,5 +15,6 @@ upgrade() {
 }
 step upgrade-leaves-stacks-and-sockets-alone upgrade
 step policy-of-the-admin-is-kept cmp /payload/guest/policy.toml /etc/aistack/policy.toml
-works() { as $USER_A aistack whoami && says "nothing to do" 0 as $USER_A aistack deploy --yes --no-input "${STACK_A[@]}"; }
+needs two-tenants-deploy-at-once
+works() { as "$USER_A" aistack whoami && says "nothing to do" 0 as "$USER_A" aistack deploy --yes --no-input "${STACK_A[@]}"; }
 step tenants-work-after-the-upgrade works

@@ -1,5 +1,6 @@
 # The packages go; the tenants' containers and data stay until the admin takes them away.
 . /payload/guest/steps.sh
+needs packages-install
 
 removed() {
     local before

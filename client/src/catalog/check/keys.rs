@@ -6,7 +6,7 @@ use super::Mistake;
 use super::names::quoted;
 use super::when::exclude;
 use crate::env_file::is_key;
-use crate::manifest::keys;
+use crate::keys;
 
 /// Well formed, and no other service's; services that are never together may share them.
 pub(super) fn check(

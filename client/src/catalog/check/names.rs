@@ -2,8 +2,8 @@
 
 use super::super::entry::{Database, Entry};
 use super::{Mistake, is_label};
-use crate::desired::image::ImageName;
 use crate::env_file::is_key;
+use aistack_policy::image::ImageRef;
 
 /// Folders of a configuration file's name, and the name itself, at most.
 const MAX_COMPONENTS: usize = 4;
@@ -13,7 +13,7 @@ pub(super) fn check(entry: &Entry, found: &mut Vec<Mistake>) {
         let message = format!("{:?} is no name of a service", entry.name);
         found.push((String::new(), message));
     }
-    match ImageName::parse(&entry.image) {
+    match ImageRef::parse(&entry.image) {
         Ok(image) if image.to_string() == entry.image && !entry.image.ends_with(":latest") => {}
         _ => found.push((
             entry.image.clone(),

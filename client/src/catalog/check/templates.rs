@@ -8,7 +8,7 @@ use super::super::template::{Item, List, Name, Template};
 use super::Mistake;
 use super::edges::hard;
 use super::when::implies;
-use crate::manifest::keys;
+use crate::keys;
 
 pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
     for (place, template) in placed(entry) {

@@ -4,7 +4,7 @@ use super::super::Catalog;
 use super::super::entry::{Entry, When};
 use super::Mistake;
 use super::names::quoted;
-use crate::selection::VECTOR_DB;
+use crate::keys::VECTOR_DB;
 
 pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
     let of_variants = entry.variants.iter().map(|variant| &variant.when);

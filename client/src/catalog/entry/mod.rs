@@ -18,7 +18,7 @@ pub use values::{Database, Rotation, Secret, SecretFormat, SettingEntry};
 
 use super::template::{Name, Template};
 use super::units::Span;
-use crate::desired::Phase;
+use crate::preset::Preset;
 
 /// One service.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -199,30 +199,18 @@ impl std::fmt::Display for When {
     }
 }
 
-/// What `init --preset` offers.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema, clap::ValueEnum,
-)]
+/// Headings of a deploy; edges decide the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// The least that is of use.
-    Minimal,
-    /// What most want.
-    Standard,
-    /// Every service that needs no decision of its own.
-    Full,
-}
-
-impl Preset {
-    /// As the command line and the entries write it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Minimal => "minimal",
-            Self::Standard => "standard",
-            Self::Full => "full",
-        }
-    }
+pub enum Phase {
+    /// Stores and databases.
+    Infrastructure,
+    /// What the tenant came for.
+    Services,
+    /// OpenClaw, and what connects it.
+    Agent,
+    /// The proxy in front; starts last.
+    Ingress,
 }
 
 /// A value that only the user can give.

@@ -1,11 +1,9 @@
-use aistack_proto::v1::{Grant, Limits};
+use aistack_proto::v1::Grant;
 
 use super::{grant, render, settings};
 use crate::catalog::Catalog;
 use crate::desired::stack;
 use crate::env_file::Settings;
-use crate::exit::Exit;
-use crate::failure::Failure;
 
 /// Key, rule and message of what is refused.
 pub(super) fn refused(grant: &Grant, environment: &[(&str, &str)]) -> Vec<String> {
@@ -101,51 +99,6 @@ fn everything_is_refused_at_once() {
     let nothing = stack(&Settings::default(), &Catalog::embedded(), &grant()).unwrap_err();
     assert!(nothing.iter().any(|error| error.key == "BASE_DIR"));
     assert!(nothing.iter().any(|error| error.key == "REDIS_PASSWORD"));
-}
-
-fn limited(memory_gib: u64, cpu_millis: u64, pids: u64, containers: u64) -> Grant {
-    let mut grant = grant();
-    grant.limits = Some(Limits {
-        memory_bytes: memory_gib << 30,
-        cpu_millis,
-        pids,
-        containers,
-    });
-    grant
-}
-
-#[test]
-fn limits_are_sums_with_numbers() {
-    insta::assert_snapshot!(refused(&limited(4, 1500, 100, 3), &[]).join("\n"));
-}
-
-#[test]
-fn what_is_too_much_is_told_with_what_each_takes_and_what_would_fit() {
-    let milvus = [
-        ("VECTOR_DB", "milvus"),
-        ("SERVICES", "postgres,n8n,prometheus,caddy"),
-    ];
-    insta::assert_snapshot!(refused(&limited(8, 8000, 8192, 40), &milvus).join("\n"));
-    let containers = refused(&limited(64, 8000, 8192, 6), &[]);
-    assert_eq!(
-        containers,
-        [
-            "[tenants.limits (policy.toml:9)] limits: the services need 7 containers, and the policy gives 6 containers\n\
-          it fits without prometheus: aistack init --services postgres,redis,litellm,n8n,caddy"
-        ]
-    );
-    let failure = Failure::settings(
-        stack(
-            &settings(&[]),
-            &Catalog::embedded(),
-            &limited(1, 8000, 8192, 40),
-        )
-        .unwrap_err(),
-    );
-    assert_eq!(failure.exit, Exit::Policy);
-    assert!(failure.causes[0].rule.is_some());
-    assert!(failure.causes[1..].iter().all(|cause| cause.rule.is_none()));
-    assert_eq!(failure.causes[1].text, "  SERVICE     MEMORY");
 }
 
 #[test]

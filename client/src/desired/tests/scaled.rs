@@ -9,8 +9,9 @@ use super::words::observed;
 use super::{everything_with, grant, manifest_file, render, settings};
 use crate::catalog::tests::ENTRY;
 use crate::catalog::{Catalog, Span};
-use crate::desired::{Check, DesiredError, DesiredService, TIME_SCALE, TimeScale, stack};
+use crate::desired::{Check, DesiredError, DesiredService, TimeScale, stack};
 use crate::env_file::{EnvFile, Settings};
+use crate::keys::TIME_SCALE;
 use crate::plan::{Action, diff};
 
 /// The bounds of a probe's interval in the gateway, nanoseconds; those of its other times are wider

@@ -7,8 +7,9 @@ use crate::catalog::tests::ENTRY;
 use crate::catalog::{Catalog, Preset};
 use crate::desired::{Check, DesiredService, Stack, Via, stack};
 use crate::env_file::{EnvFile, Settings};
+use crate::keys::SERVICES;
 use crate::plan::{Action, Held, Host, Observed, ObservedService, State, diff};
-use crate::selection::{self, SERVICES};
+use crate::selection;
 
 fn entry(name: &str, offset: u16, top: &str, end: &str) -> String {
     let text = ENTRY

@@ -13,9 +13,9 @@ use crate::failure::Failure;
 use crate::manifest::Manifest;
 use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
-use crate::run::{Context, Session, listeners, setup, store};
+use crate::run::{Context, Session, setup, store};
+use crate::stack::listeners;
 use crate::ui::clean;
-use crate::verbs::lock_wait;
 
 /// A secret larger than this is none, bytes.
 const MAX_SECRET: u64 = 64 * 1024;
@@ -144,7 +144,7 @@ async fn lock(context: &Context, session: &Session) -> Result<Option<Lock>, Fail
     if context.globals.dry_run {
         return Ok(None);
     }
-    let wait = lock_wait(&context.globals);
+    let wait = context.globals.lock_wait();
     let lock = Lock::take(session.base_dir(), "aistack config", wait).await;
     lock.map(Some)
 }

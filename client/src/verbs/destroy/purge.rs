@@ -6,8 +6,7 @@ use std::path::Path;
 use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
 
 use super::emptying;
-use crate::catalog::own;
-use crate::run::{Session, kept, reserve, store};
+use crate::run::{Session, kept, reserve, service_files, store};
 
 /// Empties the tenant's directories; returns what could not be removed. The directories of the
 /// services stand in directories of root's and stay, empty. The manifest goes last, and only when
@@ -30,7 +29,7 @@ pub(super) async fn contents(session: &Session) -> Vec<String> {
     }
     let config = session.base_dir().join("config");
     for path in [
-        own::directory(session.base_dir()),
+        service_files::directory(session.base_dir()),
         store::manifest_path(session.base_dir()),
         kept::directory(session.base_dir()),
         reserve::path(session.base_dir()),

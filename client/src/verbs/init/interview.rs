@@ -4,10 +4,11 @@ use crate::catalog::{Catalog, Preset};
 use crate::desired::Stack;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::keys::{SERVICES, VECTOR_DB};
 use crate::manifest::Manifest;
-use crate::run::{Context, Session, prompt, setup};
-use crate::selection::{self, SERVICES, Selection, Sums, VECTOR_DB, gib};
-use crate::ui::Table;
+use crate::run::{Context, Session, setup};
+use crate::selection::{self, Selection, Sums, gib};
+use crate::ui::{Table, prompt};
 
 /// An answer that can be given, and what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]

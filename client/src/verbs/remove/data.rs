@@ -1,9 +1,9 @@
 //! What a removal keeps, and what `--purge` takes: data, databases and service files.
 
 use super::Going;
-use crate::catalog::{Database, Entry, own};
+use crate::catalog::{Database, Entry};
 use crate::desired::Stack;
-use crate::run::{Context, Session};
+use crate::run::{Context, Session, service_files};
 use crate::verbs::destroy;
 
 /// What a purge takes with it.
@@ -42,7 +42,7 @@ pub(super) fn kept(context: &Context, session: &Session, entry: &Entry) {
         context.printer.note(&format!(
             "{}: its service file stays: {}",
             entry.name,
-            own::path_of(session.base_dir(), &entry.name).display()
+            service_files::path_of(session.base_dir(), &entry.name).display()
         ));
     }
 }
@@ -73,7 +73,7 @@ pub(super) async fn purge(session: &Session, going: &Going, stack: &Stack) -> Ve
                 ));
             }
         }
-        let path = own::path_of(session.base_dir(), name);
+        let path = service_files::path_of(session.base_dir(), name);
         let own = entry.is_none_or(|entry| entry.own) && path.symlink_metadata().is_ok();
         if own
             && left.len() == before

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use aistack_policy::guard::{Egress, GuardMode};
 use aistack_policy::{
     AppArmorMode, Format, Grant, ImagePattern, Policy, Rule, VolumeKind, WritableLayer,
 };
@@ -164,6 +165,8 @@ fn values(part: &str, grant: &Grant) -> Vec<String> {
         "ports" => vec![format!("{}-{}", grant.ports.first, grant.ports.last())],
         "service_uids" => vec![list(&grant.service_uids)],
         "volume" => vec![volume(grant)],
+        "egress" => vec![grant.egress.to_string()],
+        "guard" => vec![guard(grant.guard).to_owned()],
         "apparmor" => vec![apparmor(grant.apparmor).to_owned()],
         "capabilities" => vec![list(&grant.capabilities)],
         "images" if grant.images.is_empty() => vec!["none".to_owned()],
@@ -257,6 +260,24 @@ fn apparmor(mode: AppArmorMode) -> &'static str {
     }
 }
 
+fn guard(mode: GuardMode) -> &'static str {
+    match mode {
+        GuardMode::Required => "required",
+        GuardMode::IfAvailable => "if-available",
+    }
+}
+
+/// As the policy file writes it.
+fn egress_json(egress: &Egress) -> Value {
+    match egress {
+        Egress::Listed(networks) => {
+            let texts: Vec<String> = networks.iter().map(ToString::to_string).collect();
+            json!(texts)
+        }
+        word => json!(word.to_string()),
+    }
+}
+
 pub(super) fn grant_json(file: &Path, grant: &Grant) -> Value {
     let rules: serde_json::Map<String, Value> = grant
         .rules
@@ -287,6 +308,8 @@ pub(super) fn grant_json(file: &Path, grant: &Grant) -> Value {
         "platform_profile": grant.platform_profile,
         "openclaw_profile": grant.openclaw_profile,
         "volume": volume_json(grant),
+        "egress": egress_json(&grant.egress),
+        "guard": guard(grant.guard),
         "apparmor": apparmor(grant.apparmor),
         "capabilities": grant.capabilities,
         "images": texts(&grant.images),

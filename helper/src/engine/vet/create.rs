@@ -19,11 +19,12 @@ pub(super) mod user;
 
 use std::fmt;
 
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Refusal, Rule};
 use serde_json::{Value, json};
 
 use super::image::ImageRef;
-use super::json::fields::Field;
+use super::json::fields::{At, Field};
 use super::json::{shown, value};
 use super::layer::check_root;
 use super::working_dir::Layout;
@@ -44,6 +45,7 @@ use user::User;
 pub struct CreateRequest {
     image: ImageRef,
     body: Body,
+    api: ApiVersion,
 }
 
 /// The environment and the command may hold secrets, so `Debug` shows the image only.
@@ -57,12 +59,13 @@ impl CreateRequest {
     /// Reads a create body strictly.
     ///
     /// # Errors
-    /// `BAD_JSON`, `BAD_IMAGE_REFERENCE`, `UNKNOWN_FIELD` with the name of a field that API 1.41
-    /// does not have, or the refusal of a field that nobody may set.
-    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let body = Body::read("", value(body)?)?;
+    /// `BAD_JSON`, `BAD_IMAGE_REFERENCE`, `UNKNOWN_FIELD` with the name of a field that the API does
+    /// not have, `FIELD_OF_OTHER_VERSION` for one that `api`, the version that the caller asks for, does
+    /// not have, or the refusal of a field that nobody may set.
+    pub fn parse(body: &[u8], api: ApiVersion) -> Result<Self, Refusal> {
+        let body = Body::read(At::body(api), value(body)?)?;
         let image = ImageRef::parse(&body.image)?;
-        Ok(Self { image, body })
+        Ok(Self { image, body, api })
     }
 
     /// The image that the container is made from, for looking it up before the decision.
@@ -158,6 +161,7 @@ pub struct Canonical {
     read_only: bool,
     limits: Limits,
     lifetime: Lifetime,
+    console_size: Option<ConsoleSize>,
 }
 
 /// What the audit log keeps, which holds no secret.
@@ -186,10 +190,12 @@ impl Canonical {
         self.limits.usage()
     }
 
-    /// The body for Docker, keys in fixed order, HostConfig always there, owner label last.
+    /// The body for Docker under the API version `api`: keys in fixed order, HostConfig always there,
+    /// owner label last. Every wall is written under every version; what only newer engines have
+    /// is left out for older ones.
     #[must_use]
-    pub fn render(&self) -> Vec<u8> {
-        render::body(self)
+    pub fn render(&self, api: ApiVersion) -> Vec<u8> {
+        render::body(self, api)
     }
 
     /// What the audit log keeps: names of environment variables, never their values; the program,
@@ -238,10 +244,11 @@ impl Canonical {
 /// # Errors
 /// The first field that may not be so, with the rule that refuses it.
 pub fn decide(world: &World<'_>, request: CreateRequest) -> Result<Canonical, Refusal> {
-    let CreateRequest { image, body } = request;
+    let CreateRequest { image, body, api } = request;
     let (grant, host) = (world.grant, &body.host);
     check_image(grant, &image)?;
-    check_console_size(&host.console_size)?;
+    check_umask(host.umask)?;
+    let console_size = ConsoleSize::decide(&host.console_size, api)?;
     let user = User::parse(grant, &body.user)?;
     let canonical = Canonical {
         name: world.name.to_owned(),
@@ -257,6 +264,7 @@ pub fn decide(world: &World<'_>, request: CreateRequest) -> Result<Canonical, Re
         read_only: host.read_only,
         limits: Limits::decide(grant, host)?,
         lifetime: Lifetime::decide(&body)?,
+        console_size,
         image,
     };
     check_root(grant, canonical.read_only)?;
@@ -289,18 +297,41 @@ fn check_image(grant: &Grant, image: &ImageRef) -> Result<(), Refusal> {
     )
 }
 
-/// The size of the caller's terminal, which Docker on Linux does not use.
-pub(super) fn check_console_size(size: &[i64]) -> Result<(), Refusal> {
-    let side = |side: &i64| (0..=65_535).contains(side);
-    if matches!(size.len(), 0 | 2) && size.iter().all(side) {
+/// The runtime's own umask holds: 0 is a setting, too.
+fn check_umask(umask: Option<i64>) -> Result<(), Refusal> {
+    if umask.is_none() {
         return Ok(());
     }
-    let message = "ConsoleSize is not a height and a width";
-    Err(Refusal::new(
-        "CONSOLE_SIZE_REFUSED",
-        message,
-        Rule::builtin("console-size"),
-    ))
+    let message = "HostConfig.Umask must not be set: a container has the runtime's own";
+    let rule = Rule::builtin("no-umask");
+    Err(Refusal::new("UMASK_REFUSED", message, rule)
+        .with_hint("let a shell set it: sh -c 'umask 027 && exec PROGRAM'"))
+}
+
+/// The API version from which on Docker on Linux sets the size of a terminal. To an older one a client
+/// tells it by a resize.
+pub(super) const CONSOLE_SIZE: ApiVersion = ApiVersion::v1(42);
+
+/// The size of the caller's terminal: height and width, characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub(super) struct ConsoleSize([u16; 2]);
+
+impl ConsoleSize {
+    /// Decides what is asked for under `api`; under an older version than [`CONSOLE_SIZE`] it is
+    /// read and dropped, as Docker does.
+    pub(super) fn decide(size: &[i64], api: ApiVersion) -> Result<Option<Self>, Refusal> {
+        let sides: Option<Vec<u16>> = size.iter().map(|side| u16::try_from(*side).ok()).collect();
+        let decided = match sides.as_deref() {
+            Some([] | [0, 0]) => None,
+            Some([height, width]) => Some(Self([*height, *width])),
+            _ => {
+                let message = "ConsoleSize is not a height and a width";
+                let rule = Rule::builtin("console-size");
+                return Err(Refusal::new("CONSOLE_SIZE_REFUSED", message, rule));
+            }
+        };
+        Ok(decided.filter(|_| api >= CONSOLE_SIZE))
+    }
 }
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 
 use std::fmt;
 
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Refusal, Rule};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::create::check_console_size;
 use super::create::process::{check_env, check_words, check_working_dir, env_names, program};
 use super::create::user::User;
-use super::json::fields::{Field, Words, object};
+use super::create::{CONSOLE_SIZE, ConsoleSize};
+use super::json::fields::{At, Field, Words, object};
 use super::json::value;
 use super::working_dir::Layout;
 
@@ -21,8 +22,8 @@ const MAX_DROPPED: usize = 256;
 const MAX_EXECS: usize = 64;
 
 object! {
-    /// The exec create body. `Container`, `Detach`, `DetachKeys` and `ConsoleSize` are sent by
-    /// clients and change nothing in Docker's answer: they are read, and dropped.
+    /// The exec create body. `Container`, `Detach` and `DetachKeys` are sent by clients and change
+    /// nothing in Docker's answer: they are read, and dropped.
     Body {
         "User" => user: String,
         "Tty" => tty: bool,
@@ -44,7 +45,7 @@ object! {
 }
 
 object! {
-    /// The exec start body. `ConsoleSize` and bollard's `OutputCapacity` are read, and dropped.
+    /// The exec start body. bollard's `OutputCapacity` is read, and dropped.
     Start {
         "Detach" => detach: bool,
         "Tty" => tty: bool,
@@ -66,6 +67,7 @@ pub struct CanonicalExec {
     env: Vec<String>,
     working_dir: String,
     cmd: Vec<String>,
+    console_size: Option<ConsoleSize>,
 }
 
 /// What the audit log keeps, which holds no secret.
@@ -89,11 +91,14 @@ struct Rendered<'a> {
     env: &'a [String],
     working_dir: &'a str,
     cmd: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    console_size: Option<ConsoleSize>,
 }
 
 impl CanonicalExec {
     /// Reads and decides an exec create body. `container_user` is the `User` of the container's
-    /// own configuration, which is the default; `layout` is what the container has of directories.
+    /// own configuration, which is the default; `layout` is what the container has of directories;
+    /// `api` is the version that the caller asks for.
     ///
     /// # Errors
     /// `BAD_JSON`, or the field that may not be so.
@@ -102,14 +107,15 @@ impl CanonicalExec {
         container_user: &str,
         layout: &Layout<'_>,
         body: &[u8],
+        api: ApiVersion,
     ) -> Result<Self, Refusal> {
         let container_user = User::of_container(grant, container_user)?;
-        let body = Body::read("", value(body)?)?;
+        let body = Body::read(At::body(api), value(body)?)?;
         let user = match body.user.as_str() {
             "" => container_user,
             text => User::parse(grant, text)?,
         };
-        check_console_size(&body.console_size)?;
+        let console_size = ConsoleSize::decide(&body.console_size, api)?;
         if body.container.len() > MAX_DROPPED || body.detach_keys.len() > MAX_DROPPED {
             return Err(refused(
                 "Container and DetachKeys are longer than 256 bytes",
@@ -132,12 +138,13 @@ impl CanonicalExec {
             env: body.env,
             working_dir: body.working_dir,
             cmd,
+            console_size,
         })
     }
 
-    /// The body for Docker.
+    /// The body for Docker under the API version `api`.
     #[must_use]
-    pub fn render(&self) -> Vec<u8> {
+    pub fn render(&self, api: ApiVersion) -> Vec<u8> {
         let body = Rendered {
             user: self.user.to_string(),
             privileged: false,
@@ -148,6 +155,7 @@ impl CanonicalExec {
             env: &self.env,
             working_dir: &self.working_dir,
             cmd: &self.cmd,
+            console_size: self.console_size.filter(|_| api >= CONSOLE_SIZE),
         };
         // This cannot fail; if it did, Docker would refuse the empty body.
         serde_json::to_vec(&body).unwrap_or_default()
@@ -174,6 +182,7 @@ pub struct ExecStart {
     pub detach: bool,
     /// It has a terminal.
     pub tty: bool,
+    console_size: Option<ConsoleSize>,
 }
 
 impl ExecStart {
@@ -181,19 +190,25 @@ impl ExecStart {
     ///
     /// # Errors
     /// `BAD_JSON`.
-    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        let start = Start::read("", value(body)?)?;
-        check_console_size(&start.console_size)?;
+    pub fn parse(body: &[u8], api: ApiVersion) -> Result<Self, Refusal> {
+        let start = Start::read(At::body(api), value(body)?)?;
+        let console_size = ConsoleSize::decide(&start.console_size, api)?;
         Ok(Self {
+            // Without a terminal it has no size.
+            console_size: console_size.filter(|_| start.tty),
             detach: start.detach,
             tty: start.tty,
         })
     }
 
-    /// The body for Docker.
+    /// The body for Docker under the API version `api`.
     #[must_use]
-    pub fn render(self) -> Vec<u8> {
-        format!("{{\"Detach\":{},\"Tty\":{}}}", self.detach, self.tty).into_bytes()
+    pub fn render(self, api: ApiVersion) -> Vec<u8> {
+        let mut body = json!({"Detach": self.detach, "Tty": self.tty});
+        if let Some(size) = self.console_size.filter(|_| api >= CONSOLE_SIZE) {
+            body["ConsoleSize"] = json!(size);
+        }
+        body.to_string().into_bytes()
     }
 }
 

@@ -16,7 +16,7 @@ use super::working_dir::Layout;
 use crate::docker::is_full_id;
 
 /// Fields of HostConfig that the gateway never fills; somebody else did when they hold something.
-const UNSET: [&str; 19] = [
+const UNSET: [&str; 21] = [
     "Privileged",
     "Binds",
     "VolumesFrom",
@@ -36,6 +36,8 @@ const UNSET: [&str; 19] = [
     "DnsOptions",
     "DnsSearch",
     "ExtraHosts",
+    "Annotations",
+    "Umask",
 ];
 
 /// What stands before the label in SecurityOpt.
@@ -59,9 +61,29 @@ pub fn check(grant: &Grant, network_id: Option<&str>, container: &Value) -> Resu
     check_limits(grant, host)?;
     let outdated = |refusal: Refusal| refused(&refusal.message, &refusal.rule);
     check_root(grant, is_read_only(container)).map_err(outdated)?;
+    check_from_image(container).map_err(outdated)
+}
+
+/// Decides whether what a container has of its image's own configuration is allowed. The image was
+/// looked at before the create; containerd's image store shows of an index another manifest than the
+/// one it makes containers from, or none, when an annotation calls that one an attestation.
+///
+/// # Errors
+/// `IMAGE_VOLUME_REFUSED` for a volume, `WORKING_DIR_REFUSED`.
+pub fn check_from_image(container: &Value) -> Result<(), Refusal> {
+    let mounts = container.get("Mounts").and_then(Value::as_array);
+    let other = |mount: &&Value| !matches!(text(mount, "/Type"), "bind" | "tmpfs");
+    if let Some(mount) = mounts.into_iter().flatten().find(other) {
+        let place = shown(text(mount, "/Destination"));
+        let message = format!("it has a volume at \"{place}\", which is host disk without a bound");
+        return Err(Refusal::new(
+            "IMAGE_VOLUME_REFUSED",
+            message,
+            Rule::builtin("no-volumes"),
+        ));
+    }
     // The container's own directory, which its execs and health checks start in as well.
-    let layout = Layout::of_container(container);
-    layout.check("").map_err(outdated)
+    Layout::of_container(container).check("")
 }
 
 /// The AppArmor label that an inspected container was made with, `None` without one.

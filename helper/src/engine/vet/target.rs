@@ -3,7 +3,8 @@
 //!
 //! The raw bytes are matched, never a decoded path: a path with a percent sign, an empty segment or
 //! a dot segment is no path here. The one exception is the name of an image, whose own separators some
-//! clients encode. What goes to Docker is rendered from [`Endpoint`] under one fixed API version.
+//! clients encode. What goes to Docker is rendered from [`Endpoint`], under the API version that is spoken with
+//! it, whatever version the caller asks for.
 
 mod container;
 mod filters;
@@ -12,12 +13,14 @@ mod query;
 mod refused;
 mod version;
 
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Refusal, Rule};
 
-pub use container::{ContainerCall, LogsQuery};
+pub use container::{ContainerCall, LogsQuery, StopQuery};
 pub use filters::Filters;
 use query::Query;
 use refused::not_offered;
+pub use version::Offered;
 
 use super::image::{ImageRef, Version};
 use crate::docker::is_full_id;
@@ -63,6 +66,8 @@ pub enum Endpoint {
         all: bool,
         /// The newest so many.
         limit: Option<u32>,
+        /// With what each has written (`docker ps -s`).
+        size: bool,
         /// The caller's own filters.
         filters: Filters,
     },
@@ -99,6 +104,8 @@ pub enum Endpoint {
     },
     /// `GET /images/json`
     ListImages {
+        /// With the manifests of each image (API 1.47); the docker command of 29 counts its content so.
+        manifests: bool,
         /// The caller's own filters.
         filters: Filters,
     },
@@ -137,13 +144,23 @@ pub enum Endpoint {
     },
 }
 
-impl Endpoint {
-    /// Reads a request line's method and target.
+/// A request line that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The API version that the caller asks for; `None` for a path without one.
+    pub version: Option<ApiVersion>,
+    /// What it asks for.
+    pub endpoint: Endpoint,
+}
+
+impl Line {
+    /// Reads a request line's method and target. A parameter is known from the API version on that
+    /// has it.
     ///
     /// # Errors
-    /// `BAD_TARGET` and `BAD_QUERY` for what cannot be read in one way only, `ENDPOINT_REFUSED` for
-    /// what is not offered.
-    pub fn parse(method: &str, target: &str) -> Result<Self, Refusal> {
+    /// `BAD_TARGET` and `BAD_QUERY` for what cannot be read in one way only, `BAD_VERSION` for a version
+    /// and `ENDPOINT_REFUSED` for an endpoint that is not offered.
+    pub fn parse(method: &str, target: &str, offered: Offered) -> Result<Self, Refusal> {
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, query),
             None => (target, ""),
@@ -152,9 +169,30 @@ impl Endpoint {
             return Err(bad_target("it is longer than 8 KiB"));
         }
         let decoded = image_name::decoded(path);
-        let segments = segments(&decoded)?;
-        let mut query = Query::parse(query)?;
-        let endpoint = match (method, segments.as_slice()) {
+        let (version, segments) = segments(&decoded, offered)?;
+        let mut query = Query::parse(query, version.unwrap_or(offered.unnamed))?;
+        let endpoint = Endpoint::read(method, path, &segments, &mut query)?;
+        query.finish()?;
+        Ok(Self { version, endpoint })
+    }
+}
+
+impl Endpoint {
+    /// Reads a request line's method and target, as far as any version that is ever offered has it.
+    ///
+    /// # Errors
+    /// As [`Line::parse`].
+    pub fn parse(method: &str, target: &str) -> Result<Self, Refusal> {
+        Line::parse(method, target, Offered::ALL).map(|line| line.endpoint)
+    }
+
+    fn read(
+        method: &str,
+        path: &str,
+        segments: &[&str],
+        query: &mut Query,
+    ) -> Result<Self, Refusal> {
+        let endpoint = match (method, segments) {
             ("GET" | "HEAD", ["_ping"]) => Self::Ping,
             ("GET", ["version"]) => Self::Version,
             ("GET", ["info"]) => Self::Info,
@@ -184,12 +222,11 @@ impl Endpoint {
             ("GET", ["plugins", name, "json"]) => Self::Absent {
                 text: format!("plugin \"{}\" not found", reference(name)?),
             },
-            (_, ["containers", rest @ ..]) => containers(method, path, rest, &mut query)?,
-            (_, ["exec", id, action]) => exec(method, path, id, action, &mut query)?,
-            (_, ["images", rest @ ..]) => images(method, path, rest, &mut query)?,
+            (_, ["containers", rest @ ..]) => containers(method, path, rest, query)?,
+            (_, ["exec", id, action]) => exec(method, path, id, action, query)?,
+            (_, ["images", rest @ ..]) => images(method, path, rest, query)?,
             _ => return Err(not_offered(method, path)),
         };
-        query.finish()?;
         Ok(endpoint)
     }
 
@@ -220,17 +257,38 @@ impl Endpoint {
     }
 
     /// True for calls that count against the rate of changes: what writes a record, and what costs the
-    /// host as much. For `top` Docker runs a `ps` over all processes of the host.
+    /// host as much. For `top` Docker runs a `ps` over all processes of the host, and for a size it
+    /// walks through what each container has written, which `writable_layer` bounds.
     #[must_use]
     pub fn counts_as_change(&self) -> bool {
-        let is_top = matches!(
+        let is_dear = matches!(
             self,
-            Self::Container {
-                call: ContainerCall::Top,
-                ..
-            }
+            Self::ListContainers { size: true, .. }
+                | Self::Container {
+                    call: ContainerCall::Top | ContainerCall::Inspect { size: true },
+                    ..
+                }
         );
-        is_top || self.audited().is_some()
+        is_dear || self.audited().is_some()
+    }
+
+    /// True for calls that make something on the engine, or let something run: an image, a container, a
+    /// process in one. What ends or removes is none of them, so that an engine that is refused can be
+    /// cleared.
+    #[must_use]
+    pub fn makes_something(&self) -> bool {
+        matches!(
+            self,
+            Self::CreateContainer { .. }
+                | Self::PullImage { .. }
+                | Self::StartExec { .. }
+                | Self::Container {
+                    call: ContainerCall::Start
+                        | ContainerCall::Restart { .. }
+                        | ContainerCall::CreateExec,
+                    ..
+                }
+        )
     }
 
     /// True when the request has a body.
@@ -261,8 +319,8 @@ impl Endpoint {
     }
 }
 
-/// The segments of a path without its version. Bytes are compared as they came.
-fn segments(path: &str) -> Result<Vec<&str>, Refusal> {
+/// The version of a path, and its segments without that. Bytes are compared as they came.
+fn segments(path: &str, offered: Offered) -> Result<(Option<ApiVersion>, Vec<&str>), Refusal> {
     let plain = |byte: u8| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'.' | b'-' | b':' | b'@')
     };
@@ -278,12 +336,12 @@ fn segments(path: &str) -> Result<Vec<&str>, Refusal> {
     if segments.iter().any(|part| matches!(*part, "" | "." | "..")) {
         return Err(bad_target("the path has an empty or a dot segment"));
     }
-    if let Some(first) = segments.first()
-        && version::check(first)?
-    {
+    let version = segments.first().and_then(|first| version::read(first));
+    if let Some(version) = version {
+        offered.check(version)?;
         segments.remove(0);
     }
-    Ok(segments)
+    Ok((version, segments))
 }
 
 fn containers(
@@ -294,12 +352,12 @@ fn containers(
 ) -> Result<Endpoint, Refusal> {
     match (method, rest) {
         ("GET", ["json"]) => {
-            query.must_be_false("size")?;
             // docker-py sends it; Docker does not read it.
             query.drop_bool("trunc_cmd")?;
             Ok(Endpoint::ListContainers {
                 all: query.bool("all")?,
                 limit: query.limit("limit")?,
+                size: query.bool("size")?,
                 filters: Filters::parse(&query.take("filters"), filters::CONTAINERS)?,
             })
         }
@@ -344,10 +402,11 @@ fn exec(
 fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<Endpoint, Refusal> {
     match (method, rest) {
         ("GET", ["json"]) => {
-            for name in ["all", "digests", "shared-size", "manifests", "only_ids"] {
+            for name in ["all", "digests", "shared-size", "identity", "only_ids"] {
                 query.drop_bool(name)?;
             }
             Ok(Endpoint::ListImages {
+                manifests: query.bool("manifests")?,
                 filters: Filters::parse(&query.take("filters"), filters::IMAGES)?,
             })
         }
@@ -361,7 +420,7 @@ fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<
             })
         }
         ("GET", [name @ .., "json"]) if !name.is_empty() => {
-            query.literal("platform", &[""])?;
+            query.own_platform("platform", ApiVersion::v1(49))?;
             query.drop_bool("manifests")?;
             let name = name.join("/");
             if let Some(start) = start_of_id(&name) {

@@ -1,15 +1,16 @@
-//! The create body of API 1.41, and the keys that newer clients send: every field with its type,
-//! or with the reason why it must stay unset. Nothing is ignored.
+//! The create body: every field of the API up to 1.56 with its type, or with the reason why it must
+//! stay unset. Nothing is ignored.
 //!
-//! Source of the field list: Docker Engine API 1.41, moby 20.10 `api/types/container`, and bodies
-//! recorded from docker 20.10 and 28.2, bollard 0.21 and docker-py 7.1.
+//! Source of the field list: Docker Engine API 1.41 and its history up to 1.56
+//! (github.com/moby/moby/api, `docs/CHANGELOG.md`), moby's `api/types/container`, and bodies recorded
+//! from docker 20.10 and 28.2, bollard 0.21 and docker-py 7.1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aistack_policy::Refusal;
 use serde_json::Value;
 
-use super::super::json::fields::{Field, Words, below, object, unknown, wrong};
+use super::super::json::fields::{At, Field, Words, object, unknown, wrong};
 
 object! {
     /// The whole body. Docker reads HostConfig's fields from here when HostConfig is absent, which
@@ -67,6 +68,7 @@ object! {
         "ReadonlyRootfs" => read_only: bool,
         "Init" => init: Option<bool>,
         "ConsoleSize" => console_size: Vec<i64>,
+        "Umask" => umask: Option<i64>,
 
         "Memory" => memory: i64,
         "MemorySwap" => memory_swap: i64,
@@ -216,11 +218,9 @@ object! {
         "Timeout" => timeout: i64,
         "StartPeriod" => start_period: i64,
         "Retries" => retries: i64,
+        "StartInterval" [44..] => start_interval: i64,
     }
-    unset {
-        "StartInterval" => "HEALTHCHECK_REFUSED", "healthcheck",
-            "API 1.41 does not have it";
-    }
+    unset {}
 }
 
 /// The networks that the container is attached to, which is not what NetworkMode says.
@@ -233,20 +233,20 @@ pub(super) struct Networking {
 }
 
 impl Field for Networking {
-    fn read(path: &str, value: Value) -> Result<Self, Refusal> {
+    fn read(at: At<'_>, value: Value) -> Result<Self, Refusal> {
         let values = match value {
             Value::Null => return Ok(Self::default()),
             Value::Object(values) => values,
-            _ => return Err(wrong(path, "an object")),
+            _ => return Err(wrong(at.path, "an object")),
         };
         let mut read = Self::default();
         for (key, value) in values {
             match (key.as_str(), value) {
                 ("EndpointsConfig", value) => {
-                    read.endpoints = Field::read(&below(path, &key), value)?;
+                    read.endpoints = Field::read(at.to(&at.below(&key)), value)?;
                 }
                 (_, Value::Null) => read.beside.push(key),
-                _ => return Err(unknown(path, &key, &["EndpointsConfig"])),
+                _ => return Err(unknown(at, &key, &["EndpointsConfig"])),
             }
         }
         Ok(read)

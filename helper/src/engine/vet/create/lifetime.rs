@@ -1,5 +1,6 @@
 //! What Docker does for a container while it lives and when it ends: health, restarts, logs.
 
+use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Refusal, Rule};
 use serde::Serialize;
 
@@ -10,6 +11,9 @@ use super::tmpfs::bytes;
 
 /// The shortest time between two health checks, nanoseconds: each starts a process.
 const MIN_INTERVAL: i64 = 500_000_000;
+
+/// The API version that brought `StartInterval`.
+const START_INTERVAL: ApiVersion = ApiVersion::v1(44);
 
 /// The shortest other time that Docker takes, nanoseconds.
 const MIN_TIME: i64 = 1_000_000;
@@ -57,6 +61,16 @@ pub(super) struct Health {
     timeout: i64,
     start_period: i64,
     retries: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    start_interval: i64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(time: &i64) -> bool {
+    *time == 0
 }
 
 impl Health {
@@ -84,6 +98,11 @@ impl Health {
             let why = "Timeout and StartPeriod must be 0, or 1 ms to 24 h, in nanoseconds";
             return Err(health_refused(why));
         }
+        if !within(asked.start_interval, MIN_INTERVAL) {
+            return Err(health_refused(
+                "StartInterval must be 0, or 500 ms to 24 h, in nanoseconds",
+            ));
+        }
         if !(0..=MAX_RETRIES).contains(&asked.retries) {
             return Err(health_refused("Retries must be 0 to 1000"));
         }
@@ -93,7 +112,18 @@ impl Health {
             timeout: asked.timeout,
             start_period: asked.start_period,
             retries: asked.retries,
+            start_interval: asked.start_interval,
         })
+    }
+
+    /// The check as an engine of `api` knows it: one without `StartInterval` checks as seldom while
+    /// the service starts as it does later.
+    pub(super) fn under(&self, api: ApiVersion) -> Self {
+        let mut health = self.clone();
+        if api < START_INTERVAL {
+            health.start_interval = 0;
+        }
+        health
     }
 }
 

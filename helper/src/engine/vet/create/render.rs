@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aistack_policy::engine::ApiVersion;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::Canonical;
 use super::lifetime::{Health, Log, Restart};
 use super::network::Network;
 use super::ports::HOST_IP;
+use super::{CONSOLE_SIZE, Canonical, ConsoleSize};
 
 /// Pairs as a JSON object, in their order.
 struct Pairs<'a>(Vec<(&'a str, &'a str)>);
@@ -55,7 +56,7 @@ struct Body<'a> {
     env: &'a [String],
     cmd: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    healthcheck: Option<&'a Health>,
+    healthcheck: Option<Health>,
     image: &'a str,
     working_dir: &'a str,
     entrypoint: Option<&'a [String]>,
@@ -117,6 +118,8 @@ struct Host<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     init: Option<bool>,
     log_config: LogConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    console_size: Option<ConsoleSize>,
 }
 
 /// A bind; a source that is missing is an error here, where `Binds` would make it as root.
@@ -174,7 +177,7 @@ struct Endpoint<'a> {
 
 /// The body's bytes. Serialising these types cannot fail, as every map has text for keys; if it
 /// did, Docker would refuse the empty body.
-pub(super) fn body(canonical: &Canonical) -> Vec<u8> {
+pub(super) fn body(canonical: &Canonical, api: ApiVersion) -> Vec<u8> {
     let process = &canonical.process;
     let own = canonical
         .own_labels
@@ -185,6 +188,7 @@ pub(super) fn body(canonical: &Canonical) -> Vec<u8> {
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()));
     let exposed = canonical.ports.exposed.iter();
+    let health = canonical.lifetime.health.as_ref();
     let body = Body {
         hostname: &process.hostname,
         user: canonical.user.to_string(),
@@ -197,20 +201,20 @@ pub(super) fn body(canonical: &Canonical) -> Vec<u8> {
         stdin_once: process.stdin_once,
         env: &process.env,
         cmd: process.cmd.as_deref(),
-        healthcheck: canonical.lifetime.health.as_ref(),
+        healthcheck: health.map(|health| health.under(api)),
         image: &canonical.image_id,
         working_dir: &process.working_dir,
         entrypoint: process.entrypoint.as_deref(),
         stop_signal: &process.stop_signal,
         stop_timeout: process.stop_timeout,
-        host_config: host(canonical),
+        host_config: host(canonical, api),
         networking_config: networking(&canonical.network),
         labels: Pairs(labels.chain(own).collect()),
     };
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
-fn host(canonical: &Canonical) -> Host<'_> {
+fn host(canonical: &Canonical, api: ApiVersion) -> Host<'_> {
     let (limits, security) = (&canonical.limits, &canonical.security);
     Host {
         privileged: false,
@@ -256,6 +260,7 @@ fn host(canonical: &Canonical) -> Host<'_> {
         auto_remove: canonical.lifetime.auto_remove,
         init: canonical.lifetime.init,
         log_config: log_config(canonical.lifetime.log),
+        console_size: canonical.console_size.filter(|_| api >= CONSOLE_SIZE),
     }
 }
 

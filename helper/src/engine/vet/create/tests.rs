@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+const API: ApiVersion = ApiVersion::NEWEST_SPOKEN;
 const NETWORK: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 
 fn grant() -> Grant {
@@ -56,14 +57,17 @@ impl Host {
             apparmor: &self.apparmor,
             in_use: self.in_use,
         };
-        decide(&world, CreateRequest::parse(body.to_string().as_bytes())?)
+        decide(
+            &world,
+            CreateRequest::parse(body.to_string().as_bytes(), API)?,
+        )
     }
 
     fn rendered(&self, body: &Value) -> Value {
         let canonical = self
             .vet(body)
             .unwrap_or_else(|refusal| panic!("{body}: {refusal}"));
-        serde_json::from_slice(&canonical.render()).unwrap()
+        serde_json::from_slice(&canonical.render(API)).unwrap()
     }
 
     fn reason(&self, body: &Value) -> &'static str {
@@ -86,7 +90,7 @@ fn with(key: &str, value: &Value) -> Value {
 #[test]
 fn a_plain_body_gets_every_wall() {
     let canonical = Host::default().vet(&json!({"Image": "redis"})).unwrap();
-    let text = String::from_utf8(canonical.render()).unwrap();
+    let text = String::from_utf8(canonical.render(API)).unwrap();
     insta::assert_snapshot!(text);
 }
 
@@ -186,7 +190,7 @@ fn the_owner_is_the_last_label_and_the_image_is_told_by_name() {
         "Labels",
         &json!({"zz": "1", "com.docker.compose.project": "p"}),
     );
-    let bytes = Host::default().vet(&body).unwrap().render();
+    let bytes = Host::default().vet(&body).unwrap().render(API);
     let text = String::from_utf8(bytes).unwrap();
     let end = "\"zz\":\"1\",\"io.aistack.image\":\"docker.io/library/redis:latest\",\
                \"io.aistack.owner\":\"1001\"}}";
@@ -244,7 +248,7 @@ fn secrets_are_neither_audited_nor_shown() {
         "Cmd": ["redis-server", "--requirepass", secret], "Labels": {"a": secret},
         "Healthcheck": {"Test": ["CMD", "redis-cli", "-a", secret]},
     });
-    let request = CreateRequest::parse(body.to_string().as_bytes()).unwrap();
+    let request = CreateRequest::parse(body.to_string().as_bytes(), API).unwrap();
     assert!(!format!("{request:?}").contains(secret));
     let canonical = Host::default().vet(&body).unwrap();
     let audit = canonical.audit();

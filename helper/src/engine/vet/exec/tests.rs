@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+const API: ApiVersion = ApiVersion::NEWEST_SPOKEN;
+
 fn grant() -> Grant {
     let text = include_str!("../../../../tests/corpus/policy.toml");
     Policy::parse(text).unwrap().grant(1001).unwrap()
@@ -22,7 +24,7 @@ fn layout() -> Layout<'static> {
 
 fn decide(container_user: &str, body: &Value) -> Result<CanonicalExec, Refusal> {
     let body = body.to_string();
-    CanonicalExec::decide(&grant(), container_user, &layout(), body.as_bytes())
+    CanonicalExec::decide(&grant(), container_user, &layout(), body.as_bytes(), API)
 }
 
 #[test]
@@ -32,7 +34,10 @@ fn an_exec_is_rendered_in_full() {
         &json!({"Cmd": ["sh", "-c", "id"], "AttachStdout": true}),
     );
     let expected = r#"{"User":"1001:1001","Privileged":false,"Tty":false,"AttachStdin":false,"AttachStdout":true,"AttachStderr":false,"Env":[],"WorkingDir":"","Cmd":["sh","-c","id"]}"#;
-    assert_eq!(String::from_utf8(exec.unwrap().render()).unwrap(), expected);
+    assert_eq!(
+        String::from_utf8(exec.unwrap().render(API)).unwrap(),
+        expected
+    );
 }
 
 #[test]
@@ -141,7 +146,7 @@ fn an_exec_starts_where_nobody_in_the_container_can_put_a_link() {
         ..layout()
     };
     let body = br#"{"Cmd": ["id"]}"#;
-    assert!(CanonicalExec::decide(&grant(), "1001:1001", &below, body).is_err());
+    assert!(CanonicalExec::decide(&grant(), "1001:1001", &below, body, API).is_err());
 }
 
 #[test]
@@ -149,7 +154,7 @@ fn what_changes_nothing_is_dropped() {
     let plain = decide("1001:1001", &json!({"Cmd": ["id"]})).unwrap();
     let full = json!({
         "Cmd": "id", "User": null, "Privileged": false, "Detach": true, "DetachKeys": "ctrl-a",
-        "Container": "tenant-1001-x", "ConsoleSize": [50, 200], "Env": null, "WorkingDir": "",
+        "Container": "tenant-1001-x", "ConsoleSize": [0, 0], "Env": null, "WorkingDir": "",
     });
     assert_eq!(decide("1001:1001", &full).unwrap(), plain);
 }
@@ -179,9 +184,9 @@ fn a_start_is_two_flags() {
         ),
         ("{}", false, false),
     ] {
-        let start = ExecStart::parse(body.as_bytes()).unwrap();
-        assert_eq!(start, ExecStart { detach, tty });
-        let again = ExecStart::parse(&start.render()).unwrap();
+        let start = ExecStart::parse(body.as_bytes(), API).unwrap();
+        assert_eq!((start.detach, start.tty), (detach, tty));
+        let again = ExecStart::parse(&start.render(API), API).unwrap();
         assert_eq!(again, start);
     }
     for body in [
@@ -191,7 +196,7 @@ fn a_start_is_two_flags() {
         r#"{"Detach":1}"#,
         r#"{"Detach":true,"Detach":false}"#,
     ] {
-        assert!(ExecStart::parse(body.as_bytes()).is_err(), "{body}");
+        assert!(ExecStart::parse(body.as_bytes(), API).is_err(), "{body}");
     }
 }
 
@@ -199,7 +204,7 @@ proptest! {
     #[test]
     fn an_exec_is_never_root_nor_privileged(user in "[0-9:+root -]{0,9}", cmd in ".{1,8}") {
         if let Ok(exec) = decide("1001:1001", &json!({"User": user, "Cmd": [cmd]})) {
-            let rendered: Value = serde_json::from_slice(&exec.render()).unwrap();
+            let rendered: Value = serde_json::from_slice(&exec.render(API)).unwrap();
             prop_assert!(rendered["User"] == "1001:1001" || rendered["User"] == "2001:2001");
             prop_assert_eq!(&rendered["Privileged"], false);
         }
@@ -207,8 +212,8 @@ proptest! {
 
     #[test]
     fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-        let _ = CanonicalExec::decide(&grant(), "1001:1001", &layout(), &bytes);
-        let _ = ExecStart::parse(&bytes);
+        let _ = CanonicalExec::decide(&grant(), "1001:1001", &layout(), &bytes, API);
+        let _ = ExecStart::parse(&bytes, API);
     }
 }
 
@@ -252,4 +257,31 @@ fn execs_that_docker_keeps_have_a_bound() {
         check_count(&with(MAX_EXECS)).unwrap_err().reason,
         "EXEC_REFUSED"
     );
+}
+
+#[test]
+fn the_size_of_a_terminal_reaches_an_engine_that_uses_it() {
+    let shown = |body: &[u8], path: &str| {
+        let body: Value = serde_json::from_slice(body).unwrap();
+        body[path].clone()
+    };
+    let body = json!({"Cmd": ["sh"], "Tty": true, "ConsoleSize": [24, 80]}).to_string();
+    let start = br#"{"Tty":true,"ConsoleSize":[24,80]}"#;
+    for (asked, spoken, size) in [
+        (41, 41, Value::Null),
+        (41, 56, Value::Null),
+        (42, 41, Value::Null),
+        (42, 42, json!([24, 80])),
+        (56, 56, json!([24, 80])),
+    ] {
+        let (asked, spoken) = (ApiVersion::v1(asked), ApiVersion::v1(spoken));
+        let exec = CanonicalExec::decide(&grant(), "1001:1001", &layout(), body.as_bytes(), asked);
+        let rendered = exec.unwrap().render(spoken);
+        assert_eq!(shown(&rendered, "ConsoleSize"), size, "{asked} {spoken}");
+        let rendered = ExecStart::parse(start, asked).unwrap().render(spoken);
+        assert_eq!(shown(&rendered, "ConsoleSize"), size, "{asked} {spoken}");
+    }
+    let without = br#"{"ConsoleSize":[24,80]}"#;
+    let rendered = ExecStart::parse(without, API).unwrap().render(API);
+    assert_eq!(shown(&rendered, "ConsoleSize"), Value::Null);
 }

@@ -73,6 +73,17 @@ fn what_a_create_makes_may_be_started() {
     }
 }
 
+/// The image may not have shown it before the create.
+#[test]
+fn a_container_that_got_a_volume_is_not_started() {
+    for kind in ["volume", "image", ""] {
+        let mounts = json!([{"Type": kind, "Destination": "/hidden"}]);
+        let container = changed("/Mounts", &mounts);
+        let rule = rule_of(&grant(), Some(NETWORK), &container);
+        assert_eq!(rule.as_deref(), Some("builtin.no-volumes"), "{kind}");
+    }
+}
+
 #[test]
 fn what_the_policy_does_not_allow_is_not_started() {
     let other = "e".repeat(64);

@@ -1,6 +1,7 @@
 //! What can be done with one container, and how Docker is asked for it.
 
 use aistack_policy::Refusal;
+use aistack_policy::engine::ApiVersion;
 use http::Method;
 
 use super::super::json::shown;
@@ -21,13 +22,13 @@ const MAX_STOP: u32 = 600;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // each is the endpoint of its name, with that endpoint's parameters
 pub enum ContainerCall {
-    Inspect,
+    Inspect { size: bool },
     Logs(LogsQuery),
     Stats { stream: bool, one_shot: bool },
     Top,
     Start,
-    Stop { seconds: Option<u32> },
-    Restart { seconds: Option<u32> },
+    Stop(StopQuery),
+    Restart(StopQuery),
     Kill { signal: &'static str },
     Wait { condition: &'static str },
     Remove { force: bool, volumes: bool },
@@ -51,6 +52,14 @@ pub struct LogsQuery {
     pub tail: Option<u32>,
 }
 
+/// Parameters of a stop, which a restart has too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)] // as the API means them
+pub struct StopQuery {
+    pub seconds: Option<u32>,
+    pub signal: Option<&'static str>,
+}
+
 impl ContainerCall {
     /// The call behind `/containers/<reference>/`; `None` when it is not offered.
     pub(super) fn parse(
@@ -59,10 +68,9 @@ impl ContainerCall {
         query: &mut Query,
     ) -> Result<Option<Self>, Refusal> {
         Ok(Some(match (method, action) {
-            ("GET", ["json"]) => {
-                query.must_be_false("size")?;
-                Self::Inspect
-            }
+            ("GET", ["json"]) => Self::Inspect {
+                size: query.bool("size")?,
+            },
             ("GET", ["logs"]) => Self::Logs(LogsQuery::parse(query)?),
             ("GET", ["stats"]) => Self::Stats {
                 stream: query.bool_or("stream", true)?,
@@ -77,12 +85,8 @@ impl ContainerCall {
                 detach_keys(query)?;
                 Self::Start
             }
-            ("POST", ["stop"]) => Self::Stop {
-                seconds: seconds(query)?,
-            },
-            ("POST", ["restart"]) => Self::Restart {
-                seconds: seconds(query)?,
-            },
+            ("POST", ["stop"]) => Self::Stop(StopQuery::parse(query)?),
+            ("POST", ["restart"]) => Self::Restart(StopQuery::parse(query)?),
             ("POST", ["kill"]) => Self::Kill {
                 signal: signal(&query.take("signal"))?,
             },
@@ -115,14 +119,14 @@ impl ContainerCall {
     pub(super) fn audited(&self) -> Option<&'static str> {
         match self {
             Self::Start => Some("container.start"),
-            Self::Stop { .. } => Some("container.stop"),
-            Self::Restart { .. } => Some("container.restart"),
+            Self::Stop(_) => Some("container.stop"),
+            Self::Restart(_) => Some("container.restart"),
             Self::Kill { .. } => Some("container.kill"),
             Self::Remove { .. } => Some("container.remove"),
             Self::Rename { .. } => Some("container.rename"),
             Self::Attach { .. } => Some("container.attach"),
             Self::CreateExec => Some("exec.create"),
-            Self::Inspect
+            Self::Inspect { .. }
             | Self::Logs(_)
             | Self::Stats { .. }
             | Self::Top
@@ -136,7 +140,8 @@ impl ContainerCall {
     pub fn upstream(&self, id: &str) -> (Method, String) {
         let below = format!("/containers/{id}");
         match self {
-            Self::Inspect => (Method::GET, format!("{below}/json")),
+            Self::Inspect { size: false } => (Method::GET, format!("{below}/json")),
+            Self::Inspect { size: true } => (Method::GET, format!("{below}/json?size=true")),
             Self::Logs(query) => (Method::GET, format!("{below}/logs?{}", query.render())),
             Self::Stats { stream, one_shot } => (
                 Method::GET,
@@ -144,10 +149,8 @@ impl ContainerCall {
             ),
             Self::Top => (Method::GET, format!("{below}/top?ps_args=-ef")),
             Self::Start => (Method::POST, format!("{below}/start")),
-            Self::Stop { seconds } => (Method::POST, timed(&format!("{below}/stop"), *seconds)),
-            Self::Restart { seconds } => {
-                (Method::POST, timed(&format!("{below}/restart"), *seconds))
-            }
+            Self::Stop(query) => (Method::POST, format!("{below}/stop{}", query.render())),
+            Self::Restart(query) => (Method::POST, format!("{below}/restart{}", query.render())),
             Self::Kill { signal } => (Method::POST, format!("{below}/kill?signal=SIG{signal}")),
             Self::Wait { condition } => {
                 (Method::POST, format!("{below}/wait?condition={condition}"))
@@ -221,8 +224,28 @@ fn tail(query: &mut Query) -> Result<Option<u32>, Refusal> {
         .ok_or_else(|| bad_query("tail is neither all nor a number"))
 }
 
-fn timed(path: &str, seconds: Option<u32>) -> String {
-    seconds.map_or_else(|| path.to_owned(), |seconds| format!("{path}?t={seconds}"))
+impl StopQuery {
+    fn parse(query: &mut Query) -> Result<Self, Refusal> {
+        // An engine reads it from 1.42 on.
+        let asked = query.take_since("signal", ApiVersion::v1(42))?;
+        Ok(Self {
+            seconds: seconds(query)?,
+            signal: match asked.as_str() {
+                "" => None,
+                name => Some(signal(name)?),
+            },
+        })
+    }
+
+    fn render(&self) -> String {
+        let seconds = self.seconds.map(|seconds| format!("t={seconds}"));
+        let signal = self.signal.map(|signal| format!("signal=SIG{signal}"));
+        let parts: Vec<String> = seconds.into_iter().chain(signal).collect();
+        if parts.is_empty() {
+            return String::new();
+        }
+        format!("?{}", parts.join("&"))
+    }
 }
 
 fn seconds(query: &mut Query) -> Result<Option<u32>, Refusal> {

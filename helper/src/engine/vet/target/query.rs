@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use aistack_policy::Refusal;
+use aistack_policy::engine::ApiVersion;
+use serde::Deserialize;
 
-use super::super::json::shown;
+use super::super::json::{shown, strict};
 use super::bad_query;
 
 /// Parameters of a request, at most.
@@ -14,10 +16,28 @@ const MAX_PARAMETERS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Query {
     values: BTreeMap<String, String>,
+    /// The API version that the caller asks for.
+    version: ApiVersion,
 }
 
+/// A platform as Docker writes it from API 1.46 on (OCI image index, `platform`).
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Platform {
+    architecture: String,
+    os: String,
+    variant: String,
+}
+
+/// This host's architecture in the words of OCI, and its variant.
+const OWN_ARCHITECTURE: (&str, &str) = if cfg!(target_arch = "aarch64") {
+    ("arm64", "v8")
+} else {
+    ("amd64", "")
+};
+
 impl Query {
-    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(super) fn parse(text: &str, version: ApiVersion) -> Result<Self, Refusal> {
         let mut values = BTreeMap::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -29,12 +49,42 @@ impl Query {
                 return Err(bad_query("it has too many parameters"));
             }
         }
-        Ok(Self { values })
+        Ok(Self { values, version })
     }
 
     /// A value as it is, empty when it is absent.
     pub(super) fn take(&mut self, name: &str) -> String {
         self.values.remove(name).unwrap_or_default()
+    }
+
+    /// A value that the API has from `since` on. Docker ignores it under older versions; here it is
+    /// refused, so that nobody believes that it was heard.
+    pub(super) fn take_since(&mut self, name: &str, since: ApiVersion) -> Result<String, Refusal> {
+        let value = self.take(name);
+        if value.is_empty() || self.version >= since {
+            return Ok(value);
+        }
+        Err(bad_query(&format!(
+            "{name} is there from API {since} on, and this is a request of {}",
+            self.version
+        )))
+    }
+
+    /// A platform in JSON that must be this host's, which a caller gets in any case.
+    pub(super) fn own_platform(&mut self, name: &str, since: ApiVersion) -> Result<(), Refusal> {
+        let text = self.take_since(name, since)?;
+        if text.is_empty() {
+            return Ok(());
+        }
+        let platform: Platform = strict(text.as_bytes())?;
+        let (architecture, variant) = OWN_ARCHITECTURE;
+        let own = platform.os == "linux"
+            && platform.architecture == architecture
+            && (platform.variant.is_empty() || platform.variant == variant);
+        if own {
+            return Ok(());
+        }
+        Err(bad_query(&format!("{name} is another than this host's")))
     }
 
     /// Docker takes everything for true but the empty text, 0, no, false and none; here it must be

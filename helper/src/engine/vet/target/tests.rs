@@ -30,6 +30,12 @@ fn container(method: &str, target: &str) -> ContainerCall {
     }
 }
 
+/// What may stand before a path: nothing, or each version that is ever offered.
+fn every_version() -> impl Iterator<Item = String> {
+    let versions = (24..=ApiVersion::NEWEST_SPOKEN.minor).map(|minor| format!("/v1.{minor}"));
+    std::iter::once(String::new()).chain(versions)
+}
+
 /// A kind of endpoint: what is the same however the parameters are.
 fn kind(endpoint: &Endpoint) -> String {
     let text = match endpoint {
@@ -82,7 +88,7 @@ const OFFERED: &[(&str, &str, &str)] = &[
 fn the_list_is_offered_with_and_without_a_version() {
     for (method, path, expected) in OFFERED {
         let path = path.replace("ID", ID);
-        for version in ["", "/v1.24", "/v1.40", "/v1.41"] {
+        for version in every_version() {
             let endpoint = parsed(method, &format!("{version}{path}"));
             assert_eq!(&kind(&endpoint), expected, "{method} {version}{path}");
             assert_eq!(
@@ -174,7 +180,7 @@ fn a_path_is_written_in_one_way_only() {
 
 #[test]
 fn a_version_is_written_in_one_way_only() {
-    for version in ["v1.23", "v1.4", "v1.42", "v1.53", "v1.410", "v2.41"] {
+    for version in ["v1.23", "v1.4", "v1.57", "v1.99", "v1.410", "v2.41"] {
         assert_eq!(
             refused("GET", &format!("/{version}/containers/json")),
             "BAD_VERSION"
@@ -240,6 +246,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("POST", "/images/prune"),
     ("GET", "/images/redis/get"),
     ("GET", "/images/redis/history"),
+    ("GET", "/images/redis/attestations"),
     ("POST", "/images/redis/push"),
     ("POST", "/images/redis/tag?repo=x"),
     ("DELETE", "/images/redis"),
@@ -283,7 +290,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
 #[test]
 fn the_rest_of_the_api_is_not_offered() {
     for (method, target) in FORBIDDEN {
-        for version in ["", "/v1.24", "/v1.41"] {
+        for version in every_version() {
             let reason = refused(method, &format!("{version}{target}"));
             assert_eq!(reason, "ENDPOINT_REFUSED", "{method} {version}{target}");
         }
@@ -323,7 +330,7 @@ fn a_query_is_read_in_one_way_only() {
         "limit=+1",
         "limit=-2",
         "limit=4294967296",
-        "size=1",
+        "size=yes",
         "before=web",
         "since=web",
         "filters=x",
@@ -431,9 +438,83 @@ fn what_real_clients_send_is_accepted() {
         for line in sent {
             let (method, target) = line.split_once(' ').unwrap();
             let target = target.replace("linux%2Famd64", &own);
-            if let Err(refusal) = Endpoint::parse(method, &target) {
-                panic!("{client}: {line}: {refusal}");
+            // Each client under each version: it may have agreed on any.
+            let (_, path) = target.split_once("/v1.41").unwrap_or(("", target.as_str()));
+            for version in every_version() {
+                if let Err(refusal) = Endpoint::parse(method, &format!("{version}{path}")) {
+                    panic!("{client}: {version}: {line}: {refusal}");
+                }
             }
+        }
+    }
+}
+
+#[test]
+fn a_parameter_is_known_from_its_version_on() {
+    let own = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let platform = |os: &str, architecture: &str| {
+        let text = format!("{{\"architecture\":\"{architecture}\",\"os\":\"{os}\"}}");
+        format!("/images/redis/json?platform={}", percent_encoded(&text))
+    };
+    for (method, target, since) in [
+        ("POST", "/containers/web/stop?signal=INT".to_owned(), 42),
+        ("POST", "/containers/web/restart?signal=INT".to_owned(), 42),
+        ("GET", platform("linux", own), 49),
+    ] {
+        for minor in 24..=56 {
+            let read = Endpoint::parse(method, &format!("/v1.{minor}{target}"));
+            assert_eq!(read.is_ok(), minor >= since, "{minor} {target}");
+            if let Err(refusal) = read {
+                assert_eq!(refusal.reason, "BAD_QUERY");
+                assert!(
+                    refusal.message.contains(&format!("API 1.{since} on")),
+                    "{refusal}"
+                );
+            }
+        }
+        // Without a version, what is spoken with the engine counts.
+        for minor in 41..=56 {
+            let offered = Offered::with(Some(ApiVersion::v1(minor)));
+            let read = Line::parse(method, &target, offered);
+            assert_eq!(read.is_ok(), minor >= since, "{minor} {target}");
+        }
+        assert!(Line::parse(method, &target, Offered::with(None)).is_err());
+    }
+    for (os, architecture) in [("linux", "riscv64"), ("windows", own), ("", "")] {
+        assert_eq!(refused("GET", &platform(os, architecture)), "BAD_QUERY");
+    }
+}
+
+#[test]
+fn a_version_that_the_engine_does_not_speak_is_not_offered() {
+    for newest in 41..=56 {
+        let offered = Offered::with(Some(ApiVersion::v1(newest)));
+        for minor in 24..=57 {
+            let line = Line::parse("GET", &format!("/v1.{minor}/info"), offered);
+            match line {
+                Ok(line) => assert_eq!(line.version, Some(ApiVersion::v1(minor))),
+                Err(refusal) => assert_eq!(refusal.reason, "BAD_VERSION"),
+            }
+            let line = Line::parse("GET", &format!("/v1.{minor}/info"), offered);
+            assert_eq!(line.is_ok(), minor <= newest, "{newest} {minor}");
+        }
+        assert_eq!(Line::parse("GET", "/info", offered).unwrap().version, None);
+    }
+}
+
+#[test]
+fn what_newer_lists_and_logs_have_is_refused_by_name() {
+    for target in [
+        "/containers/json?filters=%7B%22annotation%22%3A%5B%22a%22%5D%7D",
+        "/containers/web/logs?format=json&stdout=1",
+        "/images/json?filters=%7B%22until%22%3A%5B%221h%22%5D%7D",
+    ] {
+        for version in every_version() {
+            assert_eq!(refused("GET", &format!("{version}{target}")), "BAD_QUERY");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Host, host, with};
+use super::{API, Host, host, with};
 
 const BASE: &str = "/mnt/data-tenant-1001";
 
@@ -43,7 +43,7 @@ fn binds_of_both_forms_are_mounts() {
         assert_eq!(old, new, "{text}");
         let components: Vec<&str> = name.split('/').collect();
         assert_eq!(old.binds()[0].components, components);
-        let rendered: Value = serde_json::from_slice(&old.render()).unwrap();
+        let rendered: Value = serde_json::from_slice(&old.render(API)).unwrap();
         assert_eq!(
             rendered["HostConfig"]["Mounts"],
             json!([bind(name, "/x", read_only)])

@@ -3,7 +3,7 @@
 use aistack_policy::AppArmorMode;
 use serde_json::{Value, json};
 
-use super::{Host, NETWORK, host, with};
+use super::{API, Host, NETWORK, host, with};
 use crate::engine::vet::create::CreateRequest;
 
 const JOINED: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
@@ -177,7 +177,7 @@ fn a_network_that_does_not_exist_is_said_to_be_missing() {
 #[test]
 fn a_joined_network_is_that_of_the_container_that_was_looked_up() {
     let body = host(&json!({"NetworkMode": "container:tenant-1001-y"}));
-    let request = CreateRequest::parse(body.to_string().as_bytes()).unwrap();
+    let request = CreateRequest::parse(body.to_string().as_bytes(), API).unwrap();
     assert_eq!(request.joins_network_of(), Some("tenant-1001-y"));
     assert_eq!(Host::default().reason(&body), "NETWORK_MODE_REFUSED");
     for other in [
@@ -189,7 +189,7 @@ fn a_joined_network_is_that_of_the_container_that_was_looked_up() {
         "",
     ] {
         let body = host(&json!({"NetworkMode": other})).to_string();
-        let request = CreateRequest::parse(body.as_bytes()).unwrap();
+        let request = CreateRequest::parse(body.as_bytes(), API).unwrap();
         assert_eq!(request.joins_network_of(), None, "{other}");
     }
     let mut world = Host {

@@ -7,6 +7,7 @@ fn the_parameters_of_lists_are_read() {
     let Endpoint::ListContainers {
         all,
         limit,
+        size,
         filters,
     } = parsed(
         "GET",
@@ -16,7 +17,7 @@ fn the_parameters_of_lists_are_read() {
     else {
         panic!("not the list");
     };
-    assert!(all);
+    assert!(all && !size);
     assert_eq!(limit, None);
     assert_eq!(filters.of("label"), ["a= b"]);
     assert!(filters.of("id").is_empty());
@@ -34,14 +35,32 @@ fn the_parameters_of_lists_are_read() {
     }
 }
 
+/// `docker ps -s` and `docker inspect -s`: Docker walks through what each container has written.
+#[test]
+fn sizes_are_told_at_the_price_of_a_change() {
+    for (target, dear) in [
+        ("/containers/json?size=1", true),
+        ("/containers/json?size=0", false),
+        ("/containers/json", false),
+        ("/containers/web/json?size=true", true),
+        ("/containers/web/json", false),
+    ] {
+        let endpoint = parsed("GET", target);
+        assert_eq!(endpoint.counts_as_change(), dear, "{target}");
+        assert!(endpoint.audited().is_none());
+    }
+}
+
 pub(super) fn query_value(encoded: &str) -> String {
-    Query::parse(&format!("x={encoded}")).unwrap().take("x")
+    let query = Query::parse(&format!("x={encoded}"), ApiVersion::NEWEST_SPOKEN);
+    query.unwrap().take("x")
 }
 
 #[test]
 fn calls_on_a_container_are_asked_anew() {
     for (method, action, expected) in [
         ("GET", "/json?size=false", "GET /json"),
+        ("GET", "/json?size=1", "GET /json?size=true"),
         (
             "GET",
             "/logs?stdout=1&tail=all&since=1577836800.000000000",
@@ -65,6 +84,12 @@ fn calls_on_a_container_are_asked_anew() {
         ("POST", "/stop", "POST /stop"),
         ("POST", "/stop?t=600", "POST /stop?t=600"),
         ("POST", "/restart?t=0", "POST /restart?t=0"),
+        (
+            "POST",
+            "/stop?signal=int&t=5",
+            "POST /stop?t=5&signal=SIGINT",
+        ),
+        ("POST", "/restart?signal=9", "POST /restart?signal=SIGKILL"),
         ("POST", "/kill", "POST /kill?signal=SIGKILL"),
         ("POST", "/kill?signal=9", "POST /kill?signal=SIGKILL"),
         ("POST", "/kill?signal=sighup", "POST /kill?signal=SIGHUP"),
@@ -101,7 +126,7 @@ fn calls_on_a_container_are_asked_anew() {
 #[test]
 fn calls_on_a_container_with_other_parameters_are_refused() {
     for (method, action) in [
-        ("GET", "/json?size=1"),
+        ("GET", "/json?size=x"),
         ("GET", "/logs?details=1"),
         ("GET", "/logs?tail=-5"),
         ("GET", "/logs?tail=x"),
@@ -116,7 +141,8 @@ fn calls_on_a_container_with_other_parameters_are_refused() {
         ("POST", "/start?detachKeys=%24(id)"),
         ("POST", "/stop?t=601"),
         ("POST", "/stop?t=-1"),
-        ("POST", "/stop?signal=KILL"),
+        ("POST", "/stop?signal=RTMIN"),
+        ("POST", "/restart?signal=0"),
         ("POST", "/kill?signal=RTMIN"),
         ("POST", "/kill?signal=0"),
         ("POST", "/kill?signal=SIGSIGKILL"),

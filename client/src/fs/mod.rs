@@ -1,0 +1,4 @@
+//! Files and mounts, whatever they hold.
+
+pub mod atomic;
+pub mod mounts;

@@ -1,0 +1,67 @@
+//! Stops and starts containers as they are; the graph says in which order.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::desired::DesiredService;
+use crate::engine::{Container, Engine};
+use crate::failure::ServiceReport;
+use crate::stack::diagnose::{self, Trouble};
+use crate::stack::gate::Gate;
+use crate::stack::graph::Worker;
+use crate::ui::{Progress, Word};
+
+/// The worker of `start`, `stop` and `restart`.
+pub struct Mover {
+    /// Whether containers are stopped.
+    pub stop: bool,
+    /// What waits for their health after a start, where they are started.
+    pub start: Option<Gate>,
+    /// Connection to the gateway.
+    pub engine: Engine,
+    /// Every service by name.
+    pub services: BTreeMap<String, DesiredService>,
+    /// Its container.
+    pub containers: BTreeMap<String, Container>,
+    /// Shows how it gets on.
+    pub progress: Progress,
+}
+
+impl Worker for Mover {
+    async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
+        let (Some(service), Some(container)) = (self.services.get(name), self.containers.get(name))
+        else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        match self.apply(service, container).await {
+            Ok(()) if self.start.is_some() => self.progress.healthy(name, began.elapsed()),
+            Ok(()) => self.progress.service(name, Word::Stopped, ""),
+            Err(trouble) => {
+                let report =
+                    diagnose::report(&self.engine, name, &service.container, trouble).await;
+                self.progress.service(name, Word::Failed, &report.problem);
+                return Err(Box::new(report));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Mover {
+    async fn apply(&self, service: &DesiredService, container: &Container) -> Result<(), Trouble> {
+        let trouble = |step| move |error| Trouble::Engine { step, error };
+        if self.stop {
+            self.progress.service(&service.name, Word::Stopping, "");
+            let stopped = self.engine.stop(&container.id).await;
+            stopped.map_err(trouble("stop the container"))?;
+        }
+        let Some(gate) = &self.start else {
+            return Ok(());
+        };
+        self.progress.service(&service.name, Word::Starting, "");
+        let started = self.engine.start(&container.id).await;
+        started.map_err(trouble("start the container"))?;
+        gate.healthy(&container.id, service.start_limits).await
+    }
+}

@@ -1,0 +1,200 @@
+//! `aistack-helper doctor`: what the host's engine is, what that means for the tenants, and whether it
+//! sees their volumes. Changes nothing.
+//!
+//! Output goes to a writer, the answer is an exit status: 0 when containers can be made, 1 when not.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use aistack_policy::engine::{EngineFacts, EngineFault, Severity, judge, unseen_volume};
+use aistack_policy::{Grant, MAX_TEXT_BYTES, Policy};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::daemon::told;
+use crate::docker::Docker;
+use crate::ops::sees_volume;
+
+/// Tenants of a policy that are looked at, lowest UID first.
+const MOST_TENANTS: usize = 10_000;
+
+/// Arguments of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// The policy file: whose volumes are looked for.
+    #[arg(long, value_name = "FILE", default_value = "/etc/aistack/policy.toml")]
+    pub policy: PathBuf,
+    /// Docker's own socket.
+    #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
+    pub docker_socket: PathBuf,
+    /// Answers with one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A tenant's volume that is mounted.
+struct Volume {
+    uid: u32,
+    base_dir: String,
+    seen: bool,
+}
+
+/// Everything that was found.
+#[derive(Default)]
+struct Found {
+    facts: Option<EngineFacts>,
+    faults: Vec<EngineFault>,
+    volumes: Vec<Volume>,
+    /// What could not be looked at, and why.
+    errors: Vec<String>,
+}
+
+/// Looks, and returns the exit status.
+///
+/// # Errors
+/// When the answer cannot be written.
+pub async fn run(args: &DoctorArgs, out: &mut impl Write) -> io::Result<u8> {
+    let found = look(args).await;
+    if args.json {
+        writeln!(out, "{}", found.json())?;
+    } else {
+        found.tell(out)?;
+    }
+    Ok(u8::from(!found.is_usable()))
+}
+
+async fn look(args: &DoctorArgs) -> Found {
+    let mut found = Found::default();
+    let docker = Docker::new(&args.docker_socket);
+    match docker.facts().await {
+        Ok(facts) => {
+            found.faults = judge(&facts);
+            found.facts = Some(facts);
+        }
+        Err(error) => {
+            found.errors.push(format!("Docker: {}", told(&error)));
+            return found;
+        }
+    }
+    let grants = match grants(args) {
+        Ok(grants) => grants,
+        Err(error) => {
+            let policy = args.policy.display();
+            let errors = &mut found.errors;
+            errors.push(format!("{policy}: {error}; no volume is looked at"));
+            return found;
+        }
+    };
+    if !found.is_usable() {
+        return found;
+    }
+    for grant in grants {
+        match sees_volume(&docker, &grant).await {
+            Ok(None) => {}
+            Ok(Some(seen)) => {
+                if !seen {
+                    found.faults.push(unseen_volume(&grant.base_dir));
+                }
+                let (uid, base_dir) = (grant.uid, grant.base_dir);
+                found.volumes.push(Volume {
+                    uid,
+                    base_dir,
+                    seen,
+                });
+            }
+            Err(error) => {
+                let error = format!("{}: {}", grant.base_dir, told(&error));
+                found.errors.push(error);
+            }
+        }
+    }
+    found
+}
+
+fn grants(args: &DoctorArgs) -> io::Result<Vec<Grant>> {
+    let limit = u64::try_from(MAX_TEXT_BYTES).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    let file = File::open(&args.policy)?;
+    file.take(limit.saturating_add(1))
+        .read_to_string(&mut text)?;
+    let policy = Policy::parse(&text).map_err(|_| {
+        io::Error::other("it has mistakes, which `aistack-helper policy check` shows")
+    })?;
+    let uids = policy.tenants().iter().cloned().flatten();
+    let grants = uids.take(MOST_TENANTS).filter_map(|uid| policy.grant(uid));
+    Ok(grants.collect())
+}
+
+impl Found {
+    /// Whether containers can be made, as far as could be looked.
+    fn is_usable(&self) -> bool {
+        let fine = |fault: &EngineFault| fault.severity == Severity::Limited;
+        self.errors.is_empty() && self.faults.iter().all(fine)
+    }
+
+    fn json(&self) -> Value {
+        let facts = self.facts.iter().flat_map(EngineFacts::explained);
+        let facts: Vec<Value> = facts
+            .map(|fact| json!({"name": fact.name, "value": fact.value, "means": fact.means}))
+            .collect();
+        let faults = self.faults.iter();
+        let faults: Vec<Value> = faults
+            .map(|fault| {
+                json!({
+                    "severity": word(fault.severity), "found": fault.found, "means": fault.means,
+                    "next": fault.next,
+                })
+            })
+            .collect();
+        let volumes = self.volumes.iter();
+        let volumes: Vec<Value> = volumes
+            .map(|v| json!({"uid": v.uid, "base_dir": v.base_dir, "seen": v.seen}))
+            .collect();
+        json!({
+            "ok": self.is_usable(),
+            "engine": self.facts.as_ref().map(EngineFacts::name),
+            "facts": facts,
+            "faults": faults,
+            "volumes": volumes,
+            "errors": self.errors,
+        })
+    }
+
+    fn tell(&self, out: &mut impl Write) -> io::Result<()> {
+        let facts: Vec<_> = self.facts.iter().flat_map(EngineFacts::explained).collect();
+        let width = facts.iter().map(|fact| fact.name.len()).max().unwrap_or(0);
+        for fact in &facts {
+            writeln!(out, "{:width$}  {}", fact.name, fact.value)?;
+            writeln!(out, "{:width$}    {}", "", fact.means)?;
+        }
+        for volume in &self.volumes {
+            let sees = if volume.seen { "sees" } else { "does NOT see" };
+            let Volume { uid, base_dir, .. } = volume;
+            writeln!(
+                out,
+                "{:width$}  Docker {sees} {base_dir} (UID {uid})",
+                "volume"
+            )?;
+        }
+        for fault in &self.faults {
+            writeln!(out, "\n{}: {}", word(fault.severity), fault.found)?;
+            writeln!(out, "  {}\n  next: {}", fault.means, fault.next)?;
+        }
+        for error in &self.errors {
+            writeln!(out, "\nnot looked at: {error}")?;
+        }
+        if self.is_usable() {
+            writeln!(out, "\ncontainers can be made on this engine")?;
+        }
+        Ok(())
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Refused => "refused",
+        Severity::Broken => "broken",
+        Severity::Limited => "limited",
+    }
+}

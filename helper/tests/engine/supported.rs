@@ -1,0 +1,138 @@
+//! Engines on which nothing is made: those that map users, rootless ones, Podman's socket, and what
+//! does not say what it is.
+
+use super::recorded::{CURRENT, DEBIAN_12, Engine, REFUSED, Recorded};
+use super::world::{A, World};
+
+struct Setting {
+    world: World,
+    engine: Engine,
+    _dir: tempfile::TempDir,
+}
+
+fn setting(says: Recorded) -> Option<Setting> {
+    let dir = tempfile::Builder::new()
+        .prefix("aistack-dev-gateway-supported-")
+        .tempdir_in("/run")
+        .unwrap();
+    let socket = dir.path().join("docker.sock");
+    let engine = Engine::at(&socket, says);
+    Some(Setting {
+        world: World::start(&socket)?,
+        engine,
+        _dir: dir,
+    })
+}
+
+impl Setting {
+    fn post(&self, path: &str, body: &str) -> String {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.world.raw(A, request.as_bytes())
+    }
+
+    /// Every call that makes something or lets something run.
+    fn make_everything(&self) -> Vec<String> {
+        let id = "a".repeat(64);
+        let create = format!("/containers/create?name=tenant-{A}-x");
+        vec![
+            self.post(&create, "{\"Image\":\"aistack-dev-gateway:1\"}"),
+            self.post(&format!("/containers/{id}/start"), ""),
+            self.post(&format!("/containers/{id}/restart"), ""),
+            self.post(&format!("/containers/{id}/exec"), "{\"Cmd\":[\"id\"]}"),
+            self.post(&format!("/exec/{id}/start"), "{}"),
+            self.post("/images/create?fromImage=aistack-dev-gateway&tag=1", ""),
+        ]
+    }
+
+    fn made(&self) -> Vec<String> {
+        let asked = self.engine.asked().into_iter();
+        asked.filter(|line| !line.starts_with("GET ")).collect()
+    }
+}
+
+#[test]
+fn nothing_is_made_on_an_engine_that_is_refused() {
+    for (says, words) in REFUSED {
+        let Some(setting) = setting(says) else { return };
+        for answer in setting.make_everything() {
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{words}: {answer}");
+            for words in [
+                words,
+                "nothing is made on it",
+                "[builtin.supported-engine]",
+                "ask the administrator to",
+            ] {
+                assert!(answer.contains(words), "{words}: {answer}");
+            }
+        }
+        assert_eq!(setting.made(), [] as [&str; 0], "{words}");
+        let audit = setting.world.audit();
+        let refused = audit.matches("ENGINE_REFUSED").count();
+        assert_eq!(refused, 6, "{words}: {audit}");
+        assert!(audit.contains(words), "{audit}");
+        // What is there can be seen.
+        let listed = setting
+            .world
+            .raw(A, b"GET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n");
+        assert!(listed.starts_with("HTTP/1.1 200 "), "{listed}");
+    }
+}
+
+#[test]
+fn an_engine_that_was_replaced_is_asked_again_before_anything_is_made() {
+    let Some(setting) = setting(DEBIAN_12) else {
+        return;
+    };
+    let refused = |answer: &String| answer.contains("[builtin.supported-engine]");
+    let round = || {
+        setting
+            .make_everything()
+            .iter()
+            .filter(|a| refused(a))
+            .count()
+    };
+    assert_eq!(round(), 0);
+    setting.engine.asked();
+    for (says, words) in REFUSED {
+        setting.engine.becomes(says);
+        assert_eq!(round(), 6, "{words}");
+        assert_eq!(setting.made(), [] as [&str; 0], "{words}");
+        setting.engine.becomes(CURRENT);
+        assert_eq!(round(), 0, "after: {words}");
+        setting.engine.asked();
+    }
+}
+
+#[test]
+fn an_engine_is_asked_once_in_its_life() {
+    let Some(setting) = setting(CURRENT) else {
+        return;
+    };
+    setting.make_everything();
+    setting.engine.asked();
+    for _ in 0..3 {
+        setting.make_everything();
+    }
+    let asked = setting.engine.asked();
+    assert!(
+        asked.iter().all(|line| !line.starts_with("GET /version")),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn nothing_is_made_on_an_engine_that_does_not_say_what_it_is() {
+    let version = DEBIAN_12.version;
+    for info in ["{}", "[]", "{\"SecurityOptions\":\"none\"}", "no JSON"] {
+        let Some(setting) = setting(Recorded { version, info }) else {
+            return;
+        };
+        for answer in setting.make_everything() {
+            assert!(answer.starts_with("HTTP/1.1 502 "), "{info}: {answer}");
+        }
+        assert_eq!(setting.made(), [] as [&str; 0], "{info}");
+    }
+}

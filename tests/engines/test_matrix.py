@@ -1,0 +1,71 @@
+"""What tests/engines/matrix.py promises: python3 tests/engines/test_matrix.py"""
+
+import unittest
+
+import matrix
+
+NEXTEST = """    Starting 3 tests across 4 binaries
+        PASS [   0.012s] (1/3) aistack-helper::engine clients::compose
+  stderr ───
+    SKIPPED: no clients here
+
+        SLOW [> 60.000s] (─────────) aistack-helper::engine dockerd::two_tenants
+        PASS [  61.240s] (2/3) aistack-helper::engine dockerd::two_tenants
+        FAIL [   0.008s] (3/3) aistack-helper::engine dockerd::broken
+     Summary [  61.3s] 3 tests run: 2 passed, 1 failed, 80 skipped
+"""
+
+STEPS = """09:00:01 making world 'test'
+09:00:02 status-21001 passed (3 s)
+    output
+09:00:03 volume-grows SKIPPED: root has no CAP_SYS_RESOURCE here
+09:00:04 no-op-deploy failed (exit 1, 2 s)
+1 passed, 1 failed
+"""
+
+
+def record(line, *passed, suite="gateway"):
+    return {"line": line, "suite": suite, "passed": sorted(passed), "failed": [], "skipped": {}, "status": 0}
+
+
+class Names(unittest.TestCase):
+    def test_a_test_that_skipped_did_not_run(self):
+        found = matrix.names_of(NEXTEST)
+        self.assertEqual(found["passed"], ["dockerd::two_tenants"])
+        self.assertEqual(found["failed"], ["dockerd::broken"])
+        self.assertEqual(found["skipped"], {"clients::compose": "no clients here"})
+
+    def test_steps_are_named_without_a_tenants_uid(self):
+        found = matrix.names_of(STEPS)
+        self.assertEqual(found["passed"], ["status-UID"])
+        self.assertEqual(found["failed"], ["no-op-deploy"])
+        self.assertEqual(found["skipped"], {"volume-grows": "root has no CAP_SYS_RESOURCE here"})
+
+
+class Missing(unittest.TestCase):
+    def test_what_ran_on_one_engine_only_is_missing_on_the_other(self):
+        found = matrix.missing([record("debian-20.10", "a", "b"), record("current", "a")], [])
+        self.assertEqual(len(found), 1)
+        self.assertIn("gateway on current did not run b", found[0])
+
+    def test_a_reason_is_for_its_line_suite_and_test_only(self):
+        records = [record("debian-20.10", "a", "b"), record("current", "a")]
+        reason = {"lines": ["current"], "suite": "gateway", "test": "b", "why": "it has no b"}
+        self.assertEqual(matrix.missing(records, [reason]), [])
+        for key, other in (("lines", ["current-1.44"]), ("suite", "client"), ("test", "bb"), ("why", " ")):
+            self.assertEqual(len(matrix.missing(records, [reason | {key: other}])), 1, key)
+
+    def test_other_suites_are_not_compared(self):
+        self.assertEqual(matrix.missing([record("debian-20.10", "a"), record("current", "b", suite="client")], []), [])
+
+
+class Table(unittest.TestCase):
+    def test_a_cell_counts_what_failed_and_skipped(self):
+        one = record("current", "a", "b")
+        self.assertEqual(matrix.cell(one), "2")
+        self.assertEqual(matrix.cell(one | {"failed": ["c"], "status": 1}), "2, 1 failed")
+        self.assertEqual(matrix.cell(one | {"skipped": {"d": "why"}}), "2, 1 skipped")
+
+
+if __name__ == "__main__":
+    unittest.main()
