@@ -139,8 +139,6 @@ impl GrantRules {
 pub struct FrontDoor {
     /// The one address that the front door sends the tenant's visitors to; only the tenant's proxy has it.
     pub proxy: Ipv4Addr,
-    /// The part of the subnet that Docker hands out by itself, in which that address is not.
-    pub handed_out: Ipv4Subnet,
     /// The port for plain HTTP.
     pub http_port: u16,
     /// The port for TLS.

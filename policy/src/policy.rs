@@ -249,8 +249,8 @@ impl<'p> Seeker<'p> {
         })
     }
 
-    /// The lower half of the subnet is for the gateway, its first address, and the proxy, the second; the
-    /// upper half is Docker's to hand out.
+    /// The proxy has the last host address of the subnet: Docker hands out the lowest that is free, and so
+    /// reaches it only when every other one is taken.
     #[expect(
         clippy::option_option,
         reason = "the outer one is a number that does not fit"
@@ -261,14 +261,9 @@ impl<'p> Seeker<'p> {
             return Some(None);
         }
         let subnet = network.subnet;
-        let first = u32::from(subnet.address);
-        let half = u32::try_from(Block::size(subnet.prefix) / 2).ok()?;
+        let last = u32::try_from(Block::size(subnet.prefix).checked_sub(2)?).ok()?;
         Some(Some(FrontDoor {
-            proxy: Ipv4Addr::from(first.checked_add(2)?),
-            handed_out: Ipv4Subnet {
-                address: Ipv4Addr::from(first.checked_add(half)?),
-                prefix: subnet.prefix.checked_add(1)?,
-            },
+            proxy: Ipv4Addr::from(u32::from(subnet.address).checked_add(last)?),
             http_port: ingress.http_port,
             https_port: ingress.https_port,
         }))

@@ -188,8 +188,11 @@ pub struct Endpoint {
     pub scheme: String,
     /// Host to open, e.g. `127.0.0.1` or `n8n.tenant-1001.example.com`.
     pub host: String,
-    /// Published port.
+    /// Port to open there: a published one, or the front door's.
     pub port: u16,
+    /// Published port on this host by which it is reached too.
+    #[serde(skip)]
+    pub published: u16,
     /// True when it goes through the proxy.
     pub proxied: bool,
 }
@@ -412,6 +415,22 @@ impl<'a> World<'a> {
             .filter(|entry| entry.phase == Phase::Ingress)
             .flat_map(|entry| &entry.ports)
             .find(|port| port.scheme == scheme)
+    }
+
+    /// The port that visitors find the proxy's sites on: the front door's, or the one it is published on.
+    fn public_port(&self, proxy: &Port) -> Result<u32, DesiredError> {
+        match &self.grant.front_door {
+            Some(door) => Ok(door.https_port),
+            None => Ok(self.port(&proxy.key)?.into()),
+        }
+    }
+
+    /// Every domain of the tenant.
+    fn domains(&self) -> impl Iterator<Item = &str> {
+        let more = self.grant.domains.iter();
+        std::iter::once(&self.grant.domain)
+            .chain(more)
+            .map(String::as_str)
     }
 
     /// A value of the manifest; empty is a value.

@@ -1,3 +1,4 @@
+mod front_door;
 mod refused;
 mod scaled;
 mod words;

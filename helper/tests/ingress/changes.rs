@@ -111,7 +111,7 @@ fn status_looks_at_what_runs_and_apply_puts_it_right() {
     let mut socket =
         std::os::unix::net::UnixStream::connect(world.front().join("haproxy/admin.sock")).unwrap();
     let command = format!(
-        "set map {} t-63001.example.test 10.128.0.66\n",
+        "set map {} t-63001.example.test 10.128.0.126\n",
         map.display()
     );
     socket.write_all(command.as_bytes()).unwrap();

@@ -48,7 +48,7 @@ impl World {
         };
         world.enter();
         run("ip", &["link", "set", "lo", "up"]);
-        for address in ["10.128.0.2/32", "10.128.0.66/32"] {
+        for address in ["10.128.0.62/32", "10.128.0.126/32"] {
             run("ip", &["address", "add", address, "dev", "lo"]);
         }
         for name in ["front", "front/haproxy"] {
@@ -164,7 +164,7 @@ pub(crate) struct Visit {
 /// The proxy of the `nth` tenant; what it is visited by is given to `serve`, each in a thread.
 pub(crate) fn proxy(world: &World, nth: u8, port: u16, serve: fn(u8, Visit)) {
     world.enter();
-    let address = format!("10.128.0.{}:{port}", 2 + 64 * nth);
+    let address = format!("10.128.0.{}:{port}", 62 + 64 * nth);
     let listener = TcpListener::bind(address).unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {

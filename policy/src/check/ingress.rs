@@ -70,17 +70,17 @@ fn prefixes(subject: Subject<'_>, report: &mut Report) {
     }
 }
 
-/// What the administrator should know: the proxy's address halves what Docker may hand out.
+/// What the administrator should know: with so many containers, Docker gives one of them the proxy's address.
 pub(super) fn warnings(subject: Subject<'_>, report: &mut Report) {
     let document = subject.document;
     let network = &document.tenants.network;
     let containers = document.tenants.limits.value.containers;
-    // One is the broadcast address.
-    let room = (Block::size(network.value.prefix) / 2).saturating_sub(1);
+    // Beside the proxy's: the subnet's own, the gateway's and the broadcast address.
+    let room = Block::size(network.value.prefix).saturating_sub(4);
     if document.ingress.enabled && containers > room {
         let message = format!(
-            "with the front door, Docker hands out {room} addresses of a /{} beside the proxy's, and \
-             limits.containers is {containers}",
+            "a /{} has {room} addresses for containers beside the proxy's, which the front door needs, \
+             and limits.containers is {containers}",
             network.value.prefix
         );
         report.warn(

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 
 use super::{Ingress, PROXY_HTTP_PORT, PROXY_HTTPS_PORT};
 
-/// Connections of all tenants and visitors together.
-const MAX_CONNECTIONS: u32 = 20_000;
-/// Of these, as many as one tenant's names may have at once, and as many as may come from one address.
-const SHARE: u32 = MAX_CONNECTIONS / 4;
+/// As many connections as one tenant's names may have at once, and as many as may come from one address. How
+/// many there can be in all follows from the open files that the unit allows (two for each connection).
+const SHARE: u32 = 5_000;
 
 /// Where the configuration's companions are.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +28,6 @@ pub fn config(ingress: &Ingress, files: Files<'_>) -> String {
     let mut text = format!(
         "# Rendered from the policy by `aistack-helper ingress`; changes are lost.
 global
-    maxconn {MAX_CONNECTIONS}
     # What an old worker still carries after a change of addresses or ports.
     hard-stop-after 12h
     stats socket {admin_socket} mode 600 level admin expose-fd listeners
