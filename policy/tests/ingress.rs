@@ -189,18 +189,18 @@ fn what_does_not_fit_is_refused() {
 
 #[test]
 fn the_admin_is_told_how_many_addresses_are_left() {
-    let warned = |prefix: u8| {
+    let warned = |containers: u8| {
         let policy = policy(&format!(
-            "version = 1\n[ingress]\nenabled = true\n[tenants]\nuids = [\"1001\"]\nnetwork = {{ prefix = {prefix} }}"
+            "version = 1\n[ingress]\nenabled = true\n[tenants]\nuids = [\"1001\"]\n\
+             limits = {{ memory = \"1G\", cpus = 1, pids = 100, containers = {containers} }}"
         ));
-        policy.warnings().iter().any(|warning| {
-            warning
-                .message
-                .contains("Docker hands out 31 addresses of a /26")
-        })
+        policy
+            .warnings()
+            .iter()
+            .any(|warning| warning.message.contains("a /26 has 60 addresses"))
     };
-    assert!(warned(26));
-    assert!(!warned(25));
+    assert!(warned(61));
+    assert!(!warned(60));
 }
 
 proptest! {

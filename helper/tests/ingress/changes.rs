@@ -133,7 +133,9 @@ fn a_thousand_tenants_are_applied_at_once_and_cost_little() {
         let children =
             std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", world.haproxy()))
                 .unwrap();
-        let worker = children.split_whitespace().last().unwrap().to_owned();
+        // Before the master has made its worker, it serves itself.
+        let worker = children.split_whitespace().last();
+        let worker = worker.map_or_else(|| world.haproxy().to_string(), str::to_owned);
         let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
         let line = status
             .lines()

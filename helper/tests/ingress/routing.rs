@@ -125,7 +125,8 @@ fn plain_http_goes_by_the_host_of_each_request() {
         .write_all(b"GET /ws HTTP/1.1\r\nHost: n8n.t-63001.example.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
         .unwrap();
-    assert!(answer_of(&mut stream).starts_with("HTTP/1.1 101 "));
+    let answer = answer_of(&mut stream);
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     stream.write_all(b"ping").unwrap();
     let mut back = [0; 4];
     stream.read_exact(&mut back).unwrap();
