@@ -14,7 +14,7 @@ pub enum Exit {
     /// No such service, or no stack here.
     NotFound,
     /// The configuration was refused, or `doctor` found a problem; nothing was changed.
-    Refused,
+    Config,
     /// Changes are pending, where the caller asked for this code.
     Pending,
     /// Refused by the host's policy.
@@ -41,7 +41,7 @@ impl Exit {
         Self::Usage,
         Self::NotHealthy,
         Self::NotFound,
-        Self::Refused,
+        Self::Config,
         Self::Pending,
         Self::Policy,
         Self::Locked,
@@ -60,7 +60,7 @@ impl Exit {
             Self::Usage => 2,
             Self::NotHealthy => 3,
             Self::NotFound => 4,
-            Self::Refused => 5,
+            Self::Config => 5,
             Self::Pending => 6,
             Self::Policy => 7,
             Self::Locked => 8,
@@ -81,7 +81,7 @@ impl Exit {
             Self::Usage => "wrong usage, or something is missing and there is no terminal to ask",
             Self::NotHealthy => "the stack or a service is not healthy",
             Self::NotFound => "no such service, or no stack here",
-            Self::Refused => {
+            Self::Config => {
                 "the configuration was refused, or `doctor` found a problem; nothing was changed"
             }
             Self::Pending => "changes are pending (`plan --exit-code`)",

@@ -41,8 +41,8 @@ pub fn open(who: &WhoAmIResponse) -> Vec<String> {
 /// The same for people; a word that this client does not know stays as it is.
 #[must_use]
 pub fn sentences(who: &WhoAmIResponse) -> Vec<String> {
-    let told = |word: String| sentence(&word).map_or(word, str::to_owned);
-    open(who).into_iter().map(told).collect()
+    let text = |word: String| sentence(&word).map_or(word, str::to_owned);
+    open(who).into_iter().map(text).collect()
 }
 
 /// A word for programs; `unknown` of a helper that does not tell.
@@ -116,14 +116,14 @@ mod tests {
     fn what_is_open_is_told_by_the_helper_and_never_less_than_it_says() {
         let old = WhoAmIResponse::default();
         assert_eq!((state(&old), open(&old).len()), ("unknown", 4));
-        let told = who(
+        let text = who(
             NetworkGuardState::None,
             &["metadata-address", "something-new"],
         );
-        assert_eq!(state(&told), "none");
-        let told = sentences(&told);
-        assert!(told[0].contains("169.254.169.254"), "{told:?}");
-        assert_eq!(told[1], "something-new");
+        assert_eq!(state(&text), "none");
+        let text = sentences(&text);
+        assert!(text[0].contains("169.254.169.254"), "{text:?}");
+        assert_eq!(text[1], "something-new");
         assert!(sentences(&who(NetworkGuardState::None, &[])).is_empty());
         for word in open(&old) {
             assert!(sentence(&word).is_some(), "{word}");

@@ -156,14 +156,14 @@ impl Helper {
     /// # Errors
     /// [`HelperError::Unreachable`] and [`HelperError::NotRoot`].
     pub async fn connect(socket: &Path) -> Result<Self, HelperError> {
-        Self::told_by(socket, None).await
+        Self::connect_with(socket, None).await
     }
 
     /// The same, and `notify` tells what is waited for.
     ///
     /// # Errors
     /// [`HelperError::Unreachable`] and [`HelperError::NotRoot`].
-    pub async fn told_by(
+    pub async fn connect_with(
         socket: &Path,
         notify: Option<Arc<dyn Notify>>,
     ) -> Result<Self, HelperError> {
@@ -332,8 +332,8 @@ impl Helper {
 /// What the kernel shows in the place of a UID that this user namespace does not have
 /// (user_namespaces(7)).
 pub(crate) fn overflow_uid() -> u32 {
-    let told = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
-    told.ok()
+    let text = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+    text.ok()
         .and_then(|uid| uid.trim().parse().ok())
         .unwrap_or(65534)
 }

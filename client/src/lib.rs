@@ -34,7 +34,7 @@ pub mod guard;
 pub mod helper;
 
 // How it is told.
-pub mod failure;
+pub mod error;
 pub mod ui;
 
 // Profiles of containers.

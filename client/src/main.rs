@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use aistack::args::{Cli, Command, Globals};
+use aistack::error::CliError;
 use aistack::exit::Exit;
-use aistack::failure::Failure;
 use aistack::run::{Context, Pace};
 use aistack::ui::Printer;
 use aistack::verbs::{run, still_running};
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Failed, "cannot start").because(error.to_string()))
+        .map_err(|error| CliError::new(Exit::Failed, "cannot start").because(error.to_string()))
         .and_then(|runtime| {
             let ended = runtime.block_on(supervise(&context, cli.command.as_ref()));
             // A question that nobody answered any more must not keep the process.
@@ -63,7 +63,7 @@ fn wrong_usage(error: &clap::Error) -> ! {
         let text = error.to_string();
         let what = text.lines().next().unwrap_or_default();
         let what = what.trim_start_matches("error: ");
-        let failure = Failure::new(Exit::Usage, what).next("aistack help");
+        let failure = CliError::new(Exit::Usage, what).next("aistack help");
         let globals = Globals {
             json: true,
             ..Globals::default()
@@ -81,9 +81,9 @@ fn wrong_usage(error: &clap::Error) -> ! {
 }
 
 /// Runs the verb until it ends, its time runs out or a signal comes.
-async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit, Failure> {
+async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit, CliError> {
     let cannot = |error: std::io::Error| {
-        Failure::new(Exit::Failed, "cannot listen for signals").because(error.to_string())
+        CliError::new(Exit::Failed, "cannot listen for signals").because(error.to_string())
     };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
@@ -121,7 +121,7 @@ async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit,
     restore_cursor();
     // Breaking off is how a log is left, and what was printed of it is whole.
     if !matches!(command, Some(Command::Logs(_))) {
-        let failure = Failure::new(exit, exit.meaning());
+        let failure = CliError::new(exit, exit.meaning());
         context.printer.failure_document(&failure);
     }
     Ok(exit)
@@ -134,8 +134,8 @@ async fn say_what_runs(context: &Context, interrupt: &mut Signal) {
         .say("\ninterrupted: containers are left as they are");
     tokio::select! {
         _ = interrupt.recv() => {}
-        told = tokio::time::timeout(LAST_LOOK, still_running(context)) => {
-            if let Ok(Some(text)) = told {
+        shown = tokio::time::timeout(LAST_LOOK, still_running(context)) => {
+            if let Ok(Some(text)) = shown {
                 context.printer.say(&text);
             }
             context.printer.say("next: run the same command again, it continues");
@@ -151,8 +151,8 @@ fn restore_cursor() {
     drop(dialoguer::console::Term::stderr().show_cursor());
 }
 
-fn timed_out(limit: Duration) -> Failure {
-    Failure::new(
+fn timed_out(limit: Duration) -> CliError {
+    CliError::new(
         Exit::TimedOut,
         format!("not done within {}", aistack::ui::seconds(limit)),
     )

@@ -97,7 +97,7 @@ pub struct Patience {
     daemon: &'static str,
     socket: PathBuf,
     notify: Option<Arc<dyn Notify>>,
-    told: Arc<[AtomicBool; 2]>,
+    notified: Arc<[AtomicBool; 2]>,
     times: Times,
 }
 
@@ -109,7 +109,7 @@ impl Patience {
             daemon,
             socket: socket.to_owned(),
             notify,
-            told: Arc::default(),
+            notified: Arc::default(),
             times: TIMES,
         }
     }
@@ -122,10 +122,10 @@ impl Patience {
     }
 
     /// Waits for an answer that may take `usual`, and tells when it takes longer by five seconds.
-    pub async fn answer<T>(&self, usual: Duration, asked: impl Future<Output = T>) -> T {
-        let mut asked = std::pin::pin!(asked);
+    pub async fn answer<T>(&self, usual: Duration, request: impl Future<Output = T>) -> T {
+        let mut request = std::pin::pin!(request);
         tokio::select! {
-            answer = &mut asked => return answer,
+            answer = &mut request => return answer,
             () = sleep(usual.saturating_add(self.times.long)) => {}
         }
         let (daemon, socket) = (self.daemon, self.socket.display());
@@ -136,7 +136,7 @@ impl Patience {
                 seconds(self.times.long)
             )
         });
-        asked.await
+        request.await
     }
 
     /// Asks until the answer is one, for at most a minute. `again` says whether an error is none.
@@ -187,9 +187,9 @@ impl Patience {
     }
 
     fn tell(&self, which: usize, text: impl FnOnce() -> String) {
-        let told = self.told.get(which);
-        let told = told.is_none_or(|told| told.swap(true, Ordering::Relaxed));
-        if let (false, Some(notify)) = (told, &self.notify) {
+        let notified = self.notified.get(which);
+        let notified = notified.is_none_or(|notified| notified.swap(true, Ordering::Relaxed));
+        if let (false, Some(notify)) = (notified, &self.notify) {
             notify.interject(&text());
         }
     }
@@ -215,8 +215,8 @@ mod tests {
         }
     }
 
-    fn told(patience: &Patience, which: usize) -> bool {
-        patience.told[which].load(Ordering::Relaxed)
+    fn notified(patience: &Patience, which: usize) -> bool {
+        patience.notified[which].load(Ordering::Relaxed)
     }
 
     #[test]
@@ -233,52 +233,55 @@ mod tests {
     #[tokio::test]
     async fn whoever_is_turned_away_comes_again_after_the_time_that_was_named() {
         let patience = patience();
-        let (named, asked) = (Duration::from_millis(40), Cell::new(0));
+        let (named, request) = (Duration::from_millis(40), Cell::new(0));
         let began = Instant::now();
         let ask = async || {
-            asked.set(asked.get() + 1);
-            if asked.get() < 4 { Err("no") } else { Ok(()) }
+            request.set(request.get() + 1);
+            if request.get() < 4 { Err("no") } else { Ok(()) }
         };
         let answer = patience.turn(ask, |_| Some(Again::TooOften(named)));
         assert_eq!(answer.await, Ok(()));
-        assert_eq!(asked.get(), 4);
+        assert_eq!(request.get(), 4);
         assert!(began.elapsed() >= named * 3, "{:?}", began.elapsed());
-        assert!(told(&patience, 1), "it took long, and that was not told");
+        assert!(
+            notified(&patience, 1),
+            "it took long, and that was not told"
+        );
     }
 
     #[tokio::test]
     async fn nobody_waits_for_ever_and_another_error_is_told_at_once() {
         let patience = patience();
-        let asked = Cell::new(0);
+        let request = Cell::new(0);
         let never = async || {
-            asked.set(asked.get() + 1);
+            request.set(request.get() + 1);
             Err::<(), _>("no")
         };
         let named = Duration::from_millis(90);
         let answer = patience.turn(never, |_| Some(Again::TooOften(named)));
         assert_eq!(answer.await, Err("no"));
         assert!(
-            (2..=6).contains(&asked.get()),
+            (2..=6).contains(&request.get()),
             "asked {} times",
-            asked.get()
+            request.get()
         );
-        asked.set(0);
+        request.set(0);
         assert_eq!(patience.turn(never, |_| None).await, Err("no"));
-        assert_eq!(asked.get(), 1);
+        assert_eq!(request.get(), 1);
     }
 
     /// As when it is being upgraded, and comes back; or not at all.
     #[tokio::test]
     async fn a_docker_engine_that_is_away_is_waited_for() {
-        let asked = Cell::new(0);
+        let request = Cell::new(0);
         let comes_back = async || {
-            asked.set(asked.get() + 1);
-            if asked.get() < 2 { Err("no") } else { Ok(()) }
+            request.set(request.get() + 1);
+            if request.get() < 2 { Err("no") } else { Ok(()) }
         };
         let again = |_: &_| Some(Again::DockerAway);
         let waits = patience();
         assert_eq!(waits.turn(comes_back, again).await, Ok(()));
-        assert!(told(&waits, 1), "it was away, and that was not told");
+        assert!(notified(&waits, 1), "it was away, and that was not told");
         let began = Instant::now();
         let at_once = patience().waiting_for_docker(Duration::ZERO);
         let never = async || Err::<(), _>("no");
@@ -297,8 +300,8 @@ mod tests {
         // As long as it may take is not long.
         let minute = Duration::from_mins(1);
         patience.answer(minute, sleep(long * 2)).await;
-        assert!(!told(&patience, 0));
+        assert!(!notified(&patience, 0));
         patience.answer(Duration::ZERO, sleep(long * 2)).await;
-        assert!(told(&patience, 0));
+        assert!(notified(&patience, 0));
     }
 }

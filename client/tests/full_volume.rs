@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use aistack::failure::{Failure, is_full};
+use aistack::error::{CliError, is_full};
 use aistack::fs::atomic;
 use aistack::run::lock::Lock;
 use aistack::run::reserve;
@@ -117,7 +117,7 @@ fn a_file_on_a_full_volume_stays_whole_and_nothing_is_left_beside_it() {
         assert!(is_full(&error), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"OLD=1\n");
         assert_eq!(names(&config), [".env"]);
-        let failure = Failure::io("write", &path, &error);
+        let failure = CliError::io("write", &path, &error);
         assert!(failure.full && failure.causes.is_empty());
         assert!(failure.what.starts_with("no space is left to write "));
         assert!(failure.next.unwrap().contains("remove --purge"));

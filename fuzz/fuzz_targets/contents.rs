@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
                 assert_eq!(found.uuid.len(), 36);
                 assert_eq!(look(head, &[], length), Signature::Sound(found));
             }
-            Signature::Broken { .. } => assert!(head.len() >= 4),
+            Signature::Damaged { .. } => assert!(head.len() >= 4),
             Signature::Foreign { offset, .. } => assert!(offset < length),
         }
     }

@@ -7,11 +7,11 @@ use aistack_helper::engine::vet::working_dir::Layout;
 use aistack_policy::engine::ApiVersion;
 use libfuzzer_sys::fuzz_target;
 
-#[path = "../../helper/tests/vet_corpus_walls/mod.rs"]
-mod walls;
+#[path = "../../helper/tests/vet_corpus_isolation/mod.rs"]
+mod isolation;
 
 fuzz_target!(|body: &[u8]| {
-    let grant = walls::grant();
+    let grant = isolation::grant();
     let layout = Layout {
         mounts: vec!["/data"],
         read_only: false,
@@ -19,11 +19,11 @@ fuzz_target!(|body: &[u8]| {
     };
     for api in [24, 41, 42, 44, 52, 56].map(ApiVersion::v1) {
         let spoken = api.max(ApiVersion::OLDEST_SPOKEN);
-        if let Ok(canonical) = walls::vet(&grant, body, api) {
-            walls::check_walls(&grant, &walls::go_reads(&canonical.render(spoken)));
+        if let Ok(canonical) = isolation::vet(&grant, body, api) {
+            isolation::check_isolation(&grant, &isolation::go_reads(&canonical.render(spoken)));
         }
         if let Ok(exec) = CanonicalExec::decide(&grant, "1001:1001", &layout, body, api) {
-            let read = walls::go_reads(&exec.render(spoken));
+            let read = isolation::go_reads(&exec.render(spoken));
             assert!(read["user"] == "1001:1001" || read["user"] == "2001:2001");
             assert_eq!(read["privileged"], false);
         }

@@ -44,9 +44,9 @@ pub struct Bounds {
     /// Connections of all other UIDs together, beside `total`.
     pub strangers: usize,
     /// Connections of one tenant that have no place and are told so, beside `total`.
-    pub told_per_uid: usize,
+    pub turned_away_per_uid: usize,
     /// Connections of all tenants that are told so.
-    pub told: usize,
+    pub turned_away: usize,
     /// How often one tenant may connect.
     pub arrivals: Rate,
     /// How often all other UIDs together may connect.
@@ -72,8 +72,8 @@ impl Bounds {
         per_uid: 8,
         total: 256,
         strangers: 16,
-        told_per_uid: 64,
-        told: 256,
+        turned_away_per_uid: 64,
+        turned_away: 256,
         arrivals: Rate {
             burst: 200,
             interval: Duration::from_millis(20),
@@ -96,8 +96,8 @@ impl Bounds {
         per_uid: 64,
         total: 1024,
         strangers: 32,
-        told_per_uid: 32,
-        told: 128,
+        turned_away_per_uid: 32,
+        turned_away: 128,
         arrivals: Rate {
             burst: 1000,
             interval: Duration::from_micros(2500),

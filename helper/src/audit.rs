@@ -196,8 +196,8 @@ impl Audit {
         who: Denied,
         reason: &str,
     ) -> Result<(), AuditError> {
-        let event = Event::Refused {
-            request: Request::new(intent, Decision::Refused),
+        let event = Event::Denied {
+            request: Request::new(intent, Decision::Denied),
             reason: cut(reason.to_owned()),
         };
         write(&self.queue, event, Some(who)).await

@@ -73,7 +73,7 @@ pub fn start_tracing() {
 
 /// An error with everything that caused it, on one line.
 #[must_use]
-pub fn told(error: &dyn Error) -> String {
+pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -88,7 +88,7 @@ pub fn told(error: &dyn Error) -> String {
 pub fn complain(program: &str, error: &dyn Error) {
     // Nothing is left to be done when standard error is gone.
     let mut out = Printable::lines(io::stderr());
-    let _ = writeln!(out, "{program}: {}", told(error));
+    let _ = writeln!(out, "{program}: {}", error_chain(error));
 }
 
 /// A socket to listen on.
@@ -279,7 +279,7 @@ pub async fn drain(work: impl Future<Output = ()>, audit: &Audit) {
 
 fn report(result: Result<(), AuditError>) {
     if let Err(error) = result {
-        tracing::error!(error = %told(&error), "the audit log");
+        tracing::error!(error = %error_chain(&error), "the audit log");
     }
 }
 

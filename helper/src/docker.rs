@@ -2,7 +2,7 @@
 //! that both sides know.
 
 mod api;
-pub mod standing;
+pub mod engine_state;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -41,7 +41,7 @@ pub struct Docker {
     /// Told at each connection, for whoever waits for the engine to be there again.
     reached: Arc<Notify>,
     /// What the engine said of itself when it was last asked.
-    known: Arc<Mutex<Option<Arc<standing::Known>>>>,
+    known: Arc<Mutex<Option<Arc<engine_state::Known>>>>,
     agreed: Arc<Agreed>,
 }
 
@@ -101,7 +101,7 @@ pub enum DockerError {
     Unsettled,
     /// Docker answered with an error of its own.
     #[error("Docker answered {status}: {message}")]
-    Refused {
+    Response {
         /// HTTP status.
         status: StatusCode,
         /// Docker's `message`.
@@ -113,7 +113,7 @@ impl DockerError {
     /// True when Docker said 404.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+        matches!(self, Self::Response { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
     /// What to do, where that is known.
@@ -128,7 +128,7 @@ impl DockerError {
             Self::TooSlow(_) | Self::Unsettled => {
                 Some("try again, or ask the administrator".to_owned())
             }
-            Self::Http(_) | Self::Refused { .. } => None,
+            Self::Http(_) | Self::Response { .. } => None,
         }
     }
 }
@@ -141,7 +141,7 @@ impl DockerError {
             Ok(body) => message_of(&body),
             Err(error) => return error,
         };
-        Self::Refused { status, message }
+        Self::Response { status, message }
     }
 }
 
@@ -212,7 +212,7 @@ impl Docker {
                 return Ok(answer);
             }
             match DockerError::of(answer).await {
-                DockerError::Refused { status, message }
+                DockerError::Response { status, message }
                     if is_refused_version(status, &message) =>
                 {
                     self.agreed.forget_this(&api);

@@ -4,8 +4,8 @@
 //! method from a closed list. Only then is the message parsed. An operation that changes something
 //! runs alone for its UID, in a task of its own, between its two audit records.
 
+mod admission;
 mod calls;
-mod choke;
 mod codec;
 mod method;
 mod perform;
@@ -85,7 +85,7 @@ impl Front {
                 ops: Arc::new(ops),
                 times,
                 locks: Locks::default(),
-                limiter: Limiter::new(choke::RATES),
+                limiter: Limiter::new(admission::RATES),
                 running: Arc::new(Semaphore::new(MAX_RUNNING as usize)),
             }),
         }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
 use crate::safe_path::{
-    Cross, Missing, PathError, Problem, open_at, open_root_owned_parent, require_roots,
+    ComponentError, Cross, Missing, PathError, open_at, open_root_owned_parent, require_roots,
 };
 
 /// The largest policy file, bytes.
@@ -88,7 +88,7 @@ pub enum PolicyStoreError {
 impl From<PathError> for PolicyStoreError {
     fn from(error: PathError) -> Self {
         match error.problem {
-            Problem::Os(Errno::ACCESS) => Self::Closed(error),
+            ComponentError::Os(Errno::ACCESS) => Self::Closed(error),
             _ => Self::Path(error),
         }
     }
@@ -172,7 +172,7 @@ fn read(path: &Path) -> Result<LoadedPolicy, PolicyStoreError> {
 
 fn open_checked(path: &Path) -> Result<File, PolicyStoreError> {
     let (dir, name) = open_root_owned_parent(path, Missing::Refuse)?;
-    let at_fault = |problem: Problem| PathError {
+    let at_fault = |problem: ComponentError| PathError {
         path: path.to_owned(),
         problem,
     };

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 pub use debts::{Debts, Flow};
-pub use limiter::{Asks, Limiter, Rates};
+pub use limiter::{Limiter, Rates, RequestKind};
 
 /// A bucket's size and how quickly it fills again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,12 +29,12 @@ pub struct PathError {
     pub path: PathBuf,
     /// What is wrong with it.
     #[source]
-    pub problem: Problem,
+    pub problem: ComponentError,
 }
 
 /// What is wrong with one component of a path.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum ComponentError {
     /// Not absolute, too long, or with an empty, `.` or `..` component.
     #[error("is not an absolute path of plain components")]
     NotPlain,
@@ -63,7 +63,7 @@ pub enum Problem {
     Os(Errno),
 }
 
-impl From<Errno> for Problem {
+impl From<Errno> for ComponentError {
     fn from(errno: Errno) -> Self {
         match errno {
             Errno::NOENT => Self::Missing,
@@ -97,11 +97,11 @@ pub enum Cross {
 /// `a/../b` would pass openat2's RESOLVE_BENEATH.
 ///
 /// # Errors
-/// [`Problem::NotPlain`] for everything else.
+/// [`ComponentError::NotPlain`] for everything else.
 pub fn plain_components(path: &Path) -> Result<Vec<&OsStr>, PathError> {
     let not_plain = || PathError {
         path: path.to_owned(),
-        problem: Problem::NotPlain,
+        problem: ComponentError::NotPlain,
     };
     let bytes = path.as_os_str().as_bytes();
     let below = bytes.strip_prefix(b"/").ok_or_else(not_plain)?;
@@ -128,7 +128,7 @@ fn is_plain(name: &OsStr) -> bool {
 ///
 /// # Errors
 /// When it is missing, a link, no directory, or behind a mount that may not be crossed.
-pub fn open_dir(dir: impl AsFd, name: &OsStr, cross: Cross) -> Result<OwnedFd, Problem> {
+pub fn open_dir(dir: impl AsFd, name: &OsStr, cross: Cross) -> Result<OwnedFd, ComponentError> {
     open_at(dir, name, OFlags::PATH | OFlags::DIRECTORY, cross)
 }
 
@@ -142,9 +142,9 @@ pub fn open_at(
     name: &OsStr,
     flags: OFlags,
     cross: Cross,
-) -> Result<OwnedFd, Problem> {
+) -> Result<OwnedFd, ComponentError> {
     if !is_plain(name) {
-        return Err(Problem::NotPlain);
+        return Err(ComponentError::NotPlain);
     }
     let mut resolve =
         ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -156,10 +156,10 @@ pub fn open_at(
     for _ in 0..16 {
         match rustix::fs::openat2(&dir, name, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
-            answer => return answer.map_err(Problem::from),
+            answer => return answer.map_err(ComponentError::from),
         }
     }
-    Err(Problem::Os(Errno::AGAIN))
+    Err(ComponentError::Os(Errno::AGAIN))
 }
 
 /// Walks an absolute path to a directory. Every component, `/` and the last included, must belong
@@ -183,7 +183,7 @@ pub fn open_root_owned_parent(
     let components = plain_components(path)?;
     let (last, parents) = components.split_last().ok_or_else(|| PathError {
         path: path.to_owned(),
-        problem: Problem::NotPlain,
+        problem: ComponentError::NotPlain,
     })?;
     Ok((walk(parents, missing)?, (*last).to_owned()))
 }
@@ -205,9 +205,9 @@ fn walk(components: &[&OsStr], missing: Missing) -> Result<OwnedFd, PathError> {
     Ok(dir)
 }
 
-fn step(dir: &OwnedFd, name: &OsStr, missing: Missing) -> Result<OwnedFd, Problem> {
+fn step(dir: &OwnedFd, name: &OsStr, missing: Missing) -> Result<OwnedFd, ComponentError> {
     let child = match open_dir(dir, name, Cross::Mounts) {
-        Err(Problem::Missing) if missing == Missing::Create => make_root_dir(dir, name)?,
+        Err(ComponentError::Missing) if missing == Missing::Create => make_root_dir(dir, name)?,
         other => other?,
     };
     require_roots(&child)?;
@@ -215,7 +215,7 @@ fn step(dir: &OwnedFd, name: &OsStr, missing: Missing) -> Result<OwnedFd, Proble
 }
 
 /// Makes `name` in `dir`, root's, mode 0711 whatever the umask; another process may be faster.
-pub(crate) fn make_root_dir(dir: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Problem> {
+pub(crate) fn make_root_dir(dir: &OwnedFd, name: &OsStr) -> Result<OwnedFd, ComponentError> {
     let mode = Mode::from_raw_mode(0o711);
     match rustix::fs::mkdirat(dir, name, mode) {
         Ok(()) => {
@@ -254,14 +254,14 @@ pub(crate) fn is_empty(place: impl AsFd) -> Result<bool, Errno> {
 /// Refuses a descriptor of anything that someone other than root could change.
 ///
 /// # Errors
-/// [`Problem::NotRoots`].
-pub fn require_roots(fd: impl AsFd) -> Result<Stat, Problem> {
+/// [`ComponentError::NotRoots`].
+pub fn require_roots(fd: impl AsFd) -> Result<Stat, ComponentError> {
     let stat = rustix::fs::fstat(fd)?;
     let mode = stat.st_mode & 0o7777;
     if stat.st_uid == 0 && mode & 0o022 == 0 {
         return Ok(stat);
     }
-    Err(Problem::NotRoots {
+    Err(ComponentError::NotRoots {
         uid: stat.st_uid,
         mode,
     })

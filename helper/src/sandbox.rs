@@ -1,6 +1,6 @@
 //! Giving up what a daemon does not need, before it listens to anyone.
 
-mod places;
+mod file_access;
 mod syscalls;
 
 use std::io;
@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 
 pub use caps::Capability;
-pub use places::{Places, parents_of_base_dirs};
+pub use file_access::{FileAccess, parents_of_base_dirs};
 pub use syscalls::{Work, allow_only};
 
 /// Why a privilege could not be given up.

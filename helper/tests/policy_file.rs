@@ -15,12 +15,12 @@ const STRANGER: u32 = 62778;
 
 const POLICY: &str = include_str!("corpus/policy.toml");
 
-struct World {
+struct TestHost {
     dir: tempfile::TempDir,
     gateway: Option<Child>,
 }
 
-impl Drop for World {
+impl Drop for TestHost {
     fn drop(&mut self) {
         if let Some(mut gateway) = self.gateway.take() {
             let _ = gateway.kill();
@@ -33,7 +33,7 @@ fn chmod(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
-impl World {
+impl TestHost {
     fn new() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             // Not by eprintln: the test runner would keep it to itself.
@@ -58,11 +58,11 @@ impl World {
             std::fs::copy(built, dir.path().join(name)).unwrap();
             chmod(&dir.path().join(name), 0o755);
         }
-        let world = Self { dir, gateway: None };
-        world.write(POLICY);
-        chown(world.path("policy.toml"), Some(0), Some(GATEWAY)).unwrap();
-        chmod(&world.path("policy.toml"), 0o640);
-        Some(world)
+        let host = Self { dir, gateway: None };
+        host.write(POLICY);
+        chown(host.path("policy.toml"), Some(0), Some(GATEWAY)).unwrap();
+        chmod(&host.path("policy.toml"), 0o640);
+        Some(host)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -135,48 +135,48 @@ impl World {
 
 #[test]
 fn the_gateway_reads_and_reloads_a_policy_that_others_cannot_read() {
-    let Some(mut world) = World::new() else {
+    let Some(mut host) = TestHost::new() else {
         return;
     };
-    world.start_gateway();
-    let socket = world.path("run/engine.sock");
-    world.wait_until("the socket", || UnixStream::connect(&socket).is_ok());
+    host.start_gateway();
+    let socket = host.path("run/engine.sock");
+    host.wait_until("the socket", || UnixStream::connect(&socket).is_ok());
     assert!(
-        !world.said().contains("everybody on this host"),
+        !host.said().contains("everybody on this host"),
         "{}",
-        world.said()
+        host.said()
     );
 
-    world.write(&format!("{POLICY}\n# changed\n"));
-    world.reload();
-    world.wait_until("the reload", || world.logged("policy-reloaded") == 1);
+    host.write(&format!("{POLICY}\n# changed\n"));
+    host.reload();
+    host.wait_until("the reload", || host.logged("policy-reloaded") == 1);
 
     // Closed to its group as well: the policy in force stays, and the log says what to do.
-    chmod(&world.path("policy.toml"), 0o600);
-    world.reload();
-    world.wait_until("the refusal", || world.logged("policy-refused") == 1);
-    assert!(world.said().contains("chmod 0640"), "{}", world.said());
+    chmod(&host.path("policy.toml"), 0o600);
+    host.reload();
+    host.wait_until("the refusal", || host.logged("policy-refused") == 1);
+    assert!(host.said().contains("chmod 0640"), "{}", host.said());
 
-    chmod(&world.path("policy.toml"), 0o644);
-    world.reload();
-    world.wait_until("the second reload", || world.logged("policy-reloaded") == 2);
+    chmod(&host.path("policy.toml"), 0o644);
+    host.reload();
+    host.wait_until("the second reload", || host.logged("policy-reloaded") == 2);
     assert!(
-        world.said().contains("everybody on this host"),
+        host.said().contains("everybody on this host"),
         "{}",
-        world.said()
+        host.said()
     );
 }
 
 #[test]
 fn a_user_is_told_nothing_of_the_policy() {
-    let Some(world) = World::new() else { return };
-    let policy = world.path("policy.toml");
+    let Some(host) = TestHost::new() else { return };
+    let policy = host.path("policy.toml");
     let policy = policy.to_str().unwrap();
     for arguments in [
         ["policy", "check", policy].as_slice(),
         &["policy", "explain", "--uid", "1001", "--policy", policy],
     ] {
-        let output = world
+        let output = host
             .program("aistack-helper", STRANGER)
             .args(arguments)
             .output()
@@ -187,7 +187,7 @@ fn a_user_is_told_nothing_of_the_policy() {
         assert!(!said.contains("1001"), "{said}");
     }
     // The gateway's own reload asks the same command.
-    let output = world
+    let output = host
         .program("aistack-helper", GATEWAY)
         .args(["policy", "check", policy])
         .output()

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use aistack_helper::sandbox::{self, Places, Work};
+use aistack_helper::sandbox::{self, FileAccess, Work};
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -55,11 +55,11 @@ fn in_a_process_of_its_own() {
     match sandbox {
         "serve" => sandbox::allow_only(Work::Serve).unwrap(),
         "change" => sandbox::allow_only(Work::ServeAndChange).unwrap(),
-        "places" | "places-without-programs" => Places {
+        "places" | "places-without-programs" => FileAccess {
             writable: [place.join("own")].into(),
             programs: sandbox == "places",
         }
-        .enter()
+        .restrict_self()
         .unwrap(),
         other => panic!("no sandbox {other}"),
     }
@@ -300,14 +300,14 @@ fn nothing_is_written_outside_of_the_places() {
 
 #[test]
 fn a_place_that_a_new_policy_names_is_told_apart() {
-    let places = Places {
+    let file_access = FileAccess {
         writable: ["/mnt".into(), "/srv/tenants".into()].into(),
         programs: true,
     };
     let wanted = ["/mnt", "/mnt/more", "/srv", "/srv/tenants", "/data"]
         .map(PathBuf::from)
         .into();
-    let missing: Vec<&PathBuf> = places.missing(&wanted).collect();
+    let missing: Vec<&PathBuf> = file_access.missing(&wanted).collect();
     assert_eq!(missing, [Path::new("/data"), Path::new("/srv")]);
 }
 

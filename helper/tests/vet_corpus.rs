@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use aistack_helper::engine::vet::create::{
-    Canonical, CreateRequest, HostAppArmor, Usage, World, decide,
+    Canonical, CreateContext, CreateRequest, HostAppArmor, Usage, decide,
 };
 use aistack_helper::engine::vet::exec::{CanonicalExec, ExecStart};
 use aistack_helper::engine::vet::working_dir::Layout;
@@ -30,18 +30,18 @@ static GRANT: LazyLock<Grant> = LazyLock::new(|| {
 });
 
 /// The versions that a caller may ask for.
-fn asked() -> impl Iterator<Item = ApiVersion> {
+fn client_versions() -> impl Iterator<Item = ApiVersion> {
     (24..=ApiVersion::NEWEST_SPOKEN.minor).map(ApiVersion::v1)
 }
 
 /// The versions that may be spoken with an engine.
 fn spoken() -> impl Iterator<Item = ApiVersion> {
-    asked().filter(|version| *version >= ApiVersion::OLDEST_SPOKEN)
+    client_versions().filter(|version| *version >= ApiVersion::OLDEST_SPOKEN)
 }
 
 fn vet(body: &[u8], joined: Option<&str>, api: ApiVersion) -> Result<Canonical, Refusal> {
     let request = CreateRequest::parse(body, api)?;
-    let world = World {
+    let context = CreateContext {
         grant: &GRANT,
         name: "tenant-1001-x",
         image_id: IMAGE_ID,
@@ -52,7 +52,7 @@ fn vet(body: &[u8], joined: Option<&str>, api: ApiVersion) -> Result<Canonical, 
         apparmor: &HostAppArmor::default(),
         in_use: Usage::default(),
     };
-    decide(&world, request)
+    decide(&context, request)
 }
 
 fn recorded(directory: &str) -> Vec<(String, Vec<u8>)> {
@@ -75,7 +75,7 @@ fn bodies_of_real_clients_pass() {
     assert!(bodies.len() >= 16, "only {} bodies", bodies.len());
     for (name, body) in bodies {
         let mut rendered = Vec::new();
-        for api in asked() {
+        for api in client_versions() {
             let request = CreateRequest::parse(&body, api);
             let request = request.unwrap_or_else(|error| panic!("{name} {api}: {error}"));
             let joined = request.joins_network_of().map(|_| JOINED_ID);
@@ -130,7 +130,7 @@ fn a_start_interval_reaches_engines_that_have_it_and_is_refused_before() {
         let body: serde_json::Value = serde_json::from_slice(&canonical.render(api)).unwrap();
         body["Healthcheck"]["StartInterval"].clone()
     };
-    for api in asked() {
+    for api in client_versions() {
         match vet(body, None, api) {
             Ok(canonical) => {
                 assert!(api >= ApiVersion::v1(44), "{api}");
@@ -149,13 +149,13 @@ fn a_start_interval_reaches_engines_that_have_it_and_is_refused_before() {
     }
     // Clients write its zero under any version.
     let zero = br#"{"Image":"redis","Healthcheck":{"Test":["CMD","x"],"StartInterval":0}}"#;
-    assert!(asked().all(|api| vet(zero, None, api).is_ok()));
+    assert!(client_versions().all(|api| vet(zero, None, api).is_ok()));
 }
 
 #[test]
 fn the_size_of_a_terminal_is_for_engines_that_use_it() {
     let body = br#"{"Image":"redis","Tty":true,"HostConfig":{"ConsoleSize":[24,80]}}"#;
-    for api in asked() {
+    for api in client_versions() {
         let canonical = vet(body, None, api).unwrap();
         for engine in spoken() {
             let body: serde_json::Value =
@@ -200,7 +200,7 @@ fn every_service_of_the_catalog_passes() {
         let body = service["body"].to_string();
         let request = CreateRequest::parse(body.as_bytes(), ApiVersion::NEWEST_SPOKEN).unwrap();
         let joined_container = request.joins_network_of().map(|_| JOINED_ID);
-        let world = World {
+        let context = CreateContext {
             grant: &grant,
             name: "tenant-1001-x",
             image_id: IMAGE_ID,
@@ -211,7 +211,7 @@ fn every_service_of_the_catalog_passes() {
             apparmor: &apparmor,
             in_use,
         };
-        let canonical = decide(&world, request);
+        let canonical = decide(&context, request);
         let usage = canonical
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
             .usage();
@@ -304,7 +304,7 @@ fn hostile_bodies_are_refused_or_harmless() {
         let [name, expected, body] = columns[..] else {
             panic!("not three columns: {line}");
         };
-        for api in asked() {
+        for api in client_versions() {
             check_hostile(name, reason_under(expected, api), body, api);
         }
         assert!(names.insert(name), "{name} is there twice");
@@ -315,7 +315,7 @@ fn hostile_bodies_are_refused_or_harmless() {
 #[test]
 fn a_recorded_body_with_every_flag_is_refused() {
     let body = include_bytes!("corpus/forbidden-cli-20.json");
-    for api in asked() {
+    for api in client_versions() {
         let refusal = vet(body, None, api).unwrap_err();
         assert!(refusal.reason.ends_with("_REFUSED"), "{refusal}");
     }
@@ -336,7 +336,7 @@ fn bytes_that_are_no_text_are_refused() {
         large.as_bytes(),
     ];
     for body in bodies {
-        for api in asked() {
+        for api in client_versions() {
             assert_eq!(vet(body, None, api).unwrap_err().reason, "BAD_JSON");
         }
     }
@@ -352,7 +352,7 @@ fn execs_of_real_clients_pass() {
         own: "",
     };
     for (name, body) in bodies {
-        for api in asked() {
+        for api in client_versions() {
             let exec = CanonicalExec::decide(&GRANT, "1001:1001", &layout, &body, api);
             let exec = exec.unwrap_or_else(|error| panic!("{name} {api}: {error}"));
             for engine in spoken().filter(|engine| *engine >= api) {
@@ -365,7 +365,7 @@ fn execs_of_real_clients_pass() {
         }
     }
     for (name, body) in recorded("exec_start") {
-        for api in asked() {
+        for api in client_versions() {
             let start = ExecStart::parse(&body, api);
             let start = start.unwrap_or_else(|error| panic!("{name} {api}: {error}"));
             assert_eq!(start.detach, name.ends_with("detached"), "{name}");

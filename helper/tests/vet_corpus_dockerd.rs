@@ -10,7 +10,9 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use aistack_helper::engine::vet::create::{CreateRequest, HostAppArmor, Usage, World, decide};
+use aistack_helper::engine::vet::create::{
+    CreateContext, CreateRequest, HostAppArmor, Usage, decide,
+};
 use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Policy};
 use serde_json::{Value, json};
@@ -210,7 +212,7 @@ fn dockerd_holds_what_was_decided() {
         ApiVersion::NEWEST_SPOKEN,
     )
     .unwrap();
-    let world = World {
+    let context = CreateContext {
         grant: &grant,
         name: "tenant-1001-x",
         image_id: &image_id,
@@ -221,9 +223,9 @@ fn dockerd_holds_what_was_decided() {
         apparmor: &HostAppArmor::default(),
         in_use: Usage::default(),
     };
-    let canonical = decide(&world, request).unwrap();
+    let canonical = decide(&context, request).unwrap();
     let versions = spoken();
-    let mut walls = Vec::new();
+    let mut held_by = Vec::new();
     for version in &versions {
         let rendered = canonical.render(*version);
         let name = format!("{tag}-{version}");
@@ -236,10 +238,10 @@ fn dockerd_holds_what_was_decided() {
             forget_recursion(&mut held);
         }
         compare(&serde_json::from_slice(&rendered).unwrap(), &held);
-        walls.push(walls_of(held));
+        held_by.push(walls_of(held));
     }
-    for (version, held) in versions.iter().zip(&walls) {
-        assert_eq!(held, &walls[0], "{version} and {}", versions[0]);
+    for (version, held) in versions.iter().zip(&held_by) {
+        assert_eq!(held, &held_by[0], "{version} and {}", versions[0]);
     }
     println!("{} versions", versions.len());
 }

@@ -7,7 +7,7 @@
     reason = "a test ends where something is not so"
 )]
 
-mod vet_corpus_walls;
+mod vet_corpus_isolation;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use vet_corpus_walls::{check_walls, go_reads, grant, vet};
+use vet_corpus_isolation::{check_isolation, go_reads, grant, vet};
 
 const NEWEST: ApiVersion = ApiVersion::NEWEST_SPOKEN;
 
@@ -199,13 +199,13 @@ proptest! {
 
     #[test]
     fn an_accepted_body_keeps_every_wall(
-        top in fields(TOP), host in fields(HOST), asked in version(24), spoken in version(41)
+        top in fields(TOP), host in fields(HOST), requested in version(24), spoken in version(41)
     ) {
         let comma = if top.is_empty() { "" } else { "," };
         let body = format!("{{\"Image\":\"redis\"{comma}{top},\"HostConfig\":{{{host}}}}}");
         let grant = grant();
-        if let Ok(canonical) = vet(&grant, body.as_bytes(), asked) {
-            check_walls(&grant, &go_reads(&canonical.render(spoken)));
+        if let Ok(canonical) = vet(&grant, body.as_bytes(), requested) {
+            check_isolation(&grant, &go_reads(&canonical.render(spoken)));
             check_again(&grant, &canonical);
         }
     }
@@ -213,14 +213,14 @@ proptest! {
     #[test]
     fn a_body_that_was_damaged_is_refused_or_keeps_every_wall(
         at in any::<proptest::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
-        asked in version(24), spoken in version(41)
+        requested in version(24), spoken in version(41)
     ) {
         let mut body = include_bytes!("corpus/create/cli-28-many-flags.json").to_vec();
         let at = at.index(body.len());
         if cut { body.remove(at); } else { body[at] = byte; }
         let grant = grant();
-        if let Ok(canonical) = vet(&grant, &body, asked) {
-            check_walls(&grant, &go_reads(&canonical.render(spoken)));
+        if let Ok(canonical) = vet(&grant, &body, requested) {
+            check_isolation(&grant, &go_reads(&canonical.render(spoken)));
         }
     }
 
@@ -242,11 +242,11 @@ fn a_recorded_body_keeps_every_wall_under_every_version() {
             continue;
         }
         let body = std::fs::read(&path).unwrap();
-        for asked in (24..=NEWEST.minor).map(ApiVersion::v1) {
-            let canonical = vet(&grant, &body, asked)
-                .unwrap_or_else(|refusal| panic!("{} {asked}: {refusal}", path.display()));
+        for requested in (24..=NEWEST.minor).map(ApiVersion::v1) {
+            let canonical = vet(&grant, &body, requested)
+                .unwrap_or_else(|refusal| panic!("{} {requested}: {refusal}", path.display()));
             for spoken in (41..=NEWEST.minor).map(ApiVersion::v1) {
-                check_walls(&grant, &go_reads(&canonical.render(spoken)));
+                check_isolation(&grant, &go_reads(&canonical.render(spoken)));
                 rendered += 1;
             }
         }

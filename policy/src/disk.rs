@@ -111,8 +111,8 @@ fn serial(text: &str) -> Result<DiskMatch, String> {
 fn by_id(link: &str) -> Result<DiskMatch, String> {
     // What udev leaves in a link's name (systemd, `udev_replace_chars`).
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&b);
-    let fits = (1..=MAX_TEXT).contains(&link.len()) && link.bytes().all(plain);
-    if !fits || link.starts_with('.') {
+    let valid = (1..=MAX_TEXT).contains(&link.len()) && link.bytes().all(plain);
+    if !valid || link.starts_with('.') {
         return Err(format!(
             "{link:?} is no name in /dev/disk/by-id: letters, digits and \"#+-.:=@_\""
         ));

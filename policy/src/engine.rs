@@ -197,9 +197,9 @@ impl Default for LimitsHeld {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
     /// aistack makes nothing on this engine: neither a network nor a container.
-    Refused,
+    Unsupported,
     /// Containers do not work.
-    Broken,
+    Failing,
     /// They do, and somebody should know.
     Limited,
 }
@@ -249,7 +249,7 @@ pub fn judge(engine: &EngineFacts) -> Vec<EngineFault> {
 #[must_use]
 pub fn refusal(engine: &EngineFacts) -> Option<Refusal> {
     let mut faults = judge(engine).into_iter();
-    let fault = faults.find(|fault| fault.severity == Severity::Refused)?;
+    let fault = faults.find(|fault| fault.severity == Severity::Unsupported)?;
     let rule = Rule::builtin(SUPPORTED_ENGINE);
     let refusal = Refusal::new("ENGINE_REFUSED", fault.sentence(), rule);
     Some(refusal.with_hint(format!("ask the administrator to {}", fault.next)))
@@ -270,7 +270,7 @@ impl EngineFault {
 #[must_use]
 pub fn unseen_volume(base_dir: &str) -> EngineFault {
     EngineFault {
-        severity: Severity::Broken,
+        severity: Severity::Failing,
         found: format!("Docker does not see the volume that is mounted at {base_dir}"),
         means: "no container can be made with a directory of the volume: the engine has mounts of its own, \
                 as in a snap, in a container or under a unit with MountFlags=private",
@@ -284,7 +284,7 @@ pub const SHOW_THE_VOLUME: &str = "restart Docker, which shows it what is mounte
 
 fn podman(engine: &EngineFacts) -> Option<EngineFault> {
     (engine.kind == EngineKind::Podman).then(|| EngineFault {
-        severity: Severity::Refused,
+        severity: Severity::Unsupported,
         found: format!(
             "the socket is Podman's, not a Docker Engine's ({})",
             engine.name()
@@ -321,7 +321,7 @@ fn version(engine: &EngineFacts) -> Option<EngineFault> {
         None => format!("{newest} and earlier"),
     };
     Some(EngineFault {
-        severity: Severity::Broken,
+        severity: Severity::Failing,
         found: format!(
             "Docker Engine {} speaks API {range}, and this aistack speaks {} to {}",
             engine.version,
@@ -344,7 +344,7 @@ fn has_option(engine: &EngineFacts, name: &str) -> bool {
 
 fn user_namespaces(engine: &EngineFacts) -> Option<EngineFault> {
     has_option(engine, "userns").then(|| EngineFault {
-        severity: Severity::Refused,
+        severity: Severity::Unsupported,
         found: "Docker maps the users of containers to others (userns-remap)".to_owned(),
         means: "nothing is made on it, since a service would run as another UID than the tenant's \
                 and could not write its own directories",
@@ -355,7 +355,7 @@ fn user_namespaces(engine: &EngineFacts) -> Option<EngineFault> {
 fn rootless(engine: &EngineFacts) -> Option<EngineFault> {
     let rootless = engine.rootless || has_option(engine, "rootless");
     rootless.then(|| EngineFault {
-        severity: Severity::Refused,
+        severity: Severity::Unsupported,
         found: "Docker runs without root (rootless)".to_owned(),
         means: "nothing is made on it, since a service would run as another UID than the tenant's, \
                 could not write its own directories, and no AppArmor profile could hold it",
@@ -383,7 +383,7 @@ fn limits(engine: &EngineFacts) -> Option<EngineFault> {
         format!("{} limits", missing.join(" and "))
     };
     Some(EngineFault {
-        severity: Severity::Broken,
+        severity: Severity::Failing,
         found: format!("Docker cannot hold a container to {without} on this host"),
         means: "a container without the limits of the policy is not started (CONTAINER_OUTDATED)",
         next: "turn the control groups on: the controllers memory, cpu and pids in \

@@ -20,15 +20,15 @@ struct Note {
 pub(crate) struct Report {
     errors: Vec<Note>,
     warnings: Vec<Note>,
-    broken: Broken,
+    broken: InvalidParts,
 }
 
 /// Parts of the file that have an error. A check that compares their values would complain about
 /// what stands in for a broken one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Broken(BTreeSet<String>);
+pub(crate) struct InvalidParts(BTreeSet<String>);
 
-impl Broken {
+impl InvalidParts {
     /// True when these parts can be compared.
     pub(crate) fn holds_none(&self, parts: &[&str]) -> bool {
         let whole_tables = ["tenants", "tenant"];
@@ -61,7 +61,7 @@ impl Report {
     }
 
     /// The parts that have an error so far.
-    pub(crate) fn broken(&self) -> Broken {
+    pub(crate) fn broken(&self) -> InvalidParts {
         self.broken.clone()
     }
 

@@ -202,7 +202,7 @@ fn an_own_gid_belongs_to_the_tenant_uid_only() {
     assert_eq!(grant.rules.gid.key, "tenant[1001].gid");
 }
 
-fn told(errors: &PolicyErrors) -> String {
+fn messages(errors: &PolicyErrors) -> String {
     let texts: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
     texts.join("; ")
 }
@@ -218,7 +218,7 @@ fn no_uid_is_given_that_docker_refuses() {
         "uids = [\"1001\"]\n[[tenant]]\nuid = 4294967294",
     ] {
         let errors = Policy::parse(&format!("version = 1\n[tenants]\n{text}")).unwrap_err();
-        let errors = told(&errors);
+        let errors = messages(&errors);
         assert!(errors.contains("2147483647"), "{text}: {errors}");
     }
 }
@@ -232,7 +232,7 @@ fn a_domain_leaves_room_for_the_longest_host_name() {
         let text = format!("version = 1\n[tenants]\nuids = [\"1001\"]\ndomain = \"{domain}\"");
         Policy::parse(&text)
             .map(drop)
-            .map_err(|errors| told(&errors))
+            .map_err(|errors| messages(&errors))
     };
     let room = 189 - (12 + 1 + 60 + 60);
     assert_eq!(parse(&of(room)), Ok(()));

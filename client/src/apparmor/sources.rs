@@ -10,9 +10,9 @@ use aistack_policy::apparmor::{self as language, Kind, Names};
 use aistack_proto::v1::Grant;
 use sha2::{Digest, Sha256};
 
-use super::Refused;
+use super::RejectedSource;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::fs::atomic;
 
 /// No source is longer, bytes; what is longer is refused by its size alone.
@@ -83,9 +83,9 @@ impl Edition {
 ///
 /// # Errors
 /// When the grant names other profiles than this client knows of.
-pub fn sources(grant: &Grant) -> Result<[Source; 2], Failure> {
+pub fn sources(grant: &Grant) -> Result<[Source; 2], CliError> {
     let names = names(grant).ok_or_else(|| {
-        Failure::new(
+        CliError::new(
             Exit::Failed,
             format!(
                 "the helper calls your profiles {} and {}, which this client does not understand",
@@ -103,10 +103,10 @@ pub fn sources(grant: &Grant) -> Result<[Source; 2], Failure> {
 ///
 /// # Errors
 /// When the directory cannot be read.
-pub fn sources_in(base_dir: &Path) -> Result<Vec<Source>, Failure> {
+pub fn sources_in(base_dir: &Path) -> Result<Vec<Source>, CliError> {
     let directory = base_dir.join("apparmor");
     let entries =
-        std::fs::read_dir(&directory).map_err(|error| Failure::io("read", &directory, &error))?;
+        std::fs::read_dir(&directory).map_err(|error| CliError::io("read", &directory, &error))?;
     let openclaw_uid = entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
@@ -150,8 +150,8 @@ impl Source {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn write_missing(&self) -> Result<bool, Failure> {
-        let failed = |error: io::Error| Failure::io("write", &self.path, &error);
+    pub fn write_missing(&self) -> Result<bool, CliError> {
+        let failed = |error: io::Error| CliError::io("write", &self.path, &error);
         let written =
             atomic::write_new(&self.path, self.default.as_bytes(), 0o600).map_err(failed)?;
         if written {
@@ -164,8 +164,8 @@ impl Source {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn reset(&self) -> Result<(), Failure> {
-        let failed = |error: io::Error| Failure::io("write", &self.path, &error);
+    pub fn reset(&self) -> Result<(), CliError> {
+        let failed = |error: io::Error| CliError::io("write", &self.path, &error);
         if let Some(text) = self.read()? {
             atomic::write(&self.backup(), &text, 0o600).map_err(failed)?;
         }
@@ -177,9 +177,9 @@ impl Source {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn keep(&self) -> Result<(), Failure> {
+    pub fn keep(&self) -> Result<(), CliError> {
         self.remember_default()
-            .map_err(|error| Failure::io("write", &self.record(), &error))
+            .map_err(|error| CliError::io("write", &self.record(), &error))
     }
 
     /// The text; `None` when there is no file. Of a file that is too long only so much is read that
@@ -187,14 +187,14 @@ impl Source {
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn read(&self) -> Result<Option<Vec<u8>>, Failure> {
+    pub fn read(&self) -> Result<Option<Vec<u8>>, CliError> {
         let mut text = Vec::new();
         let read = File::open(&self.path)
             .and_then(|file| file.take(MAX_SOURCE + 1).read_to_end(&mut text));
         match read {
             Ok(_) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::io("read", &self.path, &error)),
+            Err(error) => Err(CliError::io("read", &self.path, &error)),
         }
     }
 
@@ -219,10 +219,10 @@ impl Source {
     ///
     /// # Errors
     /// Why the helper will refuse it.
-    pub fn vet(&self, text: &[u8]) -> Result<(), Refused> {
+    pub fn vet(&self, text: &[u8]) -> Result<(), RejectedSource> {
         match language::vet(text, self.kind, &self.names) {
             Ok(_) => Ok(()),
-            Err(refusal) => Err(Refused {
+            Err(refusal) => Err(RejectedSource {
                 path: self.path.clone(),
                 line: refusal.line,
                 code: refusal.code.to_string(),
@@ -265,7 +265,7 @@ fn digest(text: &[u8]) -> String {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::standing::tests::who;
+    use super::super::confinement::tests::who;
     use super::*;
 
     fn in_directory(directory: &Path) -> [Source; 2] {

@@ -16,7 +16,7 @@ pub struct OwnFile {
 
 /// A service file with mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct InvalidEntry {
     /// Name of the service.
     pub name: String,
     /// Each with its place, and the lines that show it.
@@ -24,7 +24,7 @@ pub struct Broken {
 }
 
 /// The first mistake, on one line.
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for InvalidEntry {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let first = self.mistakes.first().map(|(text, _)| text);
         out.write_str(first.unwrap_or(&self.name))?;
@@ -35,7 +35,7 @@ impl std::fmt::Display for Broken {
     }
 }
 
-impl Broken {
+impl InvalidEntry {
     /// A file that cannot be read, and why.
     #[must_use]
     pub fn unreadable(path: &Path, problem: &str) -> Self {
@@ -53,7 +53,7 @@ impl Broken {
 /// The embedded catalog with every own file that is sound, and the others. A file that needs one
 /// which is not sound is not sound either.
 #[must_use]
-pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<Broken>) {
+pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<InvalidEntry>) {
     let mut sound = files.to_vec();
     let mut broken = Vec::new();
     loop {
@@ -71,7 +71,7 @@ pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<Broken>) {
             if mistakes.is_empty() {
                 return true;
             }
-            broken.push(Broken {
+            broken.push(InvalidEntry {
                 name: file.name.clone(),
                 mistakes,
             });

@@ -60,8 +60,12 @@ fn errors(text: &str) -> Vec<String> {
 fn every_embedded_entry_is_sound() {
     let catalog = Catalog::load(EMBEDDED).unwrap_or_else(|errors| panic!("{errors:#?}"));
     for entry in catalog.entries() {
-        let asked = !entry.checks.is_empty() || entry.site.is_some();
-        assert!(asked, "nothing would tell whether {} works", entry.name);
+        let is_checked = !entry.checks.is_empty() || entry.site.is_some();
+        assert!(
+            is_checked,
+            "nothing would tell whether {} works",
+            entry.name
+        );
     }
     for key in [
         "BASE_DIR",

@@ -1,7 +1,7 @@
 //! The sums over all services stay within the grant; where they do not: by how much, what each service
 //! takes, and what would fit.
 
-use super::{DesiredError, World};
+use super::{DesiredError, Inputs};
 use crate::catalog::Preset;
 use crate::keys::SERVICES;
 use crate::selection::{self, Lighter, Selection, Sums, cpus, gib};
@@ -62,8 +62,8 @@ pub struct Excess {
 }
 
 /// Every limit that the services exceed; the last one has the whole excess.
-pub(super) fn refusals(world: &World<'_>) -> Vec<DesiredError> {
-    let Some(excess) = excess(world) else {
+pub(super) fn refusals(inputs: &Inputs<'_>) -> Vec<DesiredError> {
+    let Some(excess) = excess(inputs) else {
         return Vec::new();
     };
     let Excess { needed, given, .. } = &excess;
@@ -82,7 +82,7 @@ pub(super) fn refusals(world: &World<'_>) -> Vec<DesiredError> {
                 ),
             };
             let message = format!("the services need {needs}, and the policy gives {gives}");
-            world.refusal("limits", "limits", message)
+            inputs.refusal("limits", "limits", message)
         })
         .collect();
     if let Some(last) = errors.last_mut() {
@@ -91,37 +91,37 @@ pub(super) fn refusals(world: &World<'_>) -> Vec<DesiredError> {
     errors
 }
 
-fn excess(world: &World<'_>) -> Option<Excess> {
-    let given = Sums::given(&world.grant.limits.unwrap_or_default());
-    let needed = Sums::of(world.entries.iter().copied());
+fn excess(inputs: &Inputs<'_>) -> Option<Excess> {
+    let given = Sums::given(&inputs.grant.limits.unwrap_or_default());
+    let needed = Sums::of(inputs.entries.iter().copied());
     let limits: Vec<Limit> = Limit::ALL
         .into_iter()
         .filter(|limit| limit.of(&needed) > limit.of(&given))
         .collect();
     let greediest = *limits.first()?;
-    let mut services: Vec<(String, Sums)> = world
+    let mut services: Vec<(String, Sums)> = inputs
         .entries
         .iter()
         .map(|entry| (entry.name.clone(), Sums::of([*entry])))
         .collect();
     services.sort_by_key(|(_, sums)| std::cmp::Reverse(greediest.of(sums)));
-    let value = |key: &str| world.settings.get(key).map(str::to_owned);
+    let value = |key: &str| inputs.settings.get(key).map(str::to_owned);
     Some(Excess {
         limits,
         services,
         needed,
         given,
-        lighter: selection::lighter(world.catalog, &value, given),
-        smallest_preset: smallest_preset(world, given),
+        lighter: selection::lighter(inputs.catalog, &value, given),
+        smallest_preset: smallest_preset(inputs, given),
     })
 }
 
-fn smallest_preset(world: &World<'_>, given: Sums) -> Option<u64> {
-    let minimal = selection::preset(world.catalog, Preset::Minimal);
+fn smallest_preset(inputs: &Inputs<'_>, given: Sums) -> Option<u64> {
+    let minimal = selection::preset(inputs.catalog, Preset::Minimal);
     let value = |key: &str| match key {
         SERVICES => Some(minimal.clone()),
-        key => world.settings.get(key).map(str::to_owned),
+        key => inputs.settings.get(key).map(str::to_owned),
     };
-    let sums = Selection::of(world.catalog, &value).ok()?.sums();
-    sums.fits(given).then_some(sums.memory_bytes)
+    let sums = Selection::of(inputs.catalog, &value).ok()?.sums();
+    sums.fits_within(given).then_some(sums.memory_bytes)
 }

@@ -1,8 +1,8 @@
 //! The desired state: a pure function of the settings, the catalog and the grant.
 
+mod allowed;
 mod body;
 mod fingerprint;
-mod granted;
 pub mod limits;
 pub mod locks;
 mod names;
@@ -326,7 +326,7 @@ pub fn stack_of(
         Ok(scale) => (scale, None),
         Err(error) => (TimeScale::default(), Some(error)),
     };
-    let world = World {
+    let inputs = Inputs {
         settings,
         catalog,
         grant,
@@ -334,7 +334,7 @@ pub fn stack_of(
         time_scale,
         entries: selection.entries(),
     };
-    let mut errors = granted::refusals(&world);
+    let mut errors = allowed::refusals(&inputs);
     errors.extend(wrong_scale);
     let mut stack = Stack {
         base_dir: grant.base_dir.clone(),
@@ -347,8 +347,8 @@ pub fn stack_of(
         secrets: Secrets::of(settings, catalog),
         overridden: Vec::new(),
     };
-    for entry in &world.entries {
-        match service::render(&world, entry) {
+    for entry in &inputs.entries {
+        match service::render(&inputs, entry) {
             Ok(rendered) => {
                 stack.directories.extend(rendered.directories);
                 stack.files.extend(rendered.files);
@@ -371,7 +371,7 @@ pub fn stack_of(
 }
 
 /// What everything is rendered from.
-struct World<'a> {
+struct Inputs<'a> {
     settings: &'a Settings,
     catalog: &'a Catalog,
     grant: &'a Grant,
@@ -392,7 +392,7 @@ fn holds(when: &When, settings: &Settings) -> bool {
     selection::holds(when, &|key| settings.get(key).map(str::to_owned))
 }
 
-impl<'a> World<'a> {
+impl<'a> Inputs<'a> {
     /// Variants of an entry that hold.
     fn variants<'e>(&self, entry: &'e Entry) -> impl Iterator<Item = &'e Variant> {
         let variants = entry.variants.iter();

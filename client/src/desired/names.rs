@@ -1,12 +1,12 @@
 //! What the names in a template stand for.
 
-use super::{DesiredError, World, mistake};
+use super::{DesiredError, Inputs, mistake};
 use crate::catalog::{Entry, Item, List, Name, Owner, Route, Scrape, Site, Template};
 
 /// The service whose template is rendered, and in `[each]` the one it is rendered for.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
-    pub(super) world: &'a World<'a>,
+    pub(super) inputs: &'a Inputs<'a>,
     pub(super) entry: &'a Entry,
     item: Option<Listed<'a>>,
 }
@@ -23,9 +23,13 @@ enum Listed<'a> {
 }
 
 impl<'a> Scope<'a> {
-    pub(super) fn new(world: &'a World<'a>, entry: &'a Entry) -> Self {
+    pub(super) fn new(inputs: &'a Inputs<'a>, entry: &'a Entry) -> Self {
         let item = None;
-        Self { world, entry, item }
+        Self {
+            inputs,
+            entry,
+            item,
+        }
     }
 
     /// Renders a template of the service.
@@ -43,7 +47,7 @@ impl<'a> Scope<'a> {
 
     /// The UID and GID that the service runs as.
     pub(super) fn ids(self) -> Result<(u32, u32), DesiredError> {
-        let grant = self.world.grant;
+        let grant = self.inputs.grant;
         match self.entry.user {
             Owner::Tenant => Ok((grant.uid, grant.gid)),
             Owner::Service => grant
@@ -52,7 +56,7 @@ impl<'a> Scope<'a> {
                 .map(|uid| (*uid, *uid))
                 .ok_or_else(|| {
                     let message = format!("the policy gives no UID for {}", self.entry.name);
-                    self.world.refusal("OPENCLAW_UID", "service_uids", message)
+                    self.inputs.refusal("OPENCLAW_UID", "service_uids", message)
                 }),
         }
     }
@@ -63,18 +67,18 @@ impl<'a> Scope<'a> {
         Ok(format!(
             "{}.{}",
             site.host,
-            self.world.setting("DOMAIN_NAME")?
+            self.inputs.setting("DOMAIN_NAME")?
         ))
     }
 
     fn value(self, name: &Name) -> Result<String, DesiredError> {
         match name {
-            Name::Key(key) => self.world.setting(key).map(str::to_owned),
+            Name::Key(key) => self.inputs.setting(key).map(str::to_owned),
             Name::Uid => Ok(self.ids()?.0.to_string()),
             Name::Gid => Ok(self.ids()?.1.to_string()),
-            Name::Host(service) => Ok(self.world.host(service).to_owned()),
+            Name::Host(service) => Ok(self.inputs.host(service).to_owned()),
             Name::Port(service) => self
-                .world
+                .inputs
                 .catalog
                 .get(service)
                 .and_then(|other| other.ports.first())
@@ -82,9 +86,9 @@ impl<'a> Scope<'a> {
                 .ok_or_else(|| no_value(name)),
             Name::Url => self.url(),
             Name::UrlOf(service) => {
-                let other = self.world.catalog.get(service);
+                let other = self.inputs.catalog.get(service);
                 let other = other.ok_or_else(|| no_value(name))?;
-                Scope::new(self.world, other).url()
+                Scope::new(self.inputs, other).url()
             }
             Name::Each(list) => self.each(*list),
             Name::Item(item) => self.item(*item),
@@ -96,12 +100,12 @@ impl<'a> Scope<'a> {
     /// Public address; the port is left out where it is the scheme's own. A stack without a proxy
     /// has its published port only.
     fn url(self) -> Result<String, DesiredError> {
-        let Self { world, entry, .. } = self;
+        let Self { inputs, entry, .. } = self;
         let host = self.public_host(entry)?;
-        match (world.proxy("https"), entry.ports.first()) {
-            (Some(proxy), _) => Ok(https(&host, world.public_port(proxy)?)),
+        match (inputs.proxy("https"), entry.ports.first()) {
+            (Some(proxy), _) => Ok(https(&host, inputs.public_port(proxy)?)),
             (None, Some(own)) => {
-                let (address, port) = (world.setting("LOCALHOST")?, world.port(&own.key)?);
+                let (address, port) = (inputs.setting("LOCALHOST")?, inputs.port(&own.key)?);
                 Ok(format!("{}://{address}:{port}", own.scheme))
             }
             (None, None) => Ok(format!("https://{host}")),
@@ -123,7 +127,7 @@ impl<'a> Scope<'a> {
 
     /// Everything that a list has in this stack.
     fn listed(self, list: List) -> Vec<Listed<'a>> {
-        let entries = &self.world.entries;
+        let entries = &self.inputs.entries;
         let has = |name: &str| entries.iter().any(|entry| entry.name == name);
         match (list, self.item) {
             (List::Site, _) => entries
@@ -141,12 +145,12 @@ impl<'a> Scope<'a> {
                 .map(|route| Listed::Route(entry, route))
                 .collect(),
             (List::FrontDoor, _) => {
-                let door = self.world.grant.front_door.iter();
+                let door = self.inputs.grant.front_door.iter();
                 door.map(|_| Listed::FrontDoor).collect()
             }
             (List::PublicName, Some(Listed::Site(entry, _))) => {
-                let domains = self.world.domains();
-                let behind = domains.filter(|_| self.world.grant.front_door.is_some());
+                let domains = self.inputs.domains();
+                let behind = domains.filter(|_| self.inputs.grant.front_door.is_some());
                 behind
                     .map(|domain| Listed::PublicName(entry, domain))
                     .collect()
@@ -168,7 +172,7 @@ impl<'a> Scope<'a> {
             Listed::Scrape(entry, scrape) => {
                 self.listed_service(item, entry, (&entry.name, scrape.port), Some(&scrape.path))
             }
-            Listed::FrontDoor => match (item, &self.world.grant.network) {
+            Listed::FrontDoor => match (item, &self.inputs.grant.network) {
                 // The host speaks to containers from its own address on their bridge.
                 (Item::Source, Some(network)) => Ok(network.gateway.clone()),
                 _ => Err(missing()),
@@ -176,7 +180,7 @@ impl<'a> Scope<'a> {
             Listed::PublicName(entry, domain) => {
                 let site = entry.site.as_ref().ok_or_else(missing)?;
                 let host = format!("{}.{domain}", site.host);
-                match (item, &self.world.grant.front_door) {
+                match (item, &self.inputs.grant.front_door) {
                     (Item::Service, _) => Ok(entry.name.clone()),
                     (Item::Host, _) => Ok(host),
                     (Item::Url, Some(door)) => Ok(https(&host, door.https_port)),
@@ -197,7 +201,7 @@ impl<'a> Scope<'a> {
         match item {
             Item::Service => Ok(service.to_owned()),
             Item::Host => self.public_host(of),
-            Item::Upstream => Ok(format!("{}:{port}", self.world.host(service))),
+            Item::Upstream => Ok(format!("{}:{port}", self.inputs.host(service))),
             Item::Path => path.cloned().ok_or_else(|| no_value(&Name::Item(item))),
             Item::Url | Item::Source => Err(no_value(&Name::Item(item))),
         }

@@ -1,14 +1,19 @@
 //! Databases that a service needs in another one, as commands that can be repeated.
 
-use super::{DesiredError, Provision, World};
+use super::{DesiredError, Inputs, Provision};
 use crate::catalog::{Database, Entry};
 
 /// One step for each database of the entry and of its variants that hold.
-pub(super) fn provisions(world: &World<'_>, entry: &Entry) -> Result<Vec<Provision>, DesiredError> {
+pub(super) fn provisions(
+    inputs: &Inputs<'_>,
+    entry: &Entry,
+) -> Result<Vec<Provision>, DesiredError> {
     let mut provisions = Vec::new();
-    let of_variants = world.variants(entry).flat_map(|variant| &variant.databases);
+    let of_variants = inputs
+        .variants(entry)
+        .flat_map(|variant| &variant.databases);
     for database in entry.databases.iter().chain(of_variants) {
-        let password = world.setting(&database.password)?;
+        let password = inputs.setting(&database.password)?;
         provisions.push(Provision {
             provider: database.provider.clone(),
             title: format!("database {}", database.name),

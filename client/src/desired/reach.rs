@@ -8,26 +8,26 @@ use crate::catalog::{CheckEntry, StepEntry, Template};
 
 /// Its own ports, and its host name behind the proxy.
 pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError> {
-    let Scope { world, entry, .. } = scope;
+    let Scope { inputs, entry, .. } = scope;
     let mut endpoints = Vec::new();
     for port in &entry.ports {
         endpoints.push(Endpoint {
             scheme: port.scheme.clone(),
-            host: world.setting("LOCALHOST")?.to_owned(),
-            port: world.port(&port.key)?,
-            published: world.port(&port.key)?,
+            host: inputs.setting("LOCALHOST")?.to_owned(),
+            port: inputs.port(&port.key)?,
+            published: inputs.port(&port.key)?,
             proxied: false,
         });
     }
     if entry.site.is_some()
-        && let Some(proxy) = world.proxy("https")
+        && let Some(proxy) = inputs.proxy("https")
     {
         endpoints.push(Endpoint {
             scheme: "https".to_owned(),
             host: scope.public_host(entry)?,
-            port: u16::try_from(world.public_port(proxy)?)
+            port: u16::try_from(inputs.public_port(proxy)?)
                 .map_err(|_| mistake("DOMAIN_NAME", "the front door has no port number"))?,
-            published: world.port(&proxy.key)?,
+            published: inputs.port(&proxy.key)?,
             proxied: true,
         });
     }
@@ -37,11 +37,11 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
 /// Its own checks, and for a service with a site one through the proxy.
 pub(super) fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
     let mut checks = Vec::new();
-    for asked in &scope.entry.checks {
-        let asked_now = asked
+    for check_entry in &scope.entry.checks {
+        let asked_now = check_entry
             .when()
-            .is_none_or(|when| super::holds(when, scope.world.settings));
-        if asked_now && let Some(check) = check(scope, asked)? {
+            .is_none_or(|when| super::holds(when, scope.inputs.settings));
+        if asked_now && let Some(check) = check(scope, check_entry)? {
             checks.push(check);
         }
     }
@@ -59,13 +59,13 @@ pub(super) fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
 }
 
 /// None when the stack has no way to what it asks.
-fn check(scope: Scope<'_>, asked: &CheckEntry) -> Result<Option<Check>, DesiredError> {
-    Ok(Some(match asked {
+fn check(scope: Scope<'_>, check_entry: &CheckEntry) -> Result<Option<Check>, DesiredError> {
+    Ok(Some(match check_entry {
         CheckEntry::Http {
             title, port, steps, ..
         } => {
             let via = match port {
-                Some(key) => Some(Via::Port(scope.world.port(key)?)),
+                Some(key) => Some(Via::Port(scope.inputs.port(key)?)),
                 None => site_or_its_port(scope)?,
             };
             let Some(via) = via else {
@@ -121,7 +121,7 @@ fn request(scope: Scope<'_>, step: &StepEntry) -> Result<Request, DesiredError> 
         always: step.always,
         within: step
             .within
-            .map(|span| scope.world.time_scale.stretch(span.0)),
+            .map(|span| scope.inputs.time_scale.stretch(span.0)),
         s3: match &step.s3 {
             Some(keys) => Some((
                 scope.render(&keys.access_key)?,
@@ -153,24 +153,24 @@ fn site_or_its_port(scope: Scope<'_>) -> Result<Option<Via>, DesiredError> {
     if let Some(via) = through_proxy(scope)? {
         return Ok(Some(via));
     }
-    let Scope { world, entry, .. } = scope;
+    let Scope { inputs, entry, .. } = scope;
     let Some(site) = &entry.site else {
         return Ok(None);
     };
-    let mut published = world.catalog.published(entry);
+    let mut published = inputs.catalog.published(entry);
     match published.find(|port| port.container == site.port) {
-        Some(port) => Ok(Some(Via::Port(world.port(&port.key)?))),
+        Some(port) => Ok(Some(Via::Port(inputs.port(&port.key)?))),
         None => Ok(None),
     }
 }
 
 /// The service's site, where there is a proxy that speaks https.
 fn through_proxy(scope: Scope<'_>) -> Result<Option<Via>, DesiredError> {
-    let Some(proxy) = scope.world.proxy("https") else {
+    let Some(proxy) = scope.inputs.proxy("https") else {
         return Ok(None);
     };
     Ok(Some(Via::Site {
         host: scope.public_host(scope.entry)?,
-        port: scope.world.port(&proxy.key)?,
+        port: scope.inputs.port(&proxy.key)?,
     }))
 }

@@ -106,7 +106,7 @@ mod tests {
     fn a_line_with_a_piece_of_a_secret_is_not_quoted() {
         let mut secrets = Secrets::default();
         secrets.add("hunter2hunter2@tail-of-it");
-        for (line, told) in [
+        for (line, shown) in [
             // What psql says of a password with an @ that stands in a URL as it is.
             (
                 "could not translate host name \"tail-of-it@postgres\" to address",
@@ -116,7 +116,7 @@ mod tests {
             ("no role n8n", "no role n8n"),
             ("hunter", "hunter"),
         ] {
-            assert_eq!(secrets.mask_quoted(line), told);
+            assert_eq!(secrets.mask_quoted(line), shown);
         }
     }
 }

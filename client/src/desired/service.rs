@@ -8,7 +8,7 @@ use super::body::Container;
 use super::names::Scope;
 use super::provision::provisions;
 use super::reach::{checks, endpoints};
-use super::{ConfigFile, DesiredError, DesiredService, Locked, StartLimits, World, mistake};
+use super::{ConfigFile, DesiredError, DesiredService, Inputs, Locked, StartLimits, mistake};
 use crate::catalog::{Entry, Owner, Phase, Rotation, Template};
 use crate::selection;
 use aistack_policy::image::ImageRef;
@@ -21,17 +21,17 @@ pub(super) struct Rendered {
 }
 
 /// Renders an entry, or says everything that is in the way.
-pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<DesiredError>> {
-    let scope = Scope::new(world, entry);
+pub(super) fn render(inputs: &Inputs<'_>, entry: &Entry) -> Result<Rendered, Vec<DesiredError>> {
+    let scope = Scope::new(inputs, entry);
     let mut errors = Vec::new();
     let mut keep = |error: DesiredError| errors.push(error);
     for secret in &entry.secrets {
-        if world.settings.get(&secret.key) == Some("") {
+        if inputs.settings.get(&secret.key) == Some("") {
             keep(mistake(&secret.key, empty_secret(secret.change)));
         }
     }
-    let (reference, capabilities) = image(world, entry).map_err(&mut keep).unwrap_or_default();
-    let locked = world.locks.holding(&entry.name, &reference);
+    let (reference, capabilities) = image(inputs, entry).map_err(&mut keep).unwrap_or_default();
+    let locked = inputs.locks.holding(&entry.name, &reference);
     let image = match locked.map(Locked::pinned) {
         Some(Ok(pinned)) => pinned,
         Some(Err(why)) => {
@@ -46,7 +46,7 @@ pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<D
     let container = container(scope, image, capabilities, &config, environment)
         .map_err(&mut keep)
         .unwrap_or_default();
-    let provisions = provisions(world, entry)
+    let provisions = provisions(inputs, entry)
         .map_err(&mut keep)
         .unwrap_or_default();
     let endpoints = endpoints(scope).map_err(&mut keep).unwrap_or_default();
@@ -57,19 +57,19 @@ pub(super) fn render(world: &World<'_>, entry: &Entry) -> Result<Rendered, Vec<D
     let service = DesiredService {
         name: entry.name.clone(),
         phase: entry.phase,
-        container: format!("{}{}", world.grant.container_prefix, entry.name),
+        container: format!("{}{}", inputs.grant.container_prefix, entry.name),
         image: container.image.clone(),
         reference,
         locked: locked.cloned(),
-        needs: needs(world, entry),
-        after: after(world, entry),
+        needs: needs(inputs, entry),
+        after: after(inputs, entry),
         network_of: entry.network_of.clone(),
         body: container.body(),
         fingerprint: container.fingerprint(),
         start_limits: StartLimits {
-            timeout: world.time_scale.stretch(entry.start_timeout.0),
+            timeout: inputs.time_scale.stretch(entry.start_timeout.0),
             exits: entry.start_exits.get().into(),
-            scale: world.time_scale,
+            scale: inputs.time_scale,
         },
         provisions,
         endpoints,
@@ -116,39 +116,39 @@ fn render_map(
 
 /// The entry's variables, and those of its variants that hold, which win.
 fn own_environment(scope: Scope<'_>) -> BTreeMap<&String, &Template> {
-    let variants = scope.world.variants(scope.entry);
+    let variants = scope.inputs.variants(scope.entry);
     let variants = variants.flat_map(|variant| &variant.environment);
     scope.entry.environment.iter().chain(variants).collect()
 }
 
 /// Where the vector database is, for a service that uses one.
 fn vector_db(scope: Scope<'_>) -> Result<BTreeMap<String, String>, DesiredError> {
-    let Scope { world, entry, .. } = scope;
-    let mut entries = world.entries.iter().filter(|_| entry.uses_vector_db);
+    let Scope { inputs, entry, .. } = scope;
+    let mut entries = inputs.entries.iter().filter(|_| entry.uses_vector_db);
     let found = entries.find_map(|other| other.vector_db.as_ref().map(|db| (*other, db)));
     let Some((other, db)) = found else {
         return Ok(BTreeMap::new());
     };
     let values = [
-        ("VECTORDB_HOST", world.host(&other.name).to_owned()),
+        ("VECTORDB_HOST", inputs.host(&other.name).to_owned()),
         ("VECTORDB_PORT", db.port.to_string()),
-        ("VECTORDB_URL", Scope::new(world, other).render(&db.url)?),
+        ("VECTORDB_URL", Scope::new(inputs, other).render(&db.url)?),
     ];
     Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 /// The image, and the capabilities that its stock binary needs.
-fn image(world: &World<'_>, entry: &Entry) -> Result<(String, Vec<String>), DesiredError> {
+fn image(inputs: &Inputs<'_>, entry: &Entry) -> Result<(String, Vec<String>), DesiredError> {
     let key = entry.image_key();
-    let other = world.settings.get(&key).filter(|image| !image.is_empty());
-    let asked = other.unwrap_or(&entry.image);
-    let image = ImageRef::parse(asked)
-        .map_err(|why| mistake(&key, format!("{asked:?} is no image reference: {why}")))?;
-    let grant = world.grant;
+    let other = inputs.settings.get(&key).filter(|image| !image.is_empty());
+    let requested = other.unwrap_or(&entry.image);
+    let image = ImageRef::parse(requested)
+        .map_err(|why| mistake(&key, format!("{requested:?} is no image reference: {why}")))?;
+    let grant = inputs.grant;
     if !grant.images.iter().any(|pattern| image.matches(pattern)) {
         let given = grant.images.join(", ");
         let message = format!("the policy's images do not have {image}; they are {given}");
-        return Err(world.refusal(&key, "images", message));
+        return Err(inputs.refusal(&key, "images", message));
     }
     let missing: Vec<&str> = entry
         .capabilities
@@ -169,7 +169,7 @@ fn image(world: &World<'_>, entry: &Entry) -> Result<(String, Vec<String>), Desi
          no file capability",
         missing.join(", ")
     );
-    Err(world.refusal(&key, "capabilities", message))
+    Err(inputs.refusal(&key, "capabilities", message))
 }
 
 fn container(
@@ -179,7 +179,7 @@ fn container(
     config: &BTreeMap<String, String>,
     environment: BTreeMap<String, String>,
 ) -> Result<Container, DesiredError> {
-    let Scope { world, entry, .. } = scope;
+    let Scope { inputs, entry, .. } = scope;
     let (uid, gid) = scope.ids()?;
     let limits = &entry.limits;
     let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -197,24 +197,24 @@ fn container(
         config: config.clone(),
         user: format!("{uid}:{gid}"),
         capabilities,
-        mounts: mounts(world, entry),
+        mounts: mounts(inputs, entry),
         read_only: entry.filesystem.read_only,
         tmpfs: tmpfs.collect(),
         ports: ports
-            .map(|port| Ok((port.container, world.port(&port.key)?)))
+            .map(|port| Ok((port.container, inputs.port(&port.key)?)))
             .collect::<Result<_, _>>()?,
-        address: world.setting("LOCALHOST")?.to_owned(),
-        network: world.setting("DOCKER_NETWORK")?.to_owned(),
+        address: inputs.setting("LOCALHOST")?.to_owned(),
+        network: inputs.setting("DOCKER_NETWORK")?.to_owned(),
         network_address: entry
             .each
             .front_door
             .as_ref()
-            .and(world.grant.front_door.as_ref())
+            .and(inputs.grant.front_door.as_ref())
             .map(|door| door.proxy.clone()),
         joins: entry
             .network_of
             .as_ref()
-            .map(|owner| format!("{}{owner}", world.grant.container_prefix)),
+            .map(|owner| format!("{}{owner}", inputs.grant.container_prefix)),
         memory: bytes(limits.memory.0),
         pids: i64::from(limits.pids),
         nano_cpus: i64::from(limits.cpus.millis) * 1_000_000,
@@ -225,7 +225,7 @@ fn container(
             entry.health.timeout.0,
             entry.health.start_period.0,
         ]
-        .map(|time| world.time_scale.stretch_probe(time)),
+        .map(|time| inputs.time_scale.stretch_probe(time)),
         health_retries: i64::from(entry.health.retries),
         stop_signal: entry.stop.signal.clone(),
         stop_grace: bytes(entry.stop.grace.0.as_secs()),
@@ -243,13 +243,13 @@ fn mounted(entry: &Entry) -> impl Iterator<Item = (DirectoryKind, &'static str, 
     .filter_map(|(kind, folder, target)| target.as_ref().map(|target| (kind, folder, target)))
 }
 
-fn mounts(world: &World<'_>, entry: &Entry) -> Vec<(String, String, bool)> {
+fn mounts(inputs: &Inputs<'_>, entry: &Entry) -> Vec<(String, String, bool)> {
     mounted(entry)
         .map(|(kind, folder, target)| {
             let other = entry.mounts.data_of.as_ref();
             let whose = other.filter(|_| kind == DirectoryKind::Data);
             let whose = whose.unwrap_or(&entry.name);
-            let source = format!("{}/{folder}/{whose}", world.grant.base_dir);
+            let source = format!("{}/{folder}/{whose}", inputs.grant.base_dir);
             (source, target.clone(), kind == DirectoryKind::Etc)
         })
         .collect()
@@ -272,22 +272,22 @@ fn directories(entry: &Entry) -> Vec<ServiceDirectory> {
 }
 
 /// What the entry and its variants that hold say, and the service whose network it shares.
-fn needs(world: &World<'_>, entry: &Entry) -> Vec<String> {
-    let value = |key: &str| world.settings.get(key).map(str::to_owned);
+fn needs(inputs: &Inputs<'_>, entry: &Entry) -> Vec<String> {
+    let value = |key: &str| inputs.settings.get(key).map(str::to_owned);
     let needs = selection::needs(entry, &value);
     needs.into_iter().map(str::to_owned).collect()
 }
 
 /// What the entry says and the stack has, the vector database for its users, and for the proxy
 /// every service that it publishes.
-fn after(world: &World<'_>, entry: &Entry) -> Vec<String> {
+fn after(inputs: &Inputs<'_>, entry: &Entry) -> Vec<String> {
     let publishes = |other: &Entry| entry.phase == Phase::Ingress && other.site.is_some();
     let reads = |other: &Entry| entry.uses_vector_db && other.vector_db.is_some();
-    let others = world.entries.iter().filter(|other| {
+    let others = inputs.entries.iter().filter(|other| {
         other.name != entry.name
             && (entry.after.contains(&other.name) || publishes(other) || reads(other))
     });
-    let needs = needs(world, entry);
+    let needs = needs(inputs, entry);
     let names = others.map(|other| other.name.clone());
     names.filter(|name| !needs.contains(name)).collect()
 }

@@ -1,5 +1,5 @@
+mod denied;
 mod front_door;
-mod refused;
 mod scaled;
 mod words;
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aistack_proto::v1::{DirectoryKind, DirectoryOwner, Grant, Limits, NetworkGrant, PortRange};
 
-use refused::refused;
+use denied::refused;
 
 use super::{Check, DesiredError, Stack, stack};
 use crate::catalog::{Catalog, Preset};

@@ -166,7 +166,7 @@ fAIgOeb4RRcEuSSl1kLqWZq6YoogoUDHAHU+mYobWgQagAs=\n\
         let level = |renewal, end| judge(path, renewal, end, now).map(|found| found.level);
         let hour = Duration::from_hours(1);
         for (end, tenant, caddy) in [
-            (now - hour, Some(Level::Problem), Some(Level::Problem)),
+            (now - hour, Some(Level::Error), Some(Level::Error)),
             (now + hour, Some(Level::Warning), None),
             (now + SOON + hour, None, None),
         ] {

@@ -5,38 +5,38 @@ use aistack_proto::v1::WhoAmIResponse;
 
 use super::Finding;
 use super::daemons::from_failure;
-use crate::apparmor::{Source, Standing, sources};
+use crate::apparmor::{Confinement, Source, sources};
 use crate::engine::{Container, Inspection};
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// What the policy wants and what the kernel has.
-pub(super) fn standing(who: &WhoAmIResponse) -> Vec<Finding> {
-    let standing = Standing::of(who);
-    let kernel = standing.kernel_warning.as_ref().map(|warning| {
+pub(super) fn findings(who: &WhoAmIResponse) -> Vec<Finding> {
+    let confinement = Confinement::of(who);
+    let kernel = confinement.kernel_warning.as_ref().map(|warning| {
         Finding::warning("apparmor", warning).next("ask the administrator to upgrade the kernel")
     });
-    std::iter::once(mode(&standing)).chain(kernel).collect()
+    std::iter::once(mode(&confinement)).chain(kernel).collect()
 }
 
-fn mode(standing: &Standing) -> Finding {
-    let Some(warning) = standing.warning() else {
-        return Finding::ok("apparmor", standing.sentence());
+fn mode(confinement: &Confinement) -> Finding {
+    let Some(warning) = confinement.warning() else {
+        return Finding::ok("apparmor", confinement.sentence());
     };
-    let mut finding = if standing.required {
+    let mut finding = if confinement.required {
         Finding::problem("apparmor", warning)
     } else {
         Finding::warning("apparmor", warning)
     };
-    finding.next = standing.next().map(str::to_owned);
+    finding.next = confinement.next().map(str::to_owned);
     finding
 }
 
 /// The tenant's sources, vetted as the helper will. A mistake is no problem where no kernel looks.
 pub(super) fn profiles(
-    sources: Result<Vec<Source>, Failure>,
+    sources: Result<Vec<Source>, CliError>,
     who: Option<&WhoAmIResponse>,
 ) -> Vec<Finding> {
-    let used = who.is_none_or(|who| Standing::of(who).kernel);
+    let used = who.is_none_or(|who| Confinement::of(who).kernel);
     match sources {
         Ok(sources) => sources.iter().map(|source| profile(source, used)).collect(),
         Err(failure) => vec![from_failure("profiles", &failure)],
@@ -82,7 +82,7 @@ pub(super) fn labels(
     containers: &[(&Container, Inspection)],
 ) -> Vec<Finding> {
     let own = who.grant.as_ref().and_then(|grant| sources(grant).ok());
-    let (true, Some(own)) = (Standing::of(who).loaded, own) else {
+    let (true, Some(own)) = (Confinement::of(who).loaded, own) else {
         return Vec::new();
     };
     let own = own.map(|source| source.label());
@@ -127,12 +127,12 @@ mod tests {
         use AppArmorMode::{IfAvailable, Required};
         for (mode, kernel, loaded, level) in [
             (Required, true, true, Level::Ok),
-            (Required, false, false, Level::Problem),
-            (Required, true, false, Level::Problem),
+            (Required, false, false, Level::Error),
+            (Required, true, false, Level::Error),
             (IfAvailable, true, false, Level::Warning),
             (IfAvailable, false, false, Level::Warning),
         ] {
-            assert_eq!(standing(&who(mode, kernel, loaded))[0].level, level);
+            assert_eq!(findings(&who(mode, kernel, loaded))[0].level, level);
         }
     }
 
@@ -166,7 +166,7 @@ mod tests {
         std::fs::write(&source.path, text).unwrap();
         assert_eq!(profile(&source, false).level, Level::Warning);
         let finding = profile(&source, true);
-        assert_eq!(finding.level, Level::Problem);
+        assert_eq!(finding.level, Level::Error);
         assert!(finding.means[0].ends_with(":2"), "{finding:?}");
         assert!(finding.means[1].contains("mount,"), "{finding:?}");
     }

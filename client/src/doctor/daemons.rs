@@ -9,8 +9,8 @@ use tokio::process::Command;
 use super::{Finding, LIMIT};
 use crate::CLIENT_VERSION;
 use crate::engine::{Container, Engine, EngineError};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::Context;
 
 /// How long the host's clock service may take.
@@ -20,7 +20,7 @@ const CLOCK_LIMIT: Duration = Duration::from_millis(700);
 pub(super) struct HelperAnswer {
     socket: PathBuf,
     /// `Err` when it was not reached.
-    reached: Result<Result<Box<WhoAmIResponse>, Failure>, Failure>,
+    reached: Result<Result<Box<WhoAmIResponse>, CliError>, CliError>,
     /// What it says of the engine, where it does.
     pub(super) engine: Option<CheckEngineResponse>,
 }
@@ -33,7 +33,7 @@ impl HelperAnswer {
 
 pub(super) async fn ask_helper(context: &Context) -> HelperAnswer {
     let socket = context.helper_socket();
-    let too_late = || Failure::new(Exit::TimedOut, "the helper did not answer in time");
+    let too_late = || CliError::new(Exit::TimedOut, "the helper did not answer in time");
     let mut engine = None;
     let reached = match tokio::time::timeout(LIMIT, context.helper()).await {
         Err(_) => Err(too_late()),
@@ -47,7 +47,7 @@ pub(super) async fn ask_helper(context: &Context) -> HelperAnswer {
             engine = checked.ok().and_then(Result::ok);
             Ok(match who {
                 Err(_) => Err(too_late()),
-                Ok(answer) => answer.map(Box::new).map_err(Failure::from),
+                Ok(answer) => answer.map(Box::new).map_err(CliError::from),
             })
         }
     };
@@ -69,7 +69,7 @@ pub(super) fn helper(answer: &HelperAnswer) -> Vec<Finding> {
     match who {
         Err(failure) => vec![served, from_failure("policy", failure)],
         Ok(who) => {
-            let mut findings = vec![served, granted(who), versions(&who.helper_version)];
+            let mut findings = vec![served, grant_of(who), versions(&who.helper_version)];
             findings.extend(
                 who.warnings
                     .iter()
@@ -80,7 +80,7 @@ pub(super) fn helper(answer: &HelperAnswer) -> Vec<Finding> {
     }
 }
 
-fn granted(who: &WhoAmIResponse) -> Finding {
+fn grant_of(who: &WhoAmIResponse) -> Finding {
     match &who.grant {
         Some(grant) => Finding::ok(
             "policy",
@@ -109,7 +109,7 @@ pub(super) struct GatewayAnswer {
     peer: std::io::Result<u32>,
     /// `None` when there is no socket.
     pub(super) engine: Option<Engine>,
-    pub(super) containers: Result<Vec<Container>, Failure>,
+    pub(super) containers: Result<Vec<Container>, CliError>,
 }
 
 pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
@@ -133,7 +133,7 @@ pub(super) async fn ask_gateway(context: &Context) -> GatewayAnswer {
         socket,
         peer,
         engine,
-        containers: containers.map_err(Failure::from),
+        containers: containers.map_err(CliError::from),
     }
 }
 
@@ -155,9 +155,9 @@ pub(super) fn gateway(answer: &GatewayAnswer) -> Vec<Finding> {
 
 /// What the gateway itself warns of, e.g. a disk that is down to its reserve.
 pub(super) async fn warnings(engine: &Engine) -> Vec<Finding> {
-    let asked = tokio::time::timeout(LIMIT, engine.warnings()).await;
+    let reply = tokio::time::timeout(LIMIT, engine.warnings()).await;
     // A gateway that does not answer is a finding of its own.
-    let warnings = asked.ok().and_then(Result::ok).unwrap_or_default();
+    let warnings = reply.ok().and_then(Result::ok).unwrap_or_default();
     let finding = |text: String| {
         Finding::warning("engine", text).next("tell the administrator; docs/admin.md has more")
     };
@@ -165,7 +165,7 @@ pub(super) async fn warnings(engine: &Engine) -> Vec<Finding> {
 }
 
 /// A failure of the command's edge as a problem.
-pub(super) fn from_failure(check: &'static str, failure: &Failure) -> Finding {
+pub(super) fn from_failure(check: &'static str, failure: &CliError) -> Finding {
     let mut finding = Finding::problem(check, &failure.what);
     for cause in &failure.causes {
         let rule = cause.rule.as_ref().map(|rule| format!(" [{rule}]"));
@@ -209,18 +209,18 @@ mod tests {
         let answer = HelperAnswer {
             engine: None,
             socket: "/nonexistent".into(),
-            reached: Err(Failure::new(Exit::Unreachable, "gone").next("start it")),
+            reached: Err(CliError::new(Exit::Unreachable, "gone").next("start it")),
         };
         let findings = helper(&answer);
         assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].level, Level::Problem);
+        assert_eq!(findings[0].level, Level::Error);
         assert_eq!(findings[0].next.as_deref(), Some("start it"));
         assert!(answer.who().is_none());
     }
 
     #[test]
     fn a_refusal_names_the_rule_and_the_helper_itself_is_fine() {
-        let refused = Failure::new(Exit::Policy, "you are no tenant")
+        let refused = CliError::new(Exit::Policy, "you are no tenant")
             .by_rule("NO_TENANT", Some("tenants.uids (policy.toml:4)".to_owned()));
         let answer = HelperAnswer {
             engine: None,

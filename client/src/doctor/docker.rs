@@ -5,19 +5,19 @@ use aistack_proto::v1::{self, CheckEngineResponse};
 
 use super::{Finding, LIMIT};
 use crate::engine::{Engine, EngineError};
-use crate::failure::Failure;
+use crate::error::CliError;
 
 /// How the engine stands: as the gateway shows it, and as the helper does, who asks it for the volume.
-pub(super) async fn standing(
+pub(super) async fn findings(
     engine: &Engine,
     helper: Option<&CheckEngineResponse>,
 ) -> Vec<Finding> {
-    let asked = tokio::time::timeout(LIMIT, engine.facts()).await;
-    let mut findings = match asked.unwrap_or(Err(EngineError::TimedOut)) {
+    let reply = tokio::time::timeout(LIMIT, engine.facts()).await;
+    let mut findings = match reply.unwrap_or(Err(EngineError::TimedOut)) {
         Ok(facts) => judged(&facts),
         Err(error) => vec![super::daemons::from_failure(
             "docker",
-            &Failure::from(error),
+            &CliError::from(error),
         )],
     };
     if let Some(answer) = helper {
@@ -28,15 +28,17 @@ pub(super) async fn standing(
 }
 
 /// What the helper says of the engine and is not told yet.
-pub(super) fn of_helper(answer: &CheckEngineResponse, told: &[Finding]) -> Vec<Finding> {
-    let is_new = |fault: &&v1::EngineFault| told.iter().all(|other| other.found != fault.found);
+pub(super) fn of_helper(answer: &CheckEngineResponse, reported: &[Finding]) -> Vec<Finding> {
+    let is_new = |fault: &&v1::EngineFault| reported.iter().all(|other| other.found != fault.found);
     let faults = answer.faults.iter().filter(is_new);
     let mut findings: Vec<Finding> = faults
         .map(|fault| {
             let severity = match fault.severity() {
                 v1::EngineSeverity::Limited => Severity::Limited,
-                v1::EngineSeverity::Broken => Severity::Broken,
-                v1::EngineSeverity::Refused | v1::EngineSeverity::Unspecified => Severity::Refused,
+                v1::EngineSeverity::Failing => Severity::Failing,
+                v1::EngineSeverity::Unsupported | v1::EngineSeverity::Unspecified => {
+                    Severity::Unsupported
+                }
             };
             finding(severity, &fault.found, &fault.means, &fault.next)
         })
@@ -61,7 +63,7 @@ fn judged(facts: &EngineFacts) -> Vec<Finding> {
 
 fn finding(severity: Severity, found: &str, means: &str, next: &str) -> Finding {
     let finding = match severity {
-        Severity::Refused | Severity::Broken => Finding::problem("docker", found),
+        Severity::Unsupported | Severity::Failing => Finding::problem("docker", found),
         Severity::Limited => Finding::warning("docker", found),
     };
     finding
@@ -85,7 +87,7 @@ mod tests {
         assert_eq!(judged(&facts)[0].level, Level::Warning);
         facts.security_options = vec!["name=userns".to_owned()];
         let found = judged(&facts);
-        assert_eq!((found.len(), found[0].level), (2, Level::Problem));
+        assert_eq!((found.len(), found[0].level), (2, Level::Error));
         let next = found[0].next.as_deref().unwrap();
         assert!(
             next.contains("administrator") && next.contains("userns-remap"),
@@ -97,7 +99,7 @@ mod tests {
     fn a_volume_that_the_engine_does_not_see_is_a_problem_and_told_once() {
         let fault = aistack_policy::engine::unseen_volume("/mnt/data-tenant-1001");
         let fault = v1::EngineFault {
-            severity: v1::EngineSeverity::Broken.into(),
+            severity: v1::EngineSeverity::Failing.into(),
             found: fault.found,
             means: fault.means.to_owned(),
             next: fault.next.to_owned(),
@@ -108,7 +110,7 @@ mod tests {
             ..CheckEngineResponse::default()
         };
         let found = of_helper(&answer, &[]);
-        assert_eq!((found.len(), found[0].level), (1, Level::Problem));
+        assert_eq!((found.len(), found[0].level), (1, Level::Error));
         assert!(
             found[0].found.contains("/mnt/data-tenant-1001"),
             "{found:?}"

@@ -10,7 +10,7 @@ use super::{Finding, Level};
 use crate::desired::Stack;
 use crate::engine::Container;
 use crate::env_file::EnvFile;
-use crate::run::{kept, store};
+use crate::run::{backups, store};
 use crate::ui::size;
 
 /// Less free space than this part of a volume is worth a warning, per cent.
@@ -58,7 +58,7 @@ fn space(free: u64, total: u64) -> Finding {
     let found = format!("mounted, {} of {} free", size(free), size(total));
     let percent = free.saturating_mul(100) / total.max(1);
     let level = match percent {
-        0..NONE => Level::Problem,
+        0..NONE => Level::Error,
         NONE..LITTLE => Level::Warning,
         _ => return Finding::ok("volume", found),
     };
@@ -253,7 +253,7 @@ pub(super) fn manifest(base_dir: &Path) -> (Option<EnvFile>, Vec<Finding>) {
                 .next(format!("chmod 600 {shown}")),
         );
     }
-    for open in kept::open_to_others(base_dir) {
+    for open in backups::open_to_others(base_dir) {
         let mode = if open.is_dir() { "700" } else { "600" };
         let open = open.display();
         findings.push(
@@ -285,12 +285,12 @@ mod tests {
             (10, Level::Ok),
             (9, Level::Warning),
             (2, Level::Warning),
-            (1, Level::Problem),
-            (0, Level::Problem),
+            (1, Level::Error),
+            (0, Level::Error),
         ] {
             assert_eq!(space(free, 100).level, level, "{free} %");
         }
-        assert_eq!(space(0, 0).level, Level::Problem);
+        assert_eq!(space(0, 0).level, Level::Error);
     }
 
     #[test]
@@ -307,13 +307,13 @@ mod tests {
         assert_eq!(look(&expected(own, 0o700)), Some(Level::Warning));
         let path = dir.path().join("config");
         std::fs::write(&path, "").unwrap();
-        assert_eq!(look(&expected(own, 0o700)), Some(Level::Problem));
+        assert_eq!(look(&expected(own, 0o700)), Some(Level::Error));
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o750)).unwrap();
         assert_eq!(look(&expected(own, 0o750)), None);
         assert_eq!(look(&expected(own, 0o700)), Some(Level::Warning));
-        assert_eq!(look(&expected(own + 1, 0o750)), Some(Level::Problem));
+        assert_eq!(look(&expected(own + 1, 0o750)), Some(Level::Error));
     }
 
     #[test]
@@ -360,14 +360,14 @@ mod tests {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
         let (file, findings) = manifest(dir.path());
         assert!(file.is_some());
-        assert_eq!(findings[0].level, Level::Problem);
+        assert_eq!(findings[0].level, Level::Error);
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        kept::keep(dir.path(), b"N8N_PORT=5101\n").unwrap();
+        backups::keep(dir.path(), b"N8N_PORT=5101\n").unwrap();
         assert!(manifest(dir.path()).1.is_empty());
-        let folder = kept::directory(dir.path());
+        let folder = backups::directory(dir.path());
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
         let (_, findings) = manifest(dir.path());
-        assert_eq!(findings[0].level, Level::Problem);
+        assert_eq!(findings[0].level, Level::Error);
         let next = findings[0].next.clone().unwrap();
         assert_eq!(next, format!("chmod 700 {}", folder.display()));
     }
@@ -378,6 +378,6 @@ mod tests {
         let found = directories(dir.path(), Some(&Grant::default()), None);
         assert_eq!(found[0].level, Level::Unchecked);
         let volume = volume(dir.path(), None, None);
-        assert_eq!(volume[0].level, Level::Problem);
+        assert_eq!(volume[0].level, Level::Error);
     }
 }

@@ -11,7 +11,8 @@ pub enum Level {
     /// It works, and somebody should know.
     Warning,
     /// It does not work, or will not.
-    Problem,
+    #[serde(rename = "problem")]
+    Error,
     /// It could not be looked at.
     Unchecked,
 }
@@ -23,7 +24,7 @@ impl Level {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
-            Self::Problem => "PROBLEM",
+            Self::Error => "PROBLEM",
             Self::Unchecked => "-",
         }
     }
@@ -60,7 +61,7 @@ impl Finding {
     /// It does not work, or will not.
     #[must_use]
     pub fn problem(check: &'static str, found: impl Into<String>) -> Self {
-        Self::at(Level::Problem, check, found)
+        Self::at(Level::Error, check, found)
     }
 
     /// It could not be looked at, and why.

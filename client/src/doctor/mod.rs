@@ -39,7 +39,7 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
     if let Some(engine) = &gateway.engine
         && gateway.containers.is_ok()
     {
-        findings.extend(docker::standing(engine, helper.engine.as_ref()).await);
+        findings.extend(docker::findings(engine, helper.engine.as_ref()).await);
     } else if let Some(answer) = &helper.engine {
         findings.extend(docker::of_helper(answer, &[]));
     }
@@ -72,7 +72,7 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
     if let Some(who) = who {
         findings.push(stack::network(who, containers));
         findings.extend(stack::guard(who));
-        findings.extend(confinement::standing(who));
+        findings.extend(confinement::findings(who));
     }
     if let Some(desired) = &desired {
         findings.extend(stack::ports(desired, containers));
@@ -101,7 +101,7 @@ fn on_volume(
     base_dir: &Path,
     who: Option<&WhoAmIResponse>,
 ) -> (Option<Stack>, Vec<Finding>) {
-    let grant = who.and_then(granted);
+    let grant = who.and_then(grant_of);
     let (manifest, mut about_manifest) = files::manifest(base_dir);
     if grant.is_none() && manifest.is_some() {
         let found = "it can be read; what it asks for is judged by the helper's answer";
@@ -132,16 +132,16 @@ fn on_volume(
     (desired, findings)
 }
 
-fn granted(who: &WhoAmIResponse) -> Option<&Grant> {
+fn grant_of(who: &WhoAmIResponse) -> Option<&Grant> {
     who.grant.as_ref()
 }
 
 /// The tenant's directory: as the helper says, else as the caller says.
 fn base_dir(context: &Context, who: Option<&WhoAmIResponse>) -> Option<PathBuf> {
-    let granted = who.and_then(granted).map(|grant| grant.base_dir.as_str());
+    let grant_of = who.and_then(grant_of).map(|grant| grant.base_dir.as_str());
     let flag = context.globals.dir.as_deref();
     let named = context.environment.get("BASE_DIR");
-    granted
+    grant_of
         .map(Path::new)
         .or(flag)
         .or_else(|| named.map(Path::new))

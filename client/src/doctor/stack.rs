@@ -14,12 +14,12 @@ use crate::catalog::Catalog;
 use crate::desired::{self, DesiredService, Stack};
 use crate::engine::{Container, Engine, EngineError, Inspection};
 use crate::env_file::{EnvFile, Settings};
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::plan::{Observed, State, held};
 use crate::run::{Context, store};
 use crate::stack::leftovers::{self, Leftover};
 use crate::stack::{deployed_on, listeners, look};
-use crate::ui::refused;
+use crate::ui::invalid;
 use crate::{guard, manifest};
 
 /// Questions to the gateway at once.
@@ -36,9 +36,9 @@ pub(super) fn desired(
 ) -> (Option<Stack>, Vec<Finding>) {
     let known = |key: &str| catalog.is_key(key);
     let settings = Settings::resolve(file, &context.environment, known)
-        .map_err(|errors| Failure::manifest(&errors));
+        .map_err(|errors| CliError::manifest(&errors));
     let stack = settings
-        .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(refused::settings));
+        .and_then(|settings| desired::stack(&settings, catalog, grant).map_err(invalid::settings));
     let unknown = manifest::unknown(catalog, file, incomplete);
     let unknown = unknown
         .into_iter()
@@ -55,8 +55,8 @@ pub(super) fn desired(
 
 /// The tenant's network; without containers it need not be there yet.
 pub(super) fn network(who: &WhoAmIResponse, containers: Option<&[Container]>) -> Finding {
-    let granted = who.grant.as_ref().and_then(|grant| grant.network.clone());
-    let name = granted.unwrap_or_default().name;
+    let grant_of = who.grant.as_ref().and_then(|grant| grant.network.clone());
+    let name = grant_of.unwrap_or_default().name;
     let Some(network) = &who.network else {
         return Finding::unchecked(
             "network",
@@ -164,7 +164,7 @@ pub(super) fn foreign_listeners(
 }
 
 fn foreign(port: u16, uid: u32, own: u32) -> Finding {
-    let by = listeners::told(uid);
+    let by = listeners::describe(uid);
     if uid == own {
         let found = format!("{port} of your range is held by a process of yours, no container");
         return Finding::warning("ports", found);
@@ -202,8 +202,8 @@ pub(super) async fn images(engine: &Engine, stack: Option<&Stack>) -> Vec<Findin
     let count = images.len();
     let mut findings: Vec<Finding> = stream::iter(images)
         .map(|image| async move {
-            let asked = tokio::time::timeout(LIMIT, engine.has_image(image)).await;
-            image_finding(image, asked.unwrap_or(Err(EngineError::TimedOut)))
+            let reply = tokio::time::timeout(LIMIT, engine.has_image(image)).await;
+            image_finding(image, reply.unwrap_or(Err(EngineError::TimedOut)))
         })
         .buffered(AT_ONCE)
         .filter_map(std::future::ready)
@@ -223,7 +223,7 @@ fn image_finding(image: &str, here: Result<bool, EngineError>) -> Option<Finding
                 .means("deploy pulls it, which takes a while"),
         ),
         Err(error) => {
-            let mut finding = from_failure("images", &Failure::from(error));
+            let mut finding = from_failure("images", &CliError::from(error));
             finding.found = format!("{image}: {}", finding.found);
             Some(finding)
         }
@@ -240,24 +240,24 @@ pub(super) async fn containers(
     let hidden = match stack {
         Some(stack) if containers.is_empty() => {
             let base_dir = Path::new(&stack.base_dir);
-            let asked = tokio::time::timeout(LIMIT, deployed_on::hidden(engine, base_dir, 0));
-            asked.await.ok().flatten()
+            let reply = tokio::time::timeout(LIMIT, deployed_on::hidden(engine, base_dir, 0));
+            reply.await.ok().flatten()
         }
         _ => None,
     };
     let mut findings = states(stack, containers, hidden);
     if let Some(stack) = stack {
-        let asked = tokio::time::timeout(LIMIT, leftovers::find(engine, stack));
-        match asked.await.unwrap_or(Err(EngineError::TimedOut)) {
+        let reply = tokio::time::timeout(LIMIT, leftovers::find(engine, stack));
+        match reply.await.unwrap_or(Err(EngineError::TimedOut)) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => findings.push(left_running(&left)),
-            Err(error) => findings.push(from_failure("containers", &Failure::from(error))),
+            Err(error) => findings.push(from_failure("containers", &CliError::from(error))),
         }
     }
     let inspected: Vec<(&Container, Result<Inspection, EngineError>)> = stream::iter(containers)
         .map(|container| async move {
-            let asked = tokio::time::timeout(LIMIT, engine.inspect(&container.id)).await;
-            (container, asked.unwrap_or(Err(EngineError::TimedOut)))
+            let reply = tokio::time::timeout(LIMIT, engine.inspect(&container.id)).await;
+            (container, reply.unwrap_or(Err(EngineError::TimedOut)))
         })
         .buffered(AT_ONCE)
         .collect()
@@ -270,7 +270,7 @@ pub(super) async fn containers(
             }
             // Removed since it was listed.
             Err(EngineError::NotFound { .. }) => {}
-            Err(error) => findings.push(from_failure("containers", &Failure::from(error))),
+            Err(error) => findings.push(from_failure("containers", &CliError::from(error))),
         }
     }
     if let Some(who) = who {
@@ -289,10 +289,10 @@ async fn held(
     stack: &Stack,
     inspected: &[(&Container, Inspection)],
 ) -> Vec<Finding> {
-    let asked = tokio::time::timeout(LIMIT, look::host(engine, who, stack)).await;
-    let host = match asked.unwrap_or(Err(EngineError::TimedOut)) {
+    let reply = tokio::time::timeout(LIMIT, look::host(engine, who, stack)).await;
+    let host = match reply.unwrap_or(Err(EngineError::TimedOut)) {
         Ok(host) => host,
-        Err(error) => return vec![from_failure("containers", &Failure::from(error))],
+        Err(error) => return vec![from_failure("containers", &CliError::from(error))],
     };
     let containers = inspected.iter().map(|(container, inspection)| {
         let mut container = (*container).clone();
@@ -304,7 +304,7 @@ async fn held(
 }
 
 fn left_running(left: &[Leftover]) -> Finding {
-    Finding::problem("containers", leftovers::told(left))
+    Finding::problem("containers", leftovers::describe(left))
         .means(leftovers::MEANS)
         .next(leftovers::next(left))
 }
@@ -327,11 +327,11 @@ fn apart(stack: &Stack, observed: &Observed) -> Vec<Finding> {
         (held::MOUNTS, mounts),
         (held::IMAGE, image),
     ];
-    let told = parts.into_iter().filter_map(|(part, tell)| {
+    let reported = parts.into_iter().filter_map(|(part, tell)| {
         let names = held::of_another(stack, observed, part);
         (!names.is_empty()).then(|| tell(names.join(", ")).next("aistack deploy"))
     });
-    told.collect()
+    reported.collect()
 }
 
 /// What the list says of the containers.
@@ -434,7 +434,7 @@ mod tests {
         ];
         let findings = states(None, &all, None);
         let found: Vec<_> = findings.iter().map(|found| found.level).collect();
-        assert_eq!(found, [Level::Problem, Level::Problem]);
+        assert_eq!(found, [Level::Error, Level::Error]);
         assert!(findings[0].found.contains("caddy is unhealthy"));
         assert!(findings[1].found.contains("n8n does not run"));
         assert!(findings[1].next.as_ref().unwrap().contains("deploy n8n"));
@@ -455,7 +455,7 @@ mod tests {
         };
         assert_eq!(network(&who, Some(&[])).level, Level::Ok);
         let own = [container("redis", State::Healthy)];
-        assert_eq!(network(&who, Some(&own)).level, Level::Problem);
+        assert_eq!(network(&who, Some(&own)).level, Level::Error);
         // The helper could not ask Docker.
         let unknown = network(&WhoAmIResponse::default(), Some(&own));
         assert_eq!(unknown.level, Level::Unchecked);
@@ -479,7 +479,7 @@ mod tests {
         };
         let found = foreign_listeners(&who(uid + 1), None, &BTreeSet::new());
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].level, Level::Problem);
+        assert_eq!(found[0].level, Level::Error);
         assert!(found[0].found.contains(&port.to_string()), "{found:?}");
         let own = foreign_listeners(&who(uid), None, &BTreeSet::new());
         assert_eq!(own[0].level, Level::Warning);
@@ -515,14 +515,14 @@ mod tests {
         };
         let level = |who: &WhoAmIResponse| guard(who).unwrap().level;
         assert_eq!(level(&who(NetworkGuardState::InForce, true)), Level::Ok);
-        assert_eq!(level(&who(NetworkGuardState::None, true)), Level::Problem);
+        assert_eq!(level(&who(NetworkGuardState::None, true)), Level::Error);
     }
 
     #[test]
     fn what_is_healthy_on_a_network_that_is_gone_is_a_problem() {
         let stack = crate::desired::tests::render(&[]).unwrap();
         let redis = crate::engine::tests::container("redis");
-        let told = |network: &str| {
+        let reported = |network: &str| {
             let host = crate::plan::Host {
                 network: Some(network.to_owned()),
                 ..crate::plan::Host::default()
@@ -531,9 +531,9 @@ mod tests {
             redis.held.networks.insert("one".to_owned());
             apart(&stack, &Container::observed(&[redis], host))
         };
-        assert_eq!(told("one"), []);
-        let found = told("another");
-        assert_eq!(found[0].level, Level::Problem);
+        assert_eq!(reported("one"), []);
+        let found = reported("another");
+        assert_eq!(found[0].level, Level::Error);
         assert!(found[0].found.ends_with("redis"), "{found:?}");
         assert_eq!(found[0].next.as_deref(), Some("aistack deploy"));
     }
@@ -542,12 +542,12 @@ mod tests {
     fn an_image_is_here_to_be_pulled_or_refused() {
         assert_eq!(image_finding("x", Ok(true)), None);
         assert_eq!(image_finding("x", Ok(false)).unwrap().level, Level::Warning);
-        let refused = EngineError::Refused {
+        let refused = EngineError::Denied {
             message: "not yours".to_owned(),
             rule: Some("tenants.images".to_owned()),
         };
         let finding = image_finding("x", Err(refused)).unwrap();
-        assert_eq!(finding.level, Level::Problem);
+        assert_eq!(finding.level, Level::Error);
         assert!(finding.means[0].contains("tenants.images"));
     }
 }

@@ -174,8 +174,8 @@ mod tests {
     /// A gateway that offers these versions, one connection after the other, and what it was asked.
     fn gateway(socket: &Path, offers: &'static [u32]) -> Arc<Mutex<Vec<String>>> {
         let listener = UnixListener::bind(socket).unwrap();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
         std::thread::spawn(move || {
             for (stream, minor) in listener.incoming().zip(offers) {
                 let mut stream = stream.unwrap();
@@ -191,7 +191,7 @@ mod tests {
                 );
             }
         });
-        asked
+        requests
     }
 
     #[test]
@@ -226,14 +226,14 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let socket = dir.path().join("engine.sock");
-            let asked = gateway(&socket, offers);
+            let requests = gateway(&socket, offers);
             let docker = docker_at(&socket, 10).unwrap();
             let none: Option<bollard::query_parameters::ListContainersOptions> = None;
             for _ in 0..2 {
                 // The stand-in takes three connections.
                 let _ = docker.list_containers(none.clone()).await;
             }
-            assert_eq!(*asked.lock().unwrap(), expected, "{offers:?}");
+            assert_eq!(*requests.lock().unwrap(), expected, "{offers:?}");
         }
     }
 

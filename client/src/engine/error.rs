@@ -22,7 +22,7 @@ pub enum EngineError {
     },
     /// The gateway does not allow it.
     #[error("{message}")]
-    Refused {
+    Denied {
         /// One sentence.
         message: String,
         /// The policy rule that decided, where the gateway names one.
@@ -77,7 +77,7 @@ impl EngineError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Unreachable { .. } | Self::HungUp | Self::DockerAway => Exit::Unreachable,
-            Self::Refused { .. } => Exit::Policy,
+            Self::Denied { .. } => Exit::Policy,
             Self::NotFound { .. }
             | Self::Conflict { .. }
             | Self::TooOften { .. }
@@ -114,7 +114,7 @@ impl EngineError {
         match status {
             403 => {
                 let (text, rule) = split_rule(&message);
-                Self::Refused {
+                Self::Denied {
                     message: text.to_owned(),
                     rule: rule.map(str::to_owned),
                 }
@@ -199,7 +199,7 @@ mod tests {
     fn a_refusal_tells_its_rule() {
         let error = EngineError::from_answer(403, "not your port [tenants.ports (policy.toml:9)]");
         assert_eq!(error.exit(), Exit::Policy);
-        let EngineError::Refused { message, rule } = error else {
+        let EngineError::Denied { message, rule } = error else {
             panic!("{error:?}");
         };
         assert_eq!(message, "not your port");
@@ -258,7 +258,7 @@ mod tests {
         );
         let error = EngineError::from_answer(503, &text);
         assert_eq!(error.exit(), Exit::Unreachable);
-        let failure = crate::failure::Failure::from(error);
+        let failure = crate::error::CliError::from(error);
         assert!(failure.next.unwrap().contains("administrator"));
     }
 

@@ -76,14 +76,17 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Unreachable`] when there is no socket.
     pub fn at(socket: &Path) -> Result<Self, EngineError> {
-        Self::told_by(socket, None)
+        Self::connect_with(socket, None)
     }
 
     /// The same, and `notify` tells what is waited for.
     ///
     /// # Errors
     /// [`EngineError::Unreachable`] when there is no socket.
-    pub fn told_by(socket: &Path, notify: Option<Arc<dyn Notify>>) -> Result<Self, EngineError> {
+    pub fn connect_with(
+        socket: &Path,
+        notify: Option<Arc<dyn Notify>>,
+    ) -> Result<Self, EngineError> {
         let unreachable = || EngineError::Unreachable {
             socket: socket.to_owned(),
             why: None,

@@ -312,9 +312,9 @@ fn a_byte_order_mark_is_skipped() {
 #[test]
 fn bytes_that_are_no_utf_8_are_told_with_their_line() {
     let errors = EnvFile::parse_bytes(b"A=1\n# \xc3\xa4\nB=\xc3\xa4\xe4\n").unwrap_err();
-    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(
-        told,
+        messages,
         [".env:3:4: bytes that are no UTF-8; save the file as UTF-8"]
     );
 }

@@ -44,7 +44,7 @@ pub(super) enum Form {
 }
 
 /// A mistake: column from 1, and what it is.
-type Mistake = (usize, String);
+type ParseError = (usize, String);
 
 impl Value {
     /// A value without references.
@@ -72,7 +72,7 @@ impl Value {
 
     /// Parses the value at the start of `text`, which starts at `column`; also returns the bytes it
     /// takes. What follows is blank or a comment.
-    pub(super) fn parse(text: &str, column: usize) -> Result<(Self, usize), Mistake> {
+    pub(super) fn parse(text: &str, column: usize) -> Result<(Self, usize), ParseError> {
         match text.chars().next() {
             Some('\'') => single_quoted(text, column),
             Some('"') => double_quoted(text, column),
@@ -121,7 +121,7 @@ fn text_segments(text: String) -> Vec<Segment> {
     }
 }
 
-fn single_quoted(text: &str, column: usize) -> Result<(Value, usize), Mistake> {
+fn single_quoted(text: &str, column: usize) -> Result<(Value, usize), ParseError> {
     let inner = text.get(1..).unwrap_or_default();
     let Some((literal, rest)) = inner.split_once('\'') else {
         return Err((column, "the single quote is never closed".to_owned()));
@@ -131,7 +131,7 @@ fn single_quoted(text: &str, column: usize) -> Result<(Value, usize), Mistake> {
     Ok((Value::literal(literal), end))
 }
 
-fn double_quoted(text: &str, column: usize) -> Result<(Value, usize), Mistake> {
+fn double_quoted(text: &str, column: usize) -> Result<(Value, usize), ParseError> {
     let mut reader = Reader::new(text, column);
     reader.next();
     let mut raw = String::new();
@@ -144,7 +144,7 @@ fn double_quoted(text: &str, column: usize) -> Result<(Value, usize), Mistake> {
     Ok((Value { raw, segments }, end))
 }
 
-fn unquoted(text: &str, column: usize) -> Result<(Value, usize), Mistake> {
+fn unquoted(text: &str, column: usize) -> Result<(Value, usize), ParseError> {
     let comment = text
         .char_indices()
         .zip(std::iter::once(' ').chain(text.chars()))
@@ -158,7 +158,7 @@ fn unquoted(text: &str, column: usize) -> Result<(Value, usize), Mistake> {
 }
 
 /// Behind a quoted value may stand blanks and a comment.
-fn nothing_behind(text: &str, end: usize, column: usize) -> Result<(), Mistake> {
+fn nothing_behind(text: &str, end: usize, column: usize) -> Result<(), ParseError> {
     let behind = text.get(end..).unwrap_or_default().trim();
     if behind.is_empty() || behind.starts_with('#') {
         return Ok(());
@@ -240,7 +240,7 @@ impl<'a> Reader<'a> {
         until: Until,
         depth: usize,
         raw: &mut String,
-    ) -> Result<Vec<Segment>, Mistake> {
+    ) -> Result<Vec<Segment>, ParseError> {
         let mut segments = Vec::new();
         let mut text = String::new();
         while let Some(c) = self.peek() {
@@ -271,7 +271,7 @@ impl<'a> Reader<'a> {
         Ok(segments)
     }
 
-    fn escape(&mut self, column: usize) -> Result<char, Mistake> {
+    fn escape(&mut self, column: usize) -> Result<char, ParseError> {
         match self.next() {
             Some(c @ ('\\' | '"' | '$')) => Ok(c),
             Some('n') => Ok('\n'),
@@ -289,7 +289,7 @@ impl<'a> Reader<'a> {
         column: usize,
         depth: usize,
         raw: &mut String,
-    ) -> Result<Reference, Mistake> {
+    ) -> Result<Reference, ParseError> {
         if depth >= MAX_NESTING {
             return Err((column, "references are nested too deeply".to_owned()));
         }
@@ -335,7 +335,7 @@ impl<'a> Reader<'a> {
         raw: &mut String,
         colon: bool,
         column: usize,
-    ) -> Result<Form, Mistake> {
+    ) -> Result<Form, ParseError> {
         let operator = self.peek();
         if matches!(operator, Some('}') | None) && !colon {
             return Ok(Form::Plain);

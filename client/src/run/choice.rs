@@ -1,8 +1,8 @@
 //! The choice of services: the manifest's values as the selection reads them, before and after a change.
 
 use crate::env_file::Settings;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::{Context, Session};
 use crate::selection::{SelectionError, Value};
 
@@ -10,11 +10,11 @@ use crate::selection::{SelectionError, Value};
 ///
 /// # Errors
 /// When the manifest cannot be read or has mistakes.
-pub fn values<'a>(context: &Context, session: &Session) -> Result<Box<Value<'a>>, Failure> {
+pub fn values<'a>(context: &Context, session: &Session) -> Result<Box<Value<'a>>, CliError> {
     let file = session.manifest()?.unwrap_or_default();
     let known = |key: &str| session.catalog.is_key(key);
     let settings = Settings::resolve(&file, &context.environment, known)
-        .map_err(|errors| Failure::manifest(&errors))?;
+        .map_err(|errors| CliError::manifest(&errors))?;
     Ok(Box::new(move |key: &str| {
         settings.get(key).map(str::to_owned)
     }))
@@ -35,19 +35,19 @@ pub fn over<'a>(
 
 /// Names that cannot be chosen.
 #[must_use]
-pub fn refused(errors: &[SelectionError]) -> Failure {
+pub fn refused(errors: &[SelectionError]) -> CliError {
     let unknown = errors
         .iter()
         .any(|error| matches!(error, SelectionError::Unknown { .. }));
     let exit = if unknown {
         Exit::NotFound
     } else {
-        Exit::Refused
+        Exit::Config
     };
     errors
         .iter()
         .fold(
-            Failure::new(exit, "these services cannot be chosen; nothing was changed"),
+            CliError::new(exit, "these services cannot be chosen; nothing was changed"),
             |failure, error| failure.because(error.to_string()),
         )
         .next("aistack catalog")

@@ -3,29 +3,31 @@
 use aistack_policy::engine::SUPPORTED_ENGINE;
 use aistack_proto::v1::{CheckEngineResponse, EngineSeverity, VolumeSight};
 
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::Session;
 
 /// Asks the helper what the engine is, and whether it sees the tenant's volume.
 ///
 /// # Errors
 /// When no container can be made on it. What the helper cannot say is told by the step that needs it.
-pub async fn check(session: &Session) -> Result<VolumeSight, Failure> {
+pub async fn check(session: &Session) -> Result<VolumeSight, CliError> {
     match session.helper.check_engine().await {
         Ok(answer) => judge(&answer),
         Err(_) => Ok(VolumeSight::Unspecified),
     }
 }
 
-fn judge(answer: &CheckEngineResponse) -> Result<VolumeSight, Failure> {
+fn judge(answer: &CheckEngineResponse) -> Result<VolumeSight, CliError> {
     for fault in &answer.faults {
         let (exit, rule) = match fault.severity() {
-            EngineSeverity::Refused => (Exit::Policy, Some(format!("builtin.{SUPPORTED_ENGINE}"))),
-            EngineSeverity::Broken => (Exit::Failed, None),
+            EngineSeverity::Unsupported => {
+                (Exit::Policy, Some(format!("builtin.{SUPPORTED_ENGINE}")))
+            }
+            EngineSeverity::Failing => (Exit::Failed, None),
             EngineSeverity::Limited | EngineSeverity::Unspecified => continue,
         };
-        return Err(Failure::new(exit, fault.found.clone())
+        return Err(CliError::new(exit, fault.found.clone())
             .by_rule(fault.means.clone(), rule)
             .next(format!("ask the administrator to {}", fault.next)));
     }
@@ -55,11 +57,11 @@ mod tests {
     fn nothing_is_begun_on_an_engine_that_no_container_can_be_made_on() {
         for (severity, exit, rule) in [
             (
-                EngineSeverity::Refused,
+                EngineSeverity::Unsupported,
                 Exit::Policy,
                 Some("builtin.supported-engine"),
             ),
-            (EngineSeverity::Broken, Exit::Failed, None),
+            (EngineSeverity::Failing, Exit::Failed, None),
         ] {
             let failure = judge(&answer(severity)).unwrap_err();
             assert_eq!(failure.exit, exit);

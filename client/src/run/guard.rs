@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalog::{Catalog, Rotation};
 use crate::desired::Stack;
 use crate::env_file::{EnvFile, Settings};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::{Context, Session, reserve, store};
 
 /// A new value of a secret that existing data was made with.
@@ -29,7 +29,7 @@ pub fn check(
     session: &Session,
     before: Option<&EnvFile>,
     after: &EnvFile,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, CliError> {
     let catalog = &session.catalog;
     let owners = catalog.entries().iter();
     let owners = owners.filter(|entry| entry.secrets.iter().any(|own| own.change.bound_to_data()));
@@ -44,7 +44,7 @@ fn judge(
     before: Option<&EnvFile>,
     after: &EnvFile,
     force: bool,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, CliError> {
     let (before, after) = (before.map(values).unwrap_or_default(), values(after));
     let raw = catalog.raw_in_urls();
     for (key, value) in &after {
@@ -62,7 +62,7 @@ fn judge(
         let (service, key) = (&lost.service, &lost.key);
         let what =
             format!("{service} has data that was made with the old {key}; nothing was changed");
-        return Err(Failure::new(Exit::Refused, what)
+        return Err(CliError::new(Exit::Config, what)
             .because("with another value that data could not be read any more")
             .next(format!(
                 "leave it; or, to bring back the value that the data was made with, `aistack config set {key} \
@@ -72,13 +72,13 @@ fn judge(
     let kept = bound
         .iter()
         .filter(|bound| bound.change == Rotation::InService);
-    let told = kept.map(|Bound { key, service, .. }| {
+    let shown = kept.map(|Bound { key, service, .. }| {
         format!(
             "{service} keeps the old {key} in its data: change it there as well, or it refuses the \
              new one"
         )
     });
-    Ok(told.collect())
+    Ok(shown.collect())
 }
 
 /// Every value with its references replaced; as it stands where that cannot be done.
@@ -120,7 +120,7 @@ fn bound(
 
 /// Refuses what a URL would take for something else. Letters, digits and `-._~` mean themselves
 /// everywhere in one (RFC 3986, 2.3).
-fn fits_in_a_url(key: &str, value: &str, service: &str) -> Result<(), Failure> {
+fn fits_in_a_url(key: &str, value: &str, service: &str) -> Result<(), CliError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     if value.chars().all(plain) {
         return Ok(());
@@ -129,7 +129,7 @@ fn fits_in_a_url(key: &str, value: &str, service: &str) -> Result<(), Failure> {
         "{key} has a character that {service} cannot take: the value becomes a part of a URL; \
          nothing was changed"
     );
-    Err(Failure::new(Exit::Refused, what)
+    Err(CliError::new(Exit::Config, what)
         .because("it may hold letters, digits and - . _ ~")
         .next(format!(
             "give another value, e.g. with `openssl rand -hex 24 | aistack config set {key} \
@@ -142,7 +142,7 @@ fn fits_in_a_url(key: &str, value: &str, service: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Each such key, unless it is forced; characters that a service's URL cannot hold.
-pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Result<(), Failure> {
+pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Result<(), CliError> {
     // Without its volume the .env is not to be seen.
     if !session.volume_is_mounted() {
         return Ok(());
@@ -178,7 +178,7 @@ pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Resul
     if let Some(key) = unwritten {
         // Whatever is forced: data would be made with a value that is written nowhere.
         let what = format!("{key} is in your environment only, and data will depend on it");
-        return Err(Failure::new(Exit::Refused, what)
+        return Err(CliError::new(Exit::Config, what)
             .because("the .env has no value of it; the next run would make up another one")
             .next(format!(
                 "write it with `aistack init --from-env`, or unset {key}"
@@ -190,7 +190,7 @@ pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Resul
     let keys = refused.join(", ");
     let what =
         format!("data depends on {keys}, and your environment has another value than the .env");
-    Err(Failure::new(Exit::Refused, what)
+    Err(CliError::new(Exit::Config, what)
         .because("nothing was changed; the environment holds for one run, the data stays")
         .next(format!(
             "unset {}; or write it with `aistack init --from-env`; or `aistack deploy --force` for \
@@ -217,7 +217,7 @@ pub fn write(
     session: &Session,
     after: &EnvFile,
     room: Room,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let before = session.manifest()?;
     for warning in check(context, session, before.as_ref(), after)? {
         context.printer.warn(&warning);
@@ -247,7 +247,7 @@ mod tests {
         before: Option<&str>,
         after: &str,
         force: bool,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<Vec<String>, CliError> {
         let occupied = occupied.iter().map(|&name| name.to_owned()).collect();
         let before = before.map(|text| EnvFile::parse(text).unwrap());
         let after = EnvFile::parse(after).unwrap();
@@ -260,7 +260,7 @@ mod tests {
         let old = Some("N8N_ENCRYPTION_KEY=old\n");
         let new = "N8N_ENCRYPTION_KEY=new\n";
         let failure = outcome(&["n8n"], old, new, false).unwrap_err();
-        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!(failure.exit, Exit::Config);
         assert!(failure.what.contains("N8N_ENCRYPTION_KEY"), "{failure}");
         assert!(failure.next.unwrap().contains("--force"));
         for gone in ["", "N8N_ENCRYPTION_KEY=\n"] {
@@ -289,13 +289,13 @@ mod tests {
 
     #[test]
     fn a_password_that_a_service_keeps_is_told() {
-        let told = outcome(
+        let shown = outcome(
             &["postgres"],
             Some("POSTGRES_PASSWORD=old\n"),
             "POSTGRES_PASSWORD=new\n",
             false,
         );
-        assert!(told.unwrap()[0].contains("postgres keeps the old POSTGRES_PASSWORD"));
+        assert!(shown.unwrap()[0].contains("postgres keeps the old POSTGRES_PASSWORD"));
     }
 
     #[test]
@@ -321,9 +321,9 @@ mod tests {
         ] {
             let after = format!("REDIS_PASSWORD='{value}'\n");
             let failure = outcome(&[], None, &after, true).unwrap_err();
-            assert_eq!(failure.exit, Exit::Refused, "{value}");
-            let told = format!("{failure:?}");
-            assert!(!told.contains(value), "{told}");
+            assert_eq!(failure.exit, Exit::Config, "{value}");
+            let shown = format!("{failure:?}");
+            assert!(!shown.contains(value), "{shown}");
             // What stands there already is not this run's doing.
             assert!(outcome(&[], Some(&after), &after, false).is_ok());
         }

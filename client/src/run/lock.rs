@@ -12,8 +12,8 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::error::{CliError, is_full};
 use crate::exit::Exit;
-use crate::failure::{Failure, is_full};
 use crate::ui;
 
 /// How often a waiting run looks again.
@@ -64,7 +64,7 @@ impl Holder {
 
 /// How the lock stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum LockState {
     /// Nobody has it.
     Free,
     /// A process has it.
@@ -78,7 +78,7 @@ pub enum Standing {
 ///
 /// # Errors
 /// What the kernel said; no file is no lock.
-pub fn standing(base_dir: &Path) -> Result<Standing, Failure> {
+pub fn state(base_dir: &Path) -> Result<LockState, CliError> {
     let path = base_dir.join("config/.lock");
     let options = OpenOptions::new()
         .read(true)
@@ -86,46 +86,46 @@ pub fn standing(base_dir: &Path) -> Result<Standing, Failure> {
         .open(&path);
     let mut file = match options {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Standing::Free),
-        Err(error) => return Err(Failure::io("open", &path, &error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LockState::Free),
+        Err(error) => return Err(CliError::io("open", &path, &error)),
     };
     // Shared, and given back at once: only a holder is in the way of it.
     if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
-        return Ok(Standing::Free);
+        return Ok(LockState::Free);
     }
     let holder = read_holder(&mut file);
-    Ok(Standing::Held { holder })
+    Ok(LockState::Held { holder })
 }
 
 /// Tells the run that holds the lock to end, and waits until it has.
 ///
 /// # Errors
 /// When it is another's process, is not the holder any more, or does not end.
-pub fn end(base_dir: &Path, holder: &Holder) -> Result<(), Failure> {
+pub fn end(base_dir: &Path, holder: &Holder) -> Result<(), CliError> {
     let pid = i32::try_from(holder.pid)
         .ok()
         .and_then(rustix::process::Pid::from_raw);
-    let pid = pid.ok_or_else(|| Failure::new(Exit::Failed, "the lock names no process"))?;
+    let pid = pid.ok_or_else(|| CliError::new(Exit::Failed, "the lock names no process"))?;
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::KILL] {
         // Asked again right before: a process id is used again one day.
-        let still = Standing::Held {
+        let still = LockState::Held {
             holder: Some(holder.clone()),
         };
-        if standing(base_dir)? != still {
+        if state(base_dir)? != still {
             return Ok(());
         }
         rustix::process::kill_process(pid, signal).map_err(|error| {
-            Failure::new(Exit::Failed, format!("cannot end PID {}", holder.pid))
+            CliError::new(Exit::Failed, format!("cannot end PID {}", holder.pid))
                 .because(error.to_string())
         })?;
         for _ in 0..25 {
             std::thread::sleep(AGAIN);
-            if standing(base_dir)? != still {
+            if state(base_dir)? != still {
                 return Ok(());
             }
         }
     }
-    Err(Failure::new(
+    Err(CliError::new(
         Exit::Locked,
         format!("PID {} does not end", holder.pid),
     ))
@@ -143,13 +143,13 @@ impl Lock {
     ///
     /// # Errors
     /// [`Exit::Locked`] with the holder, or what the kernel said.
-    pub async fn take(base_dir: &Path, command: &str, wait: Duration) -> Result<Self, Failure> {
+    pub async fn take(base_dir: &Path, command: &str, wait: Duration) -> Result<Self, CliError> {
         let path = base_dir.join("config/.lock");
         let deadline = Instant::now() + wait.max(MOMENT);
         // Opened each time: `destroy --purge` removes the file, and a lock on what has no name any
         // more keeps nobody out.
         let mut file = loop {
-            let mut file = open(&path).map_err(|error| Failure::io("open", &path, &error))?;
+            let mut file = open(&path).map_err(|error| CliError::io("open", &path, &error))?;
             if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -169,9 +169,9 @@ impl Lock {
             // On a full volume it is not told who holds it; it is held all the same.
             Err(error) if is_full(&error) => {
                 let emptied = file.set_len(0);
-                emptied.map_err(|error| Failure::io("write", &path, &error))?;
+                emptied.map_err(|error| CliError::io("write", &path, &error))?;
             }
-            written => written.map_err(|error| Failure::io("write", &path, &error))?,
+            written => written.map_err(|error| CliError::io("write", &path, &error))?,
         }
         Ok(Self { _file: file })
     }
@@ -208,9 +208,9 @@ fn write_holder(file: &mut File, holder: &Holder) -> std::io::Result<()> {
     file.set_len(text.len() as u64)
 }
 
-fn locked(file: &mut File, path: &Path) -> Failure {
+fn locked(file: &mut File, path: &Path) -> CliError {
     let who = read_holder(file).map_or_else(|| "another run".to_owned(), |held| held.to_string());
-    Failure::new(Exit::Locked, format!("the stack is locked by {who}"))
+    CliError::new(Exit::Locked, format!("the stack is locked by {who}"))
         .because(format!("lock file: {}", path.display()))
         .next("wait for it, or run again with --lock-wait=10m")
 }
@@ -231,14 +231,14 @@ mod tests {
             .unwrap_err();
         assert_eq!(failure.exit, Exit::Locked);
         let pid = std::process::id();
-        let told = format!("`aistack deploy` (PID {pid})");
-        assert!(failure.what.contains(&told), "{failure}");
-        let Standing::Held { holder } = standing(dir.path()).unwrap() else {
+        let shown = format!("`aistack deploy` (PID {pid})");
+        assert!(failure.what.contains(&shown), "{failure}");
+        let LockState::Held { holder } = state(dir.path()).unwrap() else {
             panic!("it is held");
         };
         assert_eq!(holder.unwrap().pid, pid);
         drop(first);
-        assert_eq!(standing(dir.path()).unwrap(), Standing::Free);
+        assert_eq!(state(dir.path()).unwrap(), LockState::Free);
         Lock::take(dir.path(), "aistack init", Duration::ZERO)
             .await
             .unwrap();

@@ -1,9 +1,9 @@
 //! What the verbs share: who calls, with what, and the steps that touch sockets and files.
 
+pub mod backups;
 pub mod choice;
 pub mod engine;
 pub mod guard;
-pub mod kept;
 pub mod lock;
 pub mod pace;
 pub mod profiles;

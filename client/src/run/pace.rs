@@ -53,9 +53,9 @@ mod tests {
         let pace = Pace::default();
         let never = pace.within(usual, std::future::pending::<()>()).await;
         assert_eq!(never, Err(usual));
-        let told = pace.clone();
+        let shared = pace.clone();
         let done = pace.within(usual, async move {
-            told.set(TimeScale::parse("20").unwrap());
+            shared.set(TimeScale::parse("20").unwrap());
             tokio::time::sleep(usual * 2).await;
         });
         assert_eq!(done.await, Ok(()));

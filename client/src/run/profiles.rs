@@ -1,8 +1,8 @@
 //! The step of a deploy that confines its containers: the profile sources are there, and the helper
 //! has vetted and loaded them.
 
-use crate::apparmor::{Edition, Refused, Source, sources};
-use crate::failure::Failure;
+use crate::apparmor::{Edition, RejectedSource, Source, sources};
+use crate::error::CliError;
 use crate::run::Session;
 use crate::ui::{Printer, Progress};
 
@@ -15,7 +15,7 @@ pub async fn load(
     session: &Session,
     printer: Printer,
     progress: &Progress,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<String>, CliError> {
     let sources = sources(&session.grant)?;
     for source in &sources {
         if source.write_missing()? {
@@ -27,10 +27,10 @@ pub async fn load(
             printer.warn(&warning);
         }
     }
-    let standing = session.standing();
-    if standing.check().is_err() {
+    let confinement = session.confinement();
+    if confinement.check().is_err() {
         // The helper would say the same; a deploy has ended before.
-        return Ok(standing.warning());
+        return Ok(confinement.warning());
     }
     let answer = ask(session, &sources).await?;
     if answer.changed {
@@ -38,7 +38,7 @@ pub async fn load(
         progress.note(&format!("loaded AppArmor profiles {profiles}"));
     }
     let loaded = !answer.profiles.is_empty();
-    Ok(standing.warning().filter(|_| !loaded))
+    Ok(confinement.warning().filter(|_| !loaded))
 }
 
 /// Has the helper vet and load the sources.
@@ -48,17 +48,17 @@ pub async fn load(
 pub async fn ask(
     session: &Session,
     sources: &[Source],
-) -> Result<aistack_proto::v1::LoadAppArmorResponse, Failure> {
+) -> Result<aistack_proto::v1::LoadAppArmorResponse, CliError> {
     session.helper.load_apparmor().await.map_err(|error| {
-        match Refused::by_helper(&error, sources) {
+        match RejectedSource::by_helper(&error, sources) {
             Some(refused) => refused.failure(),
-            None => Failure::from(error),
+            None => CliError::from(error),
         }
     })
 }
 
 /// A sentence when the default has changed since a source was written.
-fn of_old(source: &Source) -> Result<Option<String>, Failure> {
+fn of_old(source: &Source) -> Result<Option<String>, CliError> {
     let text = source.read()?;
     let edition: Edition = source.edition(text.as_deref());
     let path = source.path.display();

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::catalog::own::{Broken, OwnFile};
-use crate::failure::Failure;
+use crate::catalog::own::{InvalidEntry, OwnFile};
+use crate::error::CliError;
 use crate::fs::atomic;
 
 /// A service file larger than this is none, bytes.
@@ -39,7 +39,7 @@ pub fn read(path: &Path) -> io::Result<OwnFile> {
 /// Every own file of a tenant, by name; none when there is no such directory. One that cannot be
 /// read, or that somebody else could have written, is broken.
 #[must_use]
-pub fn all(base_dir: &Path, uid: u32) -> (Vec<OwnFile>, Vec<Broken>) {
+pub fn all(base_dir: &Path, uid: u32) -> (Vec<OwnFile>, Vec<InvalidEntry>) {
     let mut files = Vec::new();
     let mut broken = Vec::new();
     let directory = directory(base_dir);
@@ -49,7 +49,7 @@ pub fn all(base_dir: &Path, uid: u32) -> (Vec<OwnFile>, Vec<Broken>) {
         Err(error) => {
             return (
                 files,
-                vec![Broken::unreadable(&directory, &error.to_string())],
+                vec![InvalidEntry::unreadable(&directory, &error.to_string())],
             );
         }
     };
@@ -67,7 +67,7 @@ pub fn all(base_dir: &Path, uid: u32) -> (Vec<OwnFile>, Vec<Broken>) {
         };
         match read {
             Ok(file) => files.push(file),
-            Err(error) => broken.push(Broken::unreadable(path, &error.to_string())),
+            Err(error) => broken.push(InvalidEntry::unreadable(path, &error.to_string())),
         }
     }
     (files, broken)
@@ -115,7 +115,7 @@ fn open(path: &Path, flags: OFlags, owner: Option<u32>) -> io::Result<OwnFile> {
 ///
 /// # Errors
 /// What the kernel said.
-pub fn write(base_dir: &Path, file: &OwnFile, uid: u32) -> Result<(), Failure> {
+pub fn write(base_dir: &Path, file: &OwnFile, uid: u32) -> Result<(), CliError> {
     let path = path_of(base_dir, &file.name);
     if open(&path, OFlags::NOFOLLOW, Some(uid)).is_ok_and(|there| there == *file) {
         return Ok(());
@@ -123,12 +123,12 @@ pub fn write(base_dir: &Path, file: &OwnFile, uid: u32) -> Result<(), Failure> {
     let directory = directory(base_dir);
     match DirBuilder::new().mode(0o700).create(&directory) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(Failure::io("make", &directory, &error));
+            return Err(CliError::io("make", &directory, &error));
         }
         _ => {}
     }
     atomic::write(&path, file.text.as_bytes(), 0o600)
-        .map_err(|error| Failure::io("write", &path, &error))
+        .map_err(|error| CliError::io("write", &path, &error))
 }
 
 #[cfg(test)]
@@ -168,17 +168,17 @@ mod tests {
         assert!(made.unwrap().success());
         let (files, broken) = all(dir.path(), uid);
         assert_eq!(files, [own("fake-model", SMALL)]);
-        let told: Vec<String> = broken.iter().map(ToString::to_string).collect();
-        for (told, why) in told.iter().zip([
+        let messages: Vec<String> = broken.iter().map(ToString::to_string).collect();
+        for (messages, why) in messages.iter().zip([
             "no regular file",
             "larger than 64 KiB",
             "link.toml: ",
             "others may write it",
             "no regular file",
         ]) {
-            assert!(told.contains(why), "{told}: {why}");
+            assert!(messages.contains(why), "{messages}: {why}");
         }
-        assert_eq!(told.len(), 5, "{told:?}");
+        assert_eq!(messages.len(), 5, "{messages:?}");
         let (files, broken) = all(dir.path(), uid + 1);
         assert!(files.is_empty());
         assert!(

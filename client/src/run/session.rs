@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use aistack_proto::v1::{Grant, WhoAmIResponse};
 
-use crate::apparmor::Standing;
+use crate::apparmor::Confinement;
 use crate::args::Globals;
 use crate::catalog::Catalog;
-use crate::catalog::own::{self, Broken};
+use crate::catalog::own::{self, InvalidEntry};
 use crate::desired::{self, Locks, Stack};
 use crate::engine::Engine;
 use crate::env_file::{EnvFile, Settings};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::helper::Helper;
 use crate::keys::SERVICES;
 use crate::run::{Pace, service_files, store};
 use crate::selection;
 use crate::stack::apply::Tools;
-use crate::ui::{Printer, Progress, refused};
+use crate::ui::{Printer, Progress, invalid};
 
 /// What every verb is given.
 #[derive(Clone)]
@@ -69,18 +69,18 @@ impl Context {
     ///
     /// # Errors
     /// When there is no socket.
-    pub fn engine(&self) -> Result<Engine, Failure> {
+    pub fn engine(&self) -> Result<Engine, CliError> {
         let socket = self.engine_socket();
-        Ok(Engine::told_by(&socket, Some(Arc::new(self.printer)))?)
+        Ok(Engine::connect_with(&socket, Some(Arc::new(self.printer)))?)
     }
 
     /// The helper.
     ///
     /// # Errors
     /// When it does not answer or is not root's.
-    pub async fn helper(&self) -> Result<Helper, Failure> {
+    pub async fn helper(&self) -> Result<Helper, CliError> {
         let socket = self.helper_socket();
-        Ok(Helper::told_by(&socket, Some(Arc::new(self.printer))).await?)
+        Ok(Helper::connect_with(&socket, Some(Arc::new(self.printer))).await?)
     }
 
     /// Where the gateway listens.
@@ -128,11 +128,11 @@ pub struct Session {
     /// Every service there is, the tenant's own included.
     pub catalog: Catalog,
     /// The tenant's own service files that have mistakes; those are not in the catalog.
-    pub broken: Vec<Broken>,
+    pub broken: Vec<InvalidEntry>,
     /// Images that are locked.
     pub locks: Locks,
     /// Why they could not be read; no stack is made then.
-    unread: Option<Failure>,
+    unread: Option<CliError>,
 }
 
 impl Session {
@@ -140,12 +140,12 @@ impl Session {
     ///
     /// # Errors
     /// When a daemon does not answer, or `--dir` or `BASE_DIR` is not what the policy grants.
-    pub async fn open(context: &Context) -> Result<Self, Failure> {
+    pub async fn open(context: &Context) -> Result<Self, CliError> {
         let helper = context.helper().await?;
         let engine = context.engine()?;
         let who = helper.who_am_i().await?;
         let grant = who.grant.clone().ok_or_else(|| {
-            Failure::new(Exit::Failed, "the helper answered without a grant")
+            CliError::new(Exit::Failed, "the helper answered without a grant")
                 .next("tell the administrator: client and helper do not fit together")
         })?;
         // A disk that was torn out must keep nobody from unmounting it.
@@ -196,13 +196,13 @@ impl Session {
 
     /// Whether the base directory that the caller names is the granted one. The `.env` cannot
     /// answer this: it lies in that directory.
-    fn check_base_dir(&self, context: &Context) -> Result<(), Failure> {
+    fn check_base_dir(&self, context: &Context) -> Result<(), CliError> {
         let flag = context.globals.dir.as_deref().and_then(Path::to_str);
         let named = flag.or_else(|| context.environment.get("BASE_DIR").map(String::as_str));
         match named.map(|path| path.trim_end_matches('/')) {
             None => Ok(()),
             Some(path) if path == self.grant.base_dir => Ok(()),
-            Some(path) => Err(refused::settings(vec![desired::DesiredError {
+            Some(path) => Err(invalid::settings(vec![desired::DesiredError {
                 key: "BASE_DIR".to_owned(),
                 message: format!(
                     "{path} is not yours; the policy gives you {}",
@@ -225,7 +225,7 @@ impl Session {
     ///
     /// # Errors
     /// When it cannot be read or has mistakes.
-    pub fn manifest(&self) -> Result<Option<EnvFile>, Failure> {
+    pub fn manifest(&self) -> Result<Option<EnvFile>, CliError> {
         store::read_manifest(self.base_dir())
     }
 
@@ -233,7 +233,7 @@ impl Session {
     ///
     /// # Errors
     /// Mistakes in the values, and everything that the grant does not give.
-    pub fn stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, Failure> {
+    pub fn stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, CliError> {
         if let Some(failure) = &self.unread {
             return Err(failure.clone());
         }
@@ -249,11 +249,11 @@ impl Session {
     ///
     /// # Errors
     /// Every mistake in those, each with its line.
-    pub fn refuse_broken(&self, services: &str) -> Result<(), Failure> {
+    pub fn refuse_broken(&self, services: &str) -> Result<(), CliError> {
         let named = selection::named(services);
         let mut chosen = self.broken.iter();
         if chosen.any(|broken| named.contains(&broken.name.as_str())) {
-            return Err(Failure::service_files(&self.broken));
+            return Err(CliError::service_files(&self.broken));
         }
         Ok(())
     }
@@ -271,12 +271,12 @@ impl Session {
         &self,
         environment: &BTreeMap<String, String>,
         file: &EnvFile,
-    ) -> Result<Stack, Failure> {
+    ) -> Result<Stack, CliError> {
         let known = |key: &str| self.catalog.is_key(key);
         let settings = Settings::resolve(file, environment, known)
-            .map_err(|errors| Failure::manifest(&errors))?;
+            .map_err(|errors| CliError::manifest(&errors))?;
         let mut stack = desired::stack_of(&settings, &self.catalog, &self.grant, &self.locks)
-            .map_err(refused::settings)?;
+            .map_err(invalid::settings)?;
         stack.overridden = settings.overridden(file);
         self.engine.hide(&stack.secrets);
         Ok(stack)
@@ -287,12 +287,12 @@ impl Session {
     ///
     /// # Errors
     /// [`Exit::NotFound`] when there is no manifest; else as [`Session::stack`].
-    pub fn stack_on_disk(&self, context: &Context) -> Result<Stack, Failure> {
+    pub fn stack_on_disk(&self, context: &Context) -> Result<Stack, CliError> {
         let file = self.manifest()?.ok_or_else(|| {
             if self.who.volume.is_some_and(|volume| volume.mounted) {
-                Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+                CliError::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
             } else {
-                Failure::new(
+                CliError::new(
                     Exit::NotFound,
                     "your volume is not mounted, so no stack is to be seen",
                 )
@@ -306,7 +306,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::stack`], but for those mistakes.
-    pub fn sound_stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, Failure> {
+    pub fn sound_stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, CliError> {
         let mut file = file.clone();
         let mut environment = context.environment.clone();
         if let Some(services) = file.get(SERVICES).map(|value| self.without_broken(value)) {
@@ -335,7 +335,7 @@ impl Session {
 
     /// How containers are confined on this host.
     #[must_use]
-    pub fn standing(&self) -> Standing {
-        Standing::of(&self.who)
+    pub fn confinement(&self) -> Confinement {
+        Confinement::of(&self.who)
     }
 }

@@ -7,8 +7,8 @@ use aistack_proto::v1::VolumeSight;
 
 use crate::desired::Stack;
 use crate::env_file::EnvFile;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::keys::SERVICES;
 use crate::manifest::{self, Manifest, ManifestError, Request};
 use crate::run::engine;
@@ -48,7 +48,7 @@ impl Draft {
         session: &Session,
         existing: Option<EnvFile>,
         overrides: &Overrides,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let manifest = decide(context, session, existing.as_ref(), overrides)?;
         guard::check(context, session, existing.as_ref(), &manifest.file)?;
         let stack = session.stack(context, &manifest.file)?;
@@ -70,7 +70,7 @@ pub fn draft_with(
     context: &Context,
     session: &Session,
     overrides: &Overrides,
-) -> Result<(Manifest, Stack), Failure> {
+) -> Result<(Manifest, Stack), CliError> {
     let draft = Draft::of(context, session, session.manifest()?, overrides)?;
     Ok((draft.manifest, draft.stack))
 }
@@ -91,7 +91,7 @@ pub fn complete(
     session: &Session,
     file: &EnvFile,
     overrides: &Overrides,
-) -> Result<(Manifest, Stack), Failure> {
+) -> Result<(Manifest, Stack), CliError> {
     let manifest = decide(context, session, Some(file), overrides)?;
     let stack = session.stack(context, &manifest.file)?;
     Ok((manifest, stack))
@@ -108,7 +108,7 @@ pub async fn for_deploy(
     session: &mut Session,
     named: &[String],
     progress: &Progress,
-) -> Result<Ready, Failure> {
+) -> Result<Ready, CliError> {
     // The .env is on the volume: without that, a new one would be judged in its place.
     let draft = if session.volume_is_mounted() {
         let draft = Draft::of(context, session, session.manifest()?, &[])?;
@@ -118,8 +118,8 @@ pub async fn for_deploy(
     } else {
         None
     };
-    session.standing().check()?;
-    ground(context, session, progress).await?;
+    session.confinement().check()?;
+    prepare_volume(context, session, progress).await?;
     if session.manifest()?.is_none() {
         progress.note("there is no .env yet: doing what `aistack init` does first");
     }
@@ -138,12 +138,12 @@ pub async fn for_deploy(
 ///
 /// # Errors
 /// What the helper answered, and what is wrong with the engine.
-pub async fn ground(
+pub async fn prepare_volume(
     context: &Context,
     session: &mut Session,
     progress: &Progress,
-) -> Result<(), Failure> {
-    let asked = engine::check(session).await?;
+) -> Result<(), CliError> {
+    let sight = engine::check(session).await?;
     let mounted = session.volume_is_mounted();
     if !mounted {
         let volume = session.helper.mount_volume().await?;
@@ -165,7 +165,7 @@ pub async fn ground(
     if store::directories_are_missing(session.base_dir(), &[]) {
         session.helper.prepare_directories(Vec::new()).await?;
     }
-    if asked == VolumeSight::Unspecified {
+    if sight == VolumeSight::Unspecified {
         // There was nothing to see before.
         engine::check(session).await?;
     }
@@ -177,28 +177,28 @@ pub async fn ground(
 ///
 /// # Errors
 /// When the settings are refused, another run holds the lock, or a step failed.
-pub async fn settle(
+pub async fn prepare(
     context: &Context,
     session: &Session,
     overrides: &Overrides,
     command: &str,
     progress: &Progress,
-) -> Result<Ready, Failure> {
+) -> Result<Ready, CliError> {
     let overrides = || Ok(overrides.to_vec());
-    settle_with(context, session, overrides, command, progress).await
+    prepare_with(context, session, overrides, command, progress).await
 }
 
 /// The same with overrides that are worked out under the lock, from what the manifest says then.
 ///
 /// # Errors
-/// As [`settle`], and what `overrides` says.
-pub async fn settle_with(
+/// As [`prepare`], and what `overrides` says.
+pub async fn prepare_with(
     context: &Context,
     session: &Session,
-    overrides: impl FnOnce() -> Result<Vec<(String, String)>, Failure>,
+    overrides: impl FnOnce() -> Result<Vec<(String, String)>, CliError>,
     command: &str,
     progress: &Progress,
-) -> Result<Ready, Failure> {
+) -> Result<Ready, CliError> {
     let lock = take_lock(context, session, command).await?;
     // Read again: another run may have written it before this one had the lock.
     let overrides = overrides()?;
@@ -206,7 +206,7 @@ pub async fn settle_with(
     put_in_place(context, session, draft, lock, progress).await
 }
 
-async fn take_lock(context: &Context, session: &Session, command: &str) -> Result<Lock, Failure> {
+async fn take_lock(context: &Context, session: &Session, command: &str) -> Result<Lock, CliError> {
     let lock = Lock::take(session.base_dir(), command, context.globals.lock_wait()).await?;
     if let Some(warning) = store::manifest_warning(session.base_dir()) {
         context.printer.warn(&warning);
@@ -222,7 +222,7 @@ async fn put_in_place(
     draft: Draft,
     lock: Lock,
     progress: &Progress,
-) -> Result<Ready, Failure> {
+) -> Result<Ready, CliError> {
     let Draft {
         manifest, stack, ..
     } = draft;
@@ -271,7 +271,7 @@ fn decide(
     session: &Session,
     existing: Option<&EnvFile>,
     overrides: &Overrides,
-) -> Result<Manifest, Failure> {
+) -> Result<Manifest, CliError> {
     let set = overrides.iter().rev().find(|(key, _)| key == SERVICES);
     let services = context
         .environment
@@ -302,8 +302,8 @@ fn decide(
     }
 }
 
-fn refused(error: &ManifestError) -> Failure {
-    let failure = Failure::new(Exit::Refused, error.to_string());
+fn refused(error: &ManifestError) -> CliError {
+    let failure = CliError::new(Exit::Config, error.to_string());
     match error {
         ManifestError::SecretsLost { .. } => failure.next(
             "give an old value with `aistack init --secret-file KEY=FILE`, or restore the old .env",

@@ -11,10 +11,10 @@ use aistack_proto::v1::{DirectoryKind, ServiceDirectory};
 
 use crate::desired::Locks;
 use crate::env_file::EnvFile;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::fs::atomic;
-use crate::run::kept;
+use crate::run::backups;
 
 /// A manifest larger than this is none.
 const MAX_MANIFEST: u64 = 1024 * 1024;
@@ -29,35 +29,35 @@ pub fn manifest_path(base_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// When it cannot be read or has mistakes.
-pub fn read_manifest(base_dir: &Path) -> Result<Option<EnvFile>, Failure> {
+pub fn read_manifest(base_dir: &Path) -> Result<Option<EnvFile>, CliError> {
     let path = manifest_path(base_dir);
     match read_bytes(&path)? {
         Some(bytes) => EnvFile::parse_bytes(&bytes)
             .map(Some)
-            .map_err(|errors| Failure::manifest(&errors)),
+            .map_err(|errors| CliError::manifest(&errors)),
         None => Ok(None),
     }
 }
 
 /// A text file of ours; `None` when there is none.
-fn read_text(path: &Path) -> Result<Option<String>, Failure> {
+fn read_text(path: &Path) -> Result<Option<String>, CliError> {
     let text = read_bytes(path)?.map(String::from_utf8).transpose();
-    text.map_err(|error| Failure::io("read", path, &io::Error::other(error.utf8_error())))
+    text.map_err(|error| CliError::io("read", path, &io::Error::other(error.utf8_error())))
 }
 
 /// A file of ours; `None` when there is none.
-fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, CliError> {
     let mut bytes = Vec::new();
     let read =
         File::open(path).and_then(|file| file.take(MAX_MANIFEST + 1).read_to_end(&mut bytes));
     match read {
         Ok(length) if length as u64 > MAX_MANIFEST => {
             let error = io::Error::other("it is larger than 1 MiB");
-            Err(Failure::io("read", path, &error))
+            Err(CliError::io("read", path, &error))
         }
         Ok(_) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::io("read", path, &error)),
+        Err(error) => Err(CliError::io("read", path, &error)),
     }
 }
 
@@ -87,22 +87,22 @@ pub fn is_from_the_future(path: &Path) -> bool {
 ///
 /// # Errors
 /// What the kernel said; the manifest is as it was then.
-pub(super) fn write_manifest(base_dir: &Path, file: &EnvFile) -> Result<(), Failure> {
+pub(super) fn write_manifest(base_dir: &Path, file: &EnvFile) -> Result<(), CliError> {
     let path = manifest_path(base_dir);
     let text = file.render();
     match std::fs::read(&path) {
         Ok(before) if before == text.as_bytes() => {}
         Ok(before) => {
-            let kept = kept::keep(base_dir, &before);
+            let kept = backups::keep(base_dir, &before);
             kept.map_err(|error| {
-                Failure::io("keep a copy in", &kept::directory(base_dir), &error)
+                CliError::io("keep a copy in", &backups::directory(base_dir), &error)
             })?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(Failure::io("read", &path, &error)),
+        Err(error) => return Err(CliError::io("read", &path, &error)),
     }
     atomic::write(&path, text.as_bytes(), 0o600)
-        .map_err(|error| Failure::io("write", &path, &error))
+        .map_err(|error| CliError::io("write", &path, &error))
 }
 
 /// Where the locked images are.
@@ -116,7 +116,7 @@ pub fn locks_path(base_dir: &Path) -> PathBuf {
 /// # Errors
 /// When it cannot be read or has a mistake: to run other images than those that were locked is not
 /// for us to choose.
-pub fn read_locks(base_dir: &Path) -> Result<Locks, Failure> {
+pub fn read_locks(base_dir: &Path) -> Result<Locks, CliError> {
     let path = locks_path(base_dir);
     let Some(text) = read_text(&path)? else {
         return Ok(Locks::default());
@@ -124,8 +124,8 @@ pub fn read_locks(base_dir: &Path) -> Result<Locks, Failure> {
     Locks::parse(&text).map_err(|why| {
         why.lines()
             .fold(
-                Failure::new(Exit::Refused, format!("{} has a mistake", path.display())),
-                Failure::because,
+                CliError::new(Exit::Config, format!("{} has a mistake", path.display())),
+                CliError::because,
             )
             .next("correct it; or remove it and run `aistack images lock`")
     })
@@ -135,21 +135,21 @@ pub fn read_locks(base_dir: &Path) -> Result<Locks, Failure> {
 ///
 /// # Errors
 /// What the kernel said.
-pub fn write_locks(base_dir: &Path, locks: &Locks) -> Result<(), Failure> {
+pub fn write_locks(base_dir: &Path, locks: &Locks) -> Result<(), CliError> {
     let path = locks_path(base_dir);
     if locks.is_empty() {
         return match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Failure::io("remove", &path, &error))
+                Err(CliError::io("remove", &path, &error))
             }
             _ => Ok(()),
         };
     }
     let text = locks
         .render()
-        .map_err(|why| Failure::new(Exit::Failed, "the locks cannot be written").because(why))?;
+        .map_err(|why| CliError::new(Exit::Failed, "the locks cannot be written").because(why))?;
     atomic::write(&path, text.as_bytes(), 0o600)
-        .map_err(|error| Failure::io("write", &path, &error))
+        .map_err(|error| CliError::io("write", &path, &error))
 }
 
 /// Which of `services` have something in their data directory. A directory that the tenant cannot
@@ -160,7 +160,7 @@ pub fn write_locks(base_dir: &Path, locks: &Locks) -> Result<(), Failure> {
 pub fn services_with_data<'a>(
     base_dir: &Path,
     services: impl IntoIterator<Item = &'a str>,
-) -> Result<BTreeSet<String>, Failure> {
+) -> Result<BTreeSet<String>, CliError> {
     let mut holding = BTreeSet::new();
     for service in services {
         let path = base_dir.join("data").join(service);
@@ -168,7 +168,7 @@ pub fn services_with_data<'a>(
             Ok(mut entries) => entries.next().is_some(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => true,
-            Err(error) => return Err(Failure::io("read", &path, &error)),
+            Err(error) => return Err(CliError::io("read", &path, &error)),
         };
         if holds {
             holding.insert(service.to_owned());
@@ -217,9 +217,9 @@ pub fn port_is_free(port: u16) -> bool {
 ///
 /// # Errors
 /// When the kernel has none.
-pub fn random(bytes: &mut [u8]) -> Result<(), Failure> {
+pub fn random(bytes: &mut [u8]) -> Result<(), CliError> {
     getrandom::fill(bytes).map_err(|error| {
-        Failure::new(
+        CliError::new(
             crate::exit::Exit::Failed,
             "the kernel gives no random numbers",
         )

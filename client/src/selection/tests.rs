@@ -178,7 +178,7 @@ fn the_standard_preset_fits_what_a_policy_gives_by_itself() {
     for vector_db in ["none", "pgvector", "qdrant", "chroma"] {
         let values = [(SERVICES, services.as_str()), ("VECTOR_DB", vector_db)];
         let sums = select(&catalog, &values).unwrap().sums();
-        assert!(sums.fits(given), "{vector_db}: {sums:?}");
+        assert!(sums.fits_within(given), "{vector_db}: {sums:?}");
     }
 }
 
@@ -257,8 +257,8 @@ proptest! {
             Some(proposed) => {
                 let after = value(proposed.services, proposed.vector_db.unwrap_or(vector_db));
                 let selection = Selection::of(&catalog, &after).unwrap();
-                prop_assert!(selection.sums().fits(given));
-                prop_assert_eq!(proposed.dropped.is_empty(), whole.sums().fits(given));
+                prop_assert!(selection.sums().fits_within(given));
+                prop_assert_eq!(proposed.dropped.is_empty(), whole.sums().fits_within(given));
             }
             // Only the proxy is never proposed.
             None => prop_assert!(memory == 0 && whole.has("caddy"), "{:?}", names(&whole)),

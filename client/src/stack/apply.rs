@@ -13,8 +13,8 @@ use crate::args::DeployArgs;
 use crate::catalog::Phase;
 use crate::desired::{ConfigFile, DesiredService, Locks, Stack};
 use crate::engine::{Container, Engine};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::helper::Helper;
 use crate::plan::{Action, Observed, Plan, State, Step};
 use crate::ui::{Printer, Progress, Word, prompt};
@@ -54,14 +54,14 @@ pub async fn apply(
     stack: &Stack,
     unconfined: Option<&str>,
     args: &DeployArgs,
-) -> Result<Applied, Failure> {
+) -> Result<Applied, CliError> {
     let Tools {
         engine,
         printer,
         progress,
         ..
     } = *with;
-    look::settled(engine, progress).await?;
+    look::wait_until_stable(engine, progress).await?;
     // Asked again: this run may have made the network or had the profiles loaded.
     let who = with.helper.who_am_i().await?;
     let (containers, host) = look::around(engine, &who, stack).await?;
@@ -116,7 +116,7 @@ pub async fn apply(
 ///
 /// # Errors
 /// As [`preview::make`].
-pub fn planned(stack: &Stack, observed: &Observed, args: &DeployArgs) -> Result<Plan, Failure> {
+pub fn planned(stack: &Stack, observed: &Observed, args: &DeployArgs) -> Result<Plan, CliError> {
     let mut plan = preview::make(stack, observed, &args.services)?;
     if args.recreate {
         let because = vec!["--recreate".to_owned()];
@@ -132,7 +132,7 @@ pub fn planned(stack: &Stack, observed: &Observed, args: &DeployArgs) -> Result<
 }
 
 /// Asks before something that runs is replaced or removed.
-async fn agree(with: &Tools<'_>, plan: &Plan, stack: &Stack) -> Result<(), Failure> {
+async fn agree(with: &Tools<'_>, plan: &Plan, stack: &Stack) -> Result<(), CliError> {
     let touches = plan
         .steps
         .iter()
@@ -144,7 +144,7 @@ async fn agree(with: &Tools<'_>, plan: &Plan, stack: &Stack) -> Result<(), Failu
     if prompt::confirm("Go on?", true).await? {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(CliError::new(
         Exit::Failed,
         "not confirmed; no service was changed",
     ))

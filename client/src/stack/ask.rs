@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 
-use super::checks::{Asker, CheckResult};
+use super::checks::{CheckResult, Checker};
 use super::tls::{Trust, sites};
 use crate::catalog::Phase;
 use crate::desired::{DesiredService, Stack};
 use crate::engine::{Container, Engine};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::plan::Plan;
 use crate::ui::{Progress, Word, seconds};
 
@@ -29,7 +29,7 @@ pub async fn ask_all(
     containers: &[Container],
     progress: &Progress,
 ) -> Vec<CheckResult> {
-    let asker = Asker::new(engine, stack);
+    let checker = Checker::new(engine, stack);
     let services = stack
         .services
         .iter()
@@ -39,12 +39,12 @@ pub async fn ask_all(
             let container = containers
                 .iter()
                 .find(|container| container.service == service.name);
-            let asker = &asker;
+            let checker = &checker;
             async move {
                 let name = service.name.as_str();
                 let began = Instant::now();
                 let asking = |title: &str| progress.service(name, Word::Asking, title);
-                let results = asker.ask(service, container, asking).await;
+                let results = checker.ask(service, container, asking).await;
                 let failed = results.iter().filter(|result| !result.ok).count();
                 let (word, of) = match failed {
                     0 if results.iter().any(|result| result.warning.is_some()) => {
@@ -77,7 +77,7 @@ pub async fn ask_changed(
     stack: &Stack,
     plan: &Plan,
     progress: &Progress,
-) -> Result<Vec<CheckResult>, Failure> {
+) -> Result<Vec<CheckResult>, CliError> {
     let containers = engine.list().await?;
     let mut planned: BTreeSet<String> =
         plan.steps.iter().map(|step| step.service.clone()).collect();
@@ -101,14 +101,14 @@ pub async fn ask_changed(
 
 /// The failure that failed checks lead to.
 #[must_use]
-pub fn failure(failed: &[&CheckResult]) -> Failure {
+pub fn failure(failed: &[&CheckResult]) -> CliError {
     let what = match failed.len() {
         1 => "1 check failed".to_owned(),
         count => format!("{count} checks failed"),
     };
     let failure = failed
         .iter()
-        .fold(Failure::new(Exit::NotHealthy, what), |failure, result| {
+        .fold(CliError::new(Exit::NotHealthy, what), |failure, result| {
             let problem = result.problem.as_deref().unwrap_or_default();
             failure.because(format!("{}: {}: {problem}", result.service, result.title))
         });

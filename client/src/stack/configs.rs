@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::desired::ConfigFile;
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::fs::atomic;
 
 /// What stood in a service's files before they were written: path and content, `None` for a file
@@ -18,17 +18,17 @@ pub type Previous = BTreeMap<String, Vec<(PathBuf, Option<Vec<u8>>)>>;
 ///
 /// # Errors
 /// What the kernel said. Files that were written before stay written: the next run goes on.
-pub fn write_all(base_dir: &Path, files: &[ConfigFile]) -> Result<Previous, Failure> {
+pub fn write_all(base_dir: &Path, files: &[ConfigFile]) -> Result<Previous, CliError> {
     let mut previous = Previous::new();
     for file in files {
         let directory = base_dir.join("etc").join(&file.service);
         let path = directory.join(&file.name);
-        let before = read(&path).map_err(|error| Failure::io("read", &path, &error))?;
+        let before = read(&path).map_err(|error| CliError::io("read", &path, &error))?;
         if before.as_deref() == Some(file.content.as_bytes()) {
             continue;
         }
         write(&directory, &file.name, file.content.as_bytes())
-            .map_err(|error| Failure::io("write", &path, &error))?;
+            .map_err(|error| CliError::io("write", &path, &error))?;
         let changed = previous.entry(file.service.clone()).or_default();
         changed.push((path, before));
     }
@@ -39,13 +39,13 @@ pub fn write_all(base_dir: &Path, files: &[ConfigFile]) -> Result<Previous, Fail
 ///
 /// # Errors
 /// What the kernel said.
-pub fn put_back(files: &[(PathBuf, Option<Vec<u8>>)]) -> Result<(), Failure> {
+pub fn put_back(files: &[(PathBuf, Option<Vec<u8>>)]) -> Result<(), CliError> {
     for (path, content) in files {
         let done = match content {
             Some(content) => rewrite(path, content),
             None => std::fs::remove_file(path),
         };
-        done.map_err(|error| Failure::io("put back", path, &error))?;
+        done.map_err(|error| CliError::io("put back", path, &error))?;
     }
     Ok(())
 }

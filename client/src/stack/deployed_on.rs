@@ -54,7 +54,7 @@ pub async fn hidden(engine: &Engine, base_dir: &Path, count: usize) -> Option<St
 }
 
 fn sentence(before: &DeployedOn, now: &DeployedOn) -> String {
-    let told = |engine: &DeployedOn| {
+    let describe = |engine: &DeployedOn| {
         let DeployedOn {
             version,
             storage_driver,
@@ -65,14 +65,14 @@ fn sentence(before: &DeployedOn, now: &DeployedOn) -> String {
         format!(
             "{} has none of the containers that you deployed: they were removed, or its data directory is \
              another one",
-            told(now)
+            describe(now)
         )
     } else {
         format!(
             "you deployed on {}; now there is {}, which does not show the containers and images of the \
              other",
-            told(before),
-            told(now)
+            describe(before),
+            describe(now)
         )
     };
     format!("{why}. `aistack deploy` creates them again; your data is on your volume and stays")

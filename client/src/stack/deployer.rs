@@ -7,10 +7,10 @@ use bollard::models::ContainerCreateBody;
 
 use crate::desired::DesiredService;
 use crate::engine::{Container, Engine, EngineError, Inspection};
-use crate::failure::ServiceReport;
+use crate::error::ServiceReport;
 use crate::plan::{Action, State};
 use crate::stack::configs::{self, Previous};
-use crate::stack::diagnose::{self, Trouble};
+use crate::stack::diagnose::{self, ServiceError};
 use crate::stack::gate::Gate;
 use crate::stack::graph::Worker;
 use crate::stack::provisions::{Provisioner, Undo};
@@ -91,7 +91,11 @@ impl Deployer {
     }
 
     /// `undo` gets the way back from what is made for it elsewhere.
-    async fn create(&self, service: &DesiredService, undo: &mut Vec<Undo>) -> Result<(), Trouble> {
+    async fn create(
+        &self,
+        service: &DesiredService,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), ServiceError> {
         self.progress.service(&service.name, Word::Creating, "");
         let created = self.container(service, &service.body).await;
         let id = created.map_err(|error| step("create the container", error))?;
@@ -136,14 +140,14 @@ impl Deployer {
 
     /// For a container that is as desired and does not do its work: it may be in a loop of
     /// restarts, or running and unhealthy.
-    async fn restart(&self, service: &DesiredService, id: &str) -> Result<(), Trouble> {
+    async fn restart(&self, service: &DesiredService, id: &str) -> Result<(), ServiceError> {
         let stopped = self.engine.stop(id).await;
         stopped.map_err(|error| step("stop the container", error))?;
         self.start(service, id, &mut Vec::new()).await
     }
 
     /// For a container that the gateway does not let start any more.
-    async fn renew(&self, service: &DesiredService, old: &Container) -> Result<(), Trouble> {
+    async fn renew(&self, service: &DesiredService, old: &Container) -> Result<(), ServiceError> {
         let removed = self.engine.remove(&old.id).await;
         removed.map_err(|error| step("remove the old container", error))?;
         self.create(service, &mut Vec::new()).await
@@ -154,7 +158,7 @@ impl Deployer {
         service: &DesiredService,
         id: &str,
         undo: &mut Vec<Undo>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ServiceError> {
         for provision in &service.provisions {
             self.progress
                 .service(&service.name, Word::Provisioning, &provision.title);
@@ -209,7 +213,7 @@ impl Deployer {
         Err(report)
     }
 
-    async fn take_away(&self, old: &Container) -> Result<Inspection, Trouble> {
+    async fn take_away(&self, old: &Container) -> Result<Inspection, ServiceError> {
         let before = self.engine.inspect(&old.id).await;
         let before = before.map_err(|error| step("inspect the container", error))?;
         let stopped = self.engine.stop(&old.id).await;
@@ -230,7 +234,8 @@ impl Deployer {
         undo: Vec<Undo>,
     ) -> Result<(), String> {
         self.progress.service(&service.name, Word::Restoring, "");
-        let could_not = |step| move |error| diagnose::problem(&Trouble::Engine { step, error });
+        let could_not =
+            |step| move |error| diagnose::problem(&ServiceError::Engine { step, error });
         if let Some(files) = self.previous_configs.get(&service.name) {
             configs::put_back(files).map_err(|failure| failure.what)?;
         }
@@ -260,7 +265,7 @@ impl Deployer {
         }
     }
 
-    async fn report(&self, service: &DesiredService, trouble: Trouble) -> Box<ServiceReport> {
+    async fn report(&self, service: &DesiredService, trouble: ServiceError) -> Box<ServiceReport> {
         let (name, container) = (&service.name, &service.container);
         Box::new(diagnose::report(&self.engine, name, container, trouble).await)
     }
@@ -271,13 +276,13 @@ const CREATE_TRIES: u32 = 4;
 /// What a start that fails is told as.
 const START: &str = "start the container";
 
-fn is_refused(trouble: &Trouble) -> bool {
-    let Trouble::Engine { step, error } = trouble else {
+fn is_refused(trouble: &ServiceError) -> bool {
+    let ServiceError::Engine { step, error } = trouble else {
         return false;
     };
-    *step == START && matches!(error, EngineError::Refused { .. })
+    *step == START && matches!(error, EngineError::Denied { .. })
 }
 
-fn step(step: &'static str, error: EngineError) -> Trouble {
-    Trouble::Engine { step, error }
+fn step(step: &'static str, error: EngineError) -> ServiceError {
+    ServiceError::Engine { step, error }
 }

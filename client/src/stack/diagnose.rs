@@ -2,8 +2,8 @@
 
 use crate::desired::{Secrets, StartLimits, TimeScale};
 use crate::engine::{Engine, EngineError, Inspection};
+use crate::error::ServiceReport;
 use crate::exit::Exit;
-use crate::failure::ServiceReport;
 use crate::keys::TIME_SCALE;
 use crate::stack::listeners;
 
@@ -12,7 +12,7 @@ const LOG_LINES: u32 = 20;
 
 /// What went wrong with one service.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum ServiceError {
     /// It exited, or the engine waits to start it again.
     Exited(Box<Inspection>),
     /// Its probe failed as often as it may.
@@ -40,7 +40,7 @@ pub async fn report(
     engine: &Engine,
     service: &str,
     container: &str,
-    trouble: Trouble,
+    trouble: ServiceError,
 ) -> ServiceReport {
     let mut report = ServiceReport {
         service: service.to_owned(),
@@ -56,16 +56,16 @@ pub async fn report(
     };
     let more_time = more_time(&trouble);
     match trouble {
-        Trouble::Exited(inspection) => {
+        ServiceError::Exited(inspection) => {
             report.exit_code = has_ended(&inspection).then_some(inspection.exit_code);
             describe(engine, &mut report, &inspection).await;
         }
-        Trouble::Unhealthy(inspection, _) | Trouble::TooSlow(inspection, _) => {
+        ServiceError::Unhealthy(inspection, _) | ServiceError::TooSlow(inspection, _) => {
             report.probe.clone_from(&inspection.probe);
             describe(engine, &mut report, &inspection).await;
             report.cause = report.cause.or(more_time);
         }
-        Trouble::Engine { error, .. } => {
+        ServiceError::Engine { error, .. } => {
             let said = error.to_string();
             report.cause = port_taken(&said).or_else(|| likely_cause(None, &[said]));
             report.exit = match error.exit() {
@@ -73,7 +73,7 @@ pub async fn report(
                 exit => exit,
             };
         }
-        Trouble::Provision { .. } => {}
+        ServiceError::Provision { .. } => {}
     }
     hide(&mut report, &engine.secrets());
     report
@@ -109,28 +109,30 @@ fn port_taken(error: &str) -> Option<String> {
 }
 
 /// What is wrong with a service, e.g. `exited with code 1`; its subject goes before it.
-pub(super) fn problem(trouble: &Trouble) -> String {
+pub(super) fn problem(trouble: &ServiceError) -> String {
     match trouble {
         // Docker forgets how a container has ended when it starts it again.
-        Trouble::Exited(inspection) if !has_ended(inspection) => {
+        ServiceError::Exited(inspection) if !has_ended(inspection) => {
             format!(
                 "exits again and again ({} times so far)",
                 inspection.restarts
             )
         }
-        Trouble::Exited(inspection) if inspection.error.is_empty() => {
+        ServiceError::Exited(inspection) if inspection.error.is_empty() => {
             format!("exited with code {}", inspection.exit_code)
         }
-        Trouble::Exited(inspection) => format!("did not start: {}", inspection.error),
-        Trouble::Unhealthy(..) => "is unhealthy: its probe failed as often as it may".to_owned(),
-        Trouble::TooSlow(_, limits) => {
+        ServiceError::Exited(inspection) => format!("did not start: {}", inspection.error),
+        ServiceError::Unhealthy(..) => {
+            "is unhealthy: its probe failed as often as it may".to_owned()
+        }
+        ServiceError::TooSlow(_, limits) => {
             format!(
                 "did not become healthy within {}",
                 crate::ui::seconds(limits.timeout)
             )
         }
-        Trouble::Engine { step, error } => format!("could not {step}: {error}"),
-        Trouble::Provision { title, why } => format!("could not prepare {title}: {why}"),
+        ServiceError::Engine { step, error } => format!("could not {step}: {error}"),
+        ServiceError::Provision { title, why } => format!("could not prepare {title}: {why}"),
     }
 }
 
@@ -226,10 +228,10 @@ const SLOW_PROBE: [&str; 2] = [
 
 /// That it may only need more time, where the trouble is that its time was up and the manifest can
 /// give more.
-fn more_time(trouble: &Trouble) -> Option<String> {
+fn more_time(trouble: &ServiceError) -> Option<String> {
     let scale = match trouble {
-        Trouble::TooSlow(_, limits) => limits.scale,
-        Trouble::Unhealthy(inspection, limits) => {
+        ServiceError::TooSlow(_, limits) => limits.scale,
+        ServiceError::Unhealthy(inspection, limits) => {
             let probe = inspection.probe.as_ref()?.to_lowercase();
             SLOW_PROBE.iter().find(|said| probe.contains(*said))?;
             limits.scale
@@ -301,33 +303,33 @@ mod tests {
             inspection.probe = Some(said.to_owned());
             Box::new(inspection)
         };
-        let slow = Trouble::TooSlow(probed(""), limits("1"));
+        let slow = ServiceError::TooSlow(probed(""), limits("1"));
         assert_eq!(problem(&slow), "did not become healthy within 60.0 s");
         insta::assert_snapshot!(
             more_time(&slow).unwrap(),
             @"too little time, if this machine is slow: `aistack config set TIME_SCALE N` gives every service N times as long (at most 20; 1 now)"
         );
-        for (trouble, told) in [
-            (Trouble::TooSlow(probed("boom"), limits("19")), true),
-            (Trouble::TooSlow(probed(""), limits("20")), false),
-            (Trouble::Unhealthy(probed("boom"), limits("1")), false),
+        for (trouble, expected) in [
+            (ServiceError::TooSlow(probed("boom"), limits("19")), true),
+            (ServiceError::TooSlow(probed(""), limits("20")), false),
+            (ServiceError::Unhealthy(probed("boom"), limits("1")), false),
             (
-                Trouble::Unhealthy(probed("Health check exceeded timeout (10s)"), limits("4")),
+                ServiceError::Unhealthy(probed("Health check exceeded timeout (10s)"), limits("4")),
                 true,
             ),
             (
-                Trouble::Unhealthy(
+                ServiceError::Unhealthy(
                     probed("timed out starting health check for container 1f"),
                     limits("4"),
                 ),
                 true,
             ),
             (
-                Trouble::Exited(probed("Health check exceeded timeout (10s)")),
+                ServiceError::Exited(probed("Health check exceeded timeout (10s)")),
                 false,
             ),
         ] {
-            assert_eq!(more_time(&trouble).is_some(), told, "{trouble:?}");
+            assert_eq!(more_time(&trouble).is_some(), expected, "{trouble:?}");
         }
     }
 
@@ -356,7 +358,7 @@ mod tests {
 
     #[test]
     fn the_problem_names_the_exit_code() {
-        let trouble = Trouble::Exited(Box::new(exited(3, false)));
+        let trouble = ServiceError::Exited(Box::new(exited(3, false)));
         assert_eq!(problem(&trouble), "exited with code 3");
     }
 
@@ -364,11 +366,11 @@ mod tests {
     fn what_was_started_again_has_no_exit_code() {
         let mut again = exited(0, false);
         (again.running, again.restarts) = (true, 2);
-        let told = problem(&Trouble::Exited(Box::new(again.clone())));
-        assert_eq!(told, "exits again and again (2 times so far)");
+        let expected = problem(&ServiceError::Exited(Box::new(again.clone())));
+        assert_eq!(expected, "exits again and again (2 times so far)");
         // While it waits for its next start, the code is that of its last end.
         (again.restarting, again.exit_code) = (true, 9);
-        let told = problem(&Trouble::Exited(Box::new(again)));
-        assert_eq!(told, "exited with code 9");
+        let expected = problem(&ServiceError::Exited(Box::new(again)));
+        assert_eq!(expected, "exited with code 9");
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::desired::StartLimits;
 use crate::engine::{Engine, EngineError, Event, Health, Inspection};
 use crate::patience::DOCKER_RESTARTS;
-use crate::stack::diagnose::Trouble;
+use crate::stack::diagnose::ServiceError;
 use crate::stack::slowness::{self, Probes};
 use crate::ui::{Progress, Word, seconds};
 
@@ -63,7 +63,7 @@ impl Gate {
     ///
     /// # Errors
     /// As [`Gate::healthy`].
-    pub async fn started(&self, id: &str, limits: StartLimits) -> Result<(), Trouble> {
+    pub async fn started(&self, id: &str, limits: StartLimits) -> Result<(), ServiceError> {
         let exits = Exits {
             restarts_before: Some(0),
         };
@@ -75,7 +75,7 @@ impl Gate {
     ///
     /// # Errors
     /// When it is beyond one of the limits, becomes unhealthy, or cannot be inspected.
-    pub async fn healthy(&self, id: &str, limits: StartLimits) -> Result<(), Trouble> {
+    pub async fn healthy(&self, id: &str, limits: StartLimits) -> Result<(), ServiceError> {
         self.wait(id, limits, Exits::default()).await
     }
 
@@ -84,23 +84,23 @@ impl Gate {
         id: &str,
         mut limits: StartLimits,
         mut exits: Exits,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ServiceError> {
         let mut events = self.events.subscribe();
         let mut began = Instant::now();
         let mut measured: Option<Duration> = None;
         let mut probes = Probes::default();
         loop {
-            let asked = Instant::now();
+            let sent = Instant::now();
             let inspection = self.inspect(id).await.map_err(engine_trouble)?;
             // An engine that was away has started the container again meanwhile.
-            if asked.elapsed() > AWAY {
-                began += asked.elapsed();
+            if sent.elapsed() > AWAY {
+                began += sent.elapsed();
             }
             probes.see(&inspection.probes);
             let mut failed = false;
             match judge(&inspection, exits.seen(&inspection), limits.exits) {
                 Verdict::Healthy => return Ok(()),
-                Verdict::Exited => return Err(Trouble::Exited(Box::new(inspection))),
+                Verdict::Exited => return Err(ServiceError::Exited(Box::new(inspection))),
                 Verdict::Unhealthy => {
                     let slow = |measured| slowness::is_slow(&inspection, measured);
                     failed = probes.failed(&inspection, measured.is_some_and(slow));
@@ -115,10 +115,10 @@ impl Gate {
                 continue;
             }
             if failed {
-                return Err(Trouble::Unhealthy(Box::new(inspection), limits));
+                return Err(ServiceError::Unhealthy(Box::new(inspection), limits));
             }
             if late {
-                return Err(Trouble::TooSlow(Box::new(inspection), limits));
+                return Err(ServiceError::TooSlow(Box::new(inspection), limits));
             }
             let next_look = (began + limits.timeout).min(Instant::now() + SAFETY);
             drop(tokio::time::timeout_at(next_look, next_event(&mut events, id)).await);
@@ -177,8 +177,8 @@ impl Drop for Gate {
     }
 }
 
-fn engine_trouble(error: EngineError) -> Trouble {
-    Trouble::Engine {
+fn engine_trouble(error: EngineError) -> ServiceError {
+    ServiceError::Engine {
         step: "inspect the container",
         error,
     }

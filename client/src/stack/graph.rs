@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::failure::ServiceReport;
+use crate::error::ServiceReport;
 
 /// One service and what must be healthy before it.
 #[derive(Debug, Clone, PartialEq, Eq)]

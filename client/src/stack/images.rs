@@ -7,8 +7,8 @@ use futures_util::{StreamExt, stream};
 
 use crate::args::Pull;
 use crate::engine::{Engine, EngineError};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::ui::Progress;
 
 /// Pulls at once; a registry answers no faster with more.
@@ -29,8 +29,8 @@ pub async fn ensure(
     images: BTreeSet<String>,
     pull: Pull,
     progress: &Progress,
-) -> Result<(), Failure> {
-    let ended: Vec<Result<(), Failure>> = stream::iter(images)
+) -> Result<(), CliError> {
+    let ended: Vec<Result<(), CliError>> = stream::iter(images)
         .map(|image| ensure_one(engine, image, pull, progress))
         .buffered(AT_ONCE)
         .collect()
@@ -39,13 +39,13 @@ pub async fn ensure(
 }
 
 /// One failure for all: a user who mends one reference wants to know of the next one now.
-fn all_of(mut failures: Vec<Failure>) -> Result<(), Failure> {
+fn all_of(mut failures: Vec<CliError>) -> Result<(), CliError> {
     if failures.len() < 2 {
         return failures.pop().map_or(Ok(()), Err);
     }
     let decisive = |exit: Exit| failures.iter().position(|failure| failure.exit == exit);
     let first = decisive(Exit::Policy).unwrap_or_default();
-    let mut whole = Failure::new(
+    let mut whole = CliError::new(
         failures
             .get(first)
             .map_or(Exit::Failed, |failure| failure.exit),
@@ -67,7 +67,7 @@ async fn ensure_one(
     image: String,
     pull: Pull,
     progress: &Progress,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let here = match engine.has_image(&image).await {
         Ok(here) => here,
         Err(error) => return Err(not_to_be_had(&image, error)),
@@ -76,7 +76,7 @@ async fn ensure_one(
         Pull::Missing | Pull::Never if here => return Ok(()),
         Pull::Never => {
             return Err(
-                Failure::new(Exit::Failed, format!("image {image} is not on this host"))
+                CliError::new(Exit::Failed, format!("image {image} is not on this host"))
                     .next("run again without --pull=never"),
             );
         }
@@ -100,10 +100,10 @@ async fn ensure_one(
     Ok(())
 }
 
-fn not_to_be_had(image: &str, error: EngineError) -> Failure {
+fn not_to_be_had(image: &str, error: EngineError) -> CliError {
     let exit = error.exit();
     let cause = error.to_string();
-    let mut failure = Failure::from(error);
+    let mut failure = CliError::from(error);
     if exit == Exit::Unreachable {
         return failure;
     }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn refused(image: &str) -> EngineError {
-        EngineError::Refused {
+        EngineError::Denied {
             message: format!("{image} is not allowed"),
             rule: Some("tenants.images (policy.toml:12)".to_owned()),
         }

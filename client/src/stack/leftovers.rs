@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::look;
 use crate::desired::{DesiredService, Stack};
 use crate::engine::{Engine, EngineError};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 
 /// What it means that there are some.
 pub const MEANS: &str = "two servers on one directory destroy its data";
@@ -44,7 +44,7 @@ pub async fn find(engine: &Engine, stack: &Stack) -> Result<Vec<Leftover>, Engin
 ///
 /// # Errors
 /// That there are some, and what the gateway answered.
-pub async fn refuse(engine: &Engine, stack: &Stack) -> Result<(), Failure> {
+pub async fn refuse(engine: &Engine, stack: &Stack) -> Result<(), CliError> {
     refuse_of(engine, Path::new(&stack.base_dir), stack.services.iter()).await
 }
 
@@ -56,14 +56,14 @@ pub async fn refuse_of(
     engine: &Engine,
     base_dir: &Path,
     services: impl Iterator<Item = &DesiredService>,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let left = find_of(engine, base_dir, services).await?;
     if left.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(CliError::new(
         Exit::Failed,
-        format!("{}; nothing was changed", told(&left)),
+        format!("{}; nothing was changed", describe(&left)),
     )
     .because(MEANS)
     .next(next(&left)))
@@ -71,7 +71,7 @@ pub async fn refuse_of(
 
 /// Which they are.
 #[must_use]
-pub fn told(left: &[Leftover]) -> String {
+pub fn describe(left: &[Leftover]) -> String {
     let names: Vec<String> = left
         .iter()
         .map(|own| format!("{} (process {})", own.service, own.pid))
@@ -101,7 +101,7 @@ pub fn next(left: &[Leftover]) -> String {
 /// All of it in one sentence.
 #[must_use]
 pub fn sentence(left: &[Leftover]) -> String {
-    format!("{}; {MEANS}: {}", told(left), next(left))
+    format!("{}; {MEANS}: {}", describe(left), next(left))
 }
 
 async fn find_of(
@@ -256,10 +256,10 @@ mod tests {
             next.starts_with("kill -s INT 10; kill -s TERM 11; then"),
             "{next}"
         );
-        let told = sentence(&found);
+        let text = sentence(&found);
         assert!(
-            told.contains("postgres (process 10), redis (process 11)"),
-            "{told}"
+            text.contains("postgres (process 10), redis (process 11)"),
+            "{text}"
         );
     }
 }

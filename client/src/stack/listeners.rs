@@ -15,12 +15,12 @@ pub fn holder(port: u16) -> String {
     let uid = TABLES
         .iter()
         .find_map(|table| uid_in(&read_to_string(table).ok()?, port));
-    uid.map_or_else(|| "somebody".to_owned(), told)
+    uid.map_or_else(|| "somebody".to_owned(), describe)
 }
 
 /// Whose a listener of this UID is, for people.
 #[must_use]
-pub fn told(uid: u32) -> String {
+pub fn describe(uid: u32) -> String {
     match uid {
         0 => "a container or a service of the host".to_owned(),
         uid => format!("a process of UID {uid}"),
@@ -130,7 +130,7 @@ mod tests {
         let uid = rustix::process::geteuid().as_raw();
         let said = taken(port);
         assert!(
-            said.contains(&format!("port {port}")) && said.contains(&told(uid)),
+            said.contains(&format!("port {port}")) && said.contains(&describe(uid)),
             "{said}"
         );
         assert_eq!(

@@ -9,11 +9,11 @@ use aistack_proto::v1::WhoAmIResponse;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
-use crate::apparmor::{Standing, sources};
+use crate::apparmor::{Confinement, sources};
 use crate::desired::Stack;
 use crate::engine::{Container, Engine, EngineError, Inspection};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::fs::mounts;
 use crate::plan::Host;
 use crate::plan::held::Labels;
@@ -36,7 +36,7 @@ pub async fn around(
     engine: &Engine,
     who: &WhoAmIResponse,
     stack: &Stack,
-) -> Result<(Vec<Container>, Host), Failure> {
+) -> Result<(Vec<Container>, Host), CliError> {
     let (containers, host) = tokio::try_join!(
         containers(engine, Path::new(&stack.base_dir)),
         host(engine, who, stack)
@@ -49,9 +49,12 @@ pub async fn around(
 ///
 /// # Errors
 /// What the gateway answered, and [`Exit::TimedOut`] when it does not end.
-pub async fn settled(engine: &Engine, progress: &Progress) -> Result<Vec<Container>, Failure> {
+pub async fn wait_until_stable(
+    engine: &Engine,
+    progress: &Progress,
+) -> Result<Vec<Container>, CliError> {
     let began = Instant::now();
-    let mut told = false;
+    let mut announced = false;
     loop {
         let containers = engine.list().await?;
         let mut changing = containers
@@ -64,12 +67,12 @@ pub async fn settled(engine: &Engine, progress: &Progress) -> Result<Vec<Contain
         let what = format!("{operation} of {}", container.name);
         if began.elapsed() > CHANGING {
             let what = format!("an earlier request has not ended: {what}");
-            return Err(Failure::new(Exit::TimedOut, what)
+            return Err(CliError::new(Exit::TimedOut, what)
                 .next("tell the administrator that Docker does not end it"));
         }
-        if !told && began.elapsed() > MOMENT {
+        if !announced && began.elapsed() > MOMENT {
             progress.note(&format!("waiting for what was begun before: {what}"));
-            told = true;
+            announced = true;
         }
         tokio::time::sleep(AGAIN).await;
     }
@@ -149,7 +152,7 @@ pub fn volume(base_dir: &Path) -> Option<String> {
 
 /// The labels of the tenant's containers, where the kernel has its profiles.
 fn labels(who: &WhoAmIResponse) -> Option<Labels> {
-    let grant = who.grant.as_ref().filter(|_| Standing::of(who).loaded)?;
+    let grant = who.grant.as_ref().filter(|_| Confinement::of(who).loaded)?;
     let [own, service] = sources(grant).ok()?;
     Some(Labels {
         uid: grant.uid,

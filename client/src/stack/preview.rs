@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{deployed_on, leftovers, look, select};
 use crate::desired::{DesiredService, Locked, Locks, Stack};
 use crate::engine::{Container, Engine};
-use crate::failure::Failure;
+use crate::error::CliError;
 use crate::plan::{Action, Observed, Plan, diff};
 use crate::ui::{Printer, Tone};
 
@@ -21,7 +21,7 @@ pub async fn tell_engine(
     engine: &Engine,
     stack: &Stack,
     observed: &Observed,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let count = observed.services.len();
     if let Some(why) = deployed_on::hidden(engine, stack.base_dir.as_ref(), count).await {
         printer.note(&why);
@@ -41,7 +41,7 @@ pub async fn observe(
     engine: &Engine,
     who: &WhoAmIResponse,
     stack: &Stack,
-) -> Result<Observed, Failure> {
+) -> Result<Observed, CliError> {
     let (containers, host) = look::around(engine, who, stack).await?;
     Ok(Container::observed(&containers, host))
 }
@@ -50,7 +50,7 @@ pub async fn observe(
 ///
 /// # Errors
 /// [`crate::exit::Exit::NotFound`] for a name that the stack does not have.
-pub fn make(stack: &Stack, observed: &Observed, named: &[String]) -> Result<Plan, Failure> {
+pub fn make(stack: &Stack, observed: &Observed, named: &[String]) -> Result<Plan, CliError> {
     let mut plan = diff(stack, observed);
     if !named.is_empty() {
         let chosen = select(named, &stack.names())?;
@@ -94,7 +94,7 @@ fn with_needs(stack: &Stack, chosen: &BTreeSet<String>) -> BTreeSet<String> {
 ///
 /// # Errors
 /// When standard output cannot be written.
-pub fn show(printer: Printer, plan: &Plan, stack: &Stack) -> Result<(), Failure> {
+pub fn show(printer: Printer, plan: &Plan, stack: &Stack) -> Result<(), CliError> {
     printer.document(document(plan, stack))?;
     if plan.is_empty() {
         printer.data("nothing to do\n")?;
@@ -266,13 +266,13 @@ mod tests {
             assert_eq!(document["steps"][step]["pull"], *pulled, "{step}");
         }
         assert_eq!(document["create_network"], true);
-        let told = line(&Action::Create, "redis:8", true).unwrap().2;
-        assert_eq!(told, "pull redis:8, then create from it");
+        let shown = line(&Action::Create, "redis:8", true).unwrap().2;
+        assert_eq!(shown, "pull redis:8, then create from it");
         let because = vec!["ports".to_owned()];
-        let told = line(&Action::Replace { because }, "redis:8", true)
+        let shown = line(&Action::Replace { because }, "redis:8", true)
             .unwrap()
             .2;
-        assert_eq!(told, "replace: ports changed; pull redis:8 first");
+        assert_eq!(shown, "replace: ports changed; pull redis:8 first");
         assert_eq!(document["left_out"][0]["service"], "openclaw");
         assert_eq!(document["from_environment"], json!(["OPENAI_API_KEY"]));
     }

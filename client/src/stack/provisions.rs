@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::desired::{DesiredService, Provision};
 use crate::engine::{Engine, ExecOutput};
-use crate::stack::diagnose::Trouble;
+use crate::stack::diagnose::ServiceError;
 
 /// What brings back what was there before a provision, as standard input of its command. May hold
 /// secrets, so it has no `Debug`.
@@ -27,7 +27,11 @@ impl Provisioner<'_> {
     ///
     /// # Errors
     /// Why it could not be made.
-    pub async fn make(&self, provision: &Provision, undo: &mut Vec<Undo>) -> Result<(), Trouble> {
+    pub async fn make(
+        &self,
+        provision: &Provision,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), ServiceError> {
         if !provision.remember.is_empty() {
             let before = self.run(provision, &provision.remember).await?;
             undo.push(Undo {
@@ -42,7 +46,7 @@ impl Provisioner<'_> {
     ///
     /// # Errors
     /// The first that could not be brought back; the others are tried all the same.
-    pub async fn take_back(&self, undo: Vec<Undo>) -> Result<(), Trouble> {
+    pub async fn take_back(&self, undo: Vec<Undo>) -> Result<(), ServiceError> {
         let mut result = Ok(());
         for undo in undo.into_iter().rev() {
             if undo.stdin.trim().is_empty() {
@@ -55,17 +59,17 @@ impl Provisioner<'_> {
         result
     }
 
-    async fn run(&self, provision: &Provision, stdin: &str) -> Result<ExecOutput, Trouble> {
+    async fn run(&self, provision: &Provision, stdin: &str) -> Result<ExecOutput, ServiceError> {
         let title = format!("{} in {}", provision.title, provision.provider);
         let Some(provider) = self.services.get(&provision.provider) else {
             let why = "there is no such service".to_owned();
-            return Err(Trouble::Provision { title, why });
+            return Err(ServiceError::Provision { title, why });
         };
         let output = self
             .engine
             .exec(&provider.container, &provision.command, stdin)
             .await
-            .map_err(|error| Trouble::Engine {
+            .map_err(|error| ServiceError::Engine {
                 step: "run a command in its provider",
                 error,
             })?;
@@ -73,6 +77,6 @@ impl Provisioner<'_> {
             return Ok(output);
         }
         let why = output.failure(stdin);
-        Err(Trouble::Provision { title, why })
+        Err(ServiceError::Provision { title, why })
     }
 }

@@ -8,8 +8,8 @@ use super::apply::Applied;
 use super::graph::Outcome;
 use super::preview;
 use crate::desired::Stack;
+use crate::error::{CliError, ServiceReport};
 use crate::exit::Exit;
-use crate::failure::{Failure, ServiceReport};
 use crate::plan::Plan;
 use crate::ui::{Printer, Progress, Table, Tone, seconds, url};
 
@@ -22,7 +22,7 @@ pub fn applied(
     stack: &Stack,
     applied: &Applied,
     progress: &Progress,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let Applied { plan, checks } = applied;
     let mut document = preview::document(plan, stack);
     if plan.is_empty() {
@@ -61,7 +61,7 @@ pub fn note(printer: Printer, applied: &Applied, progress: &Progress) {
 ///
 /// # Errors
 /// Each service that is not healthy, with its report, and each that was not tried because of that.
-pub fn deployed(outcomes: &BTreeMap<String, Outcome>, running: &[String]) -> Result<(), Failure> {
+pub fn deployed(outcomes: &BTreeMap<String, Outcome>, running: &[String]) -> Result<(), CliError> {
     let reports = reports(outcomes);
     let names = |wanted: fn(&Outcome) -> bool| {
         let chosen = outcomes.iter().filter(|(_, outcome)| wanted(outcome));
@@ -77,7 +77,7 @@ pub fn deployed(outcomes: &BTreeMap<String, Outcome>, running: &[String]) -> Res
         .map(|report| report.exit)
         .find(|exit| *exit != Exit::NotHealthy)
         .unwrap_or(Exit::NotHealthy);
-    let mut failure = Failure::new(exit, format!("not healthy: {}", failed.join(", ")));
+    let mut failure = CliError::new(exit, format!("not healthy: {}", failed.join(", ")));
     if !skipped.is_empty() {
         failure = failure.because(format!("not tried because of that: {}", skipped.join(", ")));
     }
@@ -104,7 +104,7 @@ pub fn moved(
     printer: Printer,
     done: &str,
     outcomes: &BTreeMap<String, Outcome>,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let reports = reports(outcomes);
     let failed: Vec<String> = outcomes
         .iter()
@@ -124,7 +124,7 @@ pub fn moved(
     let first = reports
         .first()
         .map_or("SERVICE", |report| report.service.as_str());
-    let mut failure = Failure::new(
+    let mut failure = CliError::new(
         Exit::NotHealthy,
         format!("not healthy: {}", failed.join(", ")),
     )

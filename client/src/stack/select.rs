@@ -2,23 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::nearest::nearest;
 
 /// The chosen services, all when none is named.
 ///
 /// # Errors
 /// [`Exit::NotFound`] with the nearest name.
-pub fn select(named: &[String], known: &BTreeSet<String>) -> Result<BTreeSet<String>, Failure> {
+pub fn select(named: &[String], known: &BTreeSet<String>) -> Result<BTreeSet<String>, CliError> {
     if named.is_empty() {
         return Ok(known.clone());
     }
     for name in named {
         if !known.contains(name) {
             let list = known.iter().map(String::as_str).collect::<Vec<_>>();
-            let mut failure = Failure::new(Exit::NotFound, format!("there is no service `{name}`"))
-                .because(format!("your services: {}", list.join(", ")));
+            let mut failure =
+                CliError::new(Exit::NotFound, format!("there is no service `{name}`"))
+                    .because(format!("your services: {}", list.join(", ")));
             if let Some(near) = nearest(name, list.iter().copied()) {
                 failure = failure.next(format!("did you mean `{near}`?"));
             }

@@ -23,11 +23,11 @@ pub(super) struct Probes {
     /// Start of the last probe that was counted.
     last: Option<String>,
     /// The last answer of the service, and what followed it: why each probe failed.
-    failures: Vec<Failure>,
+    failures: Vec<ProbeFailure>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
+enum ProbeFailure {
     /// The service answered, and not as it should.
     Answered,
     /// It was not asked.
@@ -49,11 +49,11 @@ impl Probes {
                 continue;
             }
             self.failures.push(if probe.output.contains(NOT_STARTED) {
-                Failure::NotStarted
+                ProbeFailure::NotStarted
             } else if probe.output.contains(NOT_ENDED) {
-                Failure::NotEnded
+                ProbeFailure::NotEnded
             } else {
-                Failure::Answered
+                ProbeFailure::Answered
             });
         }
         // As many as can matter.
@@ -67,10 +67,10 @@ impl Probes {
         let health = inspection.config.healthcheck.as_ref();
         let retries = health.and_then(|health| usize::try_from(health.retries?).ok());
         let retries = retries.filter(|retries| *retries > 0);
-        let counts = |failure: &&Failure| match failure {
-            Failure::Answered => true,
-            Failure::NotEnded => !slow,
-            Failure::NotStarted => false,
+        let counts = |failure: &&ProbeFailure| match failure {
+            ProbeFailure::Answered => true,
+            ProbeFailure::NotEnded => !slow,
+            ProbeFailure::NotStarted => false,
         };
         let counted = self.failures.iter().filter(counts).count();
         // What was not seen was an answer: the log may be gone, and Docker has counted it.
@@ -81,7 +81,7 @@ impl Probes {
     /// Whether Docker could not ask it as it should.
     pub(super) fn unanswered(&self) -> bool {
         let mut failures = self.failures.iter();
-        failures.any(|failure| *failure != Failure::Answered)
+        failures.any(|failure| *failure != ProbeFailure::Answered)
     }
 }
 

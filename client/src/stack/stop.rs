@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use crate::desired::DesiredService;
 use crate::engine::{Container, Engine, EngineError};
-use crate::failure::ServiceReport;
-use crate::stack::diagnose::{self, Trouble};
+use crate::error::ServiceReport;
+use crate::stack::diagnose::{self, ServiceError};
 use crate::stack::graph::{self, Node, Outcome, Worker};
 use crate::ui::{Progress, Word};
 
 /// A container that goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Going {
+pub struct ContainerRef {
     /// Its id.
     pub id: String,
     /// Its name.
     pub name: String,
 }
 
-impl Going {
+impl ContainerRef {
     /// That container of the stack.
     #[must_use]
     pub fn of(container: &Container) -> Self {
@@ -37,20 +37,24 @@ pub async fn take_down(
     engine: &Engine,
     progress: &Progress,
     services: &[DesiredService],
-    going: &[Going],
+    targets: &[ContainerRef],
     remove: bool,
 ) -> Vec<String> {
     // One that the tenant has made without the stack has no edges and is called by its own name.
-    let called = |going: &Going| {
-        let own = services.iter().find(|own| own.container == going.name);
-        own.map_or(&going.name, |own| &own.name).clone()
+    let called = |targets: &ContainerRef| {
+        let own = services.iter().find(|own| own.container == targets.name);
+        own.map_or(&targets.name, |own| &own.name).clone()
     };
-    let going: BTreeMap<String, Going> = going
+    let targets: BTreeMap<String, ContainerRef> = targets
         .iter()
-        .map(|going| (called(going), going.clone()))
+        .map(|targets| (called(targets), targets.clone()))
         .collect();
-    let mut nodes = users_first(services.iter().filter(|own| going.contains_key(&own.name)));
-    for name in going.keys() {
+    let mut nodes = users_first(
+        services
+            .iter()
+            .filter(|own| targets.contains_key(&own.name)),
+    );
+    for name in targets.keys() {
         if nodes.iter().all(|node| node.name != *name) {
             let (needs, after) = (Vec::new(), Vec::new());
             let name = name.clone();
@@ -60,18 +64,18 @@ pub async fn take_down(
     let worker = Takedown {
         engine: engine.clone(),
         progress: progress.clone(),
-        going: going.clone(),
+        targets: targets.clone(),
         remove,
     };
     let outcomes = graph::execute(nodes, Arc::new(worker)).await;
-    going
+    targets
         .iter()
-        .filter_map(|(name, going)| match outcomes.get(name) {
+        .filter_map(|(name, targets)| match outcomes.get(name) {
             Some(Outcome::Done) => None,
             Some(Outcome::Failed(report)) => {
-                Some(format!("container {}: {}", going.name, report.problem))
+                Some(format!("container {}: {}", targets.name, report.problem))
             }
-            _ => Some(format!("container {}: not tried", going.name)),
+            _ => Some(format!("container {}: not tried", targets.name)),
         })
         .collect()
 }
@@ -131,19 +135,19 @@ pub fn users_first<'a>(services: impl Iterator<Item = &'a DesiredService>) -> Ve
 struct Takedown {
     engine: Engine,
     progress: Progress,
-    going: BTreeMap<String, Going>,
+    targets: BTreeMap<String, ContainerRef>,
     remove: bool,
 }
 
 impl Worker for Takedown {
     async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
-        let Some(going) = self.going.get(name) else {
+        let Some(targets) = self.targets.get(name) else {
             return Ok(());
         };
         self.progress.service(name, Word::Stopping, "");
-        if let Err((step, error)) = stop(&self.engine, &going.id, self.remove).await {
-            let trouble = Trouble::Engine { step, error };
-            let report = diagnose::report(&self.engine, name, &going.name, trouble).await;
+        if let Err((step, error)) = stop(&self.engine, &targets.id, self.remove).await {
+            let trouble = ServiceError::Engine { step, error };
+            let report = diagnose::report(&self.engine, name, &targets.name, trouble).await;
             self.progress.service(name, Word::Failed, &report.problem);
             return Err(Box::new(report));
         }

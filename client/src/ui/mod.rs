@@ -1,10 +1,10 @@
 //! What people and scripts see: data on standard output, everything else on standard error.
 
 mod colour;
+pub mod invalid;
 mod printer;
 mod progress;
 pub mod prompt;
-pub mod refused;
 mod table;
 pub mod terminal;
 mod text;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{Paint, Table, Tone, clean, progress, safe};
 use crate::args::{Globals, Mode};
+use crate::error::{CliError, ServiceReport};
 use crate::exit::Exit;
-use crate::failure::{Failure, ServiceReport};
 use crate::patience::Notify;
 
 /// Version of every JSON document and event.
@@ -149,7 +149,7 @@ impl Printer {
 
     /// Tells a failure: on standard error as text or as an event, with `--json` as the document
     /// too.
-    pub fn failure(&self, failure: &Failure) {
+    pub fn failure(&self, failure: &CliError) {
         if failure.what.is_empty() {
             return;
         }
@@ -163,7 +163,7 @@ impl Printer {
 
     /// A failure as the document, with `--json` only. It is one line, so that `logs --json` keeps
     /// to one object a line.
-    pub fn failure_document(&self, failure: &Failure) {
+    pub fn failure_document(&self, failure: &CliError) {
         if !self.json {
             return;
         }
@@ -174,7 +174,7 @@ impl Printer {
         }
     }
 
-    fn failure_text(self, failure: &Failure) {
+    fn failure_text(self, failure: &CliError) {
         for report in &failure.reports {
             self.report(report);
         }

@@ -2,14 +2,14 @@
 
 use dialoguer::{Confirm, Error, Input, Select};
 
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 
 /// Asks yes or no.
 ///
 /// # Errors
 /// [`Exit::Interrupted`] when the user breaks off.
-pub async fn confirm(question: &str, default: bool) -> Result<bool, Failure> {
+pub async fn confirm(question: &str, default: bool) -> Result<bool, CliError> {
     let question = question.to_owned();
     ask(move || {
         Confirm::new()
@@ -28,7 +28,7 @@ pub async fn choose(
     question: &str,
     options: Vec<String>,
     default: usize,
-) -> Result<usize, Failure> {
+) -> Result<usize, CliError> {
     let question = question.to_owned();
     ask(move || {
         Select::new()
@@ -44,7 +44,7 @@ pub async fn choose(
 ///
 /// # Errors
 /// [`Exit::Interrupted`] when the user breaks off.
-pub async fn line(question: &str) -> Result<String, Failure> {
+pub async fn line(question: &str) -> Result<String, CliError> {
     let question = question.to_owned();
     ask(move || {
         Input::<String>::new()
@@ -58,19 +58,19 @@ pub async fn line(question: &str) -> Result<String, Failure> {
 /// On a thread of its own, so that signals are heard while the question stands.
 async fn ask<T: Send + 'static>(
     question: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T, CliError> {
     let answer = tokio::task::spawn_blocking(question).await;
     match answer {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Error::IO(error))) if error.kind() == std::io::ErrorKind::Interrupted => {
-            Err(Failure::silent(Exit::Interrupted))
+            Err(CliError::silent(Exit::Interrupted))
         }
         Ok(Err(error)) => {
-            Err(Failure::new(Exit::Failed, "the question cannot be asked")
+            Err(CliError::new(Exit::Failed, "the question cannot be asked")
                 .because(error.to_string()))
         }
         Err(error) => {
-            Err(Failure::new(Exit::Failed, "the question cannot be asked")
+            Err(CliError::new(Exit::Failed, "the question cannot be asked")
                 .because(error.to_string()))
         }
     }

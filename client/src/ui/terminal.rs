@@ -10,7 +10,7 @@ pub struct Raw {
 impl Raw {
     /// Switches standard input to raw mode; `None` when that is no terminal.
     #[must_use]
-    pub fn enter() -> Option<Self> {
+    pub fn enable() -> Option<Self> {
         let stdin = rustix::stdio::stdin();
         let before = tcgetattr(stdin).ok()?;
         let mut raw = before.clone();

@@ -5,12 +5,12 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::args::{AddArgs, DeployArgs};
-use crate::catalog::own::{self, Broken, OwnFile};
+use crate::catalog::own::{self, InvalidEntry, OwnFile};
 use crate::catalog::{Catalog, Entry};
 use crate::desired::Stack;
 use crate::engine::Container;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::keys::{SERVICES, VECTOR_DB};
 use crate::run::{Context, Session, choice, service_files, setup};
 use crate::selection::{self, Reason, Selection, Sums, gib};
@@ -18,7 +18,7 @@ use crate::stack::apply::apply;
 use crate::stack::{preview, refresh, report};
 use crate::ui::{Progress, prompt};
 
-pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, CliError> {
     let mut session = Session::open(context).await?;
     let file = match &args.file {
         Some(path) => Some(read(&session, path)?),
@@ -41,15 +41,15 @@ pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, Failu
         replace_vector_db(context, &session, &before, name).await?;
     }
     let progress = Progress::new(context.printer);
-    setup::ground(context, &mut session, &progress).await?;
+    setup::prepare_volume(context, &mut session, &progress).await?;
     // Again under the lock: another run may have added something meanwhile.
-    let settle = || {
+    let overrides = || {
         if let Some(file) = &file {
             service_files::write(session.base_dir(), file, session.grant.uid)?;
         }
         self::overrides(context, &session, &names)
     };
-    let ready = setup::settle_with(context, &session, settle, "aistack add", &progress).await?;
+    let ready = setup::prepare_with(context, &session, overrides, "aistack add", &progress).await?;
     if args.no_deploy {
         progress.close();
         context
@@ -121,7 +121,7 @@ async fn would(
     names: &[String],
     added: &[String],
     overrides: &[(String, String)],
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let containers = session.engine.list().await?;
     let deploy = to_deploy(session, stack, &containers, names, added);
     let observed = preview::observe(&session.engine, &session.who, stack).await?;
@@ -138,28 +138,30 @@ async fn would(
     Ok(Exit::Done)
 }
 
-fn read(session: &Session, path: &Path) -> Result<OwnFile, Failure> {
+fn read(session: &Session, path: &Path) -> Result<OwnFile, CliError> {
     let file = service_files::read(path).map_err(|error| {
-        Failure::new(Exit::Refused, format!("cannot read {}", path.display()))
+        CliError::new(Exit::Config, format!("cannot read {}", path.display()))
             .because(error.to_string())
             .next("a service file is a regular file named SERVICE.toml of at most 64 KiB; docs/own-services.md")
     })?;
     if !session.base_dir().join("config").is_dir() {
-        return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
+        return Err(
+            CliError::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+        );
     }
     Ok(file)
 }
 
 /// The catalog with the new file in it, and the files that it is without; or what is wrong with the
 /// new one.
-fn with_file(session: &Session, file: &OwnFile) -> Result<(Catalog, Vec<Broken>), Failure> {
+fn with_file(session: &Session, file: &OwnFile) -> Result<(Catalog, Vec<InvalidEntry>), CliError> {
     let (mut files, mut broken) = service_files::all(session.base_dir(), session.grant.uid);
     files.retain(|other| other.name != file.name);
     broken.retain(|other| other.name != file.name);
     files.push(file.clone());
     let (catalog, more) = own::with_files(&files);
     if let Some(mistaken) = more.iter().find(|other| other.name == file.name) {
-        return Err(Failure::service_files([mistaken]));
+        return Err(CliError::service_files([mistaken]));
     }
     broken.extend(more);
     Ok((catalog, broken))
@@ -170,9 +172,11 @@ fn overrides(
     context: &Context,
     session: &Session,
     names: &[String],
-) -> Result<Vec<(String, String)>, Failure> {
+) -> Result<Vec<(String, String)>, CliError> {
     if session.manifest()?.is_none() {
-        return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
+        return Err(
+            CliError::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+        );
     }
     let values = choice::values(context, session)?;
     let mut overrides = Vec::new();
@@ -180,7 +184,7 @@ fn overrides(
     for name in names {
         if let Some(instead) = stands_for(name) {
             return Err(
-                Failure::new(Exit::NotFound, format!("there is no service `{name}`"))
+                CliError::new(Exit::NotFound, format!("there is no service `{name}`"))
                     .because(instead.1)
                     .next(format!("aistack add {}", instead.0)),
             );
@@ -188,7 +192,7 @@ fn overrides(
         match session.catalog.get(name) {
             Some(entry) if entry.vector_db.is_some() => {
                 if let Some((_, other)) = overrides.first() {
-                    return Err(Failure::new(
+                    return Err(CliError::new(
                         Exit::Usage,
                         format!("a stack has one vector database, not both {other} and {name}"),
                     ));
@@ -230,7 +234,7 @@ async fn replace_vector_db(
     session: &Session,
     values: &selection::Value<'_>,
     name: &str,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let entry = session.catalog.get(name);
     if entry.is_none_or(|entry| entry.vector_db.is_none()) {
         return Ok(());
@@ -241,14 +245,14 @@ async fn replace_vector_db(
     }
     let question = format!("{name} takes the place of {present}, whose data is kept. Go on?");
     if !context.interactive() {
-        return Err(Failure::new(Exit::Usage, question)
+        return Err(CliError::new(Exit::Usage, question)
             .because("it cannot ask here: there is no terminal, or --json or --no-input is set")
             .next(format!("aistack add --yes {name}")));
     }
     if prompt::confirm(&question, true).await? {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(CliError::new(
         Exit::Failed,
         "not confirmed; nothing was changed",
     ))
@@ -261,7 +265,7 @@ fn tell(
     names: &[String],
     before: &selection::Value<'_>,
     overrides: &[(String, String)],
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, CliError> {
     let after = choice::over(before, overrides);
     let refused = |errors: Vec<_>| choice::refused(&errors);
     let old = Selection::of(&session.catalog, before).map_err(refused)?;

@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use crate::apparmor::{Edition, Refused, Source, Standing, sources, sources_in};
+use crate::apparmor::{Confinement, Edition, RejectedSource, Source, sources, sources_in};
 use crate::args::{AppArmorArgs, AppArmorVerb};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, profiles};
 use crate::ui::{Tone, clean};
 
-pub(super) async fn run(context: &Context, args: &AppArmorArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &AppArmorArgs) -> Result<Exit, CliError> {
     match &args.verb {
         AppArmorVerb::Check => check(context, &own(context).await?),
         AppArmorVerb::Diff => diff(context, &own(context).await?),
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, args: &AppArmorArgs) -> Result<Exit, 
 
 /// The caller's sources. Where the helper does not answer, those in the directory that the caller
 /// names.
-async fn own(context: &Context) -> Result<Vec<Source>, Failure> {
+async fn own(context: &Context) -> Result<Vec<Source>, CliError> {
     let failure = match context.helper().await {
         Ok(helper) => {
             let who = helper.who_am_i().await?;
@@ -45,12 +45,12 @@ async fn own(context: &Context) -> Result<Vec<Source>, Failure> {
     }
 }
 
-fn chosen<'a>(all: &'a [Source], named: &[String]) -> Result<Vec<&'a Source>, Failure> {
+fn chosen<'a>(all: &'a [Source], named: &[String]) -> Result<Vec<&'a Source>, CliError> {
     for name in named {
         if !all.iter().any(|source| source.name == *name) {
             let names: Vec<&str> = all.iter().map(|source| source.name.as_str()).collect();
             let what = format!("there is no profile `{name}`");
-            return Err(Failure::new(Exit::NotFound, what)
+            return Err(CliError::new(Exit::NotFound, what)
                 .because(format!("your profiles: {}", names.join(", "))));
         }
     }
@@ -63,10 +63,10 @@ struct Look<'a> {
     source: &'a Source,
     text: Option<String>,
     edition: Edition,
-    refused: Option<Refused>,
+    refused: Option<RejectedSource>,
 }
 
-fn look(source: &Source) -> Result<Look<'_>, Failure> {
+fn look(source: &Source) -> Result<Look<'_>, CliError> {
     let text = source.read()?;
     Ok(Look {
         source,
@@ -85,7 +85,7 @@ impl Look<'_> {
     }
 }
 
-fn check(context: &Context, all: &[Source]) -> Result<Exit, Failure> {
+fn check(context: &Context, all: &[Source]) -> Result<Exit, CliError> {
     let looks = all.iter().map(look).collect::<Result<Vec<_>, _>>()?;
     let printer = context.printer;
     let fine = looks.iter().all(|look| look.refused.is_none());
@@ -110,10 +110,10 @@ fn check(context: &Context, all: &[Source]) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     printer.note("nothing was loaded; what is loaded already stays in force");
-    Ok(Exit::Refused)
+    Ok(Exit::Config)
 }
 
-fn diff(context: &Context, all: &[Source]) -> Result<Exit, Failure> {
+fn diff(context: &Context, all: &[Source]) -> Result<Exit, CliError> {
     let looks = all.iter().map(look).collect::<Result<Vec<_>, _>>()?;
     let printer = context.printer;
     let diffs: Vec<String> = looks.iter().map(against_default).collect();
@@ -158,17 +158,17 @@ fn against_default(look: &Look<'_>) -> String {
     unified.to_string()
 }
 
-async fn load(context: &Context) -> Result<Exit, Failure> {
+async fn load(context: &Context) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let sources = sources(&session.grant)?;
-    let standing = session.standing();
-    standing.check()?;
+    let confinement = session.confinement();
+    confinement.check()?;
     if context.globals.dry_run {
         return check(context, &sources);
     }
     if !session.base_dir().join("apparmor").is_dir() {
         let what = "your directories are not made yet, so there are no profiles to load";
-        return Err(Failure::new(Exit::NotFound, what).next("aistack init"));
+        return Err(CliError::new(Exit::NotFound, what).next("aistack init"));
     }
     let wait = context.globals.lock_wait();
     let _lock = Lock::take(session.base_dir(), "aistack apparmor load", wait).await?;
@@ -179,20 +179,20 @@ async fn load(context: &Context) -> Result<Exit, Failure> {
     context.printer.document(json!({
         "changed": answer.changed, "profiles": answer.profiles,
     }))?;
-    tell_loaded(context, &standing, answer.changed, &answer.profiles)?;
+    tell_loaded(context, &confinement, answer.changed, &answer.profiles)?;
     Ok(Exit::Done)
 }
 
 fn tell_loaded(
     context: &Context,
-    standing: &Standing,
+    confinement: &Confinement,
     changed: bool,
     names: &[String],
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let printer = context.printer;
     if names.is_empty() {
         printer.data("no profile is loaded\n")?;
-        if let Some(warning) = standing.warning() {
+        if let Some(warning) = confinement.warning() {
             printer.warn(&warning);
         }
         return Ok(());
@@ -207,7 +207,7 @@ fn tell_loaded(
     Ok(())
 }
 
-fn reset(context: &Context, chosen: &[&Source]) -> Result<Exit, Failure> {
+fn reset(context: &Context, chosen: &[&Source]) -> Result<Exit, CliError> {
     let mut done = Vec::new();
     for source in chosen {
         let text = source.read()?;
@@ -245,7 +245,7 @@ fn reset(context: &Context, chosen: &[&Source]) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn keep(context: &Context, chosen: &[&Source]) -> Result<Exit, Failure> {
+fn keep(context: &Context, chosen: &[&Source]) -> Result<Exit, CliError> {
     let mut kept = Vec::new();
     for source in chosen {
         let text = source.read()?;

@@ -4,13 +4,13 @@ use aistack_proto::v1::ServiceDirectory;
 use serde_json::json;
 
 use crate::args::ServicesArgs;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, store};
 use crate::stack::select;
 
-pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
     let chosen = select(&args.services, &stack.names())?;
@@ -39,7 +39,7 @@ async fn give(
     context: &Context,
     session: &Session,
     directory: &ServiceDirectory,
-) -> Result<u64, Failure> {
+) -> Result<u64, CliError> {
     let path = store::directory_path(session.base_dir(), directory);
     let path = path.display();
     if context.globals.dry_run {

@@ -7,13 +7,13 @@ use serde_json::json;
 
 use crate::args::{Cli, CompletionArgs};
 use crate::catalog::Catalog;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::keys;
 use crate::run::Context;
 use crate::verbs::help::EXIT_CODES;
 
-pub(super) fn run(context: &Context, args: &CompletionArgs) -> Result<Exit, Failure> {
+pub(super) fn run(context: &Context, args: &CompletionArgs) -> Result<Exit, CliError> {
     let mut command = with_names(Cli::command());
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "aistack", &mut script);

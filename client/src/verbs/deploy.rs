@@ -1,15 +1,15 @@
 //! `aistack deploy`: makes the stack, or changes what differs.
 
 use crate::args::DeployArgs;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::patience::DOCKER_RESTARTS;
 use crate::run::{Context, Session, setup};
 use crate::stack::apply::{apply, planned};
 use crate::stack::{preview, report};
 use crate::ui::Progress;
 
-pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &DeployArgs) -> Result<Exit, CliError> {
     let context = &context.forcing(args.force);
     let mut session = Session::open(context).await?;
     session.engine = session.engine.waiting_for_docker(DOCKER_RESTARTS);

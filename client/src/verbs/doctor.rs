@@ -5,28 +5,26 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::doctor::{self, Finding, Level};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::Context;
 use crate::ui::{Table, Tone, clean, seconds};
 
-pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let began = Instant::now();
     let findings = doctor::examine(context).await;
     show(context, &findings, began.elapsed())?;
-    let problems = findings
-        .iter()
-        .any(|finding| finding.level == Level::Problem);
-    Ok(if problems { Exit::Refused } else { Exit::Done })
+    let problems = findings.iter().any(|finding| finding.level == Level::Error);
+    Ok(if problems { Exit::Config } else { Exit::Done })
 }
 
-fn show(context: &Context, findings: &[Finding], took: Duration) -> Result<(), Failure> {
+fn show(context: &Context, findings: &[Finding], took: Duration) -> Result<(), CliError> {
     let printer = context.printer;
     let count = |level: Level| {
         let same = findings.iter().filter(|finding| finding.level == level);
         same.count()
     };
-    let counts = [Level::Ok, Level::Warning, Level::Problem, Level::Unchecked].map(count);
+    let counts = [Level::Ok, Level::Warning, Level::Error, Level::Unchecked].map(count);
     let [ok, warnings, problems, unchecked] = counts;
     printer.document(json!({
         "ok": problems == 0,
@@ -59,7 +57,7 @@ fn rows(table: &mut Table, finding: &Finding) {
     let tone = match finding.level {
         Level::Ok => Tone::Good,
         Level::Warning => Tone::Notice,
-        Level::Problem => Tone::Bad,
+        Level::Error => Tone::Bad,
         Level::Unchecked => Tone::Faint,
     };
     table.row([

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::args::{ExecArgs, ShellArgs};
 use crate::engine::{Container, Joined};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::{Context, Session};
 use crate::stack::select;
 use crate::ui::terminal::{self, Raw};
@@ -16,9 +16,9 @@ use crate::ui::terminal::{self, Raw};
 /// Bash where there is one. Not every image has either.
 const SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash; exec sh";
 
-pub(super) async fn run(context: &Context, args: &ExecArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &ExecArgs) -> Result<Exit, CliError> {
     if args.user.is_some() {
-        return Err(Failure::new(Exit::Usage, "--user is not offered")
+        return Err(CliError::new(Exit::Usage, "--user is not offered")
             .because("every command in a container runs as the service's own user, which is you or your service UID")
             .next(format!("aistack exec {} -- COMMAND", args.service)));
     }
@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, args: &ExecArgs) -> Result<Exit, Fail
     join(context, &args.service, &args.command, terminal).await
 }
 
-pub(super) async fn shell(context: &Context, args: &ShellArgs) -> Result<Exit, Failure> {
+pub(super) async fn shell(context: &Context, args: &ShellArgs) -> Result<Exit, CliError> {
     let command = ["sh", "-c", SHELL].map(str::to_owned);
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     join(context, &args.service, &command, terminal).await
@@ -38,13 +38,13 @@ async fn join(
     service: &str,
     command: &[String],
     terminal: bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let containers = session.engine.list().await?;
     let container = running(&containers, service)?;
     let size = terminal.then(terminal::size).flatten();
     let (sender, sizes) = mpsc::channel(1);
-    let raw = if size.is_some() { Raw::enter() } else { None };
+    let raw = if size.is_some() { Raw::enable() } else { None };
     let watcher = tokio::spawn(watch_size(sender));
     let joined = Joined { terminal: size };
     let code = session
@@ -56,7 +56,7 @@ async fn join(
     Ok(Exit::Inner(u8::try_from(code?).unwrap_or(255)))
 }
 
-fn running<'a>(containers: &'a [Container], service: &str) -> Result<&'a Container, Failure> {
+fn running<'a>(containers: &'a [Container], service: &str) -> Result<&'a Container, CliError> {
     let known = containers
         .iter()
         .map(|container| container.service.clone())
@@ -66,7 +66,7 @@ fn running<'a>(containers: &'a [Container], service: &str) -> Result<&'a Contain
         .iter()
         .find(|container| container.service == service && container.state == "running")
         .ok_or_else(|| {
-            Failure::new(Exit::NotHealthy, format!("{service} does not run"))
+            CliError::new(Exit::NotHealthy, format!("{service} does not run"))
                 .next(format!("aistack start {service}"))
         })
 }

@@ -4,14 +4,14 @@ use clap::CommandFactory;
 use serde_json::json;
 
 use crate::args::{Cli, HelpArgs};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::Context;
 use crate::ui::Table;
 
 pub(super) const EXIT_CODES: &str = "exit-codes";
 
-pub(super) fn run(context: &Context, args: &HelpArgs) -> Result<Exit, Failure> {
+pub(super) fn run(context: &Context, args: &HelpArgs) -> Result<Exit, CliError> {
     let mut command = Cli::command();
     command.build();
     let text = match args.topic.as_deref() {
@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: &HelpArgs) -> Result<Exit, Failure> {
             Some(verb) => verb.render_long_help().to_string(),
             None => {
                 return Err(
-                    Failure::new(Exit::Usage, format!("there is no help on `{name}`"))
+                    CliError::new(Exit::Usage, format!("there is no help on `{name}`"))
                         .next("aistack help"),
                 );
             }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::args::{ImagesArgs, ImagesVerb, LockImagesArgs, Pull, UnlockImagesArgs};
 use crate::desired::{DesiredService, Locked, Stack};
 use crate::engine::{Container, Image};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, store};
 use crate::stack::{images, preview, select};
@@ -19,7 +19,7 @@ use aistack_policy::image::ImageRef;
 /// Digits of an id or a digest that are shown.
 const SHORT: usize = 12;
 
-pub(super) async fn run(context: &Context, args: &ImagesArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &ImagesArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     match &args.verb {
         ImagesVerb::List => list(context, &session).await,
@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, args: &ImagesArgs) -> Result<Exit, Fa
     }
 }
 
-async fn list(context: &Context, session: &Session) -> Result<Exit, Failure> {
+async fn list(context: &Context, session: &Session) -> Result<Exit, CliError> {
     let stack = session.stack_on_disk(context)?;
     let containers = containers(session).await?;
     let mut table = Table::new(&["SERVICE", "IMAGE", "ID", "SIZE", "DIGEST", "LOCKED"]);
@@ -84,7 +84,7 @@ async fn list(context: &Context, session: &Session) -> Result<Exit, Failure> {
 /// What became of one service.
 enum Outcome {
     Locked(Locked),
-    Kept,
+    Unchanged,
     Not(String),
 }
 
@@ -92,7 +92,7 @@ async fn lock(
     context: &Context,
     mut session: Session,
     args: &LockImagesArgs,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let _lock = hold(context, &session).await?;
     // Read again: another run may have written it before this one had the lock.
     session.locks = store::read_locks(session.base_dir())?;
@@ -136,10 +136,10 @@ async fn decide(
     service: &DesiredService,
     containers: &BTreeMap<String, Container>,
     update: bool,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, CliError> {
     let held = session.locks.get(&service.name);
     if held.is_some() && !update {
-        return Ok(Outcome::Kept);
+        return Ok(Outcome::Unchanged);
     }
     let runs = containers
         .get(&service.name)
@@ -163,7 +163,7 @@ async fn decide(
         ));
     };
     if held.is_some_and(|held| held.reference == service.reference && held.digest == digest) {
-        return Ok(Outcome::Kept);
+        return Ok(Outcome::Unchanged);
     }
     Ok(Outcome::Locked(Locked {
         reference: service.reference.clone(),
@@ -181,7 +181,7 @@ fn report(
     session: &Session,
     stack: &Stack,
     outcomes: &[(&DesiredService, Outcome)],
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let printer = context.printer;
     let dry = context.globals.dry_run;
     let mut table = Table::plain();
@@ -201,7 +201,7 @@ fn report(
                 table.text([name, word, &digest, &locked.reference]);
                 documents.push(json!({"service": name, "result": "locked", "lock": locked}));
             }
-            Outcome::Kept => {
+            Outcome::Unchanged => {
                 documents.push(json!({
                     "service": name, "result": "kept", "lock": session.locks.get(name),
                 }));
@@ -225,7 +225,7 @@ fn report(
     }
     let known = outcomes
         .iter()
-        .filter(|(_, outcome)| matches!(outcome, Outcome::Kept));
+        .filter(|(_, outcome)| matches!(outcome, Outcome::Unchanged));
     let moved = preview::moved(stack, &session.locks);
     for (service, _) in known {
         if let Some((_, held)) = moved.iter().find(|(other, _)| other.name == service.name) {
@@ -242,7 +242,7 @@ async fn unlock(
     context: &Context,
     session: &Session,
     args: &UnlockImagesArgs,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let _lock = hold(context, session).await?;
     let mut locks = store::read_locks(session.base_dir())?;
     let locked: BTreeSet<String> = locks.names().map(str::to_owned).collect();
@@ -269,7 +269,7 @@ async fn unlock(
     Ok(Exit::Done)
 }
 
-async fn hold(context: &Context, session: &Session) -> Result<Option<Lock>, Failure> {
+async fn hold(context: &Context, session: &Session) -> Result<Option<Lock>, CliError> {
     if context.globals.dry_run {
         return Ok(None);
     }
@@ -278,7 +278,7 @@ async fn hold(context: &Context, session: &Session) -> Result<Option<Lock>, Fail
     lock.map(Some)
 }
 
-async fn containers(session: &Session) -> Result<BTreeMap<String, Container>, Failure> {
+async fn containers(session: &Session) -> Result<BTreeMap<String, Container>, CliError> {
     let containers = session.engine.list().await?.into_iter();
     Ok(containers
         .map(|container| (container.service.clone(), container))

@@ -3,28 +3,28 @@
 use serde_json::json;
 
 use crate::args::{LockArgs, LockVerb};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::run::lock::{self, Standing};
+use crate::run::lock::{self, LockState};
 use crate::run::{Context, Session};
 
-pub(super) async fn run(context: &Context, args: &LockArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &LockArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
-    let standing = lock::standing(session.base_dir())?;
+    let state = lock::state(session.base_dir())?;
     match &args.verb {
-        LockVerb::Status => status(context, &standing),
-        LockVerb::Release { force } => release(context, &session, &standing, *force),
+        LockVerb::Status => status(context, &state),
+        LockVerb::Release { force } => release(context, &session, &state, *force),
     }
 }
 
-fn status(context: &Context, standing: &Standing) -> Result<Exit, Failure> {
+fn status(context: &Context, state: &LockState) -> Result<Exit, CliError> {
     let printer = context.printer;
-    match standing {
-        Standing::Free => {
+    match state {
+        LockState::Free => {
             printer.document(json!({"locked": false}))?;
             printer.data("not locked: no run changes the stack\n")?;
         }
-        Standing::Held { holder } => {
+        LockState::Held { holder } => {
             let age = holder.as_ref().map(lock::Holder::age);
             printer.document(json!({
                 "locked": true, "holder": holder, "seconds": age.map(|age| age.as_secs()),
@@ -45,14 +45,14 @@ fn status(context: &Context, standing: &Standing) -> Result<Exit, Failure> {
 fn release(
     context: &Context,
     session: &Session,
-    standing: &Standing,
+    state: &LockState,
     force: bool,
-) -> Result<Exit, Failure> {
-    let Standing::Held { holder } = standing else {
-        return status(context, standing);
+) -> Result<Exit, CliError> {
+    let LockState::Held { holder } = state else {
+        return status(context, state);
     };
     let Some(holder) = holder else {
-        return Err(Failure::new(
+        return Err(CliError::new(
             Exit::Locked,
             "the run that holds the lock did not say who it is",
         )
@@ -60,7 +60,7 @@ fn release(
         .next("fuser -v BASE_DIR/config/.lock shows it"));
     };
     if !force {
-        return Err(Failure::new(
+        return Err(CliError::new(
             Exit::Locked,
             format!("PID {} still holds the lock and lives", holder.pid),
         )

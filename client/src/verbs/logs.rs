@@ -9,19 +9,19 @@ use serde_json::json;
 
 use crate::args::LogsArgs;
 use crate::engine::{Container, Engine, EngineError, LogLine, LogQuery};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::Context;
 use crate::stack::select;
 use crate::ui::{Tone, clean, parse_moment, plain};
 
-pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
     let query = query(args)?;
     let wanted = wanted(args)?;
     let engine = context.engine()?;
     let mut containers = engine.list().await?;
     if containers.is_empty() {
-        return Err(Failure::new(Exit::NotFound, "there is no stack here").next("aistack deploy"));
+        return Err(CliError::new(Exit::NotFound, "there is no stack here").next("aistack deploy"));
     }
     containers.sort_by(|left, right| left.service.cmp(&right.service));
     let known = containers
@@ -38,13 +38,13 @@ pub(super) async fn run(context: &Context, args: &LogsArgs) -> Result<Exit, Fail
     }
 }
 
-fn query(args: &LogsArgs) -> Result<LogQuery, Failure> {
+fn query(args: &LogsArgs) -> Result<LogQuery, CliError> {
     let now = Timestamp::now();
     let moment = |text: &Option<String>| {
         text.as_deref()
             .map(|text| parse_moment(text, now))
             .transpose()
-            .map_err(|problem| Failure::new(Exit::Usage, problem))
+            .map_err(|problem| CliError::new(Exit::Usage, problem))
     };
     Ok(LogQuery {
         follow: args.follow,
@@ -55,11 +55,11 @@ fn query(args: &LogsArgs) -> Result<LogQuery, Failure> {
 }
 
 /// The expression of `--grep`; one that takes long to match does not exist for this crate.
-fn wanted(args: &LogsArgs) -> Result<Option<Regex>, Failure> {
+fn wanted(args: &LogsArgs) -> Result<Option<Regex>, CliError> {
     let wanted = args.grep.as_deref().map(Regex::new).transpose();
     wanted.map_err(|error| {
-        let failure = Failure::new(Exit::Usage, "--grep is no regular expression");
-        error.to_string().lines().fold(failure, Failure::because)
+        let failure = CliError::new(Exit::Usage, "--grep is no regular expression");
+        error.to_string().lines().fold(failure, CliError::because)
     })
 }
 
@@ -105,7 +105,7 @@ impl<'a> Shape<'a> {
         }
     }
 
-    fn show(&self, source: usize, line: &LogLine) -> Result<(), Failure> {
+    fn show(&self, source: usize, line: &LogLine) -> Result<(), CliError> {
         let text = self.text(line);
         if self
             .wanted
@@ -163,7 +163,7 @@ async fn follow(
     containers: &[Container],
     query: &LogQuery,
     shape: &Shape<'_>,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let mut all: SelectAll<_> = streams(engine, containers, query)
         .map(StreamExt::boxed_local)
         .collect();
@@ -179,7 +179,7 @@ async fn collect(
     containers: &[Container],
     query: &LogQuery,
     shape: &Shape<'_>,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let mut lines: Vec<(usize, LogLine)> = Vec::new();
     let mut all: SelectAll<_> = streams(engine, containers, query)
         .map(StreamExt::boxed_local)

@@ -6,11 +6,11 @@ use clap_mangen::roff::{Roff, bold, roman};
 use serde_json::json;
 
 use crate::args::{Cli, ManArgs};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::Context;
 
-pub(super) fn run(context: &Context, args: &ManArgs) -> Result<Exit, Failure> {
+pub(super) fn run(context: &Context, args: &ManArgs) -> Result<Exit, CliError> {
     let Some(directory) = &args.to else {
         let page = main_page()?;
         let page = String::from_utf8_lossy(&page);
@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context, args: &ManArgs) -> Result<Exit, Failure> {
     };
     clap_mangen::generate_to(Cli::command(), directory)
         .and_then(|()| std::fs::write(directory.join("aistack.1"), main_page()?))
-        .map_err(|error| Failure::io("write the manual pages to", directory, &error))?;
+        .map_err(|error| CliError::io("write the manual pages to", directory, &error))?;
     context.printer.document(json!({"written_to": directory}))?;
     context
         .printer

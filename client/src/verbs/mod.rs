@@ -31,15 +31,15 @@ mod volume;
 mod whoami;
 
 use crate::args::Command;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::Context;
 
 /// Runs one verb, or tells where things stand when there is none.
 ///
 /// # Errors
 /// Whatever kept the verb from what it was asked for.
-pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, Failure> {
+pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, CliError> {
     match command {
         None => overview::run(context).await,
         Some(Command::Init(args)) => init::run(context, args).await,

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::engine::Container;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::plan::State;
 use crate::run::{Context, Session};
 use crate::ui::Table;
 
-pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let (state, next) = where_it_stands(context).await.unwrap_or_else(|failure| {
         let next = failure.next.unwrap_or_else(|| "aistack whoami".to_owned());
         (failure.what, next)
@@ -22,7 +22,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn where_it_stands(context: &Context) -> Result<(String, String), Failure> {
+async fn where_it_stands(context: &Context) -> Result<(String, String), CliError> {
     let session = Session::open(context).await?;
     let containers = session.engine.list().await?;
     let manifest = session.manifest()?.is_some();

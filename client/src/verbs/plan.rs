@@ -1,12 +1,12 @@
 //! `aistack plan`: what deploy would do, with the reason for every step.
 
 use crate::args::PlanArgs;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::{Context, Session, setup};
 use crate::stack::preview;
 
-pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, CliError> {
     let context = &context.forcing(args.force);
     let session = Session::open(context).await?;
     let (manifest, stack) = setup::draft_with(context, &session, &[])?;

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::args::{DeployArgs, RestartArgs};
 use crate::desired::DesiredService;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::patience::DOCKER_RESTARTS;
 use crate::plan::Action;
 use crate::run::lock::Lock;
@@ -16,11 +16,11 @@ use crate::run::{Context, Session, setup};
 use crate::stack::apply::apply;
 use crate::stack::gate::Gate;
 use crate::stack::graph::{self, Node, Outcome};
-use crate::stack::mover::Mover;
+use crate::stack::lifecycle::LifecycleWorker;
 use crate::stack::{deployed_on, leftovers, look, pairs, preview, report, select};
 use crate::ui::Progress;
 
-pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, CliError> {
     let applied = if args.apply && !context.globals.dry_run {
         apply_changed(context, &args.services).await?
     } else {
@@ -37,9 +37,9 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
         Some(Lock::take(session.base_dir(), "aistack restart", wait).await?)
     };
     let progress = Progress::new(context.printer);
-    let containers = look::settled(&session.engine, &progress).await?;
+    let containers = look::wait_until_stable(&session.engine, &progress).await?;
     if containers.is_empty() {
-        let failure = Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy");
+        let failure = CliError::new(Exit::NotFound, "nothing is deployed").next("aistack deploy");
         let hidden = deployed_on::hidden(&session.engine, session.base_dir(), 0).await;
         return Err(match hidden {
             Some(why) => failure.because(why),
@@ -104,7 +104,7 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, F
             session.engine.stop(&container.id).await?;
         }
     }
-    let restarter = Mover {
+    let restarter = LifecycleWorker {
         stop: true,
         start: Some(Gate::open(&session.engine).telling(&progress)),
         engine: session.engine.clone(),
@@ -130,7 +130,7 @@ fn with(
 }
 
 /// Deploys those of the named services whose configuration changed since they were made; their names.
-async fn apply_changed(context: &Context, named: &[String]) -> Result<BTreeSet<String>, Failure> {
+async fn apply_changed(context: &Context, named: &[String]) -> Result<BTreeSet<String>, CliError> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
     let observed = preview::observe(&session.engine, &session.who, &stack).await?;
@@ -154,7 +154,7 @@ async fn deploy(
     context: &Context,
     mut session: Session,
     services: &[String],
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let context = &context.forcing(false);
     let args = DeployArgs {
         services: services.to_vec(),

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::args::{SecretsArgs, SecretsVerb};
 use crate::catalog::Rotation;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::nearest::nearest;
 use crate::run::{Context, Session, choice};
 use crate::selection::Selection;
@@ -17,10 +17,12 @@ use crate::ui::{Table, Tone};
 /// What a new value of a secret means that no service made.
 const GIVEN: &str = "yours: takes effect with the next deploy";
 
-pub(super) async fn run(context: &Context, args: &SecretsArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &SecretsArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let Some(file) = session.manifest()? else {
-        return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
+        return Err(
+            CliError::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+        );
     };
     match &args.verb {
         SecretsVerb::List => list(context, &session),
@@ -30,7 +32,7 @@ pub(super) async fn run(context: &Context, args: &SecretsArgs) -> Result<Exit, F
             }
             if !force && !std::io::stdout().is_terminal() {
                 return Err(
-                    Failure::new(Exit::Usage, "a secret is shown on a terminal only")
+                    CliError::new(Exit::Usage, "a secret is shown on a terminal only")
                         .because("standard output is a pipe or a file here")
                         .next(format!("aistack secrets show --force {key}")),
                 );
@@ -45,13 +47,13 @@ pub(super) async fn run(context: &Context, args: &SecretsArgs) -> Result<Exit, F
     }
 }
 
-fn no_secret(session: &Session, file: &crate::env_file::EnvFile, key: &str) -> Failure {
+fn no_secret(session: &Session, file: &crate::env_file::EnvFile, key: &str) -> CliError {
     let known: BTreeSet<String> = file
         .keys()
         .filter(|key| session.catalog.is_secret(key))
         .map(str::to_owned)
         .collect();
-    let failure = Failure::new(
+    let failure = CliError::new(
         Exit::NotFound,
         format!("there is no secret `{key}` in your .env"),
     );
@@ -61,14 +63,14 @@ fn no_secret(session: &Session, file: &crate::env_file::EnvFile, key: &str) -> F
     }
 }
 
-fn list(context: &Context, session: &Session) -> Result<Exit, Failure> {
+fn list(context: &Context, session: &Session) -> Result<Exit, CliError> {
     let values = choice::values(context, session)?;
     let selection =
         Selection::of(&session.catalog, &values).map_err(|errors| choice::refused(&errors))?;
     let set = |key: &str| values(key).is_some_and(|value| !value.is_empty());
     let printer = context.printer;
     let mut documents = Vec::new();
-    let mut told: BTreeSet<&str> = BTreeSet::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for entry in selection.entries() {
         let mut table = Table::plain();
         let own = entry.secrets.iter().map(|secret| {
@@ -79,7 +81,7 @@ fn list(context: &Context, session: &Session) -> Result<Exit, Failure> {
         let given = given.filter(|setting| session.catalog.is_secret(&setting.key));
         let given = given.map(|setting| (&setting.key, GIVEN, &setting.comment));
         for (key, change, comment) in own.chain(given) {
-            told.insert(key);
+            seen.insert(key);
             let word = if set(key) { "set" } else { "empty" };
             table.text([&format!("  {key}"), word, change]);
             documents.push(json!({
@@ -98,7 +100,7 @@ fn list(context: &Context, session: &Session) -> Result<Exit, Failure> {
     let file = session.manifest()?.unwrap_or_default();
     let mut table = Table::plain();
     let others = file.keys().filter(|key| session.catalog.is_secret(key));
-    for key in others.filter(|key| !told.contains(key)) {
+    for key in others.filter(|key| !seen.contains(key)) {
         let word = if set(key) { "set" } else { "empty" };
         table.text([&format!("  {key}"), word, GIVEN]);
         documents.push(json!({

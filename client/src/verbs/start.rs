@@ -8,14 +8,14 @@ use serde_json::json;
 use crate::args::ServicesArgs;
 use crate::desired::{DesiredService, Stack};
 use crate::engine::Container;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session};
 use crate::stack::gate::Gate;
 use crate::stack::graph::{self, Node};
-use crate::stack::mover::Mover;
-use crate::stack::stop::{Going, take_down, users_first};
+use crate::stack::lifecycle::LifecycleWorker;
+use crate::stack::stop::{ContainerRef, take_down, users_first};
 use crate::stack::{leftovers, look, pairs, report, select};
 use crate::ui::Progress;
 
@@ -36,7 +36,7 @@ impl Chosen {
     }
 }
 
-pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit, CliError> {
     let mut chosen = choose(context, args, "aistack start").await?;
     // What it needs is started with it.
     let mut queue: Vec<String> = chosen.names.iter().cloned().collect();
@@ -62,7 +62,7 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
     .await?;
     let progress = Progress::new(context.printer);
     let nodes = nodes(&chosen);
-    let worker = Arc::new(Mover {
+    let worker = Arc::new(LifecycleWorker {
         stop: false,
         start: Some(Gate::open(&chosen.session.engine).telling(&progress)),
         engine: chosen.session.engine.clone(),
@@ -75,12 +75,12 @@ pub(super) async fn start(context: &Context, args: &ServicesArgs) -> Result<Exit
     report::moved(context.printer, "started", &outcomes)
 }
 
-pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let chosen = match session.stack_on_disk(context) {
         Ok(stack) => choose_of(context, args, session, stack, "aistack stop").await?,
         // Without a stack there are still the containers.
-        Err(failure) if matches!(failure.exit, Exit::NotFound | Exit::Refused | Exit::Policy) => {
+        Err(failure) if matches!(failure.exit, Exit::NotFound | Exit::Config | Exit::Policy) => {
             return stop_what_is_there(context, args, &session, &failure).await;
         }
         Err(failure) => return Err(failure),
@@ -107,7 +107,7 @@ pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit,
     }
     let progress = Progress::new(context.printer);
     let nodes = users_first(chosen.those());
-    let worker = Arc::new(Mover {
+    let worker = Arc::new(LifecycleWorker {
         stop: true,
         start: None,
         engine: chosen.session.engine.clone(),
@@ -125,8 +125,8 @@ async fn stop_what_is_there(
     context: &Context,
     args: &ServicesArgs,
     session: &Session,
-    failure: &Failure,
-) -> Result<Exit, Failure> {
+    failure: &CliError,
+) -> Result<Exit, CliError> {
     let containers = session.engine.list().await?;
     if containers.is_empty() {
         return Err(failure.clone());
@@ -146,24 +146,24 @@ async fn stop_what_is_there(
         Err(failure) if failure.exit == Exit::Locked => return Err(failure),
         lock => lock.ok(),
     };
-    let going: Vec<Going> = containers
+    let targets: Vec<ContainerRef> = containers
         .iter()
         .filter(|container| names.contains(&container.service))
-        .map(Going::of)
+        .map(ContainerRef::of)
         .collect();
     let progress = Progress::new(context.printer);
-    let left = take_down(&session.engine, &progress, &[], &going, false).await;
+    let left = take_down(&session.engine, &progress, &[], &targets, false).await;
     progress.close();
     if left.is_empty() {
         context.printer.document(json!({"stopped": names}))?;
         return Ok(Exit::Done);
     }
-    let failure = Failure::new(Exit::Failed, "not everything was stopped");
-    let failure = left.into_iter().fold(failure, Failure::because);
+    let failure = CliError::new(Exit::Failed, "not everything was stopped");
+    let failure = left.into_iter().fold(failure, CliError::because);
     Err(failure.next("aistack status; then run the same command again"))
 }
 
-async fn choose(context: &Context, args: &ServicesArgs, command: &str) -> Result<Chosen, Failure> {
+async fn choose(context: &Context, args: &ServicesArgs, command: &str) -> Result<Chosen, CliError> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
     choose_of(context, args, session, stack, command).await
@@ -175,7 +175,7 @@ async fn choose_of(
     session: Session,
     stack: Stack,
     command: &str,
-) -> Result<Chosen, Failure> {
+) -> Result<Chosen, CliError> {
     let lock = if context.globals.dry_run {
         None
     } else {
@@ -183,13 +183,14 @@ async fn choose_of(
         Some(Lock::take(session.base_dir(), command, wait).await?)
     };
     let progress = Progress::new(context.printer);
-    let containers: BTreeMap<String, Container> = look::settled(&session.engine, &progress)
-        .await?
-        .into_iter()
-        .map(|container| (container.service.clone(), container))
-        .collect();
+    let containers: BTreeMap<String, Container> =
+        look::wait_until_stable(&session.engine, &progress)
+            .await?
+            .into_iter()
+            .map(|container| (container.service.clone(), container))
+            .collect();
     if containers.is_empty() {
-        return Err(Failure::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
+        return Err(CliError::new(Exit::NotFound, "nothing is deployed").next("aistack deploy"));
     }
     let services: BTreeMap<String, DesiredService> = stack
         .services
@@ -209,7 +210,7 @@ async fn choose_of(
     })
 }
 
-fn would(context: &Context, verb: &str, names: &BTreeSet<String>) -> Result<Exit, Failure> {
+fn would(context: &Context, verb: &str, names: &BTreeSet<String>) -> Result<Exit, CliError> {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut document = serde_json::Map::new();
     document.insert(format!("would_{verb}"), json!(names));

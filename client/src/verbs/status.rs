@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::args::StatusArgs;
 use crate::desired::{DesiredService, Stack};
 use crate::engine::{Container, Usage};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::guard;
 use crate::plan::{Action, Observed, State, diff, held};
 use crate::run::{Context, Session};
@@ -70,7 +70,7 @@ fn apart(stack: &Stack, observed: &Observed) -> Vec<Apart> {
     apart.collect()
 }
 
-pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let mut containers = session.engine.list().await?;
     let stack = stack(context, &session, &containers)?;
@@ -81,7 +81,9 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Fa
         observed = Container::observed(&containers, host);
     }
     if containers.is_empty() && stack.is_none() {
-        return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
+        return Err(
+            CliError::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+        );
     }
     let mut rows = rows(stack.as_ref(), &containers);
     let names = rows.iter().map(|row| row.service.clone()).collect();
@@ -134,12 +136,12 @@ fn stack(
     context: &Context,
     session: &Session,
     containers: &[Container],
-) -> Result<Option<Stack>, Failure> {
+) -> Result<Option<Stack>, CliError> {
     match session.stack_on_disk(context) {
         Ok(stack) => Ok(Some(stack)),
         Err(failure) if failure.exit == Exit::NotFound => Ok(None),
         Err(failure)
-            if matches!(failure.exit, Exit::Refused | Exit::Policy) && !containers.is_empty() =>
+            if matches!(failure.exit, Exit::Config | Exit::Policy) && !containers.is_empty() =>
         {
             context.printer.warn(&failure.what);
             for cause in &failure.causes {
@@ -281,9 +283,9 @@ fn show(
     rows: &[Row],
     more: &More,
     wide: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let printer = context.printer;
-    let standing = session.standing();
+    let standing = session.confinement();
     printer.document(json!({
         "tenant": session.grant.name,
         "services": rows.iter().map(Row::json).collect::<Vec<_>>(),

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::args::{DeployArgs, RenewArgs, Switch, TlsArgs, TlsVerb};
 use crate::desired::{OWN_ROOT, Stack};
 use crate::engine::Container;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session, setup};
 use crate::stack::apply::apply;
@@ -28,7 +28,7 @@ const ACME_CA: &str = "CADDY_ACME_CA";
 const PRODUCTION: &str = "https://acme-v02.api.letsencrypt.org/directory";
 const STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
-pub(super) async fn run(context: &Context, args: &TlsArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &TlsArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     match &args.verb {
         TlsVerb::Status => status(context, &session).await,
@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context, args: &TlsArgs) -> Result<Exit, Failu
     }
 }
 
-async fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
+async fn status(context: &Context, session: &Session) -> Result<Exit, CliError> {
     let stack = session.stack_on_disk(context)?;
     let sites = some_sites(&stack)?;
     let proxy = proxy(session).await?;
@@ -86,14 +86,14 @@ fn row(state: &SiteState) -> [(String, Option<Tone>); 5] {
 }
 
 /// The failure that sites lead to, with what caddy said about each.
-fn failure(states: &[SiteState], what: &str) -> Failure {
+fn failure(states: &[SiteState], what: &str) -> CliError {
     let failed: Vec<&SiteState> = states.iter().filter(|state| !state.ok).collect();
     let hosts: Vec<&str> = failed
         .iter()
         .map(|state| state.site.host.as_str())
         .collect();
     let what = format!("{what}: the certificate of {}", hosts.join(", "));
-    let mut failure = Failure::new(Exit::NotHealthy, what);
+    let mut failure = CliError::new(Exit::NotHealthy, what);
     for state in failed {
         let problem = state.problem.as_deref().unwrap_or_default();
         failure = failure.because(format!("{}: {problem}", state.site.host));
@@ -104,10 +104,10 @@ fn failure(states: &[SiteState], what: &str) -> Failure {
     failure.next(format!("aistack logs -n 100 {PROXY}"))
 }
 
-fn some_sites(stack: &Stack) -> Result<Vec<Site>, Failure> {
+fn some_sites(stack: &Stack) -> Result<Vec<Site>, CliError> {
     let sites = sites::of(stack);
     if sites.is_empty() {
-        return Err(Failure::new(
+        return Err(CliError::new(
             Exit::NotFound,
             "your stack has no site behind a proxy",
         ));
@@ -115,17 +115,17 @@ fn some_sites(stack: &Stack) -> Result<Vec<Site>, Failure> {
     Ok(sites)
 }
 
-async fn proxy(session: &Session) -> Result<Option<Container>, Failure> {
+async fn proxy(session: &Session) -> Result<Option<Container>, CliError> {
     let containers = session.engine.list().await?;
     let mut running = containers.into_iter();
     Ok(running.find(|container| container.service == PROXY && container.state == "running"))
 }
 
-async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result<Exit, Failure> {
+async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result<Exit, CliError> {
     let stack = session.stack_on_disk(context)?;
     let sites = chosen(some_sites(&stack)?, &args.hosts)?;
     let container = proxy(session).await?.ok_or_else(|| {
-        Failure::new(Exit::NotHealthy, format!("{PROXY} does not run")).next("aistack deploy")
+        CliError::new(Exit::NotHealthy, format!("{PROXY} does not run")).next("aistack deploy")
     })?;
     let proxy = Proxy {
         engine: &session.engine,
@@ -143,7 +143,7 @@ async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result
     let wanted: Vec<SiteState> = before.iter().filter(|state| due(state)).cloned().collect();
     let progress = Progress::new(context.printer);
     let not_told = |why: String| {
-        Failure::new(Exit::Failed, "the proxy did not do it")
+        CliError::new(Exit::Failed, "the proxy did not do it")
             .because(why)
             .next(format!("aistack logs -n 100 {PROXY}"))
     };
@@ -164,16 +164,16 @@ async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result
             proxy.wait_for_new(&trust, &wanted).await
         }
     };
-    told(context, &before, &after)
+    describe(context, &before, &after)
 }
 
-fn chosen(sites: Vec<Site>, named: &[String]) -> Result<Vec<Site>, Failure> {
+fn chosen(sites: Vec<Site>, named: &[String]) -> Result<Vec<Site>, CliError> {
     let is = |site: &Site, name: &String| site.host == *name || site.service == *name;
     for name in named {
         if !sites.iter().any(|site| is(site, name)) {
             let hosts: Vec<&str> = sites.iter().map(|site| site.host.as_str()).collect();
             return Err(
-                Failure::new(Exit::NotFound, format!("there is no site `{name}`"))
+                CliError::new(Exit::NotFound, format!("there is no site `{name}`"))
                     .because(format!("your sites: {}", hosts.join(", "))),
             );
         }
@@ -188,7 +188,7 @@ fn dry_run(
     context: &Context,
     before: &[SiteState],
     due: impl Fn(&SiteState) -> bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let hosts: Vec<&str> = before
         .iter()
         .filter(|state| due(state))
@@ -204,7 +204,11 @@ fn dry_run(
 }
 
 /// What became of each site: `after` has those that were to be renewed.
-fn told(context: &Context, before: &[SiteState], after: &[SiteState]) -> Result<Exit, Failure> {
+fn describe(
+    context: &Context,
+    before: &[SiteState],
+    after: &[SiteState],
+) -> Result<Exit, CliError> {
     let printer = context.printer;
     let mut documents = Vec::new();
     for old in before {
@@ -233,18 +237,18 @@ fn told(context: &Context, before: &[SiteState], after: &[SiteState]) -> Result<
 }
 
 fn renewed(old: &SiteState, new: &SiteState) -> String {
-    let told = |state: &SiteState| match &state.certificate {
+    let describe = |state: &SiteState| match &state.certificate {
         Some(served) => format!("{} until {}", served.serial, served.not_after),
         None => "none".to_owned(),
     };
-    format!("renewed: {} (before: {})", told(new), told(old))
+    format!("renewed: {} (before: {})", describe(new), describe(old))
 }
 
-async fn staging(context: &Context, session: &Session, switch: Switch) -> Result<Exit, Failure> {
+async fn staging(context: &Context, session: &Session, switch: Switch) -> Result<Exit, CliError> {
     let stack = session.stack_on_disk(context)?;
     if stack.own_root.is_some() {
-        return Err(Failure::new(
-            Exit::Refused,
+        return Err(CliError::new(
+            Exit::Config,
             "your sites have certificates of the proxy's own authority, not of Let's Encrypt",
         )
         .because(format!("{CADDY_TLS} is `internal`"))
@@ -265,7 +269,7 @@ async fn staging(context: &Context, session: &Session, switch: Switch) -> Result
     let overrides = [(ACME_CA.to_owned(), directory.to_owned())];
     let progress = Progress::new(context.printer);
     let command = "aistack tls staging";
-    let ready = setup::settle(context, session, &overrides, command, &progress).await?;
+    let ready = setup::prepare(context, session, &overrides, command, &progress).await?;
     if switch == Switch::On {
         context.printer.warn(
             "no browser trusts certificates of the test authority, so `aistack validate` finds the sites wrong until `aistack tls staging off`",
@@ -276,30 +280,30 @@ async fn staging(context: &Context, session: &Session, switch: Switch) -> Result
         skip_validate: switch == Switch::On,
         ..DeployArgs::default()
     };
-    session.standing().check()?;
+    session.confinement().check()?;
     let tools = session.tools(context, &progress);
     let applied = apply(&tools, &ready.stack, ready.unconfined.as_deref(), &args).await?;
     report::applied(context.printer, &ready.stack, &applied, &progress)
 }
 
-fn root(context: &Context, session: &Session) -> Result<Exit, Failure> {
+fn root(context: &Context, session: &Session) -> Result<Exit, CliError> {
     let stack = session.stack_on_disk(context)?;
     let Some(path) = &stack.own_root else {
-        return Err(Failure::new(
+        return Err(CliError::new(
             Exit::NotFound,
             "your sites do not use an authority of your own",
         )
         .because(format!("{CADDY_TLS} is not `internal`")));
     };
     let der = own_root(path).map_err(|why| {
-        Failure::new(
+        CliError::new(
             Exit::NotFound,
             "your proxy has made no root certificate yet",
         )
         .because(why)
         .next("aistack deploy")
     })?;
-    let pem = fs::read_to_string(path).map_err(|error| Failure::io("read", path, &error))?;
+    let pem = fs::read_to_string(path).map_err(|error| CliError::io("read", path, &error))?;
     let digest: Vec<String> = Sha256::digest(&der)
         .iter()
         .map(|byte| format!("{byte:02X}"))

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::args::{OpenArgs, UrlArgs};
 use crate::desired::{DesiredService, Stack};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::{Context, Session};
 use crate::stack::select;
 use crate::ui;
@@ -16,7 +16,7 @@ use crate::ui;
 /// What opens an address on a desktop (xdg-utils).
 const OPENER: &str = "xdg-open";
 
-pub(super) async fn run(context: &Context, args: &UrlArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &UrlArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
     let chosen = select(&args.services, &stack.names())?;
@@ -47,12 +47,12 @@ pub(super) async fn run(context: &Context, args: &UrlArgs) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-pub(super) async fn open(context: &Context, args: &OpenArgs) -> Result<Exit, Failure> {
+pub(super) async fn open(context: &Context, args: &OpenArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
     select(std::slice::from_ref(&args.service), &stack.names())?;
     let url = address(&stack, &args.service).ok_or_else(|| {
-        Failure::new(Exit::NotFound, format!("{} has no page", args.service))
+        CliError::new(Exit::NotFound, format!("{} has no page", args.service))
             .next(format!("aistack url {}", args.service))
     })?;
     let display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::args::ServicesArgs;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::{Context, Session};
 use crate::stack::checks::CheckResult;
 use crate::stack::{ask, select};
@@ -13,7 +13,7 @@ use crate::ui::{Progress, Tone};
 /// The time of a check is shown when it took longer, seconds.
 const SLOW: f64 = 1.0;
 
-pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let stack = session.stack_on_disk(context)?;
     let chosen = select(&args.services, &stack.names())?;
@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
     }
 }
 
-fn show(context: &Context, results: &[CheckResult]) -> Result<(), Failure> {
+fn show(context: &Context, results: &[CheckResult]) -> Result<(), CliError> {
     let printer = context.printer;
     printer.document(json!({
         "ok": results.iter().all(|result| result.ok),
@@ -58,7 +58,7 @@ fn show(context: &Context, results: &[CheckResult]) -> Result<(), Failure> {
             problem.unwrap_or_default()
         ))?;
         if let (Some(served), true) = (&result.certificate, printer.verbose) {
-            printer.data(&format!("{:<19} certificate {}\n", "", served.told()))?;
+            printer.data(&format!("{:<19} certificate {}\n", "", served.describe()))?;
         }
     }
     Ok(())

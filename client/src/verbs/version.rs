@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::CLIENT_VERSION;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::Context;
 
-pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let helper = helper_version(context).await;
     let shown = helper.as_deref().unwrap_or("does not answer");
     context

@@ -4,15 +4,15 @@ use aistack_proto::v1::VolumeKind;
 use serde_json::json;
 
 use crate::args::{UnmountArgs, VolumeArgs, VolumeVerb};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::fs::mounts;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session};
-use crate::stack::stop::{Going, take_down};
+use crate::stack::stop::{ContainerRef, take_down};
 use crate::ui::{Progress, Table, size};
 
-pub(super) async fn run(context: &Context, args: &VolumeArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &VolumeArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     match &args.verb {
         VolumeVerb::Status => status(context, &session),
@@ -26,11 +26,11 @@ fn is_mounted(session: &Session) -> bool {
     session.who.volume.is_some_and(|volume| volume.mounted)
 }
 
-fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
+fn status(context: &Context, session: &Session) -> Result<Exit, CliError> {
     let state = session.who.volume.unwrap_or_default();
-    let granted = session.grant.volume.clone().unwrap_or_default();
+    let allowed = session.grant.volume.clone().unwrap_or_default();
     let mount = mounts::at(session.base_dir()).filter(|_| state.mounted);
-    let kind = match granted.kind() {
+    let kind = match allowed.kind() {
         VolumeKind::Unspecified => "unknown",
         VolumeKind::Ebs => "ebs",
         VolumeKind::Loop => "loop",
@@ -38,7 +38,7 @@ fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
     };
     context.printer.document(json!({
         "base_dir": session.grant.base_dir, "mounted": state.mounted, "mount": mount,
-        "kind": kind, "id": granted.id, "total_bytes": state.total_bytes,
+        "kind": kind, "id": allowed.id, "total_bytes": state.total_bytes,
         "available_bytes": state.available_bytes,
     }))?;
     let mut table = Table::plain();
@@ -60,12 +60,12 @@ fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
     } else {
         table.text(["not mounted", base]);
     }
-    let id = if granted.id.is_empty() {
+    let id = if allowed.id.is_empty() {
         String::new()
     } else {
-        format!(" {}", granted.id)
+        format!(" {}", allowed.id)
     };
-    table.text(["by policy", &format!("{kind}{id}, {}", granted.fs)]);
+    table.text(["by policy", &format!("{kind}{id}, {}", allowed.fs)]);
     context.printer.table(&table)?;
     if !state.mounted {
         context.printer.note("next: aistack volume mount");
@@ -73,7 +73,7 @@ fn status(context: &Context, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn mount(context: &Context, session: &Session) -> Result<Exit, Failure> {
+async fn mount(context: &Context, session: &Session) -> Result<Exit, CliError> {
     if context.globals.dry_run {
         return would(context, !is_mounted(session), "mount your volume");
     }
@@ -102,7 +102,7 @@ async fn mount(context: &Context, session: &Session) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn grow(context: &Context, session: &Session) -> Result<Exit, Failure> {
+async fn grow(context: &Context, session: &Session) -> Result<Exit, CliError> {
     if context.globals.dry_run {
         return would(
             context,
@@ -132,11 +132,11 @@ async fn unmount(
     context: &Context,
     session: &Session,
     args: &UnmountArgs,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let running = session.engine.running().await?;
     if !running.is_empty() && !args.stop {
         let names: Vec<&str> = running.iter().map(|(_, name)| name.as_str()).collect();
-        return Err(Failure::new(
+        return Err(CliError::new(
             Exit::Failed,
             format!("{} containers run on your volume; it stays", running.len()),
         )
@@ -185,24 +185,26 @@ async fn stop(
     context: &Context,
     session: &Session,
     running: &[(String, String)],
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let progress = Progress::new(context.printer);
     let stack = session.stack_on_disk(context);
     let services = stack.map(|stack| stack.services).unwrap_or_default();
-    let going = running.iter().cloned();
-    let going: Vec<Going> = going.map(|(id, name)| Going { id, name }).collect();
-    let left = take_down(&session.engine, &progress, &services, &going, false).await;
+    let targets = running.iter().cloned();
+    let targets: Vec<ContainerRef> = targets
+        .map(|(id, name)| ContainerRef { id, name })
+        .collect();
+    let left = take_down(&session.engine, &progress, &services, &targets, false).await;
     progress.close();
     if left.is_empty() {
         return Ok(());
     }
     let what = format!("{} containers did not stop; your volume stays", left.len());
-    let failure = Failure::new(Exit::Failed, what);
-    Err(left.into_iter().fold(failure, Failure::because))
+    let failure = CliError::new(Exit::Failed, what);
+    Err(left.into_iter().fold(failure, CliError::because))
 }
 
 /// The answer to `--dry-run`.
-fn would(context: &Context, changes: bool, what: &str) -> Result<Exit, Failure> {
+fn would(context: &Context, changes: bool, what: &str) -> Result<Exit, CliError> {
     let what = if changes { what } else { "nothing to do" };
     context
         .printer

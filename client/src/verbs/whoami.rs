@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::guard;
 use crate::run::{Context, Session};
 use crate::ui::{Table, size};
 
-pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     context.printer.document(document(&session))?;
     context
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     if !open.is_empty() {
         context.printer.note(guard::ADVICE);
     }
-    for warning in session.standing().warnings() {
+    for warning in session.confinement().warnings() {
         context.printer.warn(&warning);
     }
     Ok(Exit::Done)
@@ -75,7 +75,7 @@ fn table(session: &Session, rules: bool) -> Table {
         join(grant.service_uids.iter()),
         "service_uids",
     );
-    row("AppArmor", session.standing().sentence(), "apparmor");
+    row("AppArmor", session.confinement().sentence(), "apparmor");
     let capabilities = join(grant.capabilities.iter());
     let capabilities = if capabilities.is_empty() {
         "none".to_owned()
@@ -162,7 +162,7 @@ fn document(session: &Session) -> Value {
         },
         "network": {"exists": state.exists, "id": state.id},
         "apparmor": {
-            "mode": session.standing().mode(),
+            "mode": session.confinement().mode(),
             "kernel_enabled": apparmor.kernel_enabled,
             "profiles_loaded": apparmor.profiles_loaded, "summary": apparmor.summary,
             "kernel_warning": apparmor.kernel_warning,

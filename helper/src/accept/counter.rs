@@ -17,7 +17,7 @@ pub(super) enum Admission {
     /// It has a place.
     Placed,
     /// It has none and is told so: its caller has this many connections already.
-    Told(usize),
+    TurnedAway(usize),
     /// It is closed.
     Closed,
 }
@@ -27,13 +27,13 @@ pub(super) enum Admission {
 pub(super) enum Counted {
     Tenant,
     Stranger,
-    Told,
+    TurnedAway,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Own {
     placed: usize,
-    told: usize,
+    turned_away: usize,
 }
 
 #[derive(Debug)]
@@ -41,12 +41,12 @@ pub(super) struct Counter {
     per_uid: usize,
     max_tenants: usize,
     max_strangers: usize,
-    max_told_per_uid: usize,
-    max_told: usize,
+    max_turned_away_per_uid: usize,
+    max_turned_away: usize,
     uids: HashMap<u32, Own>,
     tenants: usize,
     strangers: usize,
-    told: usize,
+    turned_away: usize,
 }
 
 impl Counter {
@@ -55,12 +55,12 @@ impl Counter {
             per_uid: bounds.per_uid.min(bounds.total / 2),
             max_tenants: bounds.total,
             max_strangers: bounds.strangers,
-            max_told_per_uid: bounds.told_per_uid,
-            max_told: bounds.told,
+            max_turned_away_per_uid: bounds.turned_away_per_uid,
+            max_turned_away: bounds.turned_away,
             uids: HashMap::new(),
             tenants: 0,
             strangers: 0,
-            told: 0,
+            turned_away: 0,
         }
     }
 
@@ -82,10 +82,11 @@ impl Counter {
             self.own(uid).placed += 1;
             return Admission::Placed;
         }
-        if own.told < self.max_told_per_uid && self.told < self.max_told {
-            self.told += 1;
-            self.own(uid).told += 1;
-            return Admission::Told(own.placed);
+        if own.turned_away < self.max_turned_away_per_uid && self.turned_away < self.max_turned_away
+        {
+            self.turned_away += 1;
+            self.own(uid).turned_away += 1;
+            return Admission::TurnedAway(own.placed);
         }
         Admission::Closed
     }
@@ -95,16 +96,16 @@ impl Counter {
         let group = match counted {
             Counted::Tenant => &mut self.tenants,
             Counted::Stranger => &mut self.strangers,
-            Counted::Told => &mut self.told,
+            Counted::TurnedAway => &mut self.turned_away,
         };
         *group = group.saturating_sub(1);
         let own = self.own(uid);
         let count = match counted {
-            Counted::Told => &mut own.told,
+            Counted::TurnedAway => &mut own.turned_away,
             _ => &mut own.placed,
         };
         *count = count.saturating_sub(1);
-        if own.placed == 0 && own.told == 0 {
+        if own.placed == 0 && own.turned_away == 0 {
             self.uids.remove(&uid);
         }
     }
@@ -125,8 +126,8 @@ mod tests {
             per_uid,
             total,
             strangers,
-            told_per_uid: 2,
-            told: 4,
+            turned_away_per_uid: 2,
+            turned_away: 4,
             ..Bounds::GRPC
         })
     }
@@ -192,17 +193,18 @@ mod tests {
     fn a_few_are_told_their_number_and_the_rest_is_closed() {
         let mut counter = counter(8, 256, 16);
         places(&mut counter, 1, 8);
-        assert_eq!(counter.admit(1, true), Admission::Told(8));
-        assert_eq!(counter.admit(1, true), Admission::Told(8));
+        assert_eq!(counter.admit(1, true), Admission::TurnedAway(8));
+        assert_eq!(counter.admit(1, true), Admission::TurnedAway(8));
         assert_eq!(counter.admit(1, true), Admission::Closed);
-        counter.release(1, Counted::Told);
-        assert_eq!(counter.admit(1, true), Admission::Told(8));
+        counter.release(1, Counted::TurnedAway);
+        assert_eq!(counter.admit(1, true), Admission::TurnedAway(8));
         // Others have these places too, but not without end.
         for uid in 2..6 {
             assert_eq!(places(&mut counter, uid, 8), 8);
         }
-        let told = (2..6).filter(|uid| counter.admit(*uid, true) == Admission::Told(8));
-        assert_eq!(told.count(), 2);
+        let turned_away =
+            (2..6).filter(|uid| counter.admit(*uid, true) == Admission::TurnedAway(8));
+        assert_eq!(turned_away.count(), 2);
     }
 
     proptest! {
@@ -218,7 +220,7 @@ mod tests {
                     match counter.admit(uid, tenant(uid)) {
                         Admission::Placed if tenant(uid) => open.push((uid, Counted::Tenant)),
                         Admission::Placed => open.push((uid, Counted::Stranger)),
-                        Admission::Told(_) => open.push((uid, Counted::Told)),
+                        Admission::TurnedAway(_) => open.push((uid, Counted::TurnedAway)),
                         Admission::Closed => {}
                     }
                 } else if let Some(at) = open.iter().position(|(other, _)| *other == uid) {
@@ -228,10 +230,10 @@ mod tests {
                 let of = |kind| open.iter().filter(|(_, counted)| *counted == kind).count();
                 prop_assert!(of(Counted::Tenant) <= 40);
                 prop_assert!(of(Counted::Stranger) <= 4);
-                prop_assert!(of(Counted::Told) <= 4);
+                prop_assert!(of(Counted::TurnedAway) <= 4);
                 for uid in 0..12 {
-                    let own = |told: bool| open.iter()
-                        .filter(|(other, kind)| *other == uid && (*kind == Counted::Told) == told)
+                    let own = |turned_away: bool| open.iter()
+                        .filter(|(other, kind)| *other == uid && (*kind == Counted::TurnedAway) == turned_away)
                         .count();
                     prop_assert!(own(false) <= 3 && own(true) <= 2);
                 }
@@ -240,7 +242,7 @@ mod tests {
                 counter.release(uid, counted);
             }
             prop_assert!(counter.uids.is_empty());
-            prop_assert_eq!((counter.tenants, counter.strangers, counter.told), (0, 0, 0));
+            prop_assert_eq!((counter.tenants, counter.strangers, counter.turned_away), (0, 0, 0));
         }
     }
 }

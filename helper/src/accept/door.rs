@@ -13,7 +13,7 @@ use rustix::net::{SocketFlags, accept_with};
 use super::Bounds;
 use super::open::{Arrived, Open, Permit, Waiting};
 use super::shut_out::ShutOut;
-use crate::daemon::told;
+use crate::daemon::error_chain;
 use crate::peer::Caller;
 use crate::rate::Buckets;
 use crate::seldom::Seldom;
@@ -132,7 +132,9 @@ impl Door {
     fn admit(&mut self, stream: OwnedFd, is_tenant: &dyn Fn(u32) -> bool) {
         let caller = match Caller::of(&stream) {
             Ok(caller) => caller,
-            Err(error) => return tracing::debug!(error = %told(&error), "closed a connection"),
+            Err(error) => {
+                return tracing::debug!(error = %error_chain(&error), "closed a connection");
+            }
         };
         if NOBODY.contains(&caller.uid) {
             return;

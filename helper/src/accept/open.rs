@@ -119,7 +119,7 @@ impl Permit {
         let admission = locked(&open.counter).admit(uid, tenant);
         let (counted, over) = match admission {
             Admission::Closed => return None,
-            Admission::Told(number) => (Counted::Told, Some(number)),
+            Admission::TurnedAway(number) => (Counted::TurnedAway, Some(number)),
             Admission::Placed if tenant => (Counted::Tenant, None),
             Admission::Placed => (Counted::Stranger, None),
         };

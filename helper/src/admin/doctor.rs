@@ -12,7 +12,7 @@ use aistack_policy::{Grant, MAX_TEXT_BYTES, Policy};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::daemon::told;
+use crate::daemon::error_chain;
 use crate::docker::Docker;
 use crate::ops::sees_volume;
 
@@ -73,7 +73,9 @@ async fn look(args: &DoctorArgs) -> Found {
             found.facts = Some(facts);
         }
         Err(error) => {
-            found.errors.push(format!("Docker: {}", told(&error)));
+            found
+                .errors
+                .push(format!("Docker: {}", error_chain(&error)));
             return found;
         }
     }
@@ -104,7 +106,7 @@ async fn look(args: &DoctorArgs) -> Found {
                 });
             }
             Err(error) => {
-                let error = format!("{}: {}", grant.base_dir, told(&error));
+                let error = format!("{}: {}", grant.base_dir, error_chain(&error));
                 found.errors.push(error);
             }
         }
@@ -193,8 +195,8 @@ impl Found {
 
 fn word(severity: Severity) -> &'static str {
     match severity {
-        Severity::Refused => "refused",
-        Severity::Broken => "broken",
+        Severity::Unsupported => "refused",
+        Severity::Failing => "broken",
         Severity::Limited => "limited",
     }
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::daemon::told;
-use crate::guard::{self, Applied, Nft, STATE_FILE, Standing, State};
+use crate::daemon::error_chain;
+use crate::guard::{self, Applied, Nft, STATE_FILE, State, Status};
 use crate::policy_store::{LoadedPolicy, PolicyStore, PolicyStoreError};
 
 /// Shows, applies, compares or removes the table.
@@ -93,7 +93,7 @@ fn apply(args: &GuardArgs, out: &mut impl Write) -> Result<u8, GuardCommandError
         Ok(Applied::Off(false)) => ("off", "the policy wants no network guard".to_owned()),
         Err(error) => (
             "failed",
-            format!("the network guard was not applied: {}", told(error)),
+            format!("the network guard was not applied: {}", error_chain(error)),
         ),
     };
     let more = json!({"tenants": count(&loaded)});
@@ -106,12 +106,12 @@ fn status(args: &GuardArgs, out: &mut impl Write) -> Result<u8, GuardCommandErro
     let (nft, state) = (Nft::default(), State::at(&args.state));
     let found = guard::status(&loaded.policy, &guard::of_host(), &nft, &state);
     let text = match &found {
-        Ok(standing) => sentence(*standing).to_owned(),
-        Err(error) => format!("the network guard is not in force: {}", told(error)),
+        Ok(status) => sentence(*status).to_owned(),
+        Err(error) => format!("the network guard is not in force: {}", error_chain(error)),
     };
-    let word = found.as_ref().map_or("unknown", |standing| standing.word());
+    let word = found.as_ref().map_or("unknown", |status| status.word());
     answer(args, out, word, &text, json!({"tenants": count(&loaded)}))?;
-    Ok(u8::from(!found.is_ok_and(Standing::is_right)))
+    Ok(u8::from(!found.is_ok_and(Status::is_right)))
 }
 
 fn off(args: &GuardArgs, out: &mut impl Write) -> Result<u8, GuardCommandError> {
@@ -125,30 +125,30 @@ fn off(args: &GuardArgs, out: &mut impl Write) -> Result<u8, GuardCommandError> 
         Ok(false) => ("off", "there was no network guard".to_owned()),
         Err(error) => (
             "failed",
-            format!("the network guard was not removed: {}", told(error)),
+            format!("the network guard was not removed: {}", error_chain(error)),
         ),
     };
     answer(args, out, word, &text, json!({}))?;
     Ok(u8::from(done.is_err()))
 }
 
-fn sentence(standing: Standing) -> &'static str {
-    match standing {
-        Standing::InForce => "the network guard is in force, as the policy wants it",
-        Standing::Off => "the policy wants no network guard, and there is none",
-        Standing::Missing => {
+fn sentence(status: Status) -> &'static str {
+    match status {
+        Status::InForce => "the network guard is in force, as the policy wants it",
+        Status::Off => "the policy wants no network guard, and there is none",
+        Status::Missing => {
             "the network guard is not in force: the kernel has no table inet aistack; \
              run systemctl restart aistack-guard"
         }
-        Standing::Outdated => {
+        Status::Outdated => {
             "the network guard in force is not what the policy and the host's name servers ask for now; \
              run systemctl reload aistack-guard"
         }
-        Standing::Changed => {
+        Status::Changed => {
             "somebody has changed the table inet aistack since it was applied; \
              run systemctl reload aistack-guard"
         }
-        Standing::Unwanted => {
+        Status::Unwanted => {
             "the policy wants no network guard, and there is one; run systemctl reload aistack-guard"
         }
     }

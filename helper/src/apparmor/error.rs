@@ -14,7 +14,7 @@ pub enum ProfileError {
     Off(aistack_policy::Refusal),
     /// The text of a source is none that is accepted.
     #[error("{file}:{}: {}: {}", refusal.line, refusal.code, refusal.sentence)]
-    Refused {
+    Rejected {
         /// Name of the source file.
         file: String,
         /// The line, its code and the rule that it breaks.
@@ -83,7 +83,7 @@ impl ProfileError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Off(refusal) => refusal.reason,
-            Self::Refused { .. } => "APPARMOR_REFUSED",
+            Self::Rejected { .. } => "APPARMOR_REFUSED",
             Self::Source { .. } => "APPARMOR_SOURCE_REFUSED",
             Self::TooOften(_) => "APPARMOR_TOO_OFTEN",
             Self::Place { .. } => "APPARMOR_PLACE_TAKEN",
@@ -99,7 +99,7 @@ impl ProfileError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Off(refusal) => return refusal.hint.clone(),
-            Self::Refused { file, .. } => format!(
+            Self::Rejected { file, .. } => format!(
                 "correct the line in apparmor/{file} below the base directory, or remove the file \
                  to get the default"
             ),
@@ -121,7 +121,7 @@ impl ProfileError {
     pub fn code(&self) -> Code {
         match self {
             Self::Off(_)
-            | Self::Refused { .. }
+            | Self::Rejected { .. }
             | Self::Source { .. }
             | Self::Place { .. }
             | Self::Carried { .. } => Code::FailedPrecondition,

@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use aistack_policy::Grant;
 use aistack_policy::apparmor::{self, Kind, Names};
 
-use super::kept::Kept;
 use super::kernel::Loaded;
 use super::published::{self, Published};
 use super::source::Sources;
-use super::{Places, ProfileError, carried, parser};
+use super::store::Store;
+use super::{Paths, ProfileError, parser, tasks};
 
 /// A profile as the helper wrote it.
 pub(super) struct Profile {
@@ -21,11 +21,11 @@ pub(super) struct Profile {
 /// The three profiles of a tenant: the base that no tenant text is in, and the two that the
 /// tenant's vetted text narrows.
 pub(super) fn rendered(
-    places: &Places,
+    paths: &Paths,
     base_dir: impl AsFd,
     grant: &Grant,
 ) -> Result<Vec<Profile>, ProfileError> {
-    let (names, abi) = (Names::of(grant), places.abi());
+    let (names, abi) = (Names::of(grant), paths.abi());
     let sources = Sources::open(base_dir, grant)?;
     let mut profiles = vec![Profile {
         name: names.base().to_owned(),
@@ -37,7 +37,7 @@ pub(super) fn rendered(
             Some(source) => source,
             None => apparmor::template(kind, &names).into_bytes(),
         };
-        let refused = |refusal| ProfileError::Refused {
+        let refused = |refusal| ProfileError::Rejected {
             file: file.to_owned(),
             refusal,
         };
@@ -52,57 +52,57 @@ pub(super) fn rendered(
 
 /// The files and the kernel's list, while nobody else of this daemon changes them.
 pub(super) struct Host<'p> {
-    places: &'p Places,
-    kept: Kept,
+    paths: &'p Paths,
+    store: Store,
     published: Published,
 }
 
 impl<'p> Host<'p> {
-    pub(super) fn open(places: &'p Places) -> Result<Self, ProfileError> {
+    pub(super) fn open(paths: &'p Paths) -> Result<Self, ProfileError> {
         Ok(Self {
-            places,
-            kept: Kept::open(&places.kept, &places.cache)?,
-            published: Published::open(&places.published)?,
+            paths,
+            store: Store::open(&paths.kept, &paths.cache)?,
+            published: Published::open(&paths.published)?,
         })
     }
 
-    pub(super) fn kept(&self) -> &Kept {
-        &self.kept
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// True when the profile needs no load: this very text is kept, no load of it was cut off, and
     /// the kernel enforces it. It is published then.
     pub(super) fn is_settled(&self, profile: &Profile) -> Result<bool, ProfileError> {
         let name = &profile.name;
-        let settled = !self.kept.is_staged(name)?
-            && self.kept.read(name)?.as_ref() == Some(&profile.text)
+        let unchanged = !self.store.is_staged(name)?
+            && self.store.read(name)?.as_ref() == Some(&profile.text)
             && self.loaded()?.enforces(name);
-        if settled && self.published.of(name) != Some(published::digest(&profile.text)) {
+        if unchanged && self.published.of(name) != Some(published::digest(&profile.text)) {
             self.published.publish(name, &profile.text)?;
         }
-        Ok(settled)
+        Ok(unchanged)
     }
 
     /// Loads the profile, keeps it and publishes it. Where that fails, the kernel gets the kept text
     /// again.
     pub(super) fn install(&self, profile: &Profile) -> Result<(), ProfileError> {
         let Profile { name, text } = profile;
-        let previous = self.kept.read(name)?;
-        self.kept.stage(name, text)?;
+        let previous = self.store.read(name)?;
+        self.store.stage(name, text)?;
         let loaded = self
             .load_alone(profile)
-            .and_then(|()| self.kept.commit(name));
+            .and_then(|()| self.store.commit(name));
         if let Err(error) = loaded {
             self.restore(profile, previous);
             return Err(error);
         }
-        self.kept.sync()?;
+        self.store.sync()?;
         self.published.publish(name, text)
     }
 
     /// Verifies that a kept profile is loaded, loads it where it is not, and publishes it.
     pub(super) fn revive(&self, name: &str) -> Result<(), ProfileError> {
-        let Some(text) = self.kept.read(name)? else {
+        let Some(text) = self.store.read(name)? else {
             return Ok(());
         };
         let profile = Profile {
@@ -112,9 +112,9 @@ impl<'p> Host<'p> {
         if self.is_settled(&profile)? {
             return Ok(());
         }
-        parser::check(&self.places.parser, name, &profile.text).map_err(parser_error(name))?;
+        parser::check(&self.paths.parser, name, &profile.text).map_err(parser_error(name))?;
         self.load_alone(&profile)?;
-        self.kept.unstage(name)?;
+        self.store.unstage(name)?;
         self.published.publish(name, &profile.text)
     }
 
@@ -129,12 +129,12 @@ impl<'p> Host<'p> {
         // Again, now that the gateway makes and starts nothing under them any more.
         self.require_idle(names)?;
         for name in names {
-            if self.places.kernel_enforces() && self.loaded()?.has(name) {
+            if self.paths.kernel_enforces() && self.loaded()?.has(name) {
                 self.unload_alone(name)?;
                 changed = true;
             }
-            self.kept.unstage(name)?;
-            changed |= self.kept.remove(name)?;
+            self.store.unstage(name)?;
+            changed |= self.store.remove(name)?;
         }
         Ok(changed)
     }
@@ -153,8 +153,8 @@ impl<'p> Host<'p> {
     }
 
     fn tasks(&self, name: &str) -> Result<usize, ProfileError> {
-        let proc = &self.places.proc;
-        carried::tasks(proc, name).map_err(|source| ProfileError::Io {
+        let proc = &self.paths.proc;
+        tasks::count(proc, name).map_err(|source| ProfileError::Io {
             step: "read",
             path: proc.display().to_string(),
             source,
@@ -162,12 +162,12 @@ impl<'p> Host<'p> {
     }
 
     fn loaded(&self) -> Result<Loaded, ProfileError> {
-        Loaded::read(&self.places.loaded)
+        Loaded::read(&self.paths.loaded)
     }
 
     fn load_alone(&self, profile: &Profile) -> Result<(), ProfileError> {
         let Profile { name, text } = profile;
-        let after = self.alone(name, || parser::load(&self.places.parser, text))?;
+        let after = self.alone(name, || parser::load(&self.paths.parser, text))?;
         if after.enforces(name) {
             return Ok(());
         }
@@ -176,7 +176,7 @@ impl<'p> Host<'p> {
 
     fn unload_alone(&self, name: &str) -> Result<(), ProfileError> {
         let text = format!("profile {name} {{\n}}\n");
-        let after = self.alone(name, || parser::unload(&self.places.parser, &text))?;
+        let after = self.alone(name, || parser::unload(&self.paths.parser, &text))?;
         if after.has(name) {
             return Err(not_verified(name, "the kernel still has it"));
         }
@@ -221,7 +221,7 @@ impl<'p> Host<'p> {
             }
             None => self.withdraw_new(name),
         };
-        let restored = restored.and_then(|()| self.kept.unstage(name));
+        let restored = restored.and_then(|()| self.store.unstage(name));
         if let Err(error) = restored {
             tracing::error!(profile = %name, %error, "cannot restore the previous profile");
             if let Err(error) = self.published.withdraw(name) {

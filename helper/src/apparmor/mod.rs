@@ -1,20 +1,20 @@
 //! Loading the profiles that a tenant may narrow, and saying which of them hold.
 //!
 //! The tenant's text is never given to AppArmor: it is parsed, and what is loaded was written by
-//! the helper (`aistack_policy::apparmor`). [`Places`] says where everything is, `source` reads
+//! the helper (`aistack_policy::apparmor`). [`Paths`] says where everything is, `source` reads
 //! what the tenant wrote, `parser` runs AppArmor's compiler, `kept`, `kernel`, `published` and
 //! `carried` are the four places where a profile shows, and `load` keeps them in step.
 
-mod carried;
 mod error;
-mod kept;
 mod kernel;
 mod load;
 mod parser;
-mod places;
+mod paths;
 mod published;
 mod release;
 mod source;
+mod store;
+mod tasks;
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -30,11 +30,11 @@ use self::kernel::Loaded;
 use self::load::Host;
 use crate::rate::{Buckets, Rate};
 
-pub(crate) use carried::label;
 pub use error::ProfileError;
 pub use parser::ParserError;
-pub use places::{PUBLISHED, Places};
+pub use paths::{PUBLISHED, Paths};
 pub(crate) use published::published;
+pub(crate) use tasks::label;
 
 /// How often the profiles of one tenant are compiled and loaded; what is settled costs nothing.
 const LOADS: Rate = Rate {
@@ -49,7 +49,7 @@ const BASE: &str = "ai-base-";
 /// AppArmor of this host, for all tenants.
 #[derive(Debug)]
 pub struct AppArmor {
-    places: Places,
+    paths: Paths,
     turn: Arc<tokio::sync::Mutex<()>>,
     started: Instant,
     loads: Mutex<Buckets>,
@@ -67,11 +67,11 @@ pub(crate) struct Outcome {
 }
 
 impl AppArmor {
-    /// AppArmor as it is at `places`.
+    /// AppArmor as it is at `paths`.
     #[must_use]
-    pub fn new(places: Places) -> Self {
+    pub fn new(paths: Paths) -> Self {
         Self {
-            places,
+            paths,
             turn: Arc::default(),
             started: Instant::now(),
             loads: Mutex::new(Buckets::new(LOADS, MAX_TENANTS)),
@@ -85,10 +85,10 @@ impl AppArmor {
 
     /// Why this host has no profiles at all, `None` when it can have them.
     pub(crate) fn why_not(&self) -> Option<&'static str> {
-        if !self.places.kernel_enforces() {
+        if !self.paths.kernel_enforces() {
             return Some("the kernel of this host does not enforce AppArmor");
         }
-        if !self.places.parser.is_file() {
+        if !self.paths.parser.is_file() {
             return Some("apparmor_parser is not installed on this host");
         }
         None
@@ -113,8 +113,8 @@ impl AppArmor {
     /// Vets, compiles and loads the three profiles of a tenant. `base` is the pinned root of its
     /// volume. Blocks; hold the turn.
     pub(crate) fn load(&self, base: impl AsFd, grant: &Grant) -> Result<Outcome, ProfileError> {
-        let profiles = load::rendered(&self.places, base, grant)?;
-        let host = Host::open(&self.places)?;
+        let profiles = load::rendered(&self.paths, base, grant)?;
+        let host = Host::open(&self.paths)?;
         let mut wanted = Vec::new();
         for profile in &profiles {
             if !host.is_settled(profile)? {
@@ -126,7 +126,7 @@ impl AppArmor {
         }
         // All of them compile before the first one is loaded.
         for profile in &wanted {
-            parser::check(&self.places.parser, &profile.name, &profile.text)
+            parser::check(&self.paths.parser, &profile.name, &profile.text)
                 .map_err(load::parser_error(&profile.name))?;
         }
         for profile in &wanted {
@@ -144,7 +144,7 @@ impl AppArmor {
     /// were none. Blocks; hold the turn.
     pub(crate) fn unload(&self, grant: &Grant) -> Result<bool, ProfileError> {
         let names = Names::of(grant);
-        Host::open(&self.places)?.remove(&all(&names))
+        Host::open(&self.paths)?.remove(&all(&names))
     }
 
     /// Verifies that every kept profile of the policy's tenants is loaded, loads those that are not,
@@ -153,12 +153,12 @@ impl AppArmor {
         if self.why_not().is_some() {
             return Vec::new();
         }
-        let at_fault = |error| vec![(self.places.kept.display().to_string(), error)];
-        let host = match Host::open(&self.places) {
+        let at_fault = |error| vec![(self.paths.kept.display().to_string(), error)];
+        let host = match Host::open(&self.paths) {
             Ok(host) => host,
             Err(error) => return at_fault(error),
         };
-        let bases = match host.kept().names(|name| name.starts_with(BASE)) {
+        let bases = match host.store().names(|name| name.starts_with(BASE)) {
             Ok(bases) => bases,
             Err(error) => return at_fault(error),
         };
@@ -177,11 +177,11 @@ impl AppArmor {
     /// The state of this host for this tenant.
     pub(crate) fn state(&self, grant: &Grant) -> AppArmorState {
         let names = Names::of(grant);
-        let kernel_enabled = self.places.kernel_enforces();
-        let loaded = Loaded::read(&self.places.loaded).ok();
+        let kernel_enabled = self.paths.kernel_enforces();
+        let loaded = Loaded::read(&self.paths.loaded).ok();
         let holds = |name: &&str| {
             let enforced = loaded.as_ref().is_some_and(|list| list.enforces(name));
-            enforced && published(&self.places.published, name).is_some()
+            enforced && published(&self.paths.published, name).is_some()
         };
         let profiles_loaded = kernel_enabled && all(&names).iter().all(holds);
         let summary = match (self.why_not(), profiles_loaded) {
@@ -218,7 +218,7 @@ impl AppArmor {
 
 /// True when the running kernel enforces AppArmor.
 pub(crate) fn kernel_enforces() -> bool {
-    Places::default().kernel_enforces()
+    Paths::default().kernel_enforces()
 }
 
 /// The profiles of a tenant, as far as `dir` says that they are verified.

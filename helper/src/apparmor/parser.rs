@@ -36,7 +36,7 @@ pub enum ParserError {
     Limits,
     /// It says that it failed; its text is in the daemon's log.
     #[error("apparmor_parser refused the profile")]
-    Refused,
+    Rejected,
     /// The text defines something else than the one profile.
     #[error("apparmor_parser found another profile than the one that was written")]
     Names,
@@ -85,7 +85,7 @@ fn run(parser: &Path, args: &[&str], text: &str) -> Result<String, ParserError> 
     if status.code().is_none() {
         return Err(ParserError::Limits);
     }
-    Err(ParserError::Refused)
+    Err(ParserError::Rejected)
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -144,7 +144,7 @@ impl Running {
     /// Writes `text`, reads what comes, until the parser ends or its time is over.
     fn feed(mut self, text: &[u8]) -> io::Result<Ended> {
         let deadline = Instant::now() + MAX_TIME;
-        let (mut output, mut errors) = (Kept::default(), Kept::default());
+        let (mut output, mut errors) = (CapturedOutput::default(), CapturedOutput::default());
         let mut input = Some((self.input, text));
         loop {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else {
@@ -189,7 +189,7 @@ impl Running {
 }
 
 impl Ended {
-    fn of(status: Option<ExitStatus>, output: Kept, errors: Kept) -> Self {
+    fn of(status: Option<ExitStatus>, output: CapturedOutput, errors: CapturedOutput) -> Self {
         Self {
             status,
             output: output.bytes,
@@ -229,12 +229,12 @@ impl Drop for Group {
 }
 
 /// The first part of an output; the rest is read and dropped, so that the child is not held up.
-struct Kept {
+struct CapturedOutput {
     bytes: Vec<u8>,
     open: bool,
 }
 
-impl Default for Kept {
+impl Default for CapturedOutput {
     fn default() -> Self {
         Self {
             bytes: Vec::new(),
@@ -243,7 +243,7 @@ impl Default for Kept {
     }
 }
 
-impl Kept {
+impl CapturedOutput {
     /// Reads what is there now, at most some rounds of it: the deadline is looked at in between.
     fn read_from(&mut self, pipe: &mut PipeReader) -> io::Result<()> {
         let mut buffer = [0; 4096];

@@ -10,7 +10,7 @@ use aistack_policy::Grant;
 use rustix::fs::{FileType, OFlags};
 
 use super::ProfileError;
-use crate::safe_path::{Cross, Problem, open_at, open_dir};
+use crate::safe_path::{ComponentError, Cross, open_at, open_dir};
 
 /// The directory below the base directory.
 const DIRECTORY: &str = "apparmor";
@@ -29,7 +29,7 @@ impl<'g> Sources<'g> {
     pub(super) fn open(base: impl AsFd, grant: &'g Grant) -> Result<Self, ProfileError> {
         let dir = match open_dir(base, OsStr::new(DIRECTORY), Cross::Nothing) {
             Ok(dir) => Some(dir),
-            Err(Problem::Missing) => None,
+            Err(ComponentError::Missing) => None,
             Err(problem) => return Err(unfit(DIRECTORY, problem)),
         };
         if let Some(dir) = &dir {
@@ -50,7 +50,7 @@ impl<'g> Sources<'g> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = match open_at(dir, OsStr::new(name), flags, Cross::Nothing) {
             Ok(file) => file,
-            Err(Problem::Missing) => return Ok(None),
+            Err(ComponentError::Missing) => return Ok(None),
             Err(problem) => return Err(unfit(&path, problem)),
         };
         let stat = rustix::fs::fstat(&file).map_err(|errno| unfit(&path, errno.into()))?;
@@ -93,21 +93,21 @@ fn source(path: &str, problem: &'static str) -> ProfileError {
 
 // By value, as map_err passes it.
 #[expect(clippy::needless_pass_by_value)]
-fn unfit(path: &str, problem: Problem) -> ProfileError {
+fn unfit(path: &str, problem: ComponentError) -> ProfileError {
     let problem = match problem {
-        Problem::Os(errno) => {
+        ComponentError::Os(errno) => {
             return ProfileError::Io {
                 step: "open",
                 path: path.to_owned(),
                 source: errno.into(),
             };
         }
-        Problem::Link => "is a symbolic link",
-        Problem::NotDirectory => "is not a directory",
-        Problem::OtherFileSystem => "is on another file system",
-        Problem::Missing => "does not exist",
-        Problem::NotPlain => "is not a plain name",
-        Problem::NotRoots { .. } => "must belong to root",
+        ComponentError::Link => "is a symbolic link",
+        ComponentError::NotDirectory => "is not a directory",
+        ComponentError::OtherFileSystem => "is on another file system",
+        ComponentError::Missing => "does not exist",
+        ComponentError::NotPlain => "is not a plain name",
+        ComponentError::NotRoots { .. } => "must belong to root",
     };
     source(path, problem)
 }

@@ -206,10 +206,10 @@ mod tests {
         assert_eq!(budgets.detail(1, at(5)), Detail::Small);
         let over = budgets.take(1, 200, at(5)).unwrap_err();
         assert_eq!(over.wait, at(10));
-        let told = over.to_string();
+        let text = over.to_string();
         assert!(
-            told.contains("10 bytes come back each second") && told.contains("again in 10 s"),
-            "{told}"
+            text.contains("10 bytes come back each second") && text.contains("again in 10 s"),
+            "{text}"
         );
         assert_eq!(budgets.take(2, 1000, at(5)), Ok(()), "another UID's");
         assert_eq!(budgets.take(1, 200, at(15)), Ok(()));

@@ -149,7 +149,7 @@ pub(super) fn track(seq: u64, event: &Event, open: &mut BTreeMap<u64, OpenIntent
         Event::Outcome { intent, .. } => {
             open.remove(intent);
         }
-        Event::Refused { .. } | Event::RefusalsCounted { .. } | Event::Daemon { .. } => {}
+        Event::Denied { .. } | Event::RefusalsCounted { .. } | Event::Daemon { .. } => {}
     }
 }
 

@@ -17,7 +17,7 @@ use crate::own_dir;
 pub enum VerifyError {
     /// A line does not follow from the one before.
     #[error("{}:{line}: {problem}", path.display())]
-    Broken {
+    Invalid {
         /// The log.
         path: PathBuf,
         /// From 1.
@@ -222,7 +222,7 @@ fn verify_file(
                 so_far
                     .head
                     .advance(&buffer)
-                    .map_err(|problem| VerifyError::Broken {
+                    .map_err(|problem| VerifyError::Invalid {
                         path: path.to_owned(),
                         line,
                         problem,

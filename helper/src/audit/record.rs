@@ -44,7 +44,8 @@ pub(super) enum Event {
     /// An operation is allowed and about to happen.
     Intent(Request),
     /// An operation was refused; nothing happened.
-    Refused {
+    #[serde(rename = "refused")]
+    Denied {
         #[serde(flatten)]
         request: Request,
         reason: String,
@@ -101,7 +102,7 @@ impl Event {
     /// Whose request it is about.
     pub(super) fn uid(&self) -> Option<u32> {
         match self {
-            Self::Intent(request) | Self::Refused { request, .. } => Some(request.uid),
+            Self::Intent(request) | Self::Denied { request, .. } => Some(request.uid),
             Self::Outcome { uid, .. } => Some(*uid),
             Self::RefusalsCounted { .. } | Self::Daemon { .. } => None,
         }
@@ -114,8 +115,8 @@ impl Event {
         };
         request.make_small();
         BUDGET_RULE.clone_into(&mut request.rule);
-        request.decision = Decision::Refused;
-        Some(Self::Refused {
+        request.decision = Decision::Denied;
+        Some(Self::Denied {
             request,
             reason: format!("AUDIT_BUDGET: {over}"),
         })
@@ -125,7 +126,7 @@ impl Event {
     pub(super) fn make_small(&mut self) {
         match self {
             Self::Intent(request) => request.make_small(),
-            Self::Refused { request, reason } => {
+            Self::Denied { request, reason } => {
                 request.make_small();
                 shorten(reason, SMALL_TEXT);
             }
@@ -157,7 +158,8 @@ pub(super) struct Request {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Decision {
     Allowed,
-    Refused,
+    #[serde(rename = "refused")]
+    Denied,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -234,7 +234,7 @@ async fn one_changed_byte_anywhere_is_found() {
         write_log(copy.path(), &bytes);
         let line = good[..at].split(|byte| *byte == b'\n').count() as u64;
         match verify(&log_of(copy.path())) {
-            Err(VerifyError::Broken { line: found, .. }) => {
+            Err(VerifyError::Invalid { line: found, .. }) => {
                 assert!(found == line || found == line + 1, "byte {at}: {found}");
             }
             other => panic!("byte {at} of line {line}: {other:?}"),
@@ -273,7 +273,7 @@ async fn a_broken_chain_is_said_and_the_log_goes_on() {
     assert_eq!(records[2]["what"], "chain-broken");
     assert_eq!(records[2]["detail"]["line"], 2);
     let broken = verify(&log_of(copy.path())).unwrap_err();
-    assert!(matches!(broken, VerifyError::Broken { line: 2, .. }));
+    assert!(matches!(broken, VerifyError::Invalid { line: 2, .. }));
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Writer {
         match &message.event {
             Event::Intent(_) => self.admit_intent(message, now),
             Event::Outcome { .. } => Some(self.admit_outcome(message, now)),
-            Event::Refused { .. } => self.admit_refusal(message, now),
+            Event::Denied { .. } => self.admit_refusal(message, now),
             Event::RefusalsCounted { .. } | Event::Daemon { .. } => Some(Admitted {
                 message,
                 charged: None,
@@ -348,7 +348,7 @@ impl Writer {
             Event::Intent(_) => false,
             // As many as there are operations under way.
             Event::Outcome { .. } => true,
-            Event::Refused { .. } | Event::RefusalsCounted { .. } | Event::Daemon { .. } => {
+            Event::Denied { .. } | Event::RefusalsCounted { .. } | Event::Daemon { .. } => {
                 self.kept.len() < MAX_KEPT
             }
         };

@@ -9,14 +9,14 @@ use aistack_helper::accept::Bounds;
 use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Engine, EngineCommand, EngineServe};
 use aistack_helper::daemon::{self, Signals};
-use aistack_helper::docker::{Docker, standing};
+use aistack_helper::docker::{Docker, engine_state};
 use aistack_helper::engine::gateway::Gateway;
 use aistack_helper::engine::pulled::Pulled;
 use aistack_helper::engine::serve;
 use aistack_helper::guard::Probe;
 use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
-use aistack_helper::sandbox::{self, Places, Work};
+use aistack_helper::sandbox::{self, FileAccess, Work};
 use clap::Parser;
 
 /// Two for each connection, and a reserve.
@@ -24,7 +24,7 @@ const MAX_FILES: u64 = 4096;
 /// Everybody may connect; the policy says who is answered.
 const SOCKET_MODE: u32 = 0o666;
 
-type Failure = Box<dyn std::error::Error>;
+type BoxError = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let EngineCommand::Serve(options) = Engine::parse().command;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(options: &EngineServe) -> Result<(), Failure> {
+fn serve(options: &EngineServe) -> Result<(), BoxError> {
     daemon::start_tracing();
     // Before the sandbox, which allows no socket of this kind.
     let guard = Probe::open();
@@ -46,7 +46,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
         tracing::warn!("running as root, which the gateway does not need");
     }
     let policy = PolicyStore::load(&options.policy)?;
-    places(options)?.enter()?;
+    file_access(options)?.restrict_self()?;
     sandbox::allow_only(Work::Serve)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
     let settings = Settings {
@@ -95,7 +95,7 @@ fn serve(options: &EngineServe) -> Result<(), Failure> {
 }
 
 /// Its log, its lists and its socket; it runs no program.
-fn places(options: &EngineServe) -> Result<Places, Failure> {
+fn file_access(options: &EngineServe) -> Result<FileAccess, BoxError> {
     // Landlock knows directories, not names: what is missing is made first.
     let own = [&options.audit_dir, &options.state_dir].map(PathBuf::clone);
     for dir in &own {
@@ -103,7 +103,7 @@ fn places(options: &EngineServe) -> Result<Places, Failure> {
     }
     let socket_dir = options.socket.parent().map(Path::to_owned);
     let writable = socket_dir.into_iter().chain(own);
-    Ok(Places {
+    Ok(FileAccess {
         writable: writable.collect(),
         programs: false,
     })
@@ -116,14 +116,14 @@ async fn run(
     docker: Docker,
     policy: &PolicyStore,
     audit: &Audit,
-) -> Result<(), Failure> {
+) -> Result<(), BoxError> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let keeper = Arc::clone(&gateway);
     let mut server = tokio::spawn(serve::serve(listener, Bounds::ENGINE, gateway, stopped));
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-engine answers");
     daemon::tell_warnings(policy);
-    tokio::spawn(standing::watch(docker));
+    tokio::spawn(engine_state::watch(docker));
     let reload = async || {
         daemon::reload_policy(policy, audit).await;
         keeper.forget_who_left();

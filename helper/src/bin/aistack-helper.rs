@@ -14,14 +14,14 @@ use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
 use aistack_helper::daemon::{self, Signals};
-use aistack_helper::docker::{Docker, standing};
+use aistack_helper::docker::{Docker, engine_state};
 use aistack_helper::front::{self, Front, Times};
 use aistack_helper::guard::Probe;
 use aistack_helper::ops::Ops;
 use aistack_helper::own_dir::open_own_dir;
 use aistack_helper::policy_store::PolicyStore;
 use aistack_helper::printable::Printable;
-use aistack_helper::sandbox::{self, Capability, Places, Work};
+use aistack_helper::sandbox::{self, Capability, FileAccess, Work};
 use clap::Parser;
 use rustix::fs::StatVfsMountFlags;
 use tokio::sync::Notify;
@@ -54,7 +54,7 @@ const BOOT: Duration = Duration::from_secs(50);
 /// Time for open connections to close when no operation runs any more.
 const CLOSING: Duration = Duration::from_secs(3);
 
-type Failure = Box<dyn std::error::Error>;
+type BoxError = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let result = match Helper::parse().command {
@@ -72,17 +72,17 @@ fn main() -> ExitCode {
     })
 }
 
-fn read_policy(command: &PolicyCommand) -> Result<ExitCode, Failure> {
+fn read_policy(command: &PolicyCommand) -> Result<ExitCode, BoxError> {
     let mut out = Printable::lines(io::stdout().lock());
     Ok(ExitCode::from(policy::run(command, &mut out)?))
 }
 
-fn front_door(command: &IngressCommand) -> Result<ExitCode, Failure> {
+fn front_door(command: &IngressCommand) -> Result<ExitCode, BoxError> {
     let mut out = Printable::lines(io::stdout().lock());
     Ok(ExitCode::from(ingress::run(command, &mut out)?))
 }
 
-fn examine(args: &DoctorArgs) -> Result<ExitCode, Failure> {
+fn examine(args: &DoctorArgs) -> Result<ExitCode, BoxError> {
     let mut out = Printable::lines(io::stdout().lock());
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -93,13 +93,13 @@ fn examine(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(status?))
 }
 
-fn guard_host(command: &GuardCommand) -> Result<ExitCode, Failure> {
+fn guard_host(command: &GuardCommand) -> Result<ExitCode, BoxError> {
     daemon::start_tracing();
     let mut out = Printable::lines(io::stdout().lock());
     Ok(ExitCode::from(guard::run(command, &mut out)?))
 }
 
-fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
+fn read_audit(command: AuditCommand) -> Result<ExitCode, BoxError> {
     let stdout = io::stdout();
     let result = if stdout.is_terminal() {
         audit::run(command, &mut Printable::lines(stdout.lock()))
@@ -115,14 +115,14 @@ fn read_audit(command: AuditCommand) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn serve(options: &HelperServe) -> Result<(), Failure> {
+fn serve(options: &HelperServe) -> Result<(), BoxError> {
     daemon::start_tracing();
     // Before the sandbox, which allows no socket of this kind.
     let guard = Probe::open();
     sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
     let policy = PolicyStore::load(&options.policy)?;
-    let places = places(options, &policy)?;
-    places.enter()?;
+    let file_access = file_access(options, &policy)?;
+    file_access.restrict_self()?;
     sandbox::allow_only(Work::ServeAndChange)?;
     // First the log: its lock keeps a second daemon from taking the socket of the first.
     let settings = Settings {
@@ -155,14 +155,14 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
     let front = Front::new(policy.clone(), audit.clone(), ops, times);
     runtime.block_on(async {
         let listener = daemon::attach(socket.listener)?;
-        tokio::spawn(standing::watch(docker));
+        tokio::spawn(engine_state::watch(docker));
         run(
             listener,
             signals,
             front,
             &policy,
             &audit,
-            &places,
+            &file_access,
             ends_when_idle,
         )
         .await
@@ -172,11 +172,11 @@ fn serve(options: &HelperServe) -> Result<(), Failure> {
 /// A fresh start of the host: its profiles are loaded and the volumes that were mounted are mounted
 /// again, as far as [`BOOT`] reaches; what is left, a tenant's next command does. It writes a log of
 /// its own, since the daemon may hold the other.
-fn boot(options: &HelperServe) -> Result<ExitCode, Failure> {
+fn boot(options: &HelperServe) -> Result<ExitCode, BoxError> {
     daemon::start_tracing();
     sandbox::restrict(&CAPABILITIES, MAX_FILES)?;
     let policy = PolicyStore::load(&options.policy)?;
-    places(options, &policy)?.enter()?;
+    file_access(options, &policy)?.restrict_self()?;
     sandbox::allow_only(Work::ServeAndChange)?;
     let audit = Audit::open(&options.audit_dir, "boot", Settings::BRIEF)?;
     let docker = Docker::new(&options.docker_socket);
@@ -202,11 +202,11 @@ fn boot(options: &HelperServe) -> Result<ExitCode, Failure> {
 }
 
 /// False when something stays down; the log says what.
-async fn bring_up(ops: &Ops, policy: &PolicyStore, audit: &Audit) -> Result<bool, Failure> {
+async fn bring_up(ops: &Ops, policy: &PolicyStore, audit: &Audit) -> Result<bool, BoxError> {
     let policy = policy.current();
     let mut whole = true;
     for (profile, error) in ops.boot_profiles(&policy.policy).await {
-        let error = daemon::told(&error);
+        let error = daemon::error_chain(&error);
         tracing::error!(%profile, %error, "a profile is not loaded");
         let detail = serde_json::json!({"profile": profile, "error": error});
         audit.note("boot-profile-failed", detail).await?;
@@ -216,7 +216,7 @@ async fn bring_up(ops: &Ops, policy: &PolicyStore, audit: &Audit) -> Result<bool
         match volume.outcome {
             Ok(_) => tracing::info!(uid = volume.uid, "the volume is mounted"),
             Err(problem) => {
-                let error = daemon::told(&problem);
+                let error = daemon::error_chain(&problem);
                 tracing::error!(uid = volume.uid, %error, "the volume is not mounted");
                 whole = false;
             }
@@ -227,7 +227,7 @@ async fn bring_up(ops: &Ops, policy: &PolicyStore, audit: &Audit) -> Result<bool
 
 /// Its own directories, the profiles' (in `/etc`, in the kernel, and its compiler's cache), and the
 /// directories on the tenants' volumes.
-fn places(options: &HelperServe, policy: &PolicyStore) -> Result<Places, Failure> {
+fn file_access(options: &HelperServe, policy: &PolicyStore) -> Result<FileAccess, BoxError> {
     let mut writable = sandbox::parents_of_base_dirs(&policy.current().policy);
     writable.extend(PROFILE_DIRS.map(PathBuf::from));
     for own in [&options.audit_dir, &options.state_dir] {
@@ -236,7 +236,7 @@ fn places(options: &HelperServe, policy: &PolicyStore) -> Result<Places, Failure
         writable.insert(own.clone());
     }
     writable.extend(options.socket.parent().map(Path::to_owned));
-    Ok(Places {
+    Ok(FileAccess {
         writable,
         programs: true,
     })
@@ -244,9 +244,9 @@ fn places(options: &HelperServe, policy: &PolicyStore) -> Result<Places, Failure
 
 /// Whether the policy has directories that are out of reach until the next start; tells which, and
 /// those that the unit closes.
-fn tell_out_of_reach(places: &Places, policy: &PolicyStore) -> bool {
+fn tell_out_of_reach(file_access: &FileAccess, policy: &PolicyStore) -> bool {
     let parents = sandbox::parents_of_base_dirs(&policy.current().policy);
-    let missing: Vec<_> = places.missing(&parents).collect();
+    let missing: Vec<_> = file_access.missing(&parents).collect();
     for parent in &missing {
         tracing::warn!(parent = %parent.display(),
             "the policy has base directories in a new place; it takes a new start of aistack-helper to write there");
@@ -268,22 +268,22 @@ async fn run(
     front: Front,
     policy: &PolicyStore,
     audit: &Audit,
-    places: &Places,
+    file_access: &FileAccess,
     ends_when_idle: bool,
-) -> Result<(), Failure> {
+) -> Result<(), BoxError> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let mut server = tokio::spawn(front::serve(listener, Bounds::GRPC, front.clone(), stopped));
     daemon::ready();
     tracing::info!(policy = %policy.current().digest, "aistack-helper answers");
     daemon::tell_warnings(policy);
-    tell_out_of_reach(places, policy);
+    tell_out_of_reach(file_access, policy);
     // Landlock never lets go: only a new process can write in a new place. Where systemd holds the
     // socket, this one ends, and the next caller starts it. Callers in between wait in the socket.
     let outlived = Notify::new();
     let reload = async || {
         daemon::reload_policy(policy, audit).await;
-        if tell_out_of_reach(places, policy) && ends_when_idle {
+        if tell_out_of_reach(file_access, policy) && ends_when_idle {
             outlived.notify_one();
         }
     };

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::fault::Fault;
+use super::error::GatewayError;
 use super::gateway::{Gateway, Tenant};
 use super::own::{OwnContainer, text};
-use super::vet::standing;
+use super::vet::existing;
 use crate::apparmor::label;
 use crate::docker::{Body, DockerError};
 
@@ -38,8 +38,8 @@ impl Gateway {
         &self,
         tenant: &Tenant,
         container: &OwnContainer,
-    ) -> Result<(), Fault> {
-        let Some(label) = standing::label_of(&container.inspected) else {
+    ) -> Result<(), GatewayError> {
+        let Some(label) = existing::label_of(&container.inspected) else {
             return Ok(());
         };
         let wanted = format!("{label} (enforce)");
@@ -60,7 +60,7 @@ impl Gateway {
         }
     }
 
-    async fn look(&self, id: &str) -> Result<Seen, Fault> {
+    async fn look(&self, id: &str) -> Result<Seen, GatewayError> {
         let inspected: Value = match self.get(&format!("/containers/{id}/json")).await {
             Err(error) if error.is_not_found() => return Ok(Seen::Ended),
             other => other?,
@@ -87,7 +87,7 @@ impl Gateway {
         container: &OwnContainer,
         wanted: &str,
         found: &str,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), GatewayError> {
         let arguments = json!({
             "container": container.name, "id": container.id, "wanted": wanted, "found": found,
         });
@@ -102,10 +102,10 @@ impl Gateway {
         let kill = self.docker.act(http::Method::POST, &path, Body::NONE);
         match self.enforced(intent, kill).await {
             // Docker answers 409 for a container that does not run any more.
-            Err(Fault::Docker(DockerError::Refused { status, .. })) if status == 409 => {}
+            Err(GatewayError::Docker(DockerError::Response { status, .. })) if status == 409 => {}
             other => other?,
         }
         let name = text(&container.inspected, "/Name").trim_start_matches('/');
-        Err(Fault::Unconfined(name.to_owned()))
+        Err(GatewayError::Unconfined(name.to_owned()))
     }
 }

@@ -8,12 +8,12 @@ use aistack_policy::{Grant, Refusal, Rule};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::fault::Fault;
+use super::error::GatewayError;
 use super::gateway::{Gateway, Tenant};
 use super::own::{self, LocalImage, text};
 use super::perform::Reply;
-use super::vet::create::{CreateRequest, HostAppArmor, World, container_name, decide};
-use super::vet::standing;
+use super::vet::create::{CreateContext, CreateRequest, HostAppArmor, container_name, decide};
+use super::vet::existing;
 use crate::apparmor;
 use crate::docker::{Body, percent_encoded};
 
@@ -23,10 +23,10 @@ const TURN: Duration = Duration::from_mins(1);
 impl Gateway {
     /// The container whose network is joined. Not a 404: the docker command takes every 404 of a
     /// create for a missing image, and would pull one.
-    async fn joined(&self, grant: &Grant, reference: &str) -> Result<String, Fault> {
+    async fn joined(&self, grant: &Grant, reference: &str) -> Result<String, GatewayError> {
         match self.own_container(grant, reference).await {
             Ok(container) => Ok(container.id),
-            Err(Fault::NotFound(text)) => {
+            Err(GatewayError::NotFound(text)) => {
                 let message = format!("HostConfig.NetworkMode: {text}");
                 let rule = Rule::builtin("own-containers");
                 Err(Refusal::new("JOINED_CONTAINER_REFUSED", message, rule).into())
@@ -42,12 +42,12 @@ impl Gateway {
         name: &str,
         body: &[u8],
         api: ApiVersion,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Reply, GatewayError> {
         let grant = &tenant.grant;
         let name = container_name(grant, name)?;
         let request = CreateRequest::parse(body, api)?;
         let turn = self.locks.turn_of(grant.uid, TURN).await;
-        let _turn = turn.ok_or(Fault::Busy)?;
+        let _turn = turn.ok_or(GatewayError::Busy)?;
 
         let network = self.own_network(grant).await?;
         let network_id = network.as_ref().map(|network| text(network, "/Id"));
@@ -62,10 +62,10 @@ impl Gateway {
         let image = match self.local_image(grant, request.image()).await {
             Ok(image) => Some(image),
             // The decision comes first: what would be refused anyway is not pulled before.
-            Err(Fault::NotFound(_)) => None,
+            Err(GatewayError::NotFound(_)) => None,
             Err(other) => return Err(other),
         };
-        let world = World {
+        let context = CreateContext {
             grant,
             name,
             image_id: image.as_ref().map_or("", |image| image.id.as_str()),
@@ -77,10 +77,10 @@ impl Gateway {
             in_use: self.usage(grant).await?,
         };
         let wanted = request.image().to_string();
-        let canonical = decide(&world, request)?;
+        let canonical = decide(&context, request)?;
         self.check_guard(grant)?;
         if image.is_none() {
-            return Err(Fault::NotFound(format!("No such image: {wanted}")));
+            return Err(GatewayError::NotFound(format!("No such image: {wanted}")));
         }
         if !canonical.is_read_only() {
             self.admit_writes().await?;
@@ -95,7 +95,7 @@ impl Gateway {
             .json::<Value>(Method::POST, &path, Body::Versioned(&render));
         let intent = tenant.intent("container.create", canonical.audit(), &grant.rules.uid);
         let made = self.recorded(intent, act).await?;
-        let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;
+        let id = own::full_id(text(&made, "/Id")).ok_or(GatewayError::Answer)?;
         self.check_made(tenant, name, &id).await?;
         let warnings = made.get("Warnings").cloned().unwrap_or_else(|| json!([]));
         Ok(Reply::Json(201, json!({"Id": id, "Warnings": warnings})))
@@ -103,9 +103,9 @@ impl Gateway {
 
     /// Removes a container that got from its image what the image did not show before. Where the gateway
     /// ends before this, the container stays; the same is asked before each start.
-    async fn check_made(&self, tenant: &Tenant, name: &str, id: &str) -> Result<(), Fault> {
+    async fn check_made(&self, tenant: &Tenant, name: &str, id: &str) -> Result<(), GatewayError> {
         let inspected: Value = self.get(&format!("/containers/{id}/json")).await?;
-        let Err(refusal) = standing::check_from_image(&inspected) else {
+        let Err(refusal) = existing::check_from_image(&inspected) else {
             return Ok(());
         };
         let arguments = json!({"container": name, "id": id, "because": refusal.message});

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use dirs::Disks;
 
-use super::fault::Fault;
+use super::error::GatewayError;
 use super::gateway::Gateway;
 use super::own::{OwnContainer, full_id, text};
 use super::vet::layer::{self, Layer, Space};
@@ -79,12 +79,15 @@ fn held<T>(lock: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Gateway {
     /// Refuses what would write to Docker's disk while that is down to its reserve. A disk that
     /// cannot be looked at refuses nothing: the watch says so in the log.
-    pub(super) async fn admit_writes(&self) -> Result<(), Fault> {
+    pub(super) async fn admit_writes(&self) -> Result<(), GatewayError> {
         Ok(self.disks().await.admit()?)
     }
 
     /// The same for a container that exists, unless it can write to its mounts only.
-    pub(super) async fn admit_writes_of(&self, container: &OwnContainer) -> Result<(), Fault> {
+    pub(super) async fn admit_writes_of(
+        &self,
+        container: &OwnContainer,
+    ) -> Result<(), GatewayError> {
         if layer::is_read_only(&container.inspected) {
             return Ok(());
         }
@@ -121,7 +124,7 @@ impl Gateway {
         &self,
         grant: &Grant,
         container: &OwnContainer,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), GatewayError> {
         if layer::is_read_only(&container.inspected) {
             return Ok(());
         }
@@ -225,7 +228,7 @@ impl Gateway {
     }
 
     /// One round over the containers of all tenants that run or are restarted.
-    async fn measure_all(&self) -> Result<(), Fault> {
+    async fn measure_all(&self) -> Result<(), GatewayError> {
         let filters = Filters::default().encoded_with("label", OWNER_LABEL);
         let list = self
             .get(&format!("/containers/json?all=true&filters={filters}"))
@@ -256,7 +259,7 @@ impl Gateway {
         Ok(())
     }
 
-    async fn measure_one(&self, listed: &Value) -> Result<(), Fault> {
+    async fn measure_one(&self, listed: &Value) -> Result<(), GatewayError> {
         let owner = listed.get("Labels").and_then(|all| all.get(OWNER_LABEL));
         let owner = owner
             .and_then(Value::as_str)
@@ -265,7 +268,7 @@ impl Gateway {
         let Some(grant) = owner.and_then(|uid| self.grant(uid)) else {
             return Ok(());
         };
-        let id = full_id(text(listed, "/Id")).ok_or(Fault::Answer)?;
+        let id = full_id(text(listed, "/Id")).ok_or(GatewayError::Answer)?;
         let container = self.own_container(&grant, &id).await?;
         if layer::is_read_only(&container.inspected) {
             return Ok(());
@@ -287,7 +290,7 @@ impl Gateway {
         container: &OwnContainer,
         layer: Layer,
         excess: String,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), GatewayError> {
         let id = &container.id;
         tracing::warn!(container = id, uid = grant.uid, "stopping it: {excess}");
         let intent = Intent {
@@ -354,7 +357,7 @@ struct Watch {
     pause: Duration,
     before: Vec<Space>,
     /// What was said of the disk last.
-    told: Option<Result<bool, String>>,
+    reported: Option<Result<bool, String>>,
 }
 
 impl Watch {
@@ -364,7 +367,7 @@ impl Watch {
             looked: Instant::now(),
             pause: PAUSE.min(every),
             before: Vec::new(),
-            told: None,
+            reported: None,
         }
     }
 
@@ -392,20 +395,20 @@ impl Watch {
             Some(why) if enough => Err(why.clone()),
             _ => Ok(enough),
         };
-        if self.told.as_ref() == Some(&now) {
+        if self.reported.as_ref() == Some(&now) {
             return;
         }
         match &now {
             Ok(false) => tracing::error!(
                 "Docker's disk is down to its reserve: nothing new may write to it until there is room"
             ),
-            Ok(true) if self.told.is_some() => {
+            Ok(true) if self.reported.is_some() => {
                 tracing::info!("Docker's disk has its reserve again");
             }
             Ok(true) => {}
             Err(why) => tracing::error!(why, "Docker's disk cannot be watched"),
         }
-        self.told = Some(now);
+        self.reported = Some(now);
     }
 }
 

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::changing::Changing;
 use super::disk::Disk;
-use super::fault::Fault;
+use super::error::GatewayError;
 use super::http::Served;
-use super::places::Places;
 use super::pulled::Pulled;
 use super::reach;
+use super::request_limit::RequestLimit;
 use super::vet::target::{Line, Offered};
 use crate::audit::{Audit, Denied, Intent, OpenRecord, Outcome};
 use crate::docker::{Docker, DockerError};
@@ -22,7 +22,7 @@ use crate::guard::{Answer, Probe};
 use crate::locks::Locks;
 use crate::peer::Caller;
 use crate::policy_store::{LoadedPolicy, PolicyStore};
-use crate::rate::{Asks, Limiter, Rate, Rates};
+use crate::rate::{Limiter, Rate, Rates, RequestKind};
 use crate::seldom::Seldom;
 
 static NOT_RECORDED: Seldom = Seldom::new();
@@ -52,7 +52,7 @@ pub struct Gateway {
     pub(super) docker: Docker,
     pub(super) locks: Locks,
     pub(super) changing: Changing,
-    pub(super) places: Places,
+    pub(super) request_limit: RequestLimit,
     pub(super) disk: Disk,
     pub(super) pulled: Pulled,
     /// Where the helper says which profiles are loaded.
@@ -102,7 +102,7 @@ impl Gateway {
             disk: Disk::new(docker_dirs),
             locks: Locks::default(),
             changing: Changing::default(),
-            places: Places::default(),
+            request_limit: RequestLimit::default(),
             apparmor_dir,
             guard: Probe::default(),
             policy,
@@ -154,12 +154,12 @@ impl Gateway {
 
     /// Whether this request may be made at all: by a tenant, of an offered endpoint, not too
     /// often. A refusal is recorded.
-    pub(super) async fn enter(
+    pub(super) async fn admit(
         &self,
         caller: Caller,
         method: &str,
         target: &str,
-    ) -> Result<(Tenant, Line), Fault> {
+    ) -> Result<(Tenant, Line), GatewayError> {
         let policy = self.policy.current();
         let Some(grant) = policy.policy.grant(caller.uid) else {
             let refusal = self.stranger(caller.uid);
@@ -180,11 +180,11 @@ impl Gateway {
         // What is refused writes a record too, and counts as what it says it is.
         let known = self.docker.known_api().map(|api| api.spoken);
         let parsed = Line::parse(method, target, Offered::with(known));
-        let asks = match &parsed {
-            Ok(line) if !line.endpoint.counts_as_change() => Asks::Read(caller.uid),
-            _ => Asks::Change(caller.uid),
+        let kind = match &parsed {
+            Ok(line) if !line.endpoint.counts_as_change() => RequestKind::Read(caller.uid),
+            _ => RequestKind::Change(caller.uid),
         };
-        match self.in_time(asks).and(parsed) {
+        match self.in_time(kind).and(parsed) {
             Ok(line) => Ok((tenant, line)),
             Err(refusal) => {
                 let rule = refusal.rule.clone();
@@ -195,12 +195,12 @@ impl Gateway {
     }
 
     /// Records that `refusal` ended a tenant's request.
-    pub(super) async fn refused(&self, intent: Intent, refusal: Refusal) -> Fault {
+    pub(super) async fn refused(&self, intent: Intent, refusal: Refusal) -> GatewayError {
         let who = reach::kind_of(&refusal);
         self.denied(intent, who, refusal).await
     }
 
-    async fn denied(&self, mut intent: Intent, who: Denied, refusal: Refusal) -> Fault {
+    async fn denied(&self, mut intent: Intent, who: Denied, refusal: Refusal) -> GatewayError {
         intent.rule = refusal.rule.to_string();
         let reason = format!("{}: {}", refusal.reason, refusal.message);
         // A refusal holds even where it cannot be recorded: nothing is done either way.
@@ -210,7 +210,7 @@ impl Gateway {
                 tracing::error!(%error, unsaid, "a refusal is not in the audit log");
             }
         }
-        Fault::Refused(refusal)
+        GatewayError::Refusal(refusal)
     }
 
     /// Does something between its two records.
@@ -218,7 +218,7 @@ impl Gateway {
         &self,
         intent: Intent,
         act: impl Future<Output = Result<T, DockerError>>,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, GatewayError> {
         let record = self.audit.intent(intent).await?;
         closed(record, act).await
     }
@@ -228,7 +228,7 @@ impl Gateway {
         &self,
         intent: Intent,
         act: impl Future<Output = Result<T, DockerError>>,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, GatewayError> {
         let record = self.audit.enforcement(intent).await?;
         closed(record, act).await
     }
@@ -241,7 +241,7 @@ impl Gateway {
     }
 
     fn stranger(&self, uid: u32) -> Refusal {
-        match self.limiter.take(Asks::Stranger) {
+        match self.limiter.take(RequestKind::Stranger) {
             Err(wait) => too_often(wait),
             Ok(()) => Refusal::new(
                 "NO_GRANT",
@@ -252,15 +252,15 @@ impl Gateway {
         }
     }
 
-    fn in_time(&self, asks: Asks) -> Result<(), Refusal> {
-        self.limiter.take(asks).map_err(too_often)
+    fn in_time(&self, kind: RequestKind) -> Result<(), Refusal> {
+        self.limiter.take(kind).map_err(too_often)
     }
 }
 
 async fn closed<T>(
     record: OpenRecord,
     act: impl Future<Output = Result<T, DockerError>>,
-) -> Result<T, Fault> {
+) -> Result<T, GatewayError> {
     let result = act.await;
     let outcome = match &result {
         Ok(_) => Outcome::Done,

@@ -8,14 +8,14 @@ use aistack_policy::{Grant, Refusal, Rule};
 use http::Method;
 use serde_json::Value;
 
-use super::fault::Fault;
+use super::error::GatewayError;
 use super::gateway::Gateway;
 use super::vet::create::{Usage, is_own_name};
 use super::vet::image::ImageRef;
 use super::vet::target::Filters;
 use super::views::{self, Usable};
 use crate::docker::{Body, DockerError, OWNER_LABEL, is_full_id};
-use crate::safe_path::{BindError, PathError, Problem, verify_bind};
+use crate::safe_path::{BindError, ComponentError, PathError, verify_bind};
 
 /// A container of the caller's.
 #[derive(Debug)]
@@ -48,8 +48,8 @@ impl Gateway {
         &self,
         grant: &Grant,
         reference: &str,
-    ) -> Result<OwnContainer, Fault> {
-        let absent = || Fault::NotFound(format!("No such container: {reference}"));
+    ) -> Result<OwnContainer, GatewayError> {
+        let absent = || GatewayError::NotFound(format!("No such container: {reference}"));
         let unambiguous = full_id(reference).is_some() || is_own_name(grant, reference);
         let place = if unambiguous {
             reference.to_owned()
@@ -70,7 +70,7 @@ impl Gateway {
             return Err(absent());
         }
         Ok(OwnContainer {
-            id: full_id(text(&inspected, "/Id")).ok_or(Fault::Answer)?,
+            id: full_id(text(&inspected, "/Id")).ok_or(GatewayError::Answer)?,
             name,
             inspected,
         })
@@ -81,8 +81,8 @@ impl Gateway {
         &self,
         grant: &Grant,
         id: &str,
-    ) -> Result<(OwnContainer, Value), Fault> {
-        let absent = || Fault::NotFound(format!("No such exec instance: {id}"));
+    ) -> Result<(OwnContainer, Value), GatewayError> {
+        let absent = || GatewayError::NotFound(format!("No such exec instance: {id}"));
         let inspected: Value = match self.get(&format!("/exec/{id}/json")).await {
             Err(error) if is_absent(&error) => return Err(absent()),
             other => other?,
@@ -90,13 +90,13 @@ impl Gateway {
         let container = full_id(text(&inspected, "/ContainerID")).ok_or_else(absent)?;
         match self.own_container(grant, &container).await {
             Ok(container) => Ok((container, inspected)),
-            Err(Fault::NotFound(_)) => Err(absent()),
+            Err(GatewayError::NotFound(_)) => Err(absent()),
             Err(other) => Err(other),
         }
     }
 
     /// The caller's network, where the helper has made it.
-    pub(super) async fn own_network(&self, grant: &Grant) -> Result<Option<Value>, Fault> {
+    pub(super) async fn own_network(&self, grant: &Grant) -> Result<Option<Value>, GatewayError> {
         let own = self.own_networks(grant, &Filters::default()).await?;
         Ok(own.into_iter().next())
     }
@@ -106,7 +106,7 @@ impl Gateway {
         &self,
         grant: &Grant,
         filters: &Filters,
-    ) -> Result<Vec<Value>, Fault> {
+    ) -> Result<Vec<Value>, GatewayError> {
         let filters = filters.encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
         let list = self.get(&format!("/networks?filters={filters}")).await?;
         let mut own = views::networks(list, grant);
@@ -115,7 +115,7 @@ impl Gateway {
     }
 
     /// The containers of the caller's, running or not, as Docker lists them.
-    pub(super) async fn own_containers(&self, grant: &Grant) -> Result<Value, Fault> {
+    pub(super) async fn own_containers(&self, grant: &Grant) -> Result<Value, GatewayError> {
         let filters =
             Filters::default().encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
         let path = format!("/containers/json?all=true&filters={filters}");
@@ -123,12 +123,12 @@ impl Gateway {
     }
 
     /// What the caller's containers hold of the limits.
-    pub(super) async fn usage(&self, grant: &Grant) -> Result<Usage, Fault> {
+    pub(super) async fn usage(&self, grant: &Grant) -> Result<Usage, GatewayError> {
         let list = self.own_containers(grant).await?;
         let mut usage = Usage::default();
         for container in list.as_array().into_iter().flatten() {
             let Some(id) = full_id(text(container, "/Id")) else {
-                return Err(Fault::Answer);
+                return Err(GatewayError::Answer);
             };
             let inspected: Value = match self.get(&format!("/containers/{id}/json")).await {
                 // Removed since the list was made.
@@ -146,7 +146,7 @@ impl Gateway {
     }
 
     /// What the caller has pulled, or has a container of, as normalised references.
-    pub(super) async fn own_images(&self, grant: &Grant) -> Result<BTreeSet<String>, Fault> {
+    pub(super) async fn own_images(&self, grant: &Grant) -> Result<BTreeSet<String>, GatewayError> {
         let mut own = self.pulled.of(grant.uid).await;
         let list = self.own_containers(grant).await?;
         let labels = list.as_array().into_iter().flatten();
@@ -160,8 +160,8 @@ impl Gateway {
         &self,
         grant: &Grant,
         image: &ImageRef,
-    ) -> Result<LocalImage, Fault> {
-        let absent = || Fault::NotFound(format!("No such image: {image}"));
+    ) -> Result<LocalImage, GatewayError> {
+        let absent = || GatewayError::NotFound(format!("No such image: {image}"));
         if !views::is_allowed(image, grant) {
             return Err(absent());
         }
@@ -178,7 +178,7 @@ impl Gateway {
         }
         let id = text(&inspected, "/Id").to_owned();
         if full_id(id.trim_start_matches("sha256:")).is_none() {
-            return Err(Fault::Answer);
+            return Err(GatewayError::Answer);
         }
         let volumes = inspected
             .pointer("/Config/Volumes")
@@ -208,7 +208,10 @@ fn by_start(list: &Value, start: &str) -> Option<String> {
 
 /// Verifies that every bind source of an existing container still is a directory that only root
 /// could replace: Docker resolves it anew at each start.
-pub(super) async fn verify_binds_of(grant: &Grant, container: &OwnContainer) -> Result<(), Fault> {
+pub(super) async fn verify_binds_of(
+    grant: &Grant,
+    container: &OwnContainer,
+) -> Result<(), GatewayError> {
     let mounts = container
         .inspected
         .pointer("/Mounts")
@@ -222,14 +225,17 @@ pub(super) async fn verify_binds_of(grant: &Grant, container: &OwnContainer) -> 
         let below = source
             .strip_prefix(grant.base_dir.as_str())
             .and_then(|rest| rest.strip_prefix('/'))
-            .ok_or_else(|| bind_refused(grant, &BindFault::Elsewhere))?;
+            .ok_or_else(|| bind_refused(grant, &BindSourceError::Elsewhere))?;
         sources.push(below.split('/').map(str::to_owned).collect());
     }
     verify_binds(grant, sources).await
 }
 
 /// Verifies bind sources, each given by its components below the base directory.
-pub(super) async fn verify_binds(grant: &Grant, sources: Vec<Vec<String>>) -> Result<(), Fault> {
+pub(super) async fn verify_binds(
+    grant: &Grant,
+    sources: Vec<Vec<String>>,
+) -> Result<(), GatewayError> {
     let base_dir = grant.base_dir.clone();
     let uids: Vec<u32> = std::iter::once(grant.uid)
         .chain(grant.service_uids.iter().copied())
@@ -240,20 +246,20 @@ pub(super) async fn verify_binds(grant: &Grant, sources: Vec<Vec<String>>) -> Re
             verify_bind(Path::new(&base_dir), &components, &uids)
         })
     });
-    let verified = verified.await.map_err(|_| Fault::Internal)?;
+    let verified = verified.await.map_err(|_| GatewayError::Internal)?;
     verified.map_err(|error| bind_refused(grant, &error.into()))
 }
 
 /// Why a directory is no bind source.
 #[derive(Debug, thiserror::Error)]
-enum BindFault {
+enum BindSourceError {
     #[error("a bind source is not on this tenant's volume")]
     Elsewhere,
     #[error(transparent)]
     Judged(#[from] BindError),
 }
 
-fn bind_refused(grant: &Grant, why: &BindFault) -> Fault {
+fn bind_refused(grant: &Grant, why: &BindSourceError) -> GatewayError {
     let message = format!("HostConfig.Mounts: {why}");
     let rule = Rule {
         key: "builtin.bind-sources".to_owned(),
@@ -262,8 +268,8 @@ fn bind_refused(grant: &Grant, why: &BindFault) -> Fault {
     let base = &grant.base_dir;
     let hint = match why {
         // Docker makes a source that is not there, as root; here nobody does it through Docker.
-        BindFault::Judged(BindError::Path(PathError {
-            problem: Problem::Missing,
+        BindSourceError::Judged(BindError::Path(PathError {
+            problem: ComponentError::Missing,
             ..
         })) => format!(
             "a directory is not made by binding it: aistack makes {base}/data/NAME, etc/NAME and \
@@ -273,7 +279,7 @@ fn bind_refused(grant: &Grant, why: &BindFault) -> Fault {
         ),
         _ => format!("run aistack init, which makes the directories in {base}"),
     };
-    Fault::Refused(Refusal::new("BIND_REFUSED", message, rule).with_hint(hint))
+    GatewayError::Refusal(Refusal::new("BIND_REFUSED", message, rule).with_hint(hint))
 }
 
 /// A text in a JSON value, empty when it is not there.
@@ -291,7 +297,7 @@ pub(super) fn full_id(text: &str) -> Option<String> {
 
 /// Docker answers 400 to a start of an id that several have, and 404 to what is not there.
 fn is_absent(error: &DockerError) -> bool {
-    matches!(error, DockerError::Refused { status, .. } if matches!(status.as_u16(), 400 | 404 | 409))
+    matches!(error, DockerError::Response { status, .. } if matches!(status.as_u16(), 400 | 404 | 409))
 }
 
 #[cfg(test)]
@@ -306,13 +312,13 @@ mod tests {
         let policy = include_str!("../../tests/corpus/policy.toml");
         let grant = aistack_policy::Policy::parse(policy).unwrap();
         let grant = grant.grant(1001).unwrap();
-        let hint = |fault: BindFault| match bind_refused(&grant, &fault) {
-            Fault::Refused(refusal) => refusal.hint.unwrap_or_default(),
+        let hint = |fault: BindSourceError| match bind_refused(&grant, &fault) {
+            GatewayError::Refusal(refusal) => refusal.hint.unwrap_or_default(),
             other => panic!("{other:?}"),
         };
         let missing = BindError::Path(PathError {
             path: "/x".into(),
-            problem: Problem::Missing,
+            problem: ComponentError::Missing,
         });
         let said = hint(missing.into());
         assert!(said.contains("docs/own-services.md"), "{said}");
@@ -320,7 +326,7 @@ mod tests {
             said.contains(&format!("{}/data/NAME", grant.base_dir)),
             "{said}"
         );
-        assert!(!hint(BindFault::Elsewhere).contains("own-services"));
+        assert!(!hint(BindSourceError::Elsewhere).contains("own-services"));
     }
 
     #[test]

@@ -11,14 +11,14 @@ use hyper::upgrade::Upgraded;
 use serde_json::{Value, json};
 
 use super::changing;
-use super::fault::Fault;
+use super::error::GatewayError;
 use super::gateway::{Gateway, Tenant};
 use super::own::{self, OwnContainer, text};
 use super::pulled::Pulling;
 use super::vet::create::container_name;
 use super::vet::exec::{CanonicalExec, ExecStart, check_count, check_existing};
+use super::vet::existing;
 use super::vet::image::{ImageRef, Version};
-use super::vet::standing;
 use super::vet::target::{ContainerCall, Endpoint, Filters, Offered};
 use super::vet::working_dir::Layout;
 use super::views::{self, AsOf, Usable};
@@ -58,11 +58,11 @@ pub(super) struct Call {
 
 impl Gateway {
     /// Does what was asked for; a refusal is recorded.
-    pub(super) async fn perform(&self, call: Call) -> Result<Reply, Fault> {
+    pub(super) async fn perform(&self, call: Call) -> Result<Reply, GatewayError> {
         let tenant = call.tenant.clone();
         let operation = call.endpoint.audited().unwrap_or("request");
         match self.route(call).await {
-            Err(Fault::Refused(refusal)) => {
+            Err(GatewayError::Refusal(refusal)) => {
                 let intent = tenant.intent(operation, json!({}), &refusal.rule);
                 Err(self.refused(intent, refusal).await)
             }
@@ -70,7 +70,7 @@ impl Gateway {
         }
     }
 
-    async fn route(&self, call: Call) -> Result<Reply, Fault> {
+    async fn route(&self, call: Call) -> Result<Reply, GatewayError> {
         let tenant = &call.tenant;
         let grant = &tenant.grant;
         // The line was read when perhaps nothing was known of the engine, or another one was there.
@@ -79,7 +79,7 @@ impl Gateway {
         Offered::with(Some(spoken)).check(api)?;
         let as_of = AsOf(api);
         if call.endpoint.makes_something() {
-            self.docker.require_supported::<Fault>().await?;
+            self.docker.require_supported::<GatewayError>().await?;
         }
         match &call.endpoint {
             Endpoint::Ping => {
@@ -150,7 +150,7 @@ impl Gateway {
                 Ok(ok(Value::Array(own)))
             }
             Endpoint::InspectNetwork { reference } => self.inspect_network(tenant, reference).await,
-            Endpoint::Absent { text } => Err(Fault::NotFound(text.clone())),
+            Endpoint::Absent { text } => Err(GatewayError::NotFound(text.clone())),
             Endpoint::ListVolumes => Ok(ok(json!({"Volumes": [], "Warnings": null}))),
         }
     }
@@ -161,7 +161,7 @@ impl Gateway {
         as_of: AsOf,
         [since, until]: [&str; 2],
         filters: &Filters,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Reply, GatewayError> {
         // Where the caller wants other types only, it gets nothing: no line of those passes.
         let types = filters.of("type");
         let filters = if types.is_empty() || types.iter().any(|kind| kind == "container") {
@@ -187,7 +187,7 @@ impl Gateway {
         as_of: AsOf,
         reference: &str,
         on: &ContainerCall,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Reply, GatewayError> {
         let tenant = &call.tenant;
         let grant = &tenant.grant;
         let container = self.own_container(grant, reference).await?;
@@ -253,7 +253,7 @@ impl Gateway {
         more: Value,
         method: Method,
         path: &str,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Reply, GatewayError> {
         let operation = call.endpoint.audited().unwrap_or("request");
         let _mark = self.changing.begin(&container.id, operation);
         let act = async {
@@ -270,10 +270,14 @@ impl Gateway {
 
     /// Whether a container that exists may be started: as the policy is now, and the bind sources
     /// are now.
-    async fn still_allowed(&self, grant: &Grant, container: &OwnContainer) -> Result<(), Fault> {
+    async fn still_allowed(
+        &self,
+        grant: &Grant,
+        container: &OwnContainer,
+    ) -> Result<(), GatewayError> {
         let network = self.own_network(grant).await?;
         let network_id = network.as_ref().map(|network| text(network, "/Id"));
-        standing::check(grant, network_id, &container.inspected)?;
+        existing::check(grant, network_id, &container.inspected)?;
         self.check_guard(grant)?;
         own::verify_binds_of(grant, container).await?;
         self.admit_writes_of(container).await?;
@@ -286,7 +290,7 @@ impl Gateway {
         api: ApiVersion,
         container: &OwnContainer,
         path: &str,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Reply, GatewayError> {
         let user = text(&container.inspected, "/Config/User");
         check_count(&container.inspected)?;
         let layout = Layout::of_container(&container.inspected);
@@ -298,11 +302,11 @@ impl Gateway {
             .json::<Value>(Method::POST, path, Body::Versioned(&render));
         let intent = about(call, container, json!({"exec": exec.audit()}));
         let made = self.recorded(intent, act).await?;
-        let id = own::full_id(text(&made, "/Id")).ok_or(Fault::Answer)?;
+        let id = own::full_id(text(&made, "/Id")).ok_or(GatewayError::Answer)?;
         Ok(Reply::Json(201, json!({"Id": id})))
     }
 
-    async fn start_exec(&self, call: &Call, as_of: AsOf, id: &str) -> Result<Reply, Fault> {
+    async fn start_exec(&self, call: &Call, as_of: AsOf, id: &str) -> Result<Reply, GatewayError> {
         let (container, exec) = self.own_exec(&call.tenant.grant, id).await?;
         check_existing(&call.tenant.grant, &exec)?;
         let start = ExecStart::parse(&call.body, as_of.0)?;
@@ -327,7 +331,7 @@ impl Gateway {
         tenant: &Tenant,
         image: &ImageRef,
         has_credentials: bool,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Reply, GatewayError> {
         let grant = &tenant.grant;
         let rule = &grant.rules.images;
         if !views::is_allowed(image, grant) {
@@ -359,8 +363,8 @@ impl Gateway {
     }
 
     /// An id is looked for among the images that the caller may see, never by Docker.
-    async fn inspect_image_by_id(&self, grant: &Grant, start: &str) -> Result<Value, Fault> {
-        let absent = || Fault::NotFound(format!("No such image: {start}"));
+    async fn inspect_image_by_id(&self, grant: &Grant, start: &str) -> Result<Value, GatewayError> {
+        let absent = || GatewayError::NotFound(format!("No such image: {start}"));
         let list = self.usable_images(grant, "/images/json").await?;
         let ids = list.as_array().into_iter().flatten();
         let mut ids = ids.map(|image| text(image, "/Id"));
@@ -376,16 +380,20 @@ impl Gateway {
     }
 
     /// Of a list of Docker's, the images that the caller may use.
-    async fn usable_images(&self, grant: &Grant, path: &str) -> Result<Value, Fault> {
+    async fn usable_images(&self, grant: &Grant, path: &str) -> Result<Value, GatewayError> {
         let own = self.own_images(grant).await?;
         let usable = Usable { grant, own: &own };
         Ok(usable.images(self.get(path).await?))
     }
 
-    async fn inspect_network(&self, tenant: &Tenant, reference: &str) -> Result<Reply, Fault> {
-        let absent = || Fault::NotFound(format!("network {reference} not found"));
+    async fn inspect_network(
+        &self,
+        tenant: &Tenant,
+        reference: &str,
+    ) -> Result<Reply, GatewayError> {
+        let absent = || GatewayError::NotFound(format!("network {reference} not found"));
         let own = self.own_network(&tenant.grant).await?.ok_or_else(absent)?;
-        let id = own::full_id(text(&own, "/Id")).ok_or(Fault::Answer)?;
+        let id = own::full_id(text(&own, "/Id")).ok_or(GatewayError::Answer)?;
         let named = reference == text(&own, "/Name");
         if !named && (reference.len() < 12 || !id.starts_with(reference)) {
             return Err(absent());
@@ -393,7 +401,7 @@ impl Gateway {
         Ok(ok(self.get(&format!("/networks/{id}")).await?))
     }
 
-    async fn stream(&self, method: Method, path: &str) -> Result<Response<Incoming>, Fault> {
+    async fn stream(&self, method: Method, path: &str) -> Result<Response<Incoming>, GatewayError> {
         Ok(self.stream_of(method, path).await?)
     }
 
@@ -436,7 +444,11 @@ fn about(call: &Call, container: &OwnContainer, more: Value) -> Intent {
 
 /// Docker's stream for the caller, who need not have asked for an upgrade: what it says is sent as the
 /// body of a plain answer then.
-async fn opened_for(call: &Call, as_of: AsOf, opened: Response<Incoming>) -> Result<Reply, Fault> {
+async fn opened_for(
+    call: &Call,
+    as_of: AsOf,
+    opened: Response<Incoming>,
+) -> Result<Reply, GatewayError> {
     let content_type = as_of.stream_type(&opened);
     let upgraded = hyper::upgrade::on(opened)
         .await

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-use super::fault::Fault;
+use super::error::GatewayError;
 use super::gateway::{Gateway, Tenant};
 use super::http::{self, Head, ReadError, Served};
 use super::perform::{Call, Reply};
@@ -83,8 +83,8 @@ async fn converse(
     stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     if let Some(open) = connection.peer().over {
-        let told = turn_away(&mut connection, gateway, open);
-        return tokio::time::timeout(TURNED_AWAY, told).await?;
+        let sending = turn_away(&mut connection, gateway, open);
+        return tokio::time::timeout(TURNED_AWAY, sending).await?;
     }
     let mut buffer = BytesMut::with_capacity(4096);
     let arrival = tokio::time::timeout(ARRIVAL, receive(&mut connection, &mut buffer, gateway));
@@ -97,15 +97,15 @@ async fn converse(
     let (with_body, result) = match arrived {
         Err(_) => return Ok(()),
         Ok(Received::Ended(error)) => return Err(error),
-        Ok(Received::Refused(status, text)) => {
+        Ok(Received::Rejected(status, text)) => {
             let served = gateway.served();
-            let told = tell(&mut connection, &served, status, &text, true);
-            return before_the_end(told, stopping).await;
+            let sending = tell(&mut connection, &served, status, &text, true);
+            return before_the_end(sending, stopping).await;
         }
         Ok(Received::Call { head_only, call }) => (!head_only, call),
     };
     let place = tokio::select! {
-        place = gateway.places.of(connection.caller().uid) => place,
+        place = gateway.request_limit.of(connection.caller().uid) => place,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
     };
     // From here on the operation goes to its end, whatever the caller does.
@@ -122,13 +122,17 @@ async fn converse(
     }
     match reply {
         Err(fault) => {
-            if let Fault::Internal | Fault::Answer | Fault::Docker(_) | Fault::Audit(_) = &fault {
+            if let GatewayError::Internal
+            | GatewayError::Answer
+            | GatewayError::Docker(_)
+            | GatewayError::Audit(_) = &fault
+            {
                 tracing::debug!(error = %fault, "a request failed");
             }
-            let (status, text) = fault.told();
+            let (status, text) = fault.response();
             let served = gateway.served();
-            let told = tell(&mut connection, &served, status, &text, with_body);
-            before_the_end(told, stopping).await
+            let sending = tell(&mut connection, &served, status, &text, with_body);
+            before_the_end(sending, stopping).await
         }
         Ok(reply) => {
             let uid = connection.caller().uid;
@@ -182,10 +186,10 @@ async fn turn_away(connection: &mut Connection, gateway: &Gateway, open: usize) 
 
 enum Received {
     Ended(io::Error),
-    Refused(u16, String),
+    Rejected(u16, String),
     Call {
         head_only: bool,
-        call: Result<Call, Fault>,
+        call: Result<Call, GatewayError>,
     },
 }
 
@@ -197,11 +201,11 @@ async fn receive(
 ) -> Received {
     let head = match http::read_head(connection, buffer).await {
         Ok(head) => head,
-        Err(ReadError::Bad(text)) => return Received::Refused(400, text.to_owned()),
+        Err(ReadError::Bad(text)) => return Received::Rejected(400, text.to_owned()),
         Err(ReadError::Ended(error)) => return Received::Ended(error),
     };
     let entered = gateway
-        .enter(connection.caller(), &head.method, &head.target)
+        .admit(connection.caller(), &head.method, &head.target)
         .await;
     let head_only = head.method == "HEAD";
     let (tenant, line) = match entered {
@@ -216,7 +220,7 @@ async fn receive(
             head_only,
             call: Ok(call(tenant, line, body, &head)),
         },
-        Err(ReadError::Bad(text)) => Received::Refused(400, text.to_owned()),
+        Err(ReadError::Bad(text)) => Received::Rejected(400, text.to_owned()),
         Err(ReadError::Ended(error)) => Received::Ended(error),
     }
 }

@@ -7,14 +7,14 @@ use prost::Message;
 use tonic::body::Body;
 use tonic::server::Grpc;
 
-use super::choke::Permission;
+use super::admission::Permission;
 use super::codec::{Decoded, StrictCodec};
 use super::method::Method;
-use super::perform::Acting;
+use super::perform::CallContext;
 use super::vet::{self, Vetted};
 use super::{Front, status, whoami};
 use crate::accept::Peer;
-use crate::ops::OpsError;
+use crate::ops;
 
 /// The largest request message, bytes.
 const MAX_MESSAGE: usize = 64 << 10;
@@ -34,7 +34,7 @@ impl Front {
             return status::too_many_connections(open, caller.pid).into_http();
         }
         let caller = peer.map(|peer| peer.caller);
-        let permission = match self.enter(caller, request.uri().path()).await {
+        let permission = match self.admit(caller, request.uri().path()).await {
             Ok(permission) => permission,
             Err(status) => return status.into_http(),
         };
@@ -52,26 +52,27 @@ impl Front {
             }
             Method::CheckEngine => {
                 let vet = vet::nothing::<v1::CheckEngineRequest>;
-                let act = async |a: Acting<()>| a.ops.check_engine(&a.permission.grant).await;
+                let act = async |a: CallContext<()>| a.ops.check_engine(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
             Method::MountVolume => {
                 let vet = vet::nothing::<v1::MountVolumeRequest>;
-                let act = async |a: Acting<()>| a.ops.mount_volume(&a.permission.grant).await;
+                let act = async |a: CallContext<()>| a.ops.mount_volume(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
             Method::UnmountVolume => {
                 let vet = vet::nothing::<v1::UnmountVolumeRequest>;
-                let act = async |a: Acting<()>| a.ops.unmount_volume(&a.permission.grant).await;
+                let act =
+                    async |a: CallContext<()>| a.ops.unmount_volume(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
             Method::GrowVolume => {
                 let vet = vet::nothing::<v1::GrowVolumeRequest>;
-                let act = async |a: Acting<()>| a.ops.grow_volume(&a.permission.grant).await;
+                let act = async |a: CallContext<()>| a.ops.grow_volume(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
             Method::PrepareDirectories => {
-                let act = async |a: Acting<Vec<_>>| {
+                let act = async |a: CallContext<Vec<_>>| {
                     let ops = a.ops;
                     ops.prepare_directories(&a.permission.grant, &a.value).await
                 };
@@ -80,7 +81,7 @@ impl Front {
             Method::Chown => self.chown_stream(permission, request).await,
             Method::LoadAppArmor => {
                 let vet = vet::nothing::<v1::LoadAppArmorRequest>;
-                let act = async |a: Acting<()>| {
+                let act = async |a: CallContext<()>| {
                     let (answer, without) = a.ops.load_apparmor(&a.permission.grant).await?;
                     if let Some(why) = without {
                         a.note.write(why);
@@ -91,17 +92,20 @@ impl Front {
             }
             Method::UnloadAppArmor => {
                 let vet = vet::nothing::<v1::UnloadAppArmorRequest>;
-                let act = async |a: Acting<()>| a.ops.unload_apparmor(&a.permission.grant).await;
+                let act =
+                    async |a: CallContext<()>| a.ops.unload_apparmor(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
             Method::CreateNetwork => {
                 let vet = vet::nothing::<v1::CreateNetworkRequest>;
-                let act = async |a: Acting<()>| a.ops.create_network(&a.permission.grant).await;
+                let act =
+                    async |a: CallContext<()>| a.ops.create_network(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
             Method::RemoveNetwork => {
                 let vet = vet::nothing::<v1::RemoveNetworkRequest>;
-                let act = async |a: Acting<()>| a.ops.remove_network(&a.permission.grant).await;
+                let act =
+                    async |a: CallContext<()>| a.ops.remove_network(&a.permission.grant).await;
                 self.unary(permission, request, vet, act).await
             }
         }
@@ -113,13 +117,13 @@ impl Front {
         permission: Permission,
         request: HttpRequest,
         vet: fn(Req) -> Result<Vetted<V>, aistack_policy::Refusal>,
-        act: impl Fn(Acting<V>) -> Act + Copy + Send + 'static,
+        act: impl Fn(CallContext<V>) -> Act + Copy + Send + 'static,
     ) -> HttpResponse
     where
         Req: Message + Default + 'static,
         Res: Message + 'static,
         V: Send + 'static,
-        Act: Future<Output = Result<Res, OpsError>> + Send + 'static,
+        Act: Future<Output = Result<Res, ops::Error>> + Send + 'static,
     {
         let service = tower::service_fn(move |request: tonic::Request<Decoded<Req>>| {
             let (front, permission) = (self.clone(), permission.clone());

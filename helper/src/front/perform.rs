@@ -12,12 +12,12 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use super::choke::Permission;
+use super::admission::Permission;
 use super::vet::Vetted;
 use super::{Front, status};
 use crate::audit::{AuditError, OpenRecord, Outcome};
-use crate::daemon::told;
-use crate::ops::{Ops, OpsError, ServiceDir};
+use crate::daemon::error_chain;
+use crate::ops::{self, Ops, ServiceDir};
 use crate::seldom::Seldom;
 
 static NOT_AUDITED: Seldom = Seldom::new();
@@ -29,7 +29,7 @@ const LAST_WORD: Duration = Duration::from_secs(30);
 
 /// What an operation is given.
 #[derive(Debug)]
-pub(super) struct Acting<V> {
+pub(super) struct CallContext<V> {
     pub(super) ops: Arc<Ops>,
     pub(super) permission: Permission,
     pub(super) value: V,
@@ -56,21 +56,21 @@ struct Turn {
 
 /// Why an operation gave no result.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error("{}: {}", .0.reason(), told(.0))]
-    Operation(OpsError),
+enum OperationError {
+    #[error("{}: {}", .0.reason(), error_chain(.0))]
+    Operation(ops::Error),
     #[error("PANICKED: the operation panicked")]
     Panicked,
     #[error("GIVEN_UP: the operation did not end within {} s", .0.as_secs())]
     GivenUp(Duration),
 }
 
-impl Failure {
+impl OperationError {
     fn status(&self) -> Status {
         match self {
             Self::Operation(error) => status::failed(error),
             Self::Panicked => status::internal(),
-            Self::GivenUp(_) => status::failed(&OpsError::Interrupted),
+            Self::GivenUp(_) => status::failed(&ops::Error::Interrupted),
         }
     }
 }
@@ -81,32 +81,32 @@ impl Front {
         &self,
         permission: Permission,
         vetted: Vetted<V>,
-        act: impl FnOnce(Acting<V>) -> Act + Send + 'static,
+        act: impl FnOnce(CallContext<V>) -> Act + Send + 'static,
     ) -> Result<R, Status>
     where
         V: Send + 'static,
         R: Send + 'static,
-        Act: Future<Output = Result<R, OpsError>> + Send + 'static,
+        Act: Future<Output = Result<R, ops::Error>> + Send + 'static,
     {
         let intent = permission.intent(vetted.arguments);
         let changes = permission.method.changes();
         let limit = self.shared.times.operation;
         let note = Note::default();
-        let acting = Acting {
+        let context = CallContext {
             ops: Arc::clone(&self.shared.ops),
             permission,
             value: vetted.value,
             note: note.clone(),
         };
         if !changes {
-            let result = guarded(act(acting), limit).await;
+            let result = guarded(act(context), limit).await;
             return result.map_err(|failure| failure.status());
         }
         let turn = self.turn(intent.caller.uid).await?;
         let audit = self.shared.audit.clone();
         let task = tokio::spawn(async move {
             let record = audit.intent(intent).await.map_err(not_audited)?;
-            let result = guarded(act(acting), limit).await;
+            let result = guarded(act(context), limit).await;
             finish(record, outcome_of(&result, &note)).await?;
             drop(turn);
             result.map_err(|failure| failure.status())
@@ -157,7 +157,7 @@ async fn walk(
     permission: Permission,
     dir: ServiceDir,
     sender: mpsc::Sender<Result<ChownProgress, Status>>,
-) -> Result<ChownProgress, OpsError> {
+) -> Result<ChownProgress, ops::Error> {
     let mut messages = ops.chown(&permission.grant, &dir);
     while let Some(message) = messages.recv().await {
         let progress = message?;
@@ -166,22 +166,22 @@ async fn walk(
         }
         let _ = sender.try_send(Ok(progress));
     }
-    Err(OpsError::Interrupted)
+    Err(ops::Error::Interrupted)
 }
 
 async fn guarded<R>(
-    act: impl Future<Output = Result<R, OpsError>>,
+    act: impl Future<Output = Result<R, ops::Error>>,
     limit: Duration,
-) -> Result<R, Failure> {
+) -> Result<R, OperationError> {
     let caught = AssertUnwindSafe(act).catch_unwind();
     match tokio::time::timeout(limit, caught).await {
-        Ok(Ok(result)) => result.map_err(Failure::Operation),
-        Ok(Err(_)) => Err(Failure::Panicked),
-        Err(_) => Err(Failure::GivenUp(limit)),
+        Ok(Ok(result)) => result.map_err(OperationError::Operation),
+        Ok(Err(_)) => Err(OperationError::Panicked),
+        Err(_) => Err(OperationError::GivenUp(limit)),
     }
 }
 
-fn outcome_of<R>(result: &Result<R, Failure>, note: &Note) -> Outcome {
+fn outcome_of<R>(result: &Result<R, OperationError>, note: &Note) -> Outcome {
     match result {
         Ok(_) => match note.0.get() {
             Some(note) => Outcome::DoneWith(note),
@@ -193,7 +193,7 @@ fn outcome_of<R>(result: &Result<R, Failure>, note: &Note) -> Outcome {
 
 async fn finish(record: OpenRecord, outcome: Outcome) -> Result<(), Status> {
     record.finish(outcome).await.map_err(|error| {
-        tracing::error!(error = %told(&error), "an outcome is not in the audit log yet");
+        tracing::error!(error = %error_chain(&error), "an outcome is not in the audit log yet");
         status::outcome_not_audited()
     })
 }
@@ -203,7 +203,7 @@ fn not_audited(error: AuditError) -> Status {
         AuditError::OverBudget(over) => status::over_budget(&over),
         unwritable @ AuditError::Unwritable(_) => {
             if let Some(unsaid) = NOT_AUDITED.again() {
-                tracing::error!(error = %told(&unwritable), unsaid, "refused an operation");
+                tracing::error!(error = %error_chain(&unwritable), unsaid, "refused an operation");
             }
             status::not_audited()
         }

@@ -9,8 +9,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::accept::TOLD_ENDS;
 use crate::audit::{BUDGET_RULE, OverBudget};
-use crate::daemon::told;
-use crate::ops::OpsError;
+use crate::daemon::error_chain;
+use crate::ops;
 
 /// The longest message, bytes: it travels in a header.
 const MAX_MESSAGE: usize = 1024;
@@ -160,12 +160,12 @@ pub(super) fn refused(code: Code, refusal: &Refusal) -> Status {
 }
 
 /// An operation that was not done.
-pub(super) fn failed(error: &OpsError) -> Status {
+pub(super) fn failed(error: &ops::Error) -> Status {
     if let Some(refusal) = error.refusal() {
         return refused(error.code(), refusal);
     }
     let details = info(error.reason(), None, error.hint().as_deref());
-    Status::with_error_details(error.code(), bounded(told(error)), details)
+    Status::with_error_details(error.code(), bounded(error_chain(error)), details)
 }
 
 fn plain(code: Code, reason: &str, message: &str) -> Status {

@@ -6,28 +6,28 @@ use aistack_policy::guard::GuardMode;
 use aistack_policy::{AppArmorMode, Grant, PolicyWarning, Rule, VolumeGrant, VolumeKind};
 use aistack_proto::v1;
 
-use super::perform::Acting;
+use super::perform::CallContext;
 use crate::guard::{self, Answer, Probe};
-use crate::ops::OpsError;
+use crate::ops;
 use crate::policy_store::LoadedPolicy;
 
 /// The caller's grant and the state of each part of it.
 // Taken by value: it is handed to the choke point like every operation.
-pub(super) async fn answer(acting: Acting<()>) -> Result<v1::WhoAmIResponse, OpsError> {
-    let (grant, policy) = (&acting.permission.grant, &acting.permission.policy);
+pub(super) async fn answer(context: CallContext<()>) -> Result<v1::WhoAmIResponse, ops::Error> {
+    let (grant, policy) = (&context.permission.grant, &context.permission.policy);
     let (volume, network) = tokio::join!(
-        acting.ops.volume_state(grant),
-        acting.ops.network_state(grant)
+        context.ops.volume_state(grant),
+        context.ops.network_state(grant)
     );
     Ok(v1::WhoAmIResponse {
         grant: Some(grant_message(grant)),
         volume: Some(volume),
         network,
-        apparmor: Some(acting.ops.apparmor_state(grant)),
+        apparmor: Some(context.ops.apparmor_state(grant)),
         helper_version: env!("CARGO_PKG_VERSION").to_owned(),
         policy_digest: policy.digest.clone(),
         warnings: warnings(grant, policy.policy.warnings()),
-        guard: Some(network_guard(grant, policy, acting.ops.guard())),
+        guard: Some(network_guard(grant, policy, context.ops.guard())),
     })
 }
 
@@ -195,7 +195,7 @@ mod tests {
         let counted = |texts: &[String]| texts.iter().any(|text| text.contains("250"));
         let all: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
         assert!(counted(&all), "{all:?}");
-        let told = warnings(&policy.grant(70_001).unwrap(), policy.warnings());
-        assert!(!counted(&told) && told.len() == 1, "{told:?}");
+        let shown = warnings(&policy.grant(70_001).unwrap(), policy.warnings());
+        assert!(!counted(&shown) && shown.len() == 1, "{shown:?}");
     }
 }

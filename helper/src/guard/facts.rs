@@ -44,8 +44,7 @@ fn uid_of(user: &str, passwd: &str) -> Option<u32> {
 /// Empty when it is not there: then containers have no name server of the host.
 fn read(path: &str, most: u64) -> String {
     let mut text = String::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(most).read_to_string(&mut text));
+    let read = std::fs::File::open(path).and_then(|file| file.take(most).read_to_string(&mut text));
     match read {
         Ok(_) => text,
         Err(_) => String::new(),
@@ -73,7 +72,12 @@ mod tests {
     fn the_front_door_is_the_system_user_of_its_name() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\naistack-ingress2:x:7:7::/:/x\naistack-ingress:x:998:997::/:/x\n";
         assert_eq!(uid_of(FRONT_DOOR_USER, passwd), Some(998));
-        for none in ["", "aistack-ingress:x", "aistack-ingress:x:y:", "aistack-ingress:x:0:0:::"] {
+        for none in [
+            "",
+            "aistack-ingress:x",
+            "aistack-ingress:x:y:",
+            "aistack-ingress:x:0:0:::",
+        ] {
             assert_eq!(uid_of(FRONT_DOOR_USER, none), None, "{none}");
         }
     }

@@ -127,7 +127,7 @@ impl ApplyError {
 
 /// How the kernel's table stands beside what the policy wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Status {
     /// As the policy wants it, and untouched since.
     InForce,
     /// The policy wants none, and there is none.
@@ -142,7 +142,7 @@ pub enum Standing {
     Unwanted,
 }
 
-impl Standing {
+impl Status {
     /// A word for programs.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -172,27 +172,27 @@ pub fn status(
     facts: &Facts,
     nft: &Nft,
     state: &State,
-) -> Result<Standing, NftError> {
+) -> Result<Status, NftError> {
     let Some(table) = table(policy, facts) else {
         // Without nft there is nothing that could have made a table.
         return match nft.list() {
-            Ok(None) | Err(NftError::NotInstalled) => Ok(Standing::Off),
-            Ok(Some(_)) => Ok(Standing::Unwanted),
+            Ok(None) | Err(NftError::NotInstalled) => Ok(Status::Off),
+            Ok(Some(_)) => Ok(Status::Unwanted),
             Err(error) => Err(error),
         };
     };
     let Some(listing) = nft.list()? else {
-        return Ok(Standing::Missing);
+        return Ok(Status::Missing);
     };
     Ok(match state.applied() {
         Some((of_table, of_listing)) if of_table == digest(&table) => {
             if of_listing == digest(&listing) {
-                Standing::InForce
+                Status::InForce
             } else {
-                Standing::Changed
+                Status::Changed
             }
         }
-        _ => Standing::Outdated,
+        _ => Status::Outdated,
     })
 }
 

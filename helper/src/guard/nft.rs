@@ -31,7 +31,7 @@ pub enum NftError {
     Run(#[source] io::Error),
     /// It says why.
     #[error("nft refused to {step}: {message}")]
-    Refused {
+    Rejected {
         /// Verb phrase.
         step: &'static str,
         /// The first lines that it wrote.
@@ -133,5 +133,5 @@ fn succeeded(step: &'static str, done: &Output) -> Result<(), NftError> {
     if message.is_empty() {
         message = done.status.to_string();
     }
-    Err(NftError::Refused { step, message })
+    Err(NftError::Rejected { step, message })
 }

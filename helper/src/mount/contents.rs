@@ -7,7 +7,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use super::signature::{self, Signature, Superblock};
-use super::wire::{Failure, FailureReason, FileSystem};
+use super::wire::{Error, ErrorReason, FileSystem};
 use super::{Result, cannot};
 
 /// So much of each end is always read.
@@ -27,7 +27,7 @@ pub(super) enum Contents {
     /// One sound file system of a known kind.
     Known(Superblock),
     /// A file system whose superblock is damaged.
-    Broken(FileSystem),
+    Damaged(FileSystem),
     /// Anything else, as a noun phrase.
     Other(String),
 }
@@ -50,7 +50,7 @@ pub(super) fn read(volume: &OwnedFd, kind: Kind, length: u64) -> Result<Contents
     let found = signature::look(&head, &tail, length);
     Ok(match found {
         Signature::Sound(superblock) => Contents::Known(superblock),
-        Signature::Broken { fs } => Contents::Broken(fs),
+        Signature::Damaged { fs } => Contents::Damaged(fs),
         Signature::Foreign { what, offset } => Contents::Other(format!("{what} (at {offset})")),
         Signature::None => {
             let data = match first_byte(&head).or(first_byte(&tail).map(|at| length - end + at)) {
@@ -152,10 +152,10 @@ fn read_exactly(volume: &OwnedFd, offset: u64, length: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn unreadable(offset: u64, why: &dyn std::fmt::Display) -> Failure {
+fn unreadable(offset: u64, why: &dyn std::fmt::Display) -> Error {
     let message =
         format!("the volume cannot be read at offset {offset}: {why}; nothing was written");
-    Failure::new(FailureReason::Unreadable, message)
+    Error::new(ErrorReason::Unreadable, message)
         .with_hint("ask the administrator to look at the kernel's log")
 }
 
@@ -258,12 +258,12 @@ mod tests {
     fn an_unreadable_image_is_refused_not_blank() {
         let write_only = std::fs::OpenOptions::new().write(true).open("/dev/null");
         let failure = read(&write_only.unwrap().into(), Kind::File, 4096).unwrap_err();
-        assert_eq!(failure.reason, FailureReason::Unreadable);
+        assert_eq!(failure.reason, ErrorReason::Unreadable);
     }
 
     #[test]
     fn a_volume_that_ends_too_early_is_refused_not_blank() {
         let failure = read(&image(SIZE, &[]), Kind::Disk, SIZE + 1).unwrap_err();
-        assert_eq!(failure.reason, FailureReason::Unreadable);
+        assert_eq!(failure.reason, ErrorReason::Unreadable);
     }
 }

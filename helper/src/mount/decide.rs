@@ -5,7 +5,7 @@ use super::Result;
 use super::contents::Contents;
 use super::record::{Record, State};
 use super::signature::Superblock;
-use super::wire::{Failure, FailureReason, FileSystem};
+use super::wire::{Error, ErrorReason, FileSystem};
 
 /// What is to be done with the volume.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,11 +62,11 @@ pub(super) fn decide(facts: &Facts<'_>) -> Result<Step> {
     };
     match facts.contents {
         Contents::Blank => format(false, facts.may_format),
-        Contents::Other(_) | Contents::Broken(_) if half_made.is_some() => {
+        Contents::Other(_) | Contents::Damaged(_) if half_made.is_some() => {
             format(true, facts.may_format)
         }
         Contents::Other(what) => Err(not_empty(what)),
-        Contents::Broken(fs) => Err(broken(*fs)),
+        Contents::Damaged(fs) => Err(broken(*fs)),
         Contents::Known(found) if is_half_made(found) => format(true, facts.may_format),
         Contents::Known(found) if found.fs != facts.fs => Err(wrong_kind(found.fs, facts.fs)),
         Contents::Known(found) => Ok(Step::Adopt {
@@ -81,7 +81,7 @@ fn require_owner(record: &Record, uid: u32) -> Result<()> {
         return Ok(());
     }
     let message = "the volume was another tenant's";
-    Err(Failure::new(FailureReason::OtherTenants, message)
+    Err(Error::new(ErrorReason::OtherTenants, message)
         .with_hint("ask the administrator to remove its record, if it is yours now"))
 }
 
@@ -95,7 +95,7 @@ fn require_pinned(facts: &Facts<'_>) -> Result<()> {
         Contents::Known(found) if found.uuid == pinned => Ok(()),
         Contents::Known(found) => Err(wrong_contents(&found.uuid, pinned)),
         Contents::Blank => Err(lost(pinned, "the volume reads as empty")),
-        Contents::Broken(fs) => Err(broken(*fs)),
+        Contents::Damaged(fs) => Err(broken(*fs)),
         Contents::Other(what) => Err(not_empty(what)),
     }
 }
@@ -110,7 +110,7 @@ fn remembered(record: &Record, facts: &Facts<'_>) -> Result<Step> {
         Contents::Known(found) if found.uuid == record.uuid => Ok(Step::Use),
         Contents::Known(found) => Err(wrong_contents(&found.uuid, &record.uuid)),
         Contents::Blank => Err(lost(&record.uuid, "the volume reads as empty now")),
-        Contents::Broken(_) => Err(lost(&record.uuid, "its superblock is damaged")),
+        Contents::Damaged(_) => Err(lost(&record.uuid, "its superblock is damaged")),
         Contents::Other(what) => {
             let what = format!("the volume holds {what} now");
             Err(lost(&record.uuid, &what))
@@ -126,53 +126,53 @@ fn format(wipe: bool, may_format: bool) -> Result<Step> {
 }
 
 /// Refuses to make a file system where the policy says never.
-pub(super) fn no_formatting() -> Failure {
+pub(super) fn no_formatting() -> Error {
     let message = "the volume is empty and the policy does not allow to format it";
-    Failure::new(FailureReason::BlankVolume, message)
+    Error::new(ErrorReason::BlankVolume, message)
         .with_hint("ask the administrator to set `format = \"if-blank\"` for the volume")
 }
 
 /// A file system was there and is gone; it is never made anew.
-pub(super) fn lost(uuid: &str, what: &str) -> Failure {
+pub(super) fn lost(uuid: &str, what: &str) -> Error {
     let message = format!("the volume's file system {uuid} is lost: {what}; nothing was written");
-    Failure::new(FailureReason::LostFilesystem, message).with_hint(
+    Error::new(ErrorReason::LostFilesystem, message).with_hint(
         "ask the administrator to restore the volume, or to remove its record to start anew",
     )
 }
 
 /// Another file system of the right kind: a swapped volume, or one that was formatted elsewhere.
-fn wrong_contents(found: &str, wanted: &str) -> Failure {
+fn wrong_contents(found: &str, wanted: &str) -> Error {
     let message = format!("the volume holds the file system {found}, it must hold {wanted}");
-    Failure::new(FailureReason::WrongContents, message)
+    Error::new(ErrorReason::WrongContents, message)
         .with_hint("ask the administrator to put the right volume back")
 }
 
 /// A copy of a volume is not that volume.
-pub(super) fn a_copy(uuid: &str) -> Failure {
+pub(super) fn a_copy(uuid: &str) -> Error {
     let message = format!(
         "the volume holds the file system {uuid}, which another volume of this host has: one of \
          them is a copy"
     );
-    Failure::new(FailureReason::WrongContents, message)
+    Error::new(ErrorReason::WrongContents, message)
         .with_hint("ask the administrator to give the copy a UUID of its own, or to detach it")
 }
 
-fn wrong_kind(actual: FileSystem, wanted: FileSystem) -> Failure {
+fn wrong_kind(actual: FileSystem, wanted: FileSystem) -> Error {
     let (actual, wanted) = (actual.name(), wanted.name());
     let message = format!("the volume holds {actual}, the policy says {wanted}");
-    Failure::new(FailureReason::WrongFilesystem, message)
+    Error::new(ErrorReason::WrongFilesystem, message)
         .with_hint("ask the administrator to set the volume's `fs` to what it holds")
 }
 
-fn broken(fs: FileSystem) -> Failure {
+fn broken(fs: FileSystem) -> Error {
     let message = format!("the superblock of the volume's {} is damaged", fs.name());
-    Failure::new(FailureReason::FilesystemDamaged, message)
+    Error::new(ErrorReason::FilesystemDamaged, message)
         .with_hint("ask the administrator to repair the file system, or to restore the volume")
 }
 
-fn not_empty(what: &str) -> Failure {
+fn not_empty(what: &str) -> Error {
     let message = format!("the volume holds {what}; what holds anything is never formatted");
-    Failure::new(FailureReason::NotEmpty, message)
+    Error::new(ErrorReason::NotEmpty, message)
         .with_hint("ask the administrator for an empty volume, or to empty this one")
 }
 
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    fn reason(facts: &Facts<'_>) -> FailureReason {
+    fn reason(facts: &Facts<'_>) -> ErrorReason {
         decide(facts).unwrap_err().reason
     }
 
@@ -234,11 +234,11 @@ mod tests {
         let own = record(State::Formatted, Ext4);
         let cases = [
             (holds(Ext4, "own"), Ok(Step::Use)),
-            (holds(Ext4, "other"), Err(FailureReason::WrongContents)),
-            (holds(Xfs, "own"), Err(FailureReason::WrongFilesystem)),
-            (Contents::Blank, Err(FailureReason::LostFilesystem)),
-            (Contents::Broken(Ext4), Err(FailureReason::LostFilesystem)),
-            (other(), Err(FailureReason::LostFilesystem)),
+            (holds(Ext4, "other"), Err(ErrorReason::WrongContents)),
+            (holds(Xfs, "own"), Err(ErrorReason::WrongFilesystem)),
+            (Contents::Blank, Err(ErrorReason::LostFilesystem)),
+            (Contents::Damaged(Ext4), Err(ErrorReason::LostFilesystem)),
+            (other(), Err(ErrorReason::LostFilesystem)),
         ];
         for (contents, expected) in cases {
             for same_medium in [true, false] {
@@ -255,26 +255,23 @@ mod tests {
             fs: Xfs,
             ..facts(Some(&own), &contents)
         };
-        assert_eq!(reason(&changed_policy), FailureReason::WrongFilesystem);
+        assert_eq!(reason(&changed_policy), ErrorReason::WrongFilesystem);
     }
 
     #[test]
     fn a_half_made_file_system_goes_only_from_the_very_same_medium() {
         let own = record(State::Intended, Ext4);
-        for contents in [other(), Contents::Broken(Ext4), holds(Ext4, "own")] {
+        for contents in [other(), Contents::Damaged(Ext4), holds(Ext4, "own")] {
             let same = |may_format| Facts {
                 same_medium: true,
                 may_format,
                 ..facts(Some(&own), &contents)
             };
             assert_eq!(decide(&same(true)), Ok(Step::Format { wipe: true }));
-            assert_eq!(reason(&same(false)), FailureReason::BlankVolume);
+            assert_eq!(reason(&same(false)), ErrorReason::BlankVolume);
         }
         let contents = other();
-        assert_eq!(
-            reason(&facts(Some(&own), &contents)),
-            FailureReason::NotEmpty
-        );
+        assert_eq!(reason(&facts(Some(&own), &contents)), ErrorReason::NotEmpty);
         let contents = holds(Ext4, "other");
         let foreign = Facts {
             same_medium: true,
@@ -295,18 +292,18 @@ mod tests {
             may_format: false,
             ..facts(None, contents)
         };
-        assert_eq!(reason(&never(&blank)), FailureReason::BlankVolume);
+        assert_eq!(reason(&never(&blank)), ErrorReason::BlankVolume);
         let contents = other();
-        assert_eq!(reason(&facts(None, &contents)), FailureReason::NotEmpty);
-        let contents = Contents::Broken(Xfs);
+        assert_eq!(reason(&facts(None, &contents)), ErrorReason::NotEmpty);
+        let contents = Contents::Damaged(Xfs);
         assert_eq!(
             reason(&facts(None, &contents)),
-            FailureReason::FilesystemDamaged
+            ErrorReason::FilesystemDamaged
         );
         let contents = holds(Xfs, "a");
         assert_eq!(
             reason(&facts(None, &contents)),
-            FailureReason::WrongFilesystem
+            ErrorReason::WrongFilesystem
         );
         let contents = holds(Ext4, "a");
         let uuid = "a".to_owned();
@@ -323,9 +320,9 @@ mod tests {
             };
             let (blank, foreign) = (Contents::Blank, holds(Ext4, "other"));
             let (right, junk) = (holds(Ext4, "own"), other());
-            assert_eq!(reason(&of(&blank)), FailureReason::LostFilesystem);
-            assert_eq!(reason(&of(&foreign)), FailureReason::WrongContents);
-            assert_eq!(reason(&of(&junk)), FailureReason::NotEmpty);
+            assert_eq!(reason(&of(&blank)), ErrorReason::LostFilesystem);
+            assert_eq!(reason(&of(&foreign)), ErrorReason::WrongContents);
+            assert_eq!(reason(&of(&junk)), ErrorReason::NotEmpty);
             assert!(decide(&of(&right)).is_ok());
         }
     }
@@ -340,7 +337,7 @@ mod tests {
                 pinned,
                 ..facts(Some(&intended), &contents)
             };
-            assert_eq!(reason(&same_name), FailureReason::WrongFilesystem);
+            assert_eq!(reason(&same_name), ErrorReason::WrongFilesystem);
         }
     }
 
@@ -352,7 +349,7 @@ mod tests {
             uid: 1002,
             ..facts(Some(&own), &contents)
         };
-        assert_eq!(reason(&anothers), FailureReason::OtherTenants);
+        assert_eq!(reason(&anothers), ErrorReason::OtherTenants);
     }
 
     fn any_contents() -> impl Strategy<Value = Contents> {
@@ -361,7 +358,7 @@ mod tests {
         prop_oneof![
             Just(Contents::Blank),
             Just(other()),
-            fs.clone().prop_map(Contents::Broken),
+            fs.clone().prop_map(Contents::Damaged),
             (fs, uuid).prop_map(|(fs, uuid)| holds(fs, uuid)),
         ]
     }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::host::Host;
 use super::lock::lock;
 use super::mounts::{self, device_number};
-use super::wire::{DiskSource, Failure, FailureReason};
+use super::wire::{DiskSource, Error, ErrorReason};
 use super::{Result, cannot, ioctl};
 use crate::safe_path::{Cross, Missing, ProcFd, open_at, open_root_owned};
 
@@ -73,7 +73,7 @@ impl Disk {
     pub(super) fn require_same(&self) -> Result<()> {
         let changed = |what: String| {
             let message = format!("{} changed while it was looked at: {what}", self.which);
-            Failure::new(FailureReason::DeviceChanged, message).with_hint("run it again")
+            Error::new(ErrorReason::DeviceChanged, message).with_hint("run it again")
         };
         if sequence(&self.fd)? != self.sequence {
             return Err(changed("it was attached anew".to_owned()));
@@ -100,36 +100,36 @@ impl Disk {
         let length = self.length()?;
         if length == 0 {
             let message = format!("{which} ({name}) has no size");
-            return Err(Failure::new(FailureReason::BadDevice, message));
+            return Err(Error::new(ErrorReason::BadDevice, message));
         }
         if length < size_min {
             let message =
                 format!("{which} has {length} bytes, the policy's size_min is {size_min}");
-            return Err(Failure::new(FailureReason::TooSmall, message)
+            return Err(Error::new(ErrorReason::TooSmall, message)
                 .with_hint("ask the administrator to grow the disk, or to attach the right one"));
         }
         let failed = |error| looking(&self.name, error);
         if ioctl::is_read_only(&self.fd).map_err(failed)? {
             let message = format!("{which} ({name}) is read-only");
-            return Err(Failure::new(FailureReason::ReadOnlyDevice, message));
+            return Err(Error::new(ErrorReason::ReadOnlyDevice, message));
         }
         let dir = self.host.disks().join(name);
         if let Some(partition) = partitions(&dir)?.first() {
             let partition = file_name(partition);
             let message = format!("{which} ({name}) has the partition {partition}");
-            return Err(Failure::new(FailureReason::HasPartitions, message)
+            return Err(Error::new(ErrorReason::HasPartitions, message)
                 .with_hint("aistack uses whole disks: ask the administrator for an empty one"));
         }
         if let Some(holder) = entries(&dir.join("holders"))?.first() {
             let holder = file_name(holder);
             let message = format!("{which} ({name}) is held by {holder}");
-            return Err(Failure::new(FailureReason::InUse, message));
+            return Err(Error::new(ErrorReason::InUse, message));
         }
         if let Some(point) = mounts::anywhere(&self.host, self.rdev)? {
             // Where it is mounted may be another tenant's business.
             tracing::warn!(disk = %self.which, point = %point.display(), "mounted elsewhere");
             let message = format!("{which} is mounted elsewhere on this host already");
-            return Err(Failure::new(FailureReason::InUse, message)
+            return Err(Error::new(ErrorReason::InUse, message)
                 .with_hint("the log of aistack-mount says where"));
         }
         if self.is_free()? {
@@ -137,7 +137,7 @@ impl Disk {
         }
         let message =
             format!("the kernel says that {which} is in use, perhaps mounted inside a container");
-        Err(Failure::new(FailureReason::InUse, message)
+        Err(Error::new(ErrorReason::InUse, message)
             .with_hint("stop what uses it, then run it again"))
     }
 
@@ -149,7 +149,7 @@ impl Disk {
 
     /// Waits a little until nothing uses the device any more, and writes out what is left to write;
     /// true when it may be detached.
-    pub(super) fn settle(&self) -> Result<bool> {
+    pub(super) fn sync_when_idle(&self) -> Result<bool> {
         for _ in 0..STEPS {
             if self.is_free()? {
                 rustix::fs::fsync(&self.fd).map_err(cannot("write out the disk"))?;
@@ -193,13 +193,13 @@ fn find(host: &Host, which: &DiskMatch) -> Result<Seen> {
         (Some(one), None) => Ok(one),
         (None, _) => {
             let message = format!("{which} is not attached to this host");
-            Err(Failure::new(FailureReason::NotAttached, message)
+            Err(Error::new(ErrorReason::NotAttached, message)
                 .with_hint("ask the administrator to attach it"))
         }
         (Some(one), Some(two)) => {
             let (one, two) = (one.name, two.name);
             let message = format!("{which} appears as {one} and as {two}; nothing was done");
-            Err(Failure::new(FailureReason::AmbiguousDisk, message)
+            Err(Error::new(ErrorReason::AmbiguousDisk, message)
                 .with_hint("ask the administrator: a stale attachment, or a disk attached twice"))
         }
     }
@@ -260,7 +260,7 @@ fn refuse_system_disk(host: &Host, which: &DiskMatch, seen: &Seen, base_dir: &Pa
     }
     if mounts::hold_the_system(host, &devices, base_dir)? {
         let message = format!("{which} is a disk that this host runs from");
-        return Err(Failure::new(FailureReason::SystemDisk, message)
+        return Err(Error::new(ErrorReason::SystemDisk, message)
             .with_hint("ask the administrator to correct the policy"));
     }
     Ok(())
@@ -269,7 +269,7 @@ fn refuse_system_disk(host: &Host, which: &DiskMatch, seen: &Seen, base_dir: &Pa
 fn open_node(host: &Host, seen: &Seen, flags: OFlags) -> Result<OwnedFd> {
     let changed = |what: String| {
         let message = format!("{} {what}", seen.name);
-        Failure::new(FailureReason::DeviceChanged, message).with_hint("run it again")
+        Error::new(ErrorReason::DeviceChanged, message).with_hint("run it again")
     };
     let dev = open_root_owned(host.dev(), Missing::Refuse).map_err(|e| changed(e.to_string()))?;
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -327,7 +327,7 @@ fn file_name(path: &Path) -> String {
 
 // By value, as map_err passes it.
 #[expect(clippy::needless_pass_by_value)]
-fn looking(what: &str, error: std::io::Error) -> Failure {
+fn looking(what: &str, error: std::io::Error) -> Error {
     let message = format!("cannot look at {what}: {error}");
-    Failure::new(FailureReason::Internal, message)
+    Error::new(ErrorReason::Internal, message)
 }

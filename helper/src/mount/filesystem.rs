@@ -9,8 +9,8 @@ use super::medium::Medium;
 use super::record::{self, Record, State, Store};
 use super::signature::Superblock;
 use super::tool::{self, VOLUME};
-use super::wire::{Failure, FailureReason, FileSystem, Mount, Source};
-use super::{Result, cannot, opinion};
+use super::wire::{Error, ErrorReason, FileSystem, Mount, Source};
+use super::{Result, cannot, probe};
 
 const MKFS_LIMIT: Duration = Duration::from_mins(2);
 /// Replaying a journal takes seconds; a full check of a large volume takes this long.
@@ -51,7 +51,7 @@ pub(super) fn ensure(store: &Store, medium: &Medium, wanted: &Mount) -> Result<R
     if let Step::Format { wipe } = step {
         // A new image is empty to the last byte, and the tools read no file without bytes.
         if !wipe && length > 0 {
-            opinion::require_agreement(medium.fd(), &contents)?;
+            probe::require_agreement(medium.fd(), &contents)?;
         }
         return make(store, medium, wanted, wipe);
     }
@@ -61,7 +61,7 @@ pub(super) fn ensure(store: &Store, medium: &Medium, wanted: &Mount) -> Result<R
     };
     require_room(&superblock, length)?;
     let found = Contents::Known(superblock.clone());
-    opinion::require_agreement(medium.fd(), &found)?;
+    probe::require_agreement(medium.fd(), &found)?;
     let adopted = matches!(step, Step::Adopt { .. });
     if adopted && store.knows_elsewhere(&superblock.uuid)? {
         return Err(decide::a_copy(&superblock.uuid));
@@ -84,7 +84,7 @@ fn require_length(record: &Record, length: u64) -> Result<()> {
         return Ok(());
     }
     let message = format!("the volume has {length} bytes and had {} once", record.size);
-    Err(Failure::new(FailureReason::SizeDiffers, message)
+    Err(Error::new(ErrorReason::SizeDiffers, message)
         .with_hint("ask the administrator to restore the volume"))
 }
 
@@ -94,7 +94,7 @@ fn require_room(superblock: &Superblock, length: u64) -> Result<()> {
         return Ok(());
     }
     let message = format!("the file system has {bytes} bytes and the volume only {length}");
-    Err(Failure::new(FailureReason::SizeDiffers, message)
+    Err(Error::new(ErrorReason::SizeDiffers, message)
         .with_hint("ask the administrator to restore the volume"))
 }
 
@@ -129,7 +129,7 @@ fn make(store: &Store, medium: &Medium, wanted: &Mount, remains: bool) -> Result
         }
         _ => {
             let message = "mkfs reported success but the file system is not there";
-            Err(Failure::new(FailureReason::MkfsFailed, message))
+            Err(Error::new(ErrorReason::MkfsFailed, message))
         }
     }
 }
@@ -149,7 +149,7 @@ fn run_mkfs(medium: &Medium, fs: FileSystem, uuid: &str) -> Result<()> {
         return Ok(());
     }
     let message = format!("{name} failed: {}", ended.output);
-    Err(Failure::new(FailureReason::MkfsFailed, message))
+    Err(Error::new(ErrorReason::MkfsFailed, message))
 }
 
 /// Repairs what is safe to repair. XFS needs no check: the kernel replays its log.
@@ -172,7 +172,7 @@ fn check(medium: &Medium, fs: FileSystem) -> Result<Vec<String>> {
         )]),
         _ => {
             let message = format!("the volume's file system is damaged: {}", ended.output);
-            Err(Failure::new(FailureReason::FilesystemDamaged, message)
+            Err(Error::new(ErrorReason::FilesystemDamaged, message)
                 .with_hint("ask the administrator to run e2fsck on the volume, or to restore it"))
         }
     }

@@ -9,7 +9,7 @@ use rustix::fs::SeekFrom;
 use super::device::BlockDevice;
 use super::target::Target;
 use super::tool;
-use super::wire::{Failure, FailureReason, FileSystem};
+use super::wire::{Error, ErrorReason, FileSystem};
 use super::{Result, cannot, contents, ioctl};
 
 const LIMIT: Duration = Duration::from_mins(5);
@@ -57,8 +57,8 @@ fn grow_xfs(root: &OwnedFd, base_dir: &Path) -> Result<()> {
     Err(failed(&ended.output))
 }
 
-fn failed(why: &str) -> Failure {
+fn failed(why: &str) -> Error {
     let message = format!("the file system was not grown: {why}");
-    Failure::new(FailureReason::GrowFailed, message)
+    Error::new(ErrorReason::GrowFailed, message)
         .with_hint("ask the administrator; what is on the volume is as it was")
 }

@@ -7,9 +7,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags, statx};
 
 use super::lock::lock;
 use super::record::{FileId, Store};
-use super::wire::{Failure, FailureReason};
+use super::wire::{Error, ErrorReason};
 use super::{Result, cannot};
-use crate::safe_path::{Cross, Problem, open_at};
+use crate::safe_path::{ComponentError, Cross, open_at};
 
 /// Images are whole blocks.
 const BLOCK: u64 = 4096;
@@ -30,7 +30,7 @@ impl Image {
         // O_NONBLOCK: a pipe or device of that name must not hold the worker up.
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         match open_at(store.dir(), OsStr::new(&name), flags, Cross::Nothing) {
-            Err(Problem::Missing) => Ok(None),
+            Err(ComponentError::Missing) => Ok(None),
             Err(problem) => Err(bad_image(format!("the volume's image {problem}"))),
             Ok(fd) => Self::hold(fd, name).map(Some),
         }
@@ -107,6 +107,6 @@ fn require_private(stat: &Stat) -> Result<()> {
     )))
 }
 
-fn bad_image(message: String) -> Failure {
-    Failure::new(FailureReason::BadImage, message)
+fn bad_image(message: String) -> Error {
+    Error::new(ErrorReason::BadImage, message)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::wire::{Failure, FailureReason};
+use super::wire::{Error, ErrorReason};
 use super::{Result, cannot};
 
 /// How long a request waits for another one about the same volume, or for udev.
@@ -29,7 +29,7 @@ pub(super) fn lock(fd: &OwnedFd) -> Result<()> {
     }
 }
 
-fn busy() -> Failure {
+fn busy() -> Error {
     let message = "another operation on this volume is running";
-    Failure::new(FailureReason::Busy, message).with_hint("wait a moment, then run it again")
+    Error::new(ErrorReason::Busy, message).with_hint("wait a moment, then run it again")
 }

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, OFlags, Stat, major, minor};
 
 use super::device::BlockDevice;
 use super::ioctl::{self, Backing};
-use super::wire::{Failure, FailureReason};
+use super::wire::{Error, ErrorReason};
 use super::{Result, cannot};
 use crate::safe_path::{Cross, Missing, open_at, open_root_owned};
 
@@ -26,7 +26,7 @@ const STEP: Duration = Duration::from_millis(50);
 pub(super) fn attach(image: &OwnedFd, label: &str) -> Result<BlockDevice> {
     let failed = |error: io::Error| {
         let message = format!("cannot attach the volume's image to a loop device: {error}");
-        Failure::new(FailureReason::NoLoopDevice, message)
+        Error::new(ErrorReason::NoLoopDevice, message)
     };
     let control = open_device("loop-control", OFlags::RDWR).map_err(failed)?;
     for _ in 0..TRIES {
@@ -103,7 +103,7 @@ pub(super) fn release_unused(image: &Stat, name: &str) -> Result<()> {
         std::thread::sleep(STEP);
     }
     let message = "the volume is still in use elsewhere on this host, perhaps by containers";
-    Err(Failure::new(FailureReason::InUse, message)
+    Err(Error::new(ErrorReason::InUse, message)
         .with_hint("stop the containers that use it, then run the command again"))
 }
 
@@ -155,15 +155,15 @@ fn open_loop(number: u32, flags: OFlags) -> io::Result<OwnedFd> {
 fn open_device(name: &str, flags: OFlags) -> io::Result<OwnedFd> {
     let dev = open_root_owned(Path::new("/dev"), Missing::Refuse).map_err(io::Error::other)?;
     open_at(dev, OsStr::new(name), flags, Cross::Nothing).map_err(|problem| match problem {
-        crate::safe_path::Problem::Os(errno) => errno.into(),
-        crate::safe_path::Problem::Missing => io::ErrorKind::NotFound.into(),
+        crate::safe_path::ComponentError::Os(errno) => errno.into(),
+        crate::safe_path::ComponentError::Missing => io::ErrorKind::NotFound.into(),
         other => io::Error::other(other),
     })
 }
 
 // By value, as map_err passes it.
 #[expect(clippy::needless_pass_by_value)]
-fn looking(error: io::Error) -> Failure {
+fn looking(error: io::Error) -> Error {
     let message = format!("cannot look at the loop devices: {error}");
-    Failure::new(FailureReason::Internal, message)
+    Error::new(ErrorReason::Internal, message)
 }

@@ -13,7 +13,7 @@ use super::host::Host;
 use super::image::Image;
 use super::loop_device;
 use super::record::{self, Seen, Store};
-use super::wire::{FailureReason, Source, Volume};
+use super::wire::{ErrorReason, Source, Volume};
 use super::{Result, cannot};
 use crate::safe_path::ProcFd;
 
@@ -141,17 +141,17 @@ impl Medium {
     }
 
     /// After an unmount: true when nothing uses the medium any more and everything is written.
-    pub(super) fn settle(&self) -> Result<bool> {
+    pub(super) fn sync_when_idle(&self) -> Result<bool> {
         match self {
             Self::Image(image) => {
                 let free = match loop_device::release_unused(&image.stat, &image.name) {
-                    Err(failure) if failure.reason == FailureReason::InUse => false,
+                    Err(failure) if failure.reason == ErrorReason::InUse => false,
                     other => other.map(|()| true)?,
                 };
                 rustix::fs::fsync(&image.fd).map_err(cannot("write out the volume's image"))?;
                 Ok(free)
             }
-            Self::Disk(disk) => disk.settle(),
+            Self::Disk(disk) => disk.sync_when_idle(),
         }
     }
 }

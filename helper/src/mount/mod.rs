@@ -18,7 +18,7 @@ mod lock;
 mod loop_device;
 mod medium;
 mod mounts;
-mod opinion;
+mod probe;
 mod record;
 mod request;
 pub mod server;
@@ -30,17 +30,17 @@ mod volume;
 pub mod wire;
 
 use rustix::io::Errno;
-use wire::{Failure, FailureReason};
+use wire::{Error, ErrorReason};
 
-type Result<T> = std::result::Result<T, Failure>;
+type Result<T> = std::result::Result<T, Error>;
 
 /// Turns what the kernel said about `step` (a verb phrase) into a failure.
-fn cannot(step: &str) -> impl Fn(Errno) -> Failure {
+fn cannot(step: &str) -> impl Fn(Errno) -> Error {
     move |errno| {
         let reason = match errno {
-            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => FailureReason::NoSpace,
-            _ => FailureReason::Internal,
+            Errno::NOSPC | Errno::DQUOT | Errno::FBIG => ErrorReason::NoSpace,
+            _ => ErrorReason::Internal,
         };
-        Failure::new(reason, format!("cannot {step}: {errno}"))
+        Error::new(reason, format!("cannot {step}: {errno}"))
     }
 }

@@ -10,7 +10,7 @@ use rustix::fs::makedev;
 
 use super::Result;
 use super::host::Host;
-use super::wire::{Failure, FailureReason};
+use super::wire::{Error, ErrorReason};
 
 /// Where the system itself lives: these, and everything below them but `/`.
 const SYSTEM: [&str; 7] = ["/", "/boot", "/efi", "/etc", "/home", "/usr", "/var"];
@@ -173,9 +173,9 @@ fn swaps(host: &Host) -> Result<Vec<u64>> {
 
 // By value, as map_err passes it.
 #[expect(clippy::needless_pass_by_value)]
-pub(super) fn looking(error: std::io::Error) -> Failure {
+pub(super) fn looking(error: std::io::Error) -> Error {
     let message = format!("cannot look at what is mounted on this host: {error}");
-    Failure::new(FailureReason::Internal, message)
+    Error::new(ErrorReason::Internal, message)
 }
 
 #[cfg(test)]

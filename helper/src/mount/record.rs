@@ -11,10 +11,10 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::wire::{Failure, FailureReason, FileSystem, Place, Source, Volume};
+use super::wire::{Error, ErrorReason, FileSystem, Place, Source, Volume};
 use super::{Result, cannot};
 use crate::hex::hex;
-use crate::safe_path::{Cross, Missing, Problem, open_at, open_root_owned, open_to_read};
+use crate::safe_path::{ComponentError, Cross, Missing, open_at, open_root_owned, open_to_read};
 
 /// The longest record that is read, bytes.
 const MAX_RECORD: u64 = 4096;
@@ -142,7 +142,7 @@ impl Store {
     fn read_file(&self, name: &str) -> Result<Option<Record>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let fd = match open_at(&self.dir, OsStr::new(name), flags, Cross::Nothing) {
-            Err(Problem::Missing) => return Ok(None),
+            Err(ComponentError::Missing) => return Ok(None),
             Err(problem) => return Err(unreadable(name, &problem)),
             Ok(fd) => fd,
         };
@@ -167,7 +167,7 @@ fn parse(text: &str) -> std::result::Result<Record, String> {
 fn open_dir(place: &Place) -> Result<OwnedFd> {
     let failed = cannot("open the directory of the volumes' records");
     let dir = open_root_owned(&place.image_dir, Missing::Create)
-        .map_err(|error| Failure::new(FailureReason::BadImage, error.to_string()))?;
+        .map_err(|error| Error::new(ErrorReason::BadImage, error.to_string()))?;
     let dir = open_to_read(&dir).map_err(&failed)?;
     rustix::fs::fchmod(&dir, Mode::RWXU).map_err(&failed)?;
     Ok(dir)
@@ -199,9 +199,9 @@ pub(super) fn boot_id() -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-fn unreadable(name: &str, why: &dyn std::fmt::Display) -> Failure {
+fn unreadable(name: &str, why: &dyn std::fmt::Display) -> Error {
     let message = format!("the volume's record {name} cannot be read: {why}");
-    Failure::new(FailureReason::BadImage, message)
+    Error::new(ErrorReason::BadImage, message)
         .with_hint("ask the administrator to restore the record in the directory of the volumes")
 }
 

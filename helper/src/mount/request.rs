@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::Result;
-use super::wire::{DiskSource, Failure, FailureReason, FileSystem, Mount, Place, Request, Source};
+use super::wire::{DiskSource, Error, ErrorReason, FileSystem, Mount, Place, Request, Source};
 use crate::safe_path::plain_components;
 
 /// The smallest volume on which the file system works, bytes.
@@ -88,8 +88,8 @@ fn check_size(size: u64, fs: Option<FileSystem>) -> Result<()> {
     )))
 }
 
-fn bad(message: String) -> Failure {
-    Failure::new(FailureReason::BadRequest, message)
+fn bad(message: String) -> Error {
+    Error::new(ErrorReason::BadRequest, message)
 }
 
 #[cfg(test)]
@@ -153,7 +153,7 @@ mod tests {
             let failure = check(&place(uid, base, images)).unwrap_err();
             assert_eq!(
                 failure.reason,
-                FailureReason::BadRequest,
+                ErrorReason::BadRequest,
                 "{uid} {base} {images}"
             );
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::volume;
-use super::wire::{Failure, FailureReason, MAX_MESSAGE, Reply, Request};
+use super::wire::{Error, ErrorReason, MAX_MESSAGE, Reply, Request};
 use crate::peer::Caller;
 use crate::seldom::Seldom;
 
@@ -63,10 +63,10 @@ fn answer(stream: &UnixStream, host: &Host) -> io::Result<()> {
     out.write_all(&line)
 }
 
-fn read_request(stream: &UnixStream) -> io::Result<Result<Request, Failure>> {
+fn read_request(stream: &UnixStream) -> io::Result<Result<Request, Error>> {
     let mut line = Vec::new();
     BufReader::new(stream.take(MAX_MESSAGE as u64)).read_until(b'\n', &mut line)?;
-    let bad = |message: String| Failure::new(FailureReason::BadRequest, message);
+    let bad = |message: String| Error::new(ErrorReason::BadRequest, message);
     if line.last() != Some(&b'\n') {
         let message = format!("a request is one line of at most {MAX_MESSAGE} bytes");
         return Ok(Err(bad(message)));
@@ -86,7 +86,7 @@ fn perform(host: &Host, request: &Request) -> Reply {
     let reply = std::panic::catch_unwind(act);
     let reply = reply.unwrap_or_else(|_| {
         let message = "the mount worker failed inside; its log says where";
-        Reply::Failed(Failure::new(FailureReason::Internal, message))
+        Reply::Failed(Error::new(ErrorReason::Internal, message))
     });
     let reply = within_bounds(reply);
     tracing::info!(uid = place.uid, base_dir = %place.base_dir.display(), ?reply, "{what}");

@@ -33,7 +33,7 @@ pub enum Signature {
     /// One file system, whose superblock agrees with itself.
     Sound(Superblock),
     /// One file system, whose superblock does not agree with itself.
-    Broken {
+    Damaged {
         /// Which file system.
         fs: FileSystem,
     },
@@ -97,7 +97,7 @@ pub fn look(head: &[u8], tail: &[u8], length: u64) -> Signature {
 }
 
 fn sound_or_broken(fs: FileSystem, superblock: Option<Superblock>) -> Signature {
-    superblock.map_or(Signature::Broken { fs }, Signature::Sound)
+    superblock.map_or(Signature::Damaged { fs }, Signature::Sound)
 }
 
 fn has(bytes: &[u8], offset: usize, magic: &[u8]) -> bool {
@@ -272,10 +272,10 @@ mod tests {
     fn a_magic_number_alone_is_no_file_system() {
         let ext4 = with(&[EXT4_MAGIC]);
         let fs = FileSystem::Ext4;
-        assert!(matches!(ext4, Signature::Broken { .. }), "{ext4:?} {fs:?}");
+        assert!(matches!(ext4, Signature::Damaged { .. }), "{ext4:?} {fs:?}");
         let xfs = with(&[(0, XFS_MAGIC)]);
         let fs = FileSystem::Xfs;
-        assert_eq!(xfs, Signature::Broken { fs });
+        assert_eq!(xfs, Signature::Damaged { fs });
     }
 
     #[test]

@@ -14,12 +14,12 @@ use rustix::mount::{
 
 use super::device::BlockDevice;
 use super::host::Host;
-use super::wire::{Failure, FailureReason, FileSystem};
+use super::wire::{Error, ErrorReason, FileSystem};
 use super::{Result, cannot};
 use super::{disk, mounts};
 use crate::safe_path::{
-    Cross, Missing, PathError, Problem, ProcFd, is_empty, is_mount_root, make_root_dir, open_dir,
-    open_root_owned_parent, open_to_read, require_roots,
+    ComponentError, Cross, Missing, PathError, ProcFd, is_empty, is_mount_root, make_root_dir,
+    open_dir, open_root_owned_parent, open_to_read, require_roots,
 };
 
 /// Mode of a volume's root: others may pass, nobody may list.
@@ -43,14 +43,16 @@ impl Target {
             bad_target(PathError { path, problem }.to_string())
         };
         let (parent, name) = match open_root_owned_parent(base_dir, Missing::Refuse) {
-            Err(error) if error.problem == Problem::Missing && missing == Missing::Refuse => {
+            Err(error)
+                if error.problem == ComponentError::Missing && missing == Missing::Refuse =>
+            {
                 return Ok(None);
             }
             other => other.map_err(|error| bad_target(error.to_string()))?,
         };
         let place = match open_dir(&parent, &name, Cross::Mounts) {
-            Err(Problem::Missing) if missing == Missing::Refuse => return Ok(None),
-            Err(Problem::Missing) => make_root_dir(&parent, &name).map_err(at_fault)?,
+            Err(ComponentError::Missing) if missing == Missing::Refuse => return Ok(None),
+            Err(ComponentError::Missing) => make_root_dir(&parent, &name).map_err(at_fault)?,
             other => other.map_err(at_fault)?,
         };
         require_roots(&place).map_err(at_fault)?;
@@ -112,8 +114,8 @@ impl Target {
         let path = Path::new(&ProcFd::of(&parent).to_string()).join(name);
         match unmount(path, UnmountFlags::NOFOLLOW) {
             Ok(()) => Ok(()),
-            Err(Errno::BUSY) => Err(Failure::new(
-                FailureReason::InUse,
+            Err(Errno::BUSY) => Err(Error::new(
+                ErrorReason::InUse,
                 "the volume is in use by a process on this host",
             )
             .with_hint("stop what uses it and leave its directories, then run it again")),
@@ -176,7 +178,7 @@ fn create(host: &Host, context: &OwnedFd, device: &BlockDevice) -> Result<()> {
         Err(Errno::OPNOTSUPP) => {
             if mounts::anywhere(host, device.rdev)?.is_some() || !disk::is_free(&device.fd)? {
                 let message = "the volume was mounted by somebody else a moment ago";
-                return Err(Failure::new(FailureReason::InUse, message));
+                return Err(Error::new(ErrorReason::InUse, message));
             }
             fsconfig_create(context)
         }
@@ -190,14 +192,14 @@ fn check_root(mount: &OwnedFd, device: &BlockDevice) -> Result<()> {
     let stat = rustix::fs::fstat(mount).map_err(&failed)?;
     if stat.st_dev != device.rdev {
         let message = "another device than the volume's was mounted; it was put away again";
-        return Err(Failure::new(FailureReason::MountFailed, message));
+        return Err(Error::new(ErrorReason::MountFailed, message));
     }
     if stat.st_uid != 0 || stat.st_gid != 0 {
         let message = format!(
             "the volume's root directory belongs to {}:{}, it must belong to root",
             stat.st_uid, stat.st_gid
         );
-        return Err(Failure::new(FailureReason::WrongContents, message)
+        return Err(Error::new(ErrorReason::WrongContents, message)
             .with_hint("ask the administrator to give the root directory of the volume to root"));
     }
     if stat.st_mode & 0o7777 == ROOT_MODE {
@@ -224,22 +226,22 @@ fn kernel_log(context: &OwnedFd) -> String {
     text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
-fn mount_failed(errno: Errno, log: &str) -> Failure {
+fn mount_failed(errno: Errno, log: &str) -> Error {
     let log = if log.is_empty() {
         String::new()
     } else {
         format!(" ({log})")
     };
     let message = format!("the volume cannot be mounted: {errno}{log}");
-    Failure::new(FailureReason::MountFailed, message)
+    Error::new(ErrorReason::MountFailed, message)
 }
 
-fn bad_target(message: String) -> Failure {
-    Failure::new(FailureReason::BadTarget, message)
+fn bad_target(message: String) -> Error {
+    Error::new(ErrorReason::BadTarget, message)
 }
 
 /// Refuses a mount point where something that is not the tenant's volume is mounted.
-pub(super) fn occupied() -> Failure {
+pub(super) fn occupied() -> Error {
     bad_target("something else is mounted at the base directory".to_owned())
         .with_hint("ask the administrator to unmount it")
 }

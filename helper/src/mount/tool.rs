@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Result;
-use super::wire::{Failure, FailureReason};
+use super::wire::{Error, ErrorReason};
 
 /// Where the tools are; nothing else is looked at.
 const PLACES: [&str; 2] = ["/usr/sbin", "/sbin"];
@@ -100,8 +100,8 @@ fn one_line(output: &[u8]) -> String {
     words.join(" ")
 }
 
-fn internal(message: String) -> Failure {
-    Failure::new(FailureReason::Internal, message)
+fn internal(message: String) -> Error {
+    Error::new(ErrorReason::Internal, message)
 }
 
 #[cfg(test)]

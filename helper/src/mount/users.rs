@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Result;
 use super::host::Host;
 use super::mounts::{self, Mount};
-use super::wire::{Failure, FailureReason};
+use super::wire::{Error, ErrorReason};
 
 /// How long looking at every process may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ pub(super) fn require_none(host: &Host, device: u64, base_dir: &Path, tenant: u3
 }
 
 /// The tenant is told of its own processes; whose the others are, and where, is in the log.
-fn used(host: &Host, user: &User, tenant: u32) -> Failure {
+fn used(host: &Host, user: &User, tenant: u32) -> Error {
     let process = host.proc().join(user.pid.to_string());
     let uid = std::fs::metadata(process).map(|meta| meta.uid()).ok();
     tracing::warn!(pid = user.pid, uid, point = %user.point.display(), "the volume is in use");
@@ -67,7 +67,7 @@ fn used(host: &Host, user: &User, tenant: u32) -> Failure {
     let message = format!(
         "the volume is in use: {whose} has it in a mount namespace of its own, as containers do"
     );
-    Failure::new(FailureReason::InUse, message).with_hint(next)
+    Error::new(ErrorReason::InUse, message).with_hint(next)
 }
 
 fn first(host: &Host, device: u64, base_dir: &Path, until: Instant) -> Result<Option<User>> {
@@ -109,7 +109,7 @@ fn first(host: &Host, device: u64, base_dir: &Path, until: Instant) -> Result<Op
     })?;
     if !in_time {
         let message = "this host has too many mounts to see in time whether the volume is in use";
-        return Err(Failure::new(FailureReason::Busy, message).with_hint("run it again"));
+        return Err(Error::new(ErrorReason::Busy, message).with_hint("run it again"));
     }
     let user = candidates.into_iter().find(|candidate| {
         let parent = candidate.parent.as_ref();

@@ -9,9 +9,7 @@ use super::image::Image;
 use super::medium::Medium;
 use super::record::{Record, State, Store};
 use super::target::{Sharing, Target, mount_detached, occupied};
-use super::wire::{
-    Failure, FailureReason, FileSystem, Mount, Mounted, Place, Reply, Request, Volume,
-};
+use super::wire::{Error, ErrorReason, FileSystem, Mount, Mounted, Place, Reply, Request, Volume};
 use super::{Result, cannot, request, users};
 use crate::safe_path::Missing;
 
@@ -48,7 +46,7 @@ fn mount(host: &Host, wanted: &Mount) -> Result<Mounted> {
     let mount = mount_detached(host, &device, wanted.fs, Sharing::Nobody)?;
     target.attach(&mount)?;
     let target = verify(place, device.rdev)?;
-    let mut mounted = told(&device, wanted.fs, &ready);
+    let mut mounted = describe(&device, wanted.fs, &ready);
     if wanted.grow {
         try_to_grow(&mut mounted, &device, &target, place);
     }
@@ -80,7 +78,7 @@ fn open_target(place: &Place) -> Result<Target> {
         .ok_or_else(|| cannot("create the base directory")(rustix::io::Errno::NOENT))
 }
 
-fn told(device: &BlockDevice, fs: FileSystem, ready: &Ready) -> Mounted {
+fn describe(device: &BlockDevice, fs: FileSystem, ready: &Ready) -> Mounted {
     Mounted {
         changed: true,
         formatted: ready.formatted,
@@ -142,7 +140,7 @@ fn verify(place: &Place, device: u64) -> Result<Target> {
         return Ok(target);
     }
     let message = "the volume was mounted but does not show at the base directory";
-    Err(Failure::new(FailureReason::MountFailed, message))
+    Err(Error::new(ErrorReason::MountFailed, message))
 }
 
 /// A mounted volume of the old size is better than none: what fails is a warning.
@@ -177,7 +175,7 @@ fn grow_mounted(host: &Host, volume: &Volume) -> Result<Mounted> {
     let store = Store::open(volume)?;
     let Some(found) = mounted_volume(host, &store, volume)? else {
         let message = "the volume is not mounted, so that it cannot be grown";
-        return Err(Failure::new(FailureReason::NotMounted, message));
+        return Err(Error::new(ErrorReason::NotMounted, message));
     };
     let record = known(&store)?;
     found.medium.enlarge(&volume.source)?;
@@ -193,14 +191,14 @@ fn grow_mounted(host: &Host, volume: &Volume) -> Result<Mounted> {
 fn unmount(host: &Host, volume: &Volume) -> Result<Reply> {
     let store = Store::open(volume)?;
     let found = match mounted_volume(host, &store, volume) {
-        Err(failure) if failure.reason == FailureReason::NotAttached => {
+        Err(failure) if failure.reason == ErrorReason::NotAttached => {
             return unmount_the_vanished(host, &store, volume, failure);
         }
         other => other?,
     };
     let Some(found) = found else {
         let medium = Medium::open(host, &store, volume)?;
-        let safe_to_detach = medium.is_none_or(|medium| medium.settle().unwrap_or(false));
+        let safe_to_detach = medium.is_none_or(|medium| medium.sync_when_idle().unwrap_or(false));
         return Ok(Reply::Unmounted {
             changed: false,
             safe_to_detach,
@@ -211,7 +209,7 @@ fn unmount(host: &Host, volume: &Volume) -> Result<Reply> {
     found.target.detach()?;
     // A container that started between the look and the unmount, or that cannot be seen in /proc,
     // keeps the device: then the volume goes back where it was.
-    let safe_to_detach = match found.medium.settle() {
+    let safe_to_detach = match found.medium.sync_when_idle() {
         Ok(false) => match put_back(host, &store, &found.medium, place, found.device) {
             Ok(()) => return Err(in_use()),
             Err(failure) => {
@@ -223,7 +221,7 @@ fn unmount(host: &Host, volume: &Volume) -> Result<Reply> {
                 false
             }
         },
-        settled => settled.unwrap_or(false),
+        idle => idle.unwrap_or(false),
     };
     Ok(Reply::Unmounted {
         changed: true,
@@ -238,9 +236,9 @@ fn put_back(host: &Host, store: &Store, medium: &Medium, place: &Place, device: 
     verify(place, device.rdev).map(drop)
 }
 
-fn in_use() -> Failure {
+fn in_use() -> Error {
     let message = "the volume is in use on this host, perhaps by a container that starts; it stays";
-    Failure::new(FailureReason::InUse, message)
+    Error::new(ErrorReason::InUse, message)
         .with_hint("stop the containers that use it, then run it again")
 }
 
@@ -249,7 +247,7 @@ fn unmount_the_vanished(
     host: &Host,
     store: &Store,
     volume: &Volume,
-    not_attached: Failure,
+    not_attached: Error,
 ) -> Result<Reply> {
     let target = Target::open(&volume.place.base_dir, Missing::Refuse)?;
     let mounted = target.as_ref().map(Target::mounted).transpose()?.flatten();

@@ -138,7 +138,7 @@ pub enum Reply {
         safe_to_detach: bool,
     },
     /// It was not done.
-    Failed(Failure),
+    Failed(Error),
 }
 
 /// A mounted volume.
@@ -166,19 +166,19 @@ pub struct Mounted {
 /// Why the worker did not do it; the text is for the tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Failure {
+pub struct Error {
     /// The stable word.
-    pub reason: FailureReason,
+    pub reason: ErrorReason,
     /// One sentence without a full stop.
     pub message: String,
     /// What to do next, where there is something to do.
     pub hint: Option<String>,
 }
 
-impl Failure {
+impl Error {
     /// A failure without a hint.
     #[must_use]
-    pub fn new(reason: FailureReason, message: impl Into<String>) -> Self {
+    pub fn new(reason: ErrorReason, message: impl Into<String>) -> Self {
         Self {
             reason,
             message: message.into(),
@@ -199,7 +199,7 @@ impl Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs)]
-pub enum FailureReason {
+pub enum ErrorReason {
     BadRequest,
     Busy,
     BadTarget,
@@ -231,7 +231,7 @@ pub enum FailureReason {
     Internal,
 }
 
-impl FailureReason {
+impl ErrorReason {
     /// The word as programs see it; the same as on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {

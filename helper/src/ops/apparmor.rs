@@ -7,14 +7,14 @@ use aistack_policy::{Grant, Policy};
 use aistack_proto::v1::{LoadAppArmorResponse, UnloadAppArmorResponse};
 
 use super::paths::{blocking, open_base};
-use super::{Ops, OpsError};
+use super::{Error, Ops};
 use crate::apparmor::{AppArmor, ProfileError};
 
 /// The answer, and why it names no profile.
 pub(super) async fn load(
     ops: &Ops,
     grant: &Grant,
-) -> Result<(LoadAppArmorResponse, Option<&'static str>), OpsError> {
+) -> Result<(LoadAppArmorResponse, Option<&'static str>), Error> {
     let apparmor = Arc::clone(&ops.apparmor);
     let outcome = if let Some(why) = apparmor.why_not() {
         AppArmor::without(grant, why)?
@@ -34,7 +34,7 @@ pub(super) async fn load(
     Ok((answer, outcome.without))
 }
 
-pub(super) async fn unload(ops: &Ops, grant: &Grant) -> Result<UnloadAppArmorResponse, OpsError> {
+pub(super) async fn unload(ops: &Ops, grant: &Grant) -> Result<UnloadAppArmorResponse, Error> {
     let apparmor = Arc::clone(&ops.apparmor);
     let (turn, grant) = (apparmor.turn().await, grant.clone());
     blocking(move || {

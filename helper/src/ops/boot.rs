@@ -6,10 +6,10 @@ use aistack_proto::v1::MountVolumeResponse;
 use futures_util::StreamExt;
 use serde_json::json;
 
-use super::{Ops, OpsError, marker};
+use super::{Error, Ops, marker};
 use crate::audit::{Audit, AuditError, Intent, Outcome};
-use crate::daemon::told;
-use crate::mount::wire::FailureReason;
+use crate::daemon::error_chain;
+use crate::mount::wire::ErrorReason;
 use crate::peer::Caller;
 use crate::policy_store::LoadedPolicy;
 
@@ -25,12 +25,12 @@ pub struct BootVolume {
     /// Whose it is.
     pub uid: u32,
     /// The volume, or why it is not mounted.
-    pub outcome: Result<MountVolumeResponse, BootProblem>,
+    pub outcome: Result<MountVolumeResponse, BootError>,
 }
 
 /// Why a volume that was mounted before is not mounted again.
 #[derive(Debug, thiserror::Error)]
-pub enum BootProblem {
+pub enum BootError {
     /// The policy does not name the UID any more.
     #[error("the policy does not grant UID {0} a volume any more")]
     NotGranted(u32),
@@ -39,14 +39,14 @@ pub enum BootProblem {
     NotAudited(#[from] AuditError),
     /// It cannot be mounted.
     #[error(transparent)]
-    NotMounted(#[from] OpsError),
+    NotMounted(#[from] Error),
 }
 
 pub(super) async fn volumes(
     ops: &Ops,
     policy: &LoadedPolicy,
     audit: &Audit,
-) -> Result<Vec<BootVolume>, OpsError> {
+) -> Result<Vec<BootVolume>, Error> {
     let until = Instant::now() + ATTACHING;
     let uids = marker::all(ops).await?;
     let mounting = futures_util::stream::iter(uids).map(|uid| async move {
@@ -62,9 +62,9 @@ async fn mount(
     audit: &Audit,
     uid: u32,
     until: Instant,
-) -> Result<MountVolumeResponse, BootProblem> {
+) -> Result<MountVolumeResponse, BootError> {
     let grant = policy.policy.grant(uid);
-    let grant = grant.ok_or(BootProblem::NotGranted(uid))?;
+    let grant = grant.ok_or(BootError::NotGranted(uid))?;
     let record = audit
         .intent(Intent {
             caller: the_host(),
@@ -84,7 +84,7 @@ async fn mount(
     };
     let outcome = match &mounted {
         Ok(_) => Outcome::Done,
-        Err(error) => Outcome::Failed(format!("{}: {}", error.reason(), told(error))),
+        Err(error) => Outcome::Failed(format!("{}: {}", error.reason(), error_chain(error))),
     };
     record.finish(outcome).await?;
     Ok(mounted?)
@@ -99,6 +99,6 @@ fn the_host() -> Caller {
     }
 }
 
-fn is_not_attached(error: &OpsError) -> bool {
-    matches!(error, OpsError::Worker(failure) if failure.reason == FailureReason::NotAttached)
+fn is_not_attached(error: &Error) -> bool {
+    matches!(error, Error::Worker(failure) if failure.reason == ErrorReason::NotAttached)
 }

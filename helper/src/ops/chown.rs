@@ -19,8 +19,8 @@ use tokio::sync::mpsc::Sender;
 
 use super::directories::{is_gone, open_tree, set_mode};
 use super::paths::{at_fault, io_error, open_base};
-use super::{OpsError, Ownership};
-use crate::safe_path::{Cross, Problem, is_directory, open_at, open_to_read};
+use super::{Error, Ownership};
+use crate::safe_path::{ComponentError, Cross, is_directory, open_at, open_to_read};
 
 /// How deep a tree may be; each level holds one descriptor.
 const MAX_DEPTH: usize = 128;
@@ -32,7 +32,7 @@ const EVERY: Duration = Duration::from_millis(250);
 const SET_ID_BITS: u32 = 0o6000;
 
 /// Where the walk's messages go.
-pub(super) type Messages = Sender<Result<ChownProgress, OpsError>>;
+pub(super) type Messages = Sender<Result<ChownProgress, Error>>;
 
 /// One service directory and whom everything in it is for.
 #[derive(Debug)]
@@ -57,12 +57,12 @@ pub(super) fn run(job: &Job, messages: &Messages) {
 
 /// Why a walk ends early.
 enum Stop {
-    Error(OpsError),
+    Error(Error),
     NobodyListens,
 }
 
-impl From<OpsError> for Stop {
-    fn from(error: OpsError) -> Self {
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
         Self::Error(error)
     }
 }
@@ -74,7 +74,7 @@ struct Walk<'a> {
     path: String,
     visited: u64,
     changed: u64,
-    told: Instant,
+    reported: Instant,
 }
 
 impl<'a> Walk<'a> {
@@ -85,7 +85,7 @@ impl<'a> Walk<'a> {
             path: format!("{}/{}", job.tree, job.service),
             visited: 0,
             changed: 0,
-            told: Instant::now(),
+            reported: Instant::now(),
         }
     }
 
@@ -97,8 +97,8 @@ impl<'a> Walk<'a> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let top = open_at(&tree, name, flags, Cross::Nothing).map_err(at_fault(&self.path))?;
         let before = self.changed;
-        let Some(dir) = self.enter(&top)? else {
-            return Err(at_fault(&self.path)(Problem::Missing).into());
+        let Some(dir) = self.chown_dir(&top)? else {
+            return Err(at_fault(&self.path)(ComponentError::Missing).into());
         };
         let mut levels = vec![dir];
         if self.changed > before {
@@ -136,7 +136,7 @@ impl<'a> Walk<'a> {
         self.count()?;
         let stat = rustix::fs::fstat(place).map_err(self.failed("look at something below"))?;
         if is_directory(&stat) {
-            return self.enter(place);
+            return self.chown_dir(place);
         }
         self.give(place, &stat)?;
         Ok(None)
@@ -144,7 +144,7 @@ impl<'a> Walk<'a> {
 
     /// Gives a directory to its owner, without set-id bits: chown(2) keeps those of directories.
     /// `None` for one that was removed meanwhile.
-    fn enter(&mut self, place: &OwnedFd) -> Result<Option<Dir>, Stop> {
+    fn chown_dir(&mut self, place: &OwnedFd) -> Result<Option<Dir>, Stop> {
         let failed = self.failed("open something below");
         // The very directory that `place` is, whatever its name is by now.
         let dir = match open_to_read(place) {
@@ -177,9 +177,9 @@ impl<'a> Walk<'a> {
         if self.visited > MAX_ENTRIES {
             return Err(too_large("the number of files", MAX_ENTRIES).into());
         }
-        let due = self.visited.is_multiple_of(EVERY_ENTRIES) || self.told.elapsed() >= EVERY;
+        let due = self.visited.is_multiple_of(EVERY_ENTRIES) || self.reported.elapsed() >= EVERY;
         if due {
-            self.told = Instant::now();
+            self.reported = Instant::now();
             let progress = self.progress(false);
             let sent = self.messages.blocking_send(Ok(progress));
             return sent.map_err(|_| Stop::NobodyListens);
@@ -198,13 +198,13 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn failed(&self, step: &'static str) -> impl Fn(Errno) -> OpsError + use<> {
+    fn failed(&self, step: &'static str) -> impl Fn(Errno) -> Error + use<> {
         io_error(step, &self.path)
     }
 }
 
 /// (uid_t)-1 would change nothing and say it did; root is nobody's service.
-fn require_a_tenants(owner: Ownership) -> Result<(), OpsError> {
+fn require_a_tenants(owner: Ownership) -> Result<(), Error> {
     let no_tenants = |id: u32| id == 0 || id == u32::MAX;
     if no_tenants(owner.uid) || no_tenants(owner.gid) {
         let message = format!("nothing is given to {}:{}", owner.uid, owner.gid);
@@ -213,6 +213,6 @@ fn require_a_tenants(owner: Ownership) -> Result<(), OpsError> {
     Ok(())
 }
 
-fn too_large(what: &'static str, limit: u64) -> OpsError {
-    OpsError::TooLarge { what, limit }
+fn too_large(what: &'static str, limit: u64) -> Error {
+    Error::TooLarge { what, limit }
 }

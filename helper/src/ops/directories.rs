@@ -14,8 +14,8 @@ use rustix::fs::{Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use super::paths::{at_fault, blocking, io_error, open_base};
-use super::{OpsError, Ownership, ServiceDir};
-use crate::safe_path::{Cross, Problem, is_empty, open_at, open_dir, require_roots};
+use super::{Error, Ownership, ServiceDir};
+use crate::safe_path::{ComponentError, Cross, is_empty, open_at, open_dir, require_roots};
 
 /// The most service directories in one request.
 const MAX_DIRECTORIES: usize = 128;
@@ -36,9 +36,9 @@ struct Wanted {
 pub(super) async fn prepare(
     grant: &Grant,
     dirs: &[ServiceDir],
-) -> Result<PrepareDirectoriesResponse, OpsError> {
+) -> Result<PrepareDirectoriesResponse, Error> {
     if dirs.len() > MAX_DIRECTORIES {
-        return Err(OpsError::TooLarge {
+        return Err(Error::TooLarge {
             what: "the number of directories",
             limit: MAX_DIRECTORIES as u64,
         });
@@ -79,7 +79,7 @@ fn fixed(grant: &Grant) -> Vec<Wanted> {
     .collect()
 }
 
-fn make_all(volume: &OwnedFd, wanted: &[Wanted]) -> Result<PrepareDirectoriesResponse, OpsError> {
+fn make_all(volume: &OwnedFd, wanted: &[Wanted]) -> Result<PrepareDirectoriesResponse, Error> {
     let (mut created, mut existing) = (0, 0);
     for Wanted { tree, name, owner } in wanted {
         let made = if tree.is_empty() {
@@ -98,7 +98,7 @@ fn make_all(volume: &OwnedFd, wanted: &[Wanted]) -> Result<PrepareDirectoriesRes
 }
 
 /// Opens one of root's directories below the volume's root.
-pub(super) fn open_tree(volume: &OwnedFd, tree: &str) -> Result<OwnedFd, OpsError> {
+pub(super) fn open_tree(volume: &OwnedFd, tree: &str) -> Result<OwnedFd, Error> {
     let dir = open_dir(volume, OsStr::new(tree), Cross::Nothing).map_err(at_fault(tree))?;
     require_roots(&dir).map_err(at_fault(tree))?;
     Ok(dir)
@@ -106,7 +106,7 @@ pub(super) fn open_tree(volume: &OwnedFd, tree: &str) -> Result<OwnedFd, OpsErro
 
 /// Sees to it that `name` in `parent` is a directory of `owner`; true when it was made or finished
 /// now. `path` is how it is told.
-fn ensure(parent: &OwnedFd, name: &str, path: &str, owner: Ownership) -> Result<bool, OpsError> {
+fn ensure(parent: &OwnedFd, name: &str, path: &str, owner: Ownership) -> Result<bool, Error> {
     let made = match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
         Ok(()) => true,
         Err(Errno::EXIST) => false,
@@ -146,8 +146,8 @@ fn give(dir: &OwnedFd, owner: Ownership) -> Result<(), Errno> {
     rustix::fs::fchown(dir, Some(uid), Some(gid))
 }
 
-fn wrong_owner(path: &str, expected: Ownership, stat: &Stat) -> OpsError {
-    OpsError::WrongOwner {
+fn wrong_owner(path: &str, expected: Ownership, stat: &Stat) -> Error {
+    Error::WrongOwner {
         path: path.to_owned(),
         expected: format!("{}:{}", expected.uid, expected.gid),
         actual: format!("{}:{}", stat.st_uid, stat.st_gid),
@@ -155,9 +155,9 @@ fn wrong_owner(path: &str, expected: Ownership, stat: &Stat) -> OpsError {
 }
 
 /// True for a name that vanished, or turned into something else, while the tree was walked.
-pub(super) fn is_gone(problem: &Problem) -> bool {
+pub(super) fn is_gone(problem: &ComponentError) -> bool {
     matches!(
         problem,
-        Problem::Missing | Problem::Link | Problem::NotDirectory
+        ComponentError::Missing | ComponentError::Link | ComponentError::NotDirectory
     )
 }

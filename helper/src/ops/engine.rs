@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::directories::open_tree;
 use super::paths::{blocking, open_base};
-use super::{Ops, OpsError};
+use super::{Error, Ops};
 use crate::docker::{Body, Docker, DockerError, UNSEEN_SOURCE};
 
 /// One of the fixed directories: it is on the volume, and not below the place where that is mounted.
@@ -23,7 +23,7 @@ const ON_THE_VOLUME: &str = "data";
 /// No image has this digest, so that no container can be made of it.
 const NO_IMAGE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-pub(super) async fn check(ops: &Ops, grant: &Grant) -> Result<v1::CheckEngineResponse, OpsError> {
+pub(super) async fn check(ops: &Ops, grant: &Grant) -> Result<v1::CheckEngineResponse, Error> {
     let facts = ops.docker.facts().await?;
     let mut faults = judge(&facts);
     let mut volume = v1::VolumeSight::Unspecified;
@@ -50,8 +50,8 @@ pub(super) async fn check(ops: &Ops, grant: &Grant) -> Result<v1::CheckEngineRes
 
 fn message(fault: EngineFault) -> v1::EngineFault {
     let severity = match fault.severity {
-        Severity::Refused => v1::EngineSeverity::Refused,
-        Severity::Broken => v1::EngineSeverity::Broken,
+        Severity::Unsupported => v1::EngineSeverity::Unsupported,
+        Severity::Failing => v1::EngineSeverity::Failing,
         Severity::Limited => v1::EngineSeverity::Limited,
     };
     v1::EngineFault {
@@ -67,12 +67,12 @@ fn message(fault: EngineFault) -> v1::EngineFault {
 ///
 /// # Errors
 /// When the engine does not answer as one does.
-pub async fn sees_volume(docker: &Docker, grant: &Grant) -> Result<Option<bool>, OpsError> {
+pub async fn sees_volume(docker: &Docker, grant: &Grant) -> Result<Option<bool>, Error> {
     let base_dir = grant.base_dir.clone();
     let there = move || Ok(open_tree(&open_base(&base_dir)?, ON_THE_VOLUME).is_ok());
     match blocking(there).await {
         Ok(true) => {}
-        Ok(false) | Err(OpsError::VolumeNotMounted { .. }) => return Ok(None),
+        Ok(false) | Err(Error::VolumeNotMounted { .. }) => return Ok(None),
         Err(error) => return Err(error),
     }
     let place = format!("{}/{ON_THE_VOLUME}", grant.base_dir);
@@ -92,7 +92,7 @@ async fn sees(docker: &Docker, place: &str) -> Result<bool, DockerError> {
     let body = Body::Plain(Bytes::from(body.to_string()));
     match docker.act(Method::POST, "/containers/create", body).await {
         Err(error) if error.is_not_found() => Ok(true),
-        Err(DockerError::Refused { status, message })
+        Err(DockerError::Response { status, message })
             if status == StatusCode::BAD_REQUEST && message.contains(UNSEEN_SOURCE) =>
         {
             Ok(false)

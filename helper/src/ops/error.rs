@@ -8,14 +8,14 @@ use tonic::Code;
 
 use crate::apparmor::ProfileError;
 use crate::docker::DockerError;
-use crate::mount::wire::{Failure, FailureReason};
+use crate::mount::wire::{self, ErrorReason};
 
 /// Why an operation was not done. The texts are for the caller: they name nobody else's things.
 #[derive(Debug, thiserror::Error)]
-pub enum OpsError {
+pub enum Error {
     /// The policy or a rule that no policy can change does not allow it.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refusal(#[from] Refusal),
     /// Profiles were not loaded or unloaded.
     #[error(transparent)]
     AppArmor(#[from] ProfileError),
@@ -45,7 +45,7 @@ pub enum OpsError {
     },
     /// The mount worker answered that it did not do it.
     #[error("{}", .0.message)]
-    Worker(Failure),
+    Worker(wire::Error),
     /// What the worker says and what the kernel shows are not the same.
     #[error("the mount worker reported success but {what}")]
     WorkerContradicted {
@@ -143,12 +143,12 @@ pub enum OpsError {
     Interrupted,
 }
 
-impl OpsError {
+impl Error {
     /// The rule's own refusal, where a rule decided.
     #[must_use]
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Refused(refusal) | Self::AppArmor(ProfileError::Off(refusal)) => Some(refusal),
+            Self::Refusal(refusal) | Self::AppArmor(ProfileError::Off(refusal)) => Some(refusal),
             _ => None,
         }
     }
@@ -157,7 +157,7 @@ impl OpsError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Refused(refusal) => refusal.reason,
+            Self::Refusal(refusal) => refusal.reason,
             Self::AppArmor(error) => error.reason(),
             Self::NotInThisVersion { .. } => "NOT_IN_THIS_VERSION",
             Self::NoDiskPinned => "NO_DISK_PINNED",
@@ -186,7 +186,7 @@ impl OpsError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Refused(refusal) => return refusal.hint.clone(),
+            Self::Refusal(refusal) => return refusal.hint.clone(),
             Self::Worker(failure) => return failure.hint.clone(),
             Self::AppArmor(error) => return error.hint(),
             Self::NoDiskPinned => {
@@ -224,7 +224,7 @@ impl OpsError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Refused(_) => Code::PermissionDenied,
+            Self::Refusal(_) => Code::PermissionDenied,
             Self::AppArmor(error) => error.code(),
             Self::NotInThisVersion { .. } => Code::Unimplemented,
             Self::WorkerUnreachable { .. } | Self::Docker(DockerError::Unreachable { .. }) => {
@@ -248,34 +248,34 @@ impl OpsError {
     }
 }
 
-fn worker_code(reason: FailureReason) -> Code {
+fn worker_code(reason: ErrorReason) -> Code {
     match reason {
-        FailureReason::BadRequest => Code::InvalidArgument,
-        FailureReason::Busy | FailureReason::DeviceChanged => Code::Aborted,
-        FailureReason::NoSpace | FailureReason::NoLoopDevice => Code::ResourceExhausted,
-        FailureReason::BadTarget
-        | FailureReason::BadImage
-        | FailureReason::NotAttached
-        | FailureReason::AmbiguousDisk
-        | FailureReason::SystemDisk
-        | FailureReason::BadDevice
-        | FailureReason::TooSmall
-        | FailureReason::ReadOnlyDevice
-        | FailureReason::HasPartitions
-        | FailureReason::Unreadable
-        | FailureReason::NotEmpty
-        | FailureReason::BlankVolume
-        | FailureReason::WrongContents
-        | FailureReason::OtherTenants
-        | FailureReason::NotMounted
-        | FailureReason::LostFilesystem
-        | FailureReason::WrongFilesystem
-        | FailureReason::SizeDiffers
-        | FailureReason::FilesystemDamaged
-        | FailureReason::InUse => Code::FailedPrecondition,
-        FailureReason::MkfsFailed
-        | FailureReason::MountFailed
-        | FailureReason::GrowFailed
-        | FailureReason::Internal => Code::Internal,
+        ErrorReason::BadRequest => Code::InvalidArgument,
+        ErrorReason::Busy | ErrorReason::DeviceChanged => Code::Aborted,
+        ErrorReason::NoSpace | ErrorReason::NoLoopDevice => Code::ResourceExhausted,
+        ErrorReason::BadTarget
+        | ErrorReason::BadImage
+        | ErrorReason::NotAttached
+        | ErrorReason::AmbiguousDisk
+        | ErrorReason::SystemDisk
+        | ErrorReason::BadDevice
+        | ErrorReason::TooSmall
+        | ErrorReason::ReadOnlyDevice
+        | ErrorReason::HasPartitions
+        | ErrorReason::Unreadable
+        | ErrorReason::NotEmpty
+        | ErrorReason::BlankVolume
+        | ErrorReason::WrongContents
+        | ErrorReason::OtherTenants
+        | ErrorReason::NotMounted
+        | ErrorReason::LostFilesystem
+        | ErrorReason::WrongFilesystem
+        | ErrorReason::SizeDiffers
+        | ErrorReason::FilesystemDamaged
+        | ErrorReason::InUse => Code::FailedPrecondition,
+        ErrorReason::MkfsFailed
+        | ErrorReason::MountFailed
+        | ErrorReason::GrowFailed
+        | ErrorReason::Internal => Code::Internal,
     }
 }

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use aistack_policy::Ipv4Subnet;
 use rustix::io::Errno;
 
-use super::OpsError;
+use super::Error;
 use super::paths::io_error;
 
 /// IPv4 routes of the host (proc_net(5)).
@@ -17,18 +17,18 @@ const ROUTES: &str = "/proc/1/net/route";
 const INTERFACES: &str = "/proc/1/net/dev";
 
 /// The first route of this host that overlaps `subnet`; the default route does not count.
-pub(super) fn overlapping_route(subnet: Ipv4Subnet) -> Result<Option<Ipv4Subnet>, OpsError> {
+pub(super) fn overlapping_route(subnet: Ipv4Subnet) -> Result<Option<Ipv4Subnet>, Error> {
     let table = read(ROUTES)?;
     Ok(routes(&table).find(|route| overlap(*route, subnet)))
 }
 
 /// True when the host has a network interface of this name.
-pub(super) fn has_interface(name: &str) -> Result<bool, OpsError> {
+pub(super) fn has_interface(name: &str) -> Result<bool, Error> {
     let table = read(INTERFACES)?;
     Ok(interfaces(&table).any(|interface| interface == name))
 }
 
-fn read(table: &str) -> Result<String, OpsError> {
+fn read(table: &str) -> Result<String, Error> {
     std::fs::read_to_string(table)
         .map_err(|error| io_error("read", table)(Errno::from_io_error(&error).unwrap_or(Errno::IO)))
 }

@@ -8,11 +8,11 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::paths::{at_fault, blocking, io_error};
-use super::{Ops, OpsError};
+use super::{Error, Ops};
 use crate::safe_path::{Missing, open_root_owned, open_to_read};
 
 /// Remembers that the volume of `uid` is mounted; on return that is on the disk.
-pub(super) async fn set(ops: &Ops, uid: u32) -> Result<(), OpsError> {
+pub(super) async fn set(ops: &Ops, uid: u32) -> Result<(), Error> {
     let path = ops.marker_dir.clone();
     blocking(move || {
         let failed = io_error("write", &path.display().to_string());
@@ -26,7 +26,7 @@ pub(super) async fn set(ops: &Ops, uid: u32) -> Result<(), OpsError> {
 }
 
 /// Forgets it; what was not remembered is no error.
-pub(super) async fn clear(ops: &Ops, uid: u32) -> Result<(), OpsError> {
+pub(super) async fn clear(ops: &Ops, uid: u32) -> Result<(), Error> {
     let path = ops.marker_dir.clone();
     blocking(move || {
         let failed = io_error("write", &path.display().to_string());
@@ -41,7 +41,7 @@ pub(super) async fn clear(ops: &Ops, uid: u32) -> Result<(), OpsError> {
 }
 
 /// The UIDs whose volumes are remembered, lowest first. Names that are no UIDs are nobody's.
-pub(super) async fn all(ops: &Ops) -> Result<Vec<u32>, OpsError> {
+pub(super) async fn all(ops: &Ops) -> Result<Vec<u32>, Error> {
     let path = ops.marker_dir.clone();
     blocking(move || {
         let failed = io_error("read", &path.display().to_string());
@@ -63,7 +63,7 @@ fn uid_of(name: &str) -> Option<u32> {
     (uid.to_string() == name).then_some(uid)
 }
 
-fn open(path: &Path) -> Result<OwnedFd, OpsError> {
+fn open(path: &Path) -> Result<OwnedFd, Error> {
     let dir = open_root_owned(path, Missing::Create)
         .map_err(|error| at_fault(&error.path.display().to_string())(error.problem))?;
     open_to_read(&dir).map_err(io_error("read", &path.display().to_string()))

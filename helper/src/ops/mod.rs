@@ -26,7 +26,7 @@ use aistack_proto::v1::{
 };
 use tokio::sync::mpsc;
 
-use crate::apparmor::{AppArmor, Places, ProfileError};
+use crate::apparmor::{AppArmor, Paths, ProfileError};
 use crate::audit::Audit;
 use crate::docker::Docker;
 use crate::guard::Probe;
@@ -34,9 +34,9 @@ use crate::locks::Locks;
 use crate::policy_store::LoadedPolicy;
 use crate::safe_path::plain_components;
 
-pub use boot::{BootProblem, BootVolume};
+pub use boot::{BootError, BootVolume};
 pub use engine::sees_volume;
-pub use error::OpsError;
+pub use error::Error;
 pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir, ServiceName};
 
 /// Everything the operations act through.
@@ -59,7 +59,7 @@ impl Ops {
     ///
     /// # Errors
     /// When `state_dir` is not an absolute, normalised path.
-    pub fn new(docker: Docker, mount_socket: PathBuf, state_dir: &Path) -> Result<Self, OpsError> {
+    pub fn new(docker: Docker, mount_socket: PathBuf, state_dir: &Path) -> Result<Self, Error> {
         plain_components(state_dir)
             .map_err(|error| paths::at_fault(&error.path.display().to_string())(error.problem))?;
         Ok(Self {
@@ -68,15 +68,15 @@ impl Ops {
             image_dir: state_dir.join("volumes"),
             marker_dir: state_dir.join("mounted"),
             network_turns: Locks::default(),
-            apparmor: Arc::new(AppArmor::new(Places::default())),
+            apparmor: Arc::new(AppArmor::new(Paths::default())),
             guard: Probe::default(),
         })
     }
 
     /// The same with AppArmor's files elsewhere.
     #[must_use]
-    pub fn with_apparmor(mut self, places: Places) -> Self {
-        self.apparmor = Arc::new(AppArmor::new(places));
+    pub fn with_apparmor(mut self, paths: Paths) -> Self {
+        self.apparmor = Arc::new(AppArmor::new(paths));
         self
     }
 
@@ -84,7 +84,7 @@ impl Ops {
     ///
     /// # Errors
     /// When the engine does not say what it is.
-    pub async fn check_engine(&self, grant: &Grant) -> Result<CheckEngineResponse, OpsError> {
+    pub async fn check_engine(&self, grant: &Grant) -> Result<CheckEngineResponse, Error> {
         engine::check(self, grant).await
     }
 
@@ -104,7 +104,7 @@ impl Ops {
     ///
     /// # Errors
     /// When the worker cannot or may not mount it.
-    pub async fn mount_volume(&self, grant: &Grant) -> Result<MountVolumeResponse, OpsError> {
+    pub async fn mount_volume(&self, grant: &Grant) -> Result<MountVolumeResponse, Error> {
         volume::mount(self, grant).await
     }
 
@@ -112,7 +112,7 @@ impl Ops {
     ///
     /// # Errors
     /// When it is in use.
-    pub async fn unmount_volume(&self, grant: &Grant) -> Result<UnmountVolumeResponse, OpsError> {
+    pub async fn unmount_volume(&self, grant: &Grant) -> Result<UnmountVolumeResponse, Error> {
         volume::unmount(self, grant).await
     }
 
@@ -120,7 +120,7 @@ impl Ops {
     ///
     /// # Errors
     /// When it is not mounted, or cannot be grown.
-    pub async fn grow_volume(&self, grant: &Grant) -> Result<GrowVolumeResponse, OpsError> {
+    pub async fn grow_volume(&self, grant: &Grant) -> Result<GrowVolumeResponse, Error> {
         volume::grow(self, grant).await
     }
 
@@ -134,7 +134,7 @@ impl Ops {
         &self,
         policy: &LoadedPolicy,
         audit: &Audit,
-    ) -> Result<Vec<BootVolume>, OpsError> {
+    ) -> Result<Vec<BootVolume>, Error> {
         boot::volumes(self, policy, audit).await
     }
 
@@ -146,7 +146,7 @@ impl Ops {
         &self,
         grant: &Grant,
         dirs: &[ServiceDir],
-    ) -> Result<PrepareDirectoriesResponse, OpsError> {
+    ) -> Result<PrepareDirectoriesResponse, Error> {
         directories::prepare(grant, dirs).await
     }
 
@@ -156,7 +156,7 @@ impl Ops {
         &self,
         grant: &Grant,
         dir: &ServiceDir,
-    ) -> mpsc::Receiver<Result<ChownProgress, OpsError>> {
+    ) -> mpsc::Receiver<Result<ChownProgress, Error>> {
         let (sender, receiver) = mpsc::channel(8);
         match dir.ownership(grant) {
             Err(refusal) => drop(sender.try_send(Err(refusal.into()))),
@@ -180,7 +180,7 @@ impl Ops {
     ///
     /// # Errors
     /// When the name, bridge or subnet is somebody else's, or Docker fails.
-    pub async fn create_network(&self, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
+    pub async fn create_network(&self, grant: &Grant) -> Result<CreateNetworkResponse, Error> {
         network::create(self, grant).await
     }
 
@@ -188,7 +188,7 @@ impl Ops {
     ///
     /// # Errors
     /// When containers are attached, or Docker fails.
-    pub async fn remove_network(&self, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
+    pub async fn remove_network(&self, grant: &Grant) -> Result<RemoveNetworkResponse, Error> {
         network::remove(self, grant).await
     }
 
@@ -209,7 +209,7 @@ impl Ops {
     pub async fn load_apparmor(
         &self,
         grant: &Grant,
-    ) -> Result<(LoadAppArmorResponse, Option<&'static str>), OpsError> {
+    ) -> Result<(LoadAppArmorResponse, Option<&'static str>), Error> {
         apparmor::load(self, grant).await
     }
 
@@ -217,7 +217,7 @@ impl Ops {
     ///
     /// # Errors
     /// When a task runs under one of them.
-    pub async fn unload_apparmor(&self, grant: &Grant) -> Result<UnloadAppArmorResponse, OpsError> {
+    pub async fn unload_apparmor(&self, grant: &Grant) -> Result<UnloadAppArmorResponse, Error> {
         apparmor::unload(self, grant).await
     }
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::OwnedMutexGuard;
 
 use super::host_network;
-use super::{Ops, OpsError};
+use super::{Error, Ops};
 use crate::docker::{Body, Docker, DockerError, OWNER_LABEL, is_full_id, percent_encoded};
 
 /// The driver's option for the name of the bridge interface.
@@ -52,16 +52,16 @@ struct Pool {
     gateway: String,
 }
 
-pub(super) async fn create(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
+pub(super) async fn create(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, Error> {
     within(CHANGE, create_alone(ops, grant)).await
 }
 
-async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, OpsError> {
+async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, Error> {
     // Docker lets two networks have one name when they are created at the same moment. A name is one
     // tenant's, so others do not wait; subnets are apart by the policy, and Docker itself allots them
     // one after the other and refuses what overlaps.
     let _alone = turn(ops, grant).await?;
-    ops.docker.require_supported::<OpsError>().await?;
+    ops.docker.require_supported::<Error>().await?;
     if let Some(network) = find(&ops.docker, grant).await? {
         same_shape(grant, &network)?;
         return Ok(response(grant, network.id, false));
@@ -73,9 +73,7 @@ async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse,
         Err(error) => return after_failure(ops, grant, error).await,
     }
     // What exists is what counts, not what the answer says.
-    let network = find(&ops.docker, grant)
-        .await?
-        .ok_or(OpsError::Interrupted)?;
+    let network = find(&ops.docker, grant).await?.ok_or(Error::Interrupted)?;
     same_shape(grant, &network)?;
     Ok(response(grant, network.id, true))
 }
@@ -85,7 +83,7 @@ async fn after_failure(
     ops: &Ops,
     grant: &Grant,
     error: DockerError,
-) -> Result<CreateNetworkResponse, OpsError> {
+) -> Result<CreateNetworkResponse, Error> {
     if let Some(network) = find(&ops.docker, grant).await? {
         same_shape(grant, &network)?;
         return Ok(response(grant, network.id, false));
@@ -93,15 +91,15 @@ async fn after_failure(
     Err(explain(grant, error))
 }
 
-pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
+pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, Error> {
     within(CHANGE, remove_alone(ops, grant)).await
 }
 
-async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, OpsError> {
+async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, Error> {
     let _alone = turn(ops, grant).await?;
     let network = match find(&ops.docker, grant).await {
         // What is not the tenant's does not exist for the tenant.
-        Ok(None) | Err(OpsError::NetworkNameTaken { .. }) => {
+        Ok(None) | Err(Error::NetworkNameTaken { .. }) => {
             return Ok(RemoveNetworkResponse { changed: false });
         }
         Ok(Some(network)) => network,
@@ -127,13 +125,13 @@ pub(super) async fn state(docker: &Docker, grant: &Grant) -> Option<NetworkState
             exists: true,
             id: network.id,
         }),
-        Err(OpsError::Docker(_)) => None,
+        Err(Error::Docker(_)) => None,
         Ok(None) | Err(_) => Some(NetworkState::default()),
     }
 }
 
 /// Nobody waits here for a call to Docker of another tenant.
-async fn turn(ops: &Ops, grant: &Grant) -> Result<OwnedMutexGuard<()>, OpsError> {
+async fn turn(ops: &Ops, grant: &Grant) -> Result<OwnedMutexGuard<()>, Error> {
     let turn = ops.network_turns.turn_of(grant.uid, CHANGE).await;
     turn.ok_or_else(|| DockerError::TooSlow(CHANGE).into())
 }
@@ -141,8 +139,8 @@ async fn turn(ops: &Ops, grant: &Grant) -> Result<OwnedMutexGuard<()>, OpsError>
 /// A Docker that hangs must not hold up the tenant's turn without end.
 async fn within<T>(
     limit: Duration,
-    act: impl Future<Output = Result<T, OpsError>>,
-) -> Result<T, OpsError> {
+    act: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     match tokio::time::timeout(limit, act).await {
         Ok(result) => result,
         Err(_) => Err(DockerError::TooSlow(limit).into()),
@@ -153,7 +151,7 @@ async fn within<T>(
 ///
 /// # Errors
 /// When something has the name that is not the tenant's.
-async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, OpsError> {
+async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, Error> {
     // Docker's filter finds parts of names; the exact name is compared here.
     let filters = json!({"name": [grant.network.name]}).to_string();
     let path = format!("/networks?filters={}", percent_encoded(&filters));
@@ -170,12 +168,12 @@ async fn find(docker: &Docker, grant: &Grant) -> Result<Option<Network>, OpsErro
     if ours && named.next().is_none() && is_full_id(&network.id) {
         return Ok(Some(network));
     }
-    Err(OpsError::NetworkNameTaken {
+    Err(Error::NetworkNameTaken {
         name: grant.network.name.clone(),
     })
 }
 
-async fn attached(docker: &Docker, id: &str) -> Result<usize, OpsError> {
+async fn attached(docker: &Docker, id: &str) -> Result<usize, Error> {
     let path = format!("/networks/{id}");
     match docker.json::<Network>(Method::GET, &path, Body::NONE).await {
         Ok(network) => Ok(network.containers.map_or(0, |containers| containers.len())),
@@ -215,7 +213,7 @@ fn shape(grant: &Grant, api: ApiVersion) -> serde_json::Value {
 }
 
 /// Refuses the tenant's own network when the policy has changed under it.
-fn same_shape(grant: &Grant, network: &Network) -> Result<(), OpsError> {
+fn same_shape(grant: &Grant, network: &Network) -> Result<(), Error> {
     let wanted = Pool {
         subnet: grant.network.subnet.to_string(),
         gateway: grant.network.gateway.to_string(),
@@ -234,7 +232,7 @@ fn same_shape(grant: &Grant, network: &Network) -> Result<(), OpsError> {
     }
     let subnets: Vec<&str> = pools.iter().map(|pool| pool.subnet.as_str()).collect();
     let bridge = bridge.map_or("none", String::as_str);
-    Err(OpsError::NetworkDiffers {
+    Err(Error::NetworkDiffers {
         name: grant.network.name.clone(),
         actual: format!("subnet {} on bridge {bridge}", subnets.join(", ")),
         expected: format!(
@@ -245,7 +243,7 @@ fn same_shape(grant: &Grant, network: &Network) -> Result<(), OpsError> {
 }
 
 /// Docker would adopt an interface of the bridge's name, and does not look at the host's routes.
-fn require_free(grant: &Grant) -> Result<(), OpsError> {
+fn require_free(grant: &Grant) -> Result<(), Error> {
     let network = &grant.network;
     if host_network::has_interface(&network.bridge)? {
         return Err(bridge_in_use(grant));
@@ -261,7 +259,7 @@ fn require_free(grant: &Grant) -> Result<(), OpsError> {
 }
 
 /// What Docker's refusal means; the texts are those of 20.10 and later.
-fn explain(grant: &Grant, error: DockerError) -> OpsError {
+fn explain(grant: &Grant, error: DockerError) -> Error {
     if says(&error, "overlaps") {
         return subnet_in_use(grant, "a subnet", "another Docker network");
     }
@@ -269,9 +267,9 @@ fn explain(grant: &Grant, error: DockerError) -> OpsError {
         return bridge_in_use(grant);
     }
     let conflict =
-        matches!(&error, DockerError::Refused { status, .. } if *status == StatusCode::CONFLICT);
+        matches!(&error, DockerError::Response { status, .. } if *status == StatusCode::CONFLICT);
     if conflict {
-        return OpsError::NetworkNameTaken {
+        return Error::NetworkNameTaken {
             name: grant.network.name.clone(),
         };
     }
@@ -279,25 +277,25 @@ fn explain(grant: &Grant, error: DockerError) -> OpsError {
 }
 
 fn says(error: &DockerError, words: &str) -> bool {
-    matches!(error, DockerError::Refused { message, .. } if message.contains(words))
+    matches!(error, DockerError::Response { message, .. } if message.contains(words))
 }
 
-fn bridge_in_use(grant: &Grant) -> OpsError {
-    OpsError::BridgeInUse {
+fn bridge_in_use(grant: &Grant) -> Error {
+    Error::BridgeInUse {
         bridge: grant.network.bridge.clone(),
     }
 }
 
-fn subnet_in_use(grant: &Grant, other: &str, user: &'static str) -> OpsError {
-    OpsError::SubnetInUse {
+fn subnet_in_use(grant: &Grant, other: &str, user: &'static str) -> Error {
+    Error::SubnetInUse {
         subnet: grant.network.subnet.to_string(),
         other: other.to_owned(),
         user,
     }
 }
 
-fn in_use(grant: &Grant, containers: usize) -> OpsError {
-    OpsError::NetworkInUse {
+fn in_use(grant: &Grant, containers: usize) -> Error {
+    Error::NetworkInUse {
         name: grant.network.name.clone(),
         containers,
     }

@@ -5,25 +5,25 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::OpsError;
-use crate::safe_path::{BindError, Problem, open_volume};
+use super::Error;
+use crate::safe_path::{BindError, ComponentError, open_volume};
 
 /// Runs work that waits for disks off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, OpsError> + Send + 'static,
-) -> Result<T, OpsError> {
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or(Err(OpsError::Interrupted))
+        .unwrap_or(Err(Error::Interrupted))
 }
 
 /// Opens the root of the tenant's volume as a place.
-pub(super) fn open_base(base_dir: &str) -> Result<OwnedFd, OpsError> {
-    let not_mounted = || OpsError::VolumeNotMounted {
+pub(super) fn open_base(base_dir: &str) -> Result<OwnedFd, Error> {
+    let not_mounted = || Error::VolumeNotMounted {
         base_dir: base_dir.to_owned(),
     };
     open_volume(Path::new(base_dir)).map_err(|error| match error {
-        BindError::Path(path) if path.problem == Problem::Missing => not_mounted(),
+        BindError::Path(path) if path.problem == ComponentError::Missing => not_mounted(),
         BindError::Path(path) => at_fault(&path.path.display().to_string())(path.problem),
         BindError::NotMounted(_) | BindError::WholeVolume | BindError::Owner { .. } => {
             not_mounted()
@@ -32,27 +32,27 @@ pub(super) fn open_base(base_dir: &str) -> Result<OwnedFd, OpsError> {
 }
 
 /// Tells what is wrong with the directory `path`.
-pub(super) fn at_fault(path: &str) -> impl Fn(Problem) -> OpsError + use<> {
+pub(super) fn at_fault(path: &str) -> impl Fn(ComponentError) -> Error + use<> {
     let path = path.to_owned();
     move |problem| {
         let path = path.clone();
         let problem = match problem {
-            Problem::Missing => return OpsError::Missing { path },
-            Problem::Os(errno) => return io_error("open", &path)(errno),
-            Problem::NotPlain => "is not a plain name",
-            Problem::Link => "is a symbolic link",
-            Problem::NotDirectory => "is not a directory",
-            Problem::OtherFileSystem => "is on another file system",
-            Problem::NotRoots { .. } => "must belong to root and be writable by root only",
+            ComponentError::Missing => return Error::Missing { path },
+            ComponentError::Os(errno) => return io_error("open", &path)(errno),
+            ComponentError::NotPlain => "is not a plain name",
+            ComponentError::Link => "is a symbolic link",
+            ComponentError::NotDirectory => "is not a directory",
+            ComponentError::OtherFileSystem => "is on another file system",
+            ComponentError::NotRoots { .. } => "must belong to root and be writable by root only",
         };
-        OpsError::UnsafePath { path, problem }
+        Error::UnsafePath { path, problem }
     }
 }
 
 /// Tells that the kernel refused `step` on `path`.
-pub(super) fn io_error(step: &'static str, path: &str) -> impl Fn(Errno) -> OpsError + use<> {
+pub(super) fn io_error(step: &'static str, path: &str) -> impl Fn(Errno) -> Error + use<> {
     let path = path.to_owned();
-    move |errno| OpsError::Io {
+    move |errno| Error::Io {
         step,
         path: path.clone(),
         source: errno.into(),

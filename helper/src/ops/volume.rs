@@ -14,10 +14,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::paths::{blocking, io_error, open_base};
-use super::{Ops, OpsError, marker, worker};
+use super::{Error, Ops, marker, worker};
 use crate::docker::{Body, Docker, DockerError, OWNER_LABEL, percent_encoded};
 use crate::mount::wire::{
-    DiskSource, Failure, FailureReason, FileSystem, Mount, Place, Reply, Request, Source, Volume,
+    self, DiskSource, ErrorReason, FileSystem, Mount, Place, Reply, Request, Source, Volume,
 };
 
 /// How long Docker may take to say what runs: it only makes a refusal clearer.
@@ -33,10 +33,10 @@ struct Shown {
     confined: bool,
 }
 
-pub(super) async fn mount(ops: &Ops, grant: &Grant) -> Result<MountVolumeResponse, OpsError> {
+pub(super) async fn mount(ops: &Ops, grant: &Grant) -> Result<MountVolumeResponse, Error> {
     let request = Request::Mount(Mount {
         volume: volume(ops, grant)?,
-        fs: FileSystem::of(&grant.volume.fs).ok_or(OpsError::NotInThisVersion {
+        fs: FileSystem::of(&grant.volume.fs).ok_or(Error::NotInThisVersion {
             what: "this file system",
         })?,
         may_format: grant.volume.format == Format::IfBlank,
@@ -60,9 +60,9 @@ pub(super) async fn mount(ops: &Ops, grant: &Grant) -> Result<MountVolumeRespons
 }
 
 /// What the kernel shows, when it is what the worker says.
-async fn verified(grant: &Grant, device: u64) -> Result<Shown, OpsError> {
+async fn verified(grant: &Grant, device: u64) -> Result<Shown, Error> {
     let shown = match show(grant).await {
-        Err(OpsError::VolumeNotMounted { .. }) => {
+        Err(Error::VolumeNotMounted { .. }) => {
             return Err(contradicted("no volume shows at the base directory"));
         }
         other => other?,
@@ -78,11 +78,11 @@ async fn verified(grant: &Grant, device: u64) -> Result<Shown, OpsError> {
     Ok(shown)
 }
 
-pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeResponse, OpsError> {
+pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeResponse, Error> {
     let request = Request::Unmount(volume(ops, grant)?);
     let reply = match worker::ask(&ops.mount_socket, &request).await {
-        Err(OpsError::Worker(failure)) if failure.reason == FailureReason::InUse => {
-            return Err(OpsError::Worker(named(ops, grant, failure).await));
+        Err(Error::Worker(failure)) if failure.reason == ErrorReason::InUse => {
+            return Err(Error::Worker(named(ops, grant, failure).await));
         }
         other => other?,
     };
@@ -94,7 +94,7 @@ pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeRes
         return Err(contradicted("answered a question that was not asked"));
     };
     match show(grant).await {
-        Err(OpsError::VolumeNotMounted { .. }) => {}
+        Err(Error::VolumeNotMounted { .. }) => {}
         Err(error) => return Err(error),
         Ok(_) => return Err(contradicted("a volume still shows at the base directory")),
     }
@@ -107,7 +107,7 @@ pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeRes
 
 /// The same failure with the tenant's own containers that run: they are the most likely users, and
 /// whose others there are is nothing for the tenant.
-async fn named(ops: &Ops, grant: &Grant, mut failure: Failure) -> Failure {
+async fn named(ops: &Ops, grant: &Grant, mut failure: wire::Error) -> wire::Error {
     let running = running(&ops.docker, grant);
     let Ok(Ok(names)) = tokio::time::timeout(DOCKER_PATIENCE, running).await else {
         return failure;
@@ -146,7 +146,7 @@ async fn running(docker: &Docker, grant: &Grant) -> Result<Vec<String>, DockerEr
     Ok(names)
 }
 
-pub(super) async fn grow(ops: &Ops, grant: &Grant) -> Result<GrowVolumeResponse, OpsError> {
+pub(super) async fn grow(ops: &Ops, grant: &Grant) -> Result<GrowVolumeResponse, Error> {
     let request = Request::Grow(volume(ops, grant)?);
     let Reply::Mounted(mounted) = worker::ask(&ops.mount_socket, &request).await? else {
         return Err(contradicted("answered a question that was not asked"));
@@ -171,11 +171,11 @@ pub(super) async fn state(grant: &Grant) -> VolumeState {
 }
 
 /// The volume of the grant, as the worker is asked for it.
-fn volume(ops: &Ops, grant: &Grant) -> Result<Volume, OpsError> {
+fn volume(ops: &Ops, grant: &Grant) -> Result<Volume, Error> {
     let source = match grant.volume.kind {
         VolumeKind::Loop { size } => Source::Loop { size },
         VolumeKind::Ebs { .. } | VolumeKind::Disk { .. } => Source::Disk(DiskSource {
-            which: grant.volume.disk().ok_or(OpsError::NoDiskPinned)?,
+            which: grant.volume.disk().ok_or(Error::NoDiskPinned)?,
             uuid: grant.volume.uuid.clone(),
             size_min: grant.volume.size_min,
         }),
@@ -188,12 +188,12 @@ fn volume(ops: &Ops, grant: &Grant) -> Result<Volume, OpsError> {
     Ok(Volume { place, source })
 }
 
-async fn show(grant: &Grant) -> Result<Shown, OpsError> {
+async fn show(grant: &Grant) -> Result<Shown, Error> {
     let base_dir = grant.base_dir.clone();
     blocking(move || look(&open_base(&base_dir)?, Path::new(&base_dir))).await
 }
 
-fn look(volume: &OwnedFd, base_dir: &Path) -> Result<Shown, OpsError> {
+fn look(volume: &OwnedFd, base_dir: &Path) -> Result<Shown, Error> {
     let path = base_dir.display().to_string();
     let stat = rustix::fs::fstat(volume).map_err(io_error("look at", &path))?;
     let space = rustix::fs::fstatvfs(volume).map_err(io_error("look at", &path))?;
@@ -206,8 +206,8 @@ fn look(volume: &OwnedFd, base_dir: &Path) -> Result<Shown, OpsError> {
     })
 }
 
-fn contradicted(what: &str) -> OpsError {
-    OpsError::WorkerContradicted {
+fn contradicted(what: &str) -> Error {
+    Error::WorkerContradicted {
         what: what.to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::OpsError;
+use super::Error;
 use crate::mount::wire::{MAX_MESSAGE, Reply, Request};
 use crate::peer::Caller;
 
@@ -15,8 +15,8 @@ use crate::peer::Caller;
 const PATIENCE: Duration = Duration::from_mins(15);
 
 /// Sends one request on its own connection and reads the reply; a failure is an error.
-pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Reply, OpsError> {
-    let unreachable = |source| OpsError::WorkerUnreachable {
+pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Reply, Error> {
+    let unreachable = |source| Error::WorkerUnreachable {
         socket: socket.to_owned(),
         source,
     };
@@ -25,7 +25,7 @@ pub(super) async fn ask(socket: &Path, request: &Request) -> Result<Reply, OpsEr
         Err(_) => return Err(unreachable(io::ErrorKind::TimedOut.into())),
     };
     match reply {
-        Reply::Failed(failure) => Err(OpsError::Worker(failure)),
+        Reply::Failed(failure) => Err(Error::Worker(failure)),
         other => Ok(other),
     }
 }

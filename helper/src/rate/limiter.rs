@@ -21,7 +21,7 @@ pub struct Rates {
 
 /// Whose token a request takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks {
+pub enum RequestKind {
     /// A tenant's that only reads.
     Read(u32),
     /// A tenant's that writes to the audit log.
@@ -55,14 +55,14 @@ impl Limiter {
     ///
     /// # Errors
     /// How long to wait when there is none.
-    pub fn take(&self, asks: Asks) -> Result<(), Duration> {
+    pub fn take(&self, kind: RequestKind) -> Result<(), Duration> {
         let now = self.started.elapsed();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let [reads, changes, strangers] = &mut *buckets;
-        match asks {
-            Asks::Read(uid) => reads.take(uid, now),
-            Asks::Change(uid) => changes.take(uid, now),
-            Asks::Stranger => strangers.take(0, now),
+        match kind {
+            RequestKind::Read(uid) => reads.take(uid, now),
+            RequestKind::Change(uid) => changes.take(uid, now),
+            RequestKind::Stranger => strangers.take(0, now),
         }
     }
 }
@@ -83,17 +83,17 @@ mod tests {
             strangers: once,
         });
         let kinds = [
-            Asks::Read(1),
-            Asks::Change(1),
-            Asks::Read(2),
-            Asks::Change(2),
-            Asks::Stranger,
+            RequestKind::Read(1),
+            RequestKind::Change(1),
+            RequestKind::Read(2),
+            RequestKind::Change(2),
+            RequestKind::Stranger,
         ];
-        for asks in kinds {
-            assert_eq!(limiter.take(asks), Ok(()), "{asks:?}");
+        for kind in kinds {
+            assert_eq!(limiter.take(kind), Ok(()), "{kind:?}");
         }
-        for asks in kinds {
-            assert!(limiter.take(asks).is_err(), "{asks:?}");
+        for kind in kinds {
+            assert!(limiter.take(kind).is_err(), "{kind:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Cross, Missing, PathError, Problem, is_mount_root, open_dir, open_root_owned,
+    ComponentError, Cross, Missing, PathError, is_mount_root, open_dir, open_root_owned,
     open_root_owned_parent, require_roots,
 };
 
@@ -53,7 +53,7 @@ pub fn verify_bind(
     here.push(last);
     let place = open_dir(&dir, OsStr::new(last), Cross::Nothing).map_err(at_fault(&here))?;
     let stat = rustix::fs::fstat(&place)
-        .map_err(Problem::from)
+        .map_err(ComponentError::from)
         .map_err(at_fault(&here))?;
     if !allowed_uids.contains(&stat.st_uid) {
         return Err(BindError::Owner {
@@ -73,14 +73,15 @@ pub(crate) fn open_volume(base_dir: &Path) -> Result<std::os::fd::OwnedFd, BindE
     let (parent, _) = open_root_owned_parent(base_dir, Missing::Refuse)?;
     let base = open_root_owned(base_dir, Missing::Refuse)?;
     let device = |fd| rustix::fs::fstat(fd).map(|stat| stat.st_dev);
-    let checks = || Ok::<_, Problem>(is_mount_root(&base)? && device(&base)? != device(&parent)?);
+    let checks =
+        || Ok::<_, ComponentError>(is_mount_root(&base)? && device(&base)? != device(&parent)?);
     if checks().map_err(at_fault(base_dir))? {
         return Ok(base);
     }
     Err(BindError::NotMounted(base_dir.to_owned()))
 }
 
-fn at_fault(path: &Path) -> impl Fn(Problem) -> PathError {
+fn at_fault(path: &Path) -> impl Fn(ComponentError) -> PathError {
     move |problem| PathError {
         path: path.to_owned(),
         problem,

@@ -24,7 +24,7 @@ fn only_plain_absolute_paths_are_taken_apart() {
         "/a/..", "/a\0b", &too_deep,
     ] {
         let error = plain(text).unwrap_err();
-        assert_eq!(error.problem, Problem::NotPlain, "{text:?}");
+        assert_eq!(error.problem, ComponentError::NotPlain, "{text:?}");
     }
 }
 
@@ -38,12 +38,12 @@ fn a_step_takes_one_real_directory_and_nothing_else() {
     let base = place(dir.path());
     let open = |name: &str| open_dir(&base, OsStr::new(name), Cross::Nothing).map(drop);
     assert_eq!(open("real"), Ok(()));
-    assert_eq!(open("file"), Err(Problem::NotDirectory));
-    assert_eq!(open("missing"), Err(Problem::Missing));
-    assert_eq!(open("inside"), Err(Problem::Link));
-    assert_eq!(open("outside"), Err(Problem::Link));
+    assert_eq!(open("file"), Err(ComponentError::NotDirectory));
+    assert_eq!(open("missing"), Err(ComponentError::Missing));
+    assert_eq!(open("inside"), Err(ComponentError::Link));
+    assert_eq!(open("outside"), Err(ComponentError::Link));
     for name in ["", ".", "..", "real/..", "/etc", "a\0"] {
-        assert_eq!(open(name), Err(Problem::NotPlain), "{name:?}");
+        assert_eq!(open(name), Err(ComponentError::NotPlain), "{name:?}");
     }
 }
 
@@ -53,7 +53,7 @@ fn a_step_never_enters_another_file_system_unless_it_may() {
     let proc = OsStr::new("proc");
     assert!(open_dir(&root, proc, Cross::Mounts).is_ok());
     let refused = open_dir(&root, proc, Cross::Nothing).unwrap_err();
-    assert_eq!(refused, Problem::OtherFileSystem);
+    assert_eq!(refused, ComponentError::OtherFileSystem);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn a_walk_names_the_first_component_that_others_could_replace() {
     assert_eq!(error.path, PathBuf::from("/tmp"));
     assert!(matches!(
         error.problem,
-        Problem::NotRoots { mode: 0o1777, .. }
+        ComponentError::NotRoots { mode: 0o1777, .. }
     ));
     assert!(open_root_owned(Path::new("/usr/bin"), Missing::Refuse).is_ok());
     let (_, name) =
@@ -119,7 +119,7 @@ fn a_raced_step_gets_the_directory_or_a_refusal_never_the_links_target() {
                 }
                 Err(problem) => {
                     assert!(
-                        matches!(problem, Problem::Link | Problem::NotDirectory),
+                        matches!(problem, ComponentError::Link | ComponentError::NotDirectory),
                         "{problem}"
                     );
                     refused += 1;
@@ -146,9 +146,10 @@ fn a_bind_source_is_never_named_by_dots_or_slashes() {
     // /proc is a mount whose parents are root's, as a volume's are.
     for name in ["", ".", "..", "sys/kernel", "../etc"] {
         let error = verify_bind(Path::new("/proc"), &[name], &[0]).unwrap_err();
-        let plain = matches!(&error, BindError::Path(path) if path.problem == Problem::NotPlain);
+        let plain =
+            matches!(&error, BindError::Path(path) if path.problem == ComponentError::NotPlain);
         assert!(plain, "{name:?}: {error}");
     }
     let magic = verify_bind(Path::new("/proc"), &["self"], &[0]).unwrap_err();
-    assert!(matches!(&magic, BindError::Path(path) if path.problem == Problem::Link));
+    assert!(matches!(&magic, BindError::Path(path) if path.problem == ComponentError::Link));
 }

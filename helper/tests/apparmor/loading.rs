@@ -3,88 +3,96 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::world::{A, ALL, BASE, OPENCLAW, PLATFORM, World, plain};
-use aistack_helper::ops::OpsError;
+use crate::test_host::{A, ALL, BASE, OPENCLAW, PLATFORM, TestHost, plain};
+use aistack_helper::ops;
 
 #[tokio::test]
 async fn three_profiles_are_loaded_kept_and_published_and_then_left_alone() {
-    let Some(world) = World::start() else { return };
-    world.tenant_writes(PLATFORM, plain(PLATFORM));
-    world.write(&format!("cache/features.0/{PLATFORM}"), "stale");
-    assert!(world.load().await.unwrap());
-    assert_eq!(world.loads(), ALL.map(|name| format!("-r {name}")));
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    host.tenant_writes(PLATFORM, plain(PLATFORM));
+    host.write(&format!("cache/features.0/{PLATFORM}"), "stale");
+    assert!(host.load().await.unwrap());
+    assert_eq!(host.loads(), ALL.map(|name| format!("-r {name}")));
     for name in ALL {
-        let kept = world.kept(name);
+        let kept = host.kept(name);
         assert!(kept.contains(&format!("profile {name} ")), "{kept}");
         assert_eq!(
             kept.trim_end(),
-            world.read(&format!("in-kernel-{name}")).trim_end()
+            host.read(&format!("in-kernel-{name}")).trim_end()
         );
-        let mode = fs::metadata(world.path(&format!("kept/{name}"))).unwrap();
+        let mode = fs::metadata(host.path(&format!("kept/{name}"))).unwrap();
         assert_eq!(mode.permissions().mode() & 0o7777, 0o644);
-        assert_eq!(world.published(name).trim_end().len(), 64);
+        assert_eq!(host.published(name).trim_end().len(), 64);
     }
-    assert!(!world.path(&format!("cache/features.0/{PLATFORM}")).exists());
-    let mode = fs::metadata(world.path("published")).unwrap();
+    assert!(!host.path(&format!("cache/features.0/{PLATFORM}")).exists());
+    let mode = fs::metadata(host.path("published")).unwrap();
     assert_eq!(mode.permissions().mode() & 0o7777, 0o755);
 
-    world.forget_loads();
-    assert!(!world.load().await.unwrap());
-    assert!(world.loads().is_empty(), "nothing was to be done");
+    host.forget_loads();
+    assert!(!host.load().await.unwrap());
+    assert!(host.loads().is_empty(), "nothing was to be done");
     // A lost note for the gateway is written again without a load.
-    fs::remove_file(world.path(&format!("published/{BASE}"))).unwrap();
-    assert!(!world.load().await.unwrap());
-    assert!(world.loads().is_empty());
-    assert_eq!(world.published(BASE).trim_end().len(), 64);
+    fs::remove_file(host.path(&format!("published/{BASE}"))).unwrap();
+    assert!(!host.load().await.unwrap());
+    assert!(host.loads().is_empty());
+    assert_eq!(host.published(BASE).trim_end().len(), 64);
 
-    world.tenant_writes(PLATFORM, plain(PLATFORM).replace("/opt/", "/srv/"));
-    assert!(world.load().await.unwrap());
-    assert_eq!(world.loads(), [format!("-r {PLATFORM}")]);
-    assert!(world.kept(PLATFORM).contains("/srv/"));
+    host.tenant_writes(PLATFORM, plain(PLATFORM).replace("/opt/", "/srv/"));
+    assert!(host.load().await.unwrap());
+    assert_eq!(host.loads(), [format!("-r {PLATFORM}")]);
+    assert!(host.kept(PLATFORM).contains("/srv/"));
 }
 
 #[tokio::test]
 async fn what_the_administrator_took_out_of_the_kernel_is_loaded_again() {
-    let Some(world) = World::start() else { return };
-    assert!(world.load().await.unwrap());
-    world.forget_loads();
-    world.write(
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    assert!(host.load().await.unwrap());
+    host.forget_loads();
+    host.write(
         "loaded",
         &format!("{BASE} (complain)\n{PLATFORM} (enforce)\n"),
     );
-    assert!(world.load().await.unwrap());
+    assert!(host.load().await.unwrap());
     assert_eq!(
-        world.loads(),
+        host.loads(),
         [format!("-r {BASE}"), format!("-r {OPENCLAW}")]
     );
 }
 
 #[tokio::test]
 async fn a_refused_source_is_told_by_file_line_code_and_sentence_and_nothing_changes() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let source = plain(PLATFORM).replace("  network", "  mount,\n  network");
-    world.tenant_writes(PLATFORM, source);
-    let error = world.load().await.unwrap_err();
+    host.tenant_writes(PLATFORM, source);
+    let error = host.load().await.unwrap_err();
     assert_eq!(error.reason(), "APPARMOR_REFUSED");
     assert_eq!(error.code(), tonic::Code::FailedPrecondition);
-    let told = error.to_string();
+    let text = error.to_string();
     assert!(
-        told.starts_with(&format!("{PLATFORM}:3: E_RULE: ")),
-        "{told}"
+        text.starts_with(&format!("{PLATFORM}:3: E_RULE: ")),
+        "{text}"
     );
     assert!(error.hint().unwrap().contains(PLATFORM));
-    assert!(world.loads().is_empty());
-    assert!(ALL.iter().all(|name| world.kept(name).is_empty()));
+    assert!(host.loads().is_empty());
+    assert!(ALL.iter().all(|name| host.kept(name).is_empty()));
 }
 
 #[tokio::test]
 async fn loads_of_one_tenant_do_not_come_close_together() {
-    let Some(world) = World::start() else { return };
-    let (ops, grant) = (world.ops(), world.grant());
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let (ops, grant) = (host.ops(), host.grant());
     let mut reasons = Vec::new();
     for round in 0..4 {
         let path = format!("/opt/{round}/");
-        world.tenant_writes(PLATFORM, plain(PLATFORM).replace("/opt/", &path));
+        host.tenant_writes(PLATFORM, plain(PLATFORM).replace("/opt/", &path));
         let loaded = ops.load_apparmor(&grant).await;
         reasons.push(loaded.err().map(|error| error.reason()));
     }
@@ -94,43 +102,47 @@ async fn loads_of_one_tenant_do_not_come_close_together() {
 
 #[tokio::test]
 async fn without_apparmor_the_policy_decides() {
-    let Some(world) = World::start() else { return };
-    world.write("enabled", "N\n");
-    let error = world.load().await.unwrap_err();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    host.write("enabled", "N\n");
+    let error = host.load().await.unwrap_err();
     assert_eq!(error.reason(), "APPARMOR_OFF");
     assert_eq!(error.code(), tonic::Code::FailedPrecondition);
     let rule = error.refusal().unwrap().rule.to_string();
     assert!(rule.starts_with("tenants.apparmor (policy.toml:"), "{rule}");
     assert!(error.to_string().contains("does not enforce AppArmor"));
 
-    let lax = world.policy("if-available").grant(A).unwrap();
-    let (answer, without) = world.ops().load_apparmor(&lax).await.unwrap();
+    let lax = host.policy("if-available").grant(A).unwrap();
+    let (answer, without) = host.ops().load_apparmor(&lax).await.unwrap();
     assert!(answer.profiles.is_empty() && !answer.changed);
     assert!(without.unwrap().contains("does not enforce AppArmor"));
-    let state = world.ops().apparmor_state(&lax);
+    let state = host.ops().apparmor_state(&lax);
     assert!(!state.kernel_enabled && !state.profiles_loaded);
     assert!(state.summary.contains("does not enforce AppArmor"));
 
     // On, but nobody can load anything.
-    world.write("enabled", "Y\n");
-    fs::remove_file(world.path("parser")).unwrap();
-    let (_, without) = world.ops().load_apparmor(&lax).await.unwrap();
+    host.write("enabled", "Y\n");
+    fs::remove_file(host.path("parser")).unwrap();
+    let (_, without) = host.ops().load_apparmor(&lax).await.unwrap();
     assert!(
         without
             .unwrap()
             .contains("apparmor_parser is not installed")
     );
-    assert_eq!(world.refused().await.0, "APPARMOR_OFF");
+    assert_eq!(host.refused().await.0, "APPARMOR_OFF");
 }
 
 #[tokio::test]
 async fn the_state_tells_what_the_kernel_has() {
-    let Some(world) = World::start() else { return };
-    let state = || world.ops().apparmor_state(&world.grant());
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let state = || host.ops().apparmor_state(&host.grant());
     assert!(state().kernel_enabled && !state().profiles_loaded);
-    assert!(world.load().await.unwrap());
+    assert!(host.load().await.unwrap());
     assert!(state().profiles_loaded, "{}", state().summary);
-    world.write(
+    host.write(
         "loaded",
         &format!("{BASE} (enforce)\n{PLATFORM} (enforce)\n"),
     );
@@ -139,38 +151,42 @@ async fn the_state_tells_what_the_kernel_has() {
 
 #[tokio::test]
 async fn profiles_stay_while_a_task_runs_under_one_and_leave_nothing_afterwards() {
-    let Some(world) = World::start() else { return };
-    assert!(world.load().await.unwrap());
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    assert!(host.load().await.unwrap());
     let label = format!("{BASE}//&{OPENCLAW} (enforce)\n");
-    world.write("proc/1/task/1/attr/current", &label);
-    world.forget_loads();
-    let (ops, grant) = (world.ops(), world.grant());
+    host.write("proc/1/task/1/attr/current", &label);
+    host.forget_loads();
+    let (ops, grant) = (host.ops(), host.grant());
     let error = ops.unload_apparmor(&grant).await.unwrap_err();
     assert_eq!(error.reason(), "APPARMOR_IN_USE");
     assert_eq!(error.code(), tonic::Code::FailedPrecondition);
     assert!(
-        world.loads().is_empty(),
+        host.loads().is_empty(),
         "-R would leave the task unconfined"
     );
     for name in ALL {
-        assert!(!world.kept(name).is_empty() && !world.published(name).is_empty());
+        assert!(!host.kept(name).is_empty() && !host.published(name).is_empty());
     }
-    world.write("proc/1/task/1/attr/current", "unconfined\n");
+    host.write("proc/1/task/1/attr/current", "unconfined\n");
     assert!(ops.unload_apparmor(&grant).await.unwrap().changed);
-    assert_eq!(world.read("loaded"), "docker-default (enforce)\n");
+    assert_eq!(host.read("loaded"), "docker-default (enforce)\n");
     for name in ALL {
-        assert!(world.kept(name).is_empty() && world.published(name).is_empty());
+        assert!(host.kept(name).is_empty() && host.published(name).is_empty());
     }
     assert!(!ops.unload_apparmor(&grant).await.unwrap().changed);
 }
 
 #[tokio::test]
 async fn nothing_is_loaded_before_the_volume_is_there() {
-    let Some(world) = World::start() else { return };
-    rustix::mount::unmount(world.base(), rustix::mount::UnmountFlags::empty()).unwrap();
-    let error = world.load().await.unwrap_err();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    rustix::mount::unmount(host.base(), rustix::mount::UnmountFlags::empty()).unwrap();
+    let error = host.load().await.unwrap_err();
     assert!(
-        matches!(error, OpsError::VolumeNotMounted { .. }),
+        matches!(error, ops::Error::VolumeNotMounted { .. }),
         "{error:?}"
     );
 }

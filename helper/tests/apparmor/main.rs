@@ -13,5 +13,5 @@
 mod lasting;
 mod loading;
 mod sources;
+mod test_host;
 mod tools;
-mod world;

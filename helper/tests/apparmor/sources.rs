@@ -8,32 +8,37 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode};
 
-use crate::world::{A, PLATFORM, World, plain};
+use crate::test_host::{A, PLATFORM, TestHost, plain};
 
 const REFUSED: &str = "APPARMOR_SOURCE_REFUSED";
 
 #[tokio::test]
 async fn everything_but_a_plain_file_of_the_tenants_is_refused() {
-    let Some(world) = World::start() else { return };
-    let path = world.sources().join(PLATFORM);
-    let secret = world.base().join("secret");
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let path = host.sources().join(PLATFORM);
+    let secret = host.base().join("secret");
     fs::write(&secret, "root's own\n").unwrap();
 
     symlink("/etc/shadow", &path).unwrap();
-    assert_eq!(world.refused().await, told("is a symbolic link"));
+    assert_eq!(host.refused().await, expected("is a symbolic link"));
     fs::remove_file(&path).unwrap();
 
     fs::create_dir(&path).unwrap();
-    assert_eq!(world.refused().await, told("is not a regular file"));
+    assert_eq!(host.refused().await, expected("is not a regular file"));
     fs::remove_dir(&path).unwrap();
 
     fs::hard_link(&secret, &path).unwrap();
-    assert_eq!(world.refused().await, told("has other names (hard links)"));
+    assert_eq!(
+        host.refused().await,
+        expected("has other names (hard links)")
+    );
     fs::remove_file(&path).unwrap();
 
-    world.tenant_writes(PLATFORM, plain(PLATFORM));
+    host.tenant_writes(PLATFORM, plain(PLATFORM));
     chown(&path, Some(A + 1), Some(A + 1)).unwrap();
-    assert_eq!(world.refused().await, told("belongs to another user"));
+    assert_eq!(host.refused().await, expected("belongs to another user"));
     fs::remove_file(&path).unwrap();
 
     rustix::fs::mknodat(
@@ -44,33 +49,35 @@ async fn everything_but_a_plain_file_of_the_tenants_is_refused() {
         (1 << 8) | 5,
     )
     .unwrap();
-    assert_eq!(world.refused().await, told("is not a regular file"));
+    assert_eq!(host.refused().await, expected("is not a regular file"));
     fs::remove_file(&path).unwrap();
 
     let listener = UnixListener::bind(&path).unwrap();
-    assert_eq!(world.refused().await.0, "IO_FAILED");
+    assert_eq!(host.refused().await.0, "IO_FAILED");
     drop(listener);
     fs::remove_file(&path).unwrap();
 
     // A FIFO without a writer: no open may wait for one.
     rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
     let began = Instant::now();
-    assert_eq!(world.refused().await, told("is not a regular file"));
+    assert_eq!(host.refused().await, expected("is not a regular file"));
     assert!(began.elapsed() < Duration::from_secs(10));
     fs::remove_file(&path).unwrap();
 
-    assert!(world.loads().is_empty());
-    assert!(world.load().await.unwrap(), "no source is the default");
+    assert!(host.loads().is_empty());
+    assert!(host.load().await.unwrap(), "no source is the default");
 }
 
 #[tokio::test]
 async fn the_directory_itself_must_be_a_plain_one_on_the_volume() {
-    let Some(world) = World::start() else { return };
-    let dir = world.sources();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let dir = host.sources();
     fs::remove_dir(&dir).unwrap();
 
     symlink("/etc", &dir).unwrap();
-    let (reason, text) = world.refused().await;
+    let (reason, text) = host.refused().await;
     assert_eq!(
         (reason, text.as_str()),
         (REFUSED, "apparmor is a symbolic link")
@@ -78,12 +85,12 @@ async fn the_directory_itself_must_be_a_plain_one_on_the_volume() {
     fs::remove_file(&dir).unwrap();
 
     fs::write(&dir, "").unwrap();
-    assert_eq!(world.refused().await.1, "apparmor is not a directory");
+    assert_eq!(host.refused().await.1, "apparmor is not a directory");
     fs::remove_file(&dir).unwrap();
 
     fs::create_dir(&dir).unwrap();
     chown(&dir, Some(A + 1), None).unwrap();
-    assert_eq!(world.refused().await.1, "apparmor belongs to another user");
+    assert_eq!(host.refused().await.1, "apparmor belongs to another user");
 
     chown(&dir, Some(A), None).unwrap();
     let mounted = Command::new("mount")
@@ -91,19 +98,21 @@ async fn the_directory_itself_must_be_a_plain_one_on_the_volume() {
         .arg(&dir)
         .status();
     assert!(mounted.unwrap().success());
-    let refused = world.refused().await.1;
+    let refused = host.refused().await.1;
     rustix::mount::unmount(&dir, rustix::mount::UnmountFlags::empty()).unwrap();
     assert_eq!(refused, "apparmor is on another file system");
 
     fs::remove_dir(&dir).unwrap();
-    assert!(world.load().await.unwrap(), "no directory is the default");
+    assert!(host.load().await.unwrap(), "no directory is the default");
 }
 
 #[tokio::test]
 async fn no_more_is_read_than_the_bound_whatever_the_file_is() {
-    let Some(world) = World::start() else { return };
-    let path = world.sources().join(PLATFORM);
-    let long = told("is longer than 32 KiB");
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let path = host.sources().join(PLATFORM);
+    let long = expected("is longer than 32 KiB");
 
     let padded = |length: usize| {
         let mut text = plain(PLATFORM);
@@ -112,22 +121,22 @@ async fn no_more_is_read_than_the_bound_whatever_the_file_is() {
         }
         text
     };
-    world.tenant_writes(PLATFORM, padded((32 << 10) + 1));
-    assert_eq!(world.refused().await, long);
+    host.tenant_writes(PLATFORM, padded((32 << 10) + 1));
+    assert_eq!(host.refused().await, long);
 
     // Nothing is read of these holes.
-    world.tenant_writes(PLATFORM, "");
+    host.tenant_writes(PLATFORM, "");
     let file = fs::File::options().write(true).open(&path).unwrap();
     file.set_len(1 << 40).unwrap();
     let began = Instant::now();
-    assert_eq!(world.refused().await, long);
+    assert_eq!(host.refused().await, long);
     assert!(began.elapsed() < Duration::from_secs(10));
     file.set_len(0).unwrap();
 
     // It grows all the time: it is read within the bound, or refused for its length. Each line is whole for
     // a reader, since none lies across two pages.
     let whole_lines = plain(PLATFORM).len().next_multiple_of(64);
-    world.tenant_writes(PLATFORM, padded(whole_lines));
+    host.tenant_writes(PLATFORM, padded(whole_lines));
     let growing = path.clone();
     let grower = std::thread::spawn(move || {
         use std::io::Write;
@@ -137,22 +146,24 @@ async fn no_more_is_read_than_the_bound_whatever_the_file_is() {
         }
     });
     while !grower.is_finished() {
-        if let Err(error) = world.load().await {
+        if let Err(error) = host.load().await {
             assert_eq!(error.reason(), REFUSED, "{error}");
         }
     }
     grower.join().unwrap();
-    assert_eq!(world.refused().await, long);
+    assert_eq!(host.refused().await, long);
 }
 
 #[tokio::test]
 async fn other_names_in_the_directory_do_not_matter() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     for index in 0..100_000 {
         let name = format!("{index:06}");
         rustix::fs::mknodat(
             CWD,
-            world.sources().join(name),
+            host.sources().join(name),
             FileType::RegularFile,
             Mode::RUSR,
             0,
@@ -166,21 +177,23 @@ async fn other_names_in_the_directory_do_not_matter() {
         "ai-platform-1\nprofile **",
         "#include",
     ] {
-        fs::write(world.sources().join(name), "profile ** { file, }\n").unwrap();
+        fs::write(host.sources().join(name), "profile ** { file, }\n").unwrap();
     }
     let began = Instant::now();
-    assert!(world.load().await.unwrap());
+    assert!(host.load().await.unwrap());
     assert!(began.elapsed() < Duration::from_secs(20));
-    assert_eq!(world.read("loaded").lines().count(), 4);
+    assert_eq!(host.read("loaded").lines().count(), 4);
 }
 
 /// The source is exchanged with a link, a FIFO and a file of root's, all the time. What is loaded is
 /// always the tenant's text or the refusal's nothing.
 #[tokio::test]
 async fn a_source_that_is_exchanged_all_the_time_is_read_once_or_refused() {
-    let Some(world) = World::start() else { return };
-    let (dir, path) = (world.sources(), world.sources().join(PLATFORM));
-    world.tenant_writes(PLATFORM, plain(PLATFORM));
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let (dir, path) = (host.sources(), host.sources().join(PLATFORM));
+    host.tenant_writes(PLATFORM, plain(PLATFORM));
     let others = ["link", "fifo", "roots"].map(|name| dir.join(name));
     symlink("/etc/shadow", &others[0]).unwrap();
     rustix::fs::mknodat(CWD, &others[1], FileType::Fifo, Mode::RUSR, 0).unwrap();
@@ -204,22 +217,22 @@ async fn a_source_that_is_exchanged_all_the_time_is_read_once_or_refused() {
     });
     let (mut loaded, mut refused) = (0, 0);
     for _ in 0..200 {
-        match world.load().await {
+        match host.load().await {
             Ok(_) => loaded += 1,
             Err(error) => {
                 assert_eq!(error.reason(), REFUSED, "{error}");
                 refused += 1;
             }
         }
-        let kept = world.kept(PLATFORM);
+        let kept = host.kept(PLATFORM);
         assert!(kept.is_empty() || kept.contains("/opt/"), "{kept}");
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let rounds = swapper.join().unwrap();
     assert!(rounds > 0 && loaded + refused == 200, "{loaded} {refused}");
-    assert_eq!(world.read("loaded").matches("**").count(), 0);
+    assert_eq!(host.read("loaded").matches("**").count(), 0);
 }
 
-fn told(problem: &str) -> (&'static str, String) {
+fn expected(problem: &str) -> (&'static str, String) {
     (REFUSED, format!("apparmor/{PLATFORM} {problem}"))
 }

@@ -3,13 +3,15 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::world::{ALL, BASE, PLATFORM, World, plain};
+use crate::test_host::{ALL, BASE, PLATFORM, TestHost, plain};
 
 const FAILED: &str = "APPARMOR_NOT_COMPILED";
 
 #[tokio::test]
 async fn a_parser_that_fails_is_a_failure_and_its_text_is_not_told() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let noisy = "echo 'root:$6$secret:19000:0' >&2";
     for script in [
         format!("#!/bin/sh\n{noisy}\nexit 1\n"),
@@ -23,71 +25,79 @@ async fn a_parser_that_fails_is_a_failure_and_its_text_is_not_told() {
         "#!/bin/sh\nkill -SEGV $$\n".to_owned(),
         "#!/bin/sh\nkill -KILL $$\n".to_owned(),
     ] {
-        world.install_parser(&script);
-        let (reason, told) = world.refused().await;
+        host.install_parser(&script);
+        let (reason, text) = host.refused().await;
         assert_eq!(reason, FAILED, "{script}");
-        assert!(!told.contains("secret"), "{told}");
-        assert!(ALL.iter().all(|name| world.kept(name).is_empty()));
-        assert!(ALL.iter().all(|name| world.published(name).is_empty()));
+        assert!(!text.contains("secret"), "{text}");
+        assert!(ALL.iter().all(|name| host.kept(name).is_empty()));
+        assert!(ALL.iter().all(|name| host.published(name).is_empty()));
     }
 }
 
 #[tokio::test]
 async fn megabytes_of_output_are_taken_and_dropped() {
-    let Some(world) = World::start() else { return };
-    world.install_parser("#!/bin/sh\nhead -c 50000000 /dev/zero\nhead -c 50000000 /dev/zero >&2\n");
-    assert_eq!(world.refused().await.0, FAILED);
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    host.install_parser("#!/bin/sh\nhead -c 50000000 /dev/zero\nhead -c 50000000 /dev/zero >&2\n");
+    assert_eq!(host.refused().await.0, FAILED);
     // Without reading its input, which is larger than a pipe.
     let rule = |index| format!("  /opt/{index}/{} r,\n", "x".repeat(140));
     let rules: String = (0..190).map(rule).collect();
     let long = format!("profile {PLATFORM} {{\n{rules}}}\n");
-    world.tenant_writes(PLATFORM, long);
-    world.install_parser("#!/bin/sh\nexec <&-\nexit 1\n");
-    assert_eq!(world.refused().await.0, FAILED);
-    world.install_parser(&world.stand_in(""));
-    assert!(world.load().await.unwrap());
+    host.tenant_writes(PLATFORM, long);
+    host.install_parser("#!/bin/sh\nexec <&-\nexit 1\n");
+    assert_eq!(host.refused().await.0, FAILED);
+    host.install_parser(&host.stand_in(""));
+    assert!(host.load().await.unwrap());
 }
 
 #[tokio::test]
 async fn a_parser_that_hangs_is_ended_with_everything_it_started() {
-    let Some(world) = World::start() else { return };
-    let pids = world.path("pids");
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let pids = host.path("pids");
     let file = pids.display();
-    world.install_parser(&format!(
+    host.install_parser(&format!(
         "#!/bin/sh\nsleep 600 & echo $! > {file}\n(sleep 600; true) & echo $! >> {file}\nsleep 600\n"
     ));
     let began = Instant::now();
-    let (reason, told) = world.refused().await;
+    let (reason, text) = host.refused().await;
     assert_eq!(reason, FAILED);
-    assert!(told.contains("took too long"), "{told}");
+    assert!(text.contains("took too long"), "{text}");
     let took = began.elapsed();
     assert!(
         took > Duration::from_secs(15) && took < Duration::from_mins(1),
         "{took:?}"
     );
-    assert_gone(&world);
+    assert_gone(&host);
 }
 
 #[tokio::test]
 async fn what_a_parser_leaves_behind_is_ended_when_it_ends() {
-    let Some(world) = World::start() else { return };
-    let file = world.path("pids").display().to_string();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let file = host.path("pids").display().to_string();
     // Its outputs stay open in the child.
-    world.install_parser(&format!(
+    host.install_parser(&format!(
         "#!/bin/sh\nsleep 600 & echo $! > {file}\nexit 1\n"
     ));
     let began = Instant::now();
-    assert_eq!(world.refused().await.0, FAILED);
+    assert_eq!(host.refused().await.0, FAILED);
     assert!(began.elapsed() < Duration::from_secs(10));
-    assert_gone(&world);
+    assert_gone(&host);
 }
 
 /// The limits are the child's from before its first byte of input.
 #[tokio::test]
 async fn processor_time_memory_and_core_files_are_limited() {
-    let Some(world) = World::start() else { return };
-    let limits = world.path("limits");
-    let script = world.stand_in("").replacen(
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let limits = host.path("limits");
+    let script = host.stand_in("").replacen(
         '\n',
         &format!(
             "\ncat /proc/$$/limits > {0}; env > {0}.env; ls -l /proc/$$/fd > {0}.fd; \
@@ -96,9 +106,9 @@ async fn processor_time_memory_and_core_files_are_limited() {
         ),
         1,
     );
-    world.install_parser(&script);
-    assert!(world.load().await.unwrap());
-    let limits = world.read("limits");
+    host.install_parser(&script);
+    assert!(host.load().await.unwrap());
+    let limits = host.read("limits");
     let of = |name: &str| {
         let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
         let rest = line.get(name.len()..).unwrap();
@@ -110,16 +120,16 @@ async fn processor_time_memory_and_core_files_are_limited() {
     assert_eq!(of("Max cpu time"), "3 3");
     assert_eq!(of("Max address space"), "536870912 536870912");
     assert_eq!(of("Max core file size"), "0 0");
-    let env = world.read("limits.env");
+    let env = host.read("limits.env");
     assert!(
         env.contains("LC_ALL=C\n") && !env.contains("HOME="),
         "{env}"
     );
     assert!(!env.contains("CARGO"), "{env}");
-    assert_eq!(world.read("limits.pgrp"), world.read("limits.pid"));
-    assert_eq!(world.read("limits.cwd"), "/\n");
+    assert_eq!(host.read("limits.pgrp"), host.read("limits.pid"));
+    assert_eq!(host.read("limits.cwd"), "/\n");
     // Nothing of the daemon's: its directories, its epoll, sockets.
-    let open = world.read("limits.fd");
+    let open = host.read("limits.fd");
     for own in ["/kept", "/mnt", "anon_inode", "socket:"] {
         assert!(!open.contains(own), "{open}");
     }
@@ -129,25 +139,27 @@ async fn processor_time_memory_and_core_files_are_limited() {
 /// a hole. Here a broken abi file does it.
 #[tokio::test]
 async fn the_compiler_has_the_last_word() {
-    let Some(world) = World::start() else { return };
-    assert!(world.load().await.unwrap());
-    world.forget_loads();
-    let refuses = world.stand_in("").replacen(
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    assert!(host.load().await.unwrap());
+    host.forget_loads();
+    let refuses = host.stand_in("").replacen(
         "*) exec",
         "-Q) echo 'AppArmor parser error' >&2; exit 1 ;;\n*) exec",
         1,
     );
-    world.install_parser(&refuses);
-    let before = world.kept(PLATFORM);
-    world.tenant_writes(PLATFORM, plain(PLATFORM));
-    assert_eq!(world.refused().await.0, FAILED);
-    assert!(world.loads().is_empty());
-    assert_eq!(world.kept(PLATFORM), before);
-    assert!(!world.published(BASE).is_empty() && !world.published(PLATFORM).is_empty());
+    host.install_parser(&refuses);
+    let before = host.kept(PLATFORM);
+    host.tenant_writes(PLATFORM, plain(PLATFORM));
+    assert_eq!(host.refused().await.0, FAILED);
+    assert!(host.loads().is_empty());
+    assert_eq!(host.kept(PLATFORM), before);
+    assert!(!host.published(BASE).is_empty() && !host.published(PLATFORM).is_empty());
 }
 
-fn assert_gone(world: &World) {
-    let pids = world.read("pids");
+fn assert_gone(host: &TestHost) {
+    let pids = host.read("pids");
     assert!(!pids.is_empty());
     let until = Instant::now() + Duration::from_secs(5);
     for pid in pids.lines() {

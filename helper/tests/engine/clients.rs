@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use super::dockerd::{Clean, prepare_for};
-use super::world::{World, said};
+use super::test_host::{TestHost, said};
 
 /// The tenant of docker compose, and that of docker-py.
 const COMPOSE: u32 = 62003;
 const DOCKER_PY: u32 = 62004;
 
 /// A world with one tenant, and the folder of the clients.
-fn prepare(tenant: (u32, &str), image: &str) -> Option<(World, Clean, PathBuf)> {
+fn prepare(tenant: (u32, &str), image: &str) -> Option<(TestHost, Clean, PathBuf)> {
     let Some(clients) = std::env::var_os("AISTACK_TEST_CLIENTS") else {
         eprintln!("SKIPPED: AISTACK_TEST_CLIENTS does not say where tests/tools/clients put them");
         return None;
     };
-    let (world, clean) = prepare_for(&[tenant], image)?;
-    Some((world, clean, PathBuf::from(clients)))
+    let (host, clean) = prepare_for(&[tenant], image)?;
+    Some((host, clean, PathBuf::from(clients)))
 }
 
 struct Project<'w> {
-    world: &'w World,
+    host: &'w TestHost,
     program: PathBuf,
     directory: PathBuf,
 }
@@ -59,7 +59,7 @@ networks:
     }
 
     fn output(&self, project: &str, arguments: &[&str]) -> Output {
-        self.world
+        self.host
             .docker(self.program.to_str().unwrap(), COMPOSE)
             .current_dir(&self.directory)
             .args(["--progress", "plain", "-p", project])
@@ -104,13 +104,13 @@ networks:
 fn compose_keeps_a_project_from_up_to_down() {
     let image = "docker.io/library/aistack-dev-gateway:compose";
     let tenant = (COMPOSE, "10.200.1.128/26");
-    let Some((world, _clean, clients)) = prepare(tenant, image) else {
+    let Some((host, _clean, clients)) = prepare(tenant, image) else {
         return;
     };
     let project = Project {
-        world: &world,
+        host: &host,
         program: clients.join("bin/docker-compose"),
-        directory: world.dir.path().join("project"),
+        directory: host.dir.path().join("project"),
     };
     let web = format!("tenant-{COMPOSE}-web");
     let worker = |number| format!("tenant-{COMPOSE}-x-worker-{number}");
@@ -185,11 +185,11 @@ fn compose_keeps_a_project_from_up_to_down() {
 fn docker_py_makes_enters_and_removes_containers() {
     let image = "docker.io/library/aistack-dev-gateway:py";
     let tenant = (DOCKER_PY, "10.200.1.192/26");
-    let Some((world, _clean, clients)) = prepare(tenant, image) else {
+    let Some((host, _clean, clients)) = prepare(tenant, image) else {
         return;
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine/docker_py.py");
-    let output = world
+    let output = host
         .docker("python3", DOCKER_PY)
         .env("PYTHONPATH", &clients)
         .env("PYTHONDONTWRITEBYTECODE", "1")

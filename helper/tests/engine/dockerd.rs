@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::world::{A, B, World, said};
+use super::test_host::{A, B, TestHost, said};
 
 const DOCKER: &str = "/run/docker.sock";
 const IMAGE: &str = "docker.io/library/aistack-dev-gateway:1";
@@ -48,17 +48,17 @@ impl Drop for Clean {
 }
 
 /// Two tenants and the docker commands of this machine.
-fn prepare() -> Option<(World, Clean, Vec<&'static str>)> {
+fn prepare() -> Option<(TestHost, Clean, Vec<&'static str>)> {
     let clients: Vec<&str> = ["/usr/local/bin/docker", "/usr/bin/docker"]
         .into_iter()
         .filter(|path| Path::new(path).exists())
         .collect();
-    let (world, clean) = prepare_for(&[(A, "10.200.1.0/26"), (B, "10.200.1.64/26")], IMAGE)?;
-    Some((world, clean, clients))
+    let (host, clean) = prepare_for(&[(A, "10.200.1.0/26"), (B, "10.200.1.64/26")], IMAGE)?;
+    Some((host, clean, clients))
 }
 
 /// A gateway before the real dockerd, an image of nothing but busybox, and a network for each tenant.
-pub(crate) fn prepare_for(tenants: &[(u32, &str)], image: &str) -> Option<(World, Clean)> {
+pub(crate) fn prepare_for(tenants: &[(u32, &str)], image: &str) -> Option<(TestHost, Clean)> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"]
         .into_iter()
         .find(|path| Path::new(path).exists());
@@ -68,13 +68,13 @@ pub(crate) fn prepare_for(tenants: &[(u32, &str)], image: &str) -> Option<(World
         return None;
     };
     let often = |_: &Path| vec!["--layers-every".to_owned(), "1".to_owned()];
-    let world = World::start_with(Path::new(DOCKER), often)?;
+    let host = TestHost::start_with(Path::new(DOCKER), often)?;
     let clean = Clean {
         uids: tenants.iter().map(|(uid, _)| *uid).collect(),
         image: image.to_owned(),
     };
     clean.all();
-    let tree = world.dir.path().join("image");
+    let tree = host.dir.path().join("image");
     std::fs::create_dir_all(tree.join("bin")).unwrap();
     std::fs::copy(busybox, tree.join("bin/busybox")).unwrap();
     let writable = tree.join("tmp");
@@ -83,7 +83,7 @@ pub(crate) fn prepare_for(tenants: &[(u32, &str)], image: &str) -> Option<(World
     for name in ["sh", "sleep", "cat", "echo", "id", "wc", "true", "head"] {
         std::os::unix::fs::symlink("busybox", tree.join("bin").join(name)).unwrap();
     }
-    let archive = world.dir.path().join("image.tar");
+    let archive = host.dir.path().join("image.tar");
     let tar = Command::new("tar")
         .arg("-C")
         .arg(&tree)
@@ -102,7 +102,7 @@ pub(crate) fn prepare_for(tenants: &[(u32, &str)], image: &str) -> Option<(World
             "network", "create", "--subnet", subnet, "--label", &label, &name,
         ]);
     }
-    Some((world, clean))
+    Some((host, clean))
 }
 
 /// A registry of small images: registry.py.
@@ -159,12 +159,12 @@ impl Drop for NoImages {
 const CLIENT: &str = "/usr/bin/docker";
 
 /// A gateway before the real dockerd, without any image.
-fn prepare_without_images() -> Option<World> {
+fn prepare_without_images() -> Option<TestHost> {
     if !Path::new(DOCKER).exists() || !Path::new(CLIENT).exists() {
         eprintln!("SKIPPED: needs dockerd at {DOCKER} and the docker command");
         return None;
     }
-    World::start_with(Path::new(DOCKER), |_| Vec::new())
+    TestHost::start_with(Path::new(DOCKER), |_| Vec::new())
 }
 
 /// The words that make a container of this image and pull nothing.
@@ -187,8 +187,8 @@ fn create(uid: u32, image: &str) -> Vec<String> {
 }
 
 /// What makes a container of this image says.
-fn created(world: &World, uid: u32, image: &str) -> (bool, String) {
-    let output = world
+fn created(host: &TestHost, uid: u32, image: &str) -> (bool, String) {
+    let output = host
         .docker(CLIENT, uid)
         .args(create(uid, image))
         .stdin(Stdio::null())
@@ -200,7 +200,7 @@ fn created(world: &World, uid: u32, image: &str) -> (bool, String) {
 #[test]
 fn an_image_of_this_host_is_nobodys_until_it_is_pulled() {
     const HOSTS: &str = "docker.io/library/aistack-dev-host:1";
-    let Some(world) = prepare_without_images() else {
+    let Some(host) = prepare_without_images() else {
         return;
     };
     let [first, second] = [62005, 62006];
@@ -211,22 +211,22 @@ fn an_image_of_this_host_is_nobodys_until_it_is_pulled() {
         uids: vec![first, second],
         images: pulled.iter().cloned().chain([HOSTS.to_owned()]).collect(),
     };
-    let archive = world.dir.path().join("host.tar");
+    let archive = host.dir.path().join("host.tar");
     let mut tar = Command::new("tar");
-    let tar = tar.arg("-C").arg(world.dir.path()).arg("-cf").arg(&archive);
+    let tar = tar.arg("-C").arg(host.dir.path()).arg("-cf").arg(&archive);
     assert!(tar.arg("policy.toml").status().unwrap().success());
     root(&["import", archive.to_str().unwrap(), HOSTS]);
     for image in &pulled {
         root(&["pull", image]);
     }
     let cannot = |uid: u32, image: &str| {
-        let (made, text) = created(&world, uid, image);
+        let (made, text) = created(&host, uid, image);
         assert!(!made && text.contains("No such image"), "{image}: {text}");
         let inspect = ["image", "inspect", image];
-        fails(&world, CLIENT, uid, &inspect, "No such image");
+        fails(&host, CLIENT, uid, &inspect, "No such image");
     };
     for uid in [first, second] {
-        let images = ok(&world, CLIENT, uid, &["images"]);
+        let images = ok(&host, CLIENT, uid, &["images"]);
         assert!(
             !images.contains("25250") && !images.contains("-host"),
             "{images}"
@@ -236,12 +236,12 @@ fn an_image_of_this_host_is_nobodys_until_it_is_pulled() {
     for image in &pulled {
         for (uid, other) in [(first, Some(second)), (second, None)] {
             cannot(uid, image);
-            let said = ok(&world, CLIENT, uid, &["pull", image]);
+            let said = ok(&host, CLIENT, uid, &["pull", image]);
             assert!(said.contains("Image is up to date"), "{said}");
-            let digests = ok(&world, CLIENT, uid, &["images", "--digests"]);
+            let digests = ok(&host, CLIENT, uid, &["images", "--digests"]);
             let format = "{{index .RepoDigests 0}} {{.Id}} {{.Os}} {{.RepoTags}}";
             let shown = ok(
-                &world,
+                &host,
                 CLIENT,
                 uid,
                 &["image", "inspect", "--format", format, image],
@@ -254,23 +254,23 @@ fn an_image_of_this_host_is_nobodys_until_it_is_pulled() {
             let (_, hex) = digest.split_once('@').unwrap();
             assert!(digests.contains(hex), "{digests}");
             // An id is a name for looking, never for making.
-            ok(&world, CLIENT, uid, &["image", "inspect", id]);
-            let (made, text) = created(&world, uid, id);
+            ok(&host, CLIENT, uid, &["image", "inspect", id]);
+            let (made, text) = created(&host, uid, id);
             assert!(!made && text.contains("not given by its id"), "{text}");
             for image in [image.as_str(), digest] {
-                let (made, text) = created(&world, uid, image);
+                let (made, text) = created(&host, uid, image);
                 assert!(made, "{text}");
                 let name = format!("tenant-{uid}-x");
                 let format = ["inspect", "--format", "{{.Config.Image}} {{.Image}}", &name];
-                let shown = ok(&world, CLIENT, uid, &format);
+                let shown = ok(&host, CLIENT, uid, &format);
                 assert_eq!(shown.trim(), format!("{image} {id}"));
-                ok(&world, CLIENT, uid, &["rm", &name]);
+                ok(&host, CLIENT, uid, &["rm", &name]);
             }
             if let Some(other) = other {
                 cannot(other, image);
                 cannot(other, digest);
                 fails(
-                    &world,
+                    &host,
                     CLIENT,
                     other,
                     &["image", "inspect", id],
@@ -285,7 +285,7 @@ fn an_image_of_this_host_is_nobodys_until_it_is_pulled() {
 /// containers from it all the same. A graph driver shows it, and its volume becomes a tmpfs.
 #[test]
 fn an_image_that_hides_its_volume_gets_none() {
-    let Some(world) = prepare_without_images() else {
+    let Some(host) = prepare_without_images() else {
         return;
     };
     let uid = 62007;
@@ -295,9 +295,9 @@ fn an_image_that_hides_its_volume_gets_none() {
         uids: vec![uid],
         images: vec![image.clone()],
     };
-    ok(&world, CLIENT, uid, &["pull", &image]);
+    ok(&host, CLIENT, uid, &["pull", &image]);
     let name = format!("tenant-{uid}-x");
-    let (made, text) = created(&world, uid, &image);
+    let (made, text) = created(&host, uid, &image);
     let mounts = root(&["inspect", "--format", "{{json .Mounts}}", &name]);
     if made {
         assert!(!mounts.contains("volume"), "{mounts}");
@@ -305,24 +305,24 @@ fn an_image_that_hides_its_volume_gets_none() {
     }
     assert!(text.contains("showed another configuration"), "{text}");
     assert!(text.contains("builtin.no-volumes"), "{text}");
-    assert!(world.audit().contains("\"container.misled\""));
+    assert!(host.audit().contains("\"container.misled\""));
     assert!(mounts.contains("No such"), "{mounts}");
 }
 
 #[test]
 fn two_tenants_use_the_docker_command_and_do_not_meet() {
-    let Some((world, _clean, clients)) = prepare() else {
+    let Some((host, _clean, clients)) = prepare() else {
         return;
     };
     for client in clients {
-        works(&world, client);
-        shows_sizes(&world, client);
-        is_apart(&world, client);
-        large_input_is_streamed(&world, client);
-        what_writes_too_much_is_stopped(&world, client);
+        works(&host, client);
+        shows_sizes(&host, client);
+        is_apart(&host, client);
+        large_input_is_streamed(&host, client);
+        what_writes_too_much_is_stopped(&host, client);
         root(&["rm", "-f", "tenant-62001-a", "tenant-62002-b"]);
     }
-    let audit = world.audit();
+    let audit = host.audit();
     for operation in [
         "container.create",
         "container.start",
@@ -334,8 +334,8 @@ fn two_tenants_use_the_docker_command_and_do_not_meet() {
     }
 }
 
-fn ok(world: &World, client: &str, uid: u32, arguments: &[&str]) -> String {
-    let output = world
+fn ok(host: &TestHost, client: &str, uid: u32, arguments: &[&str]) -> String {
+    let output = host
         .docker(client, uid)
         .args(arguments)
         .stdin(Stdio::null())
@@ -349,8 +349,8 @@ fn ok(world: &World, client: &str, uid: u32, arguments: &[&str]) -> String {
     said(&output)
 }
 
-fn fails(world: &World, client: &str, uid: u32, arguments: &[&str], expected: &str) {
-    let output = world
+fn fails(host: &TestHost, client: &str, uid: u32, arguments: &[&str], expected: &str) {
+    let output = host
         .docker(client, uid)
         .args(arguments)
         .stdin(Stdio::null())
@@ -363,8 +363,8 @@ fn fails(world: &World, client: &str, uid: u32, arguments: &[&str], expected: &s
     );
 }
 
-fn works(world: &World, client: &str) {
-    let run = |arguments: &[&str]| ok(world, client, A, arguments);
+fn works(host: &TestHost, client: &str) {
+    let run = |arguments: &[&str]| ok(host, client, A, arguments);
     run(&[
         "run",
         "-d",
@@ -394,7 +394,7 @@ fn works(world: &World, client: &str) {
     assert!(run(&["exec", "tenant-62001-a", "id"]).contains("uid=62001 gid=62001"));
     assert!(run(&["exec", "-w", "/bin", "tenant-62001-a", "id"]).contains("uid=62001"));
     let below = ["exec", "-w", "/tmp/x", "tenant-62001-a", "id"];
-    fails(world, client, A, &below, "working-directory");
+    fails(host, client, A, &below, "working-directory");
     assert!(run(&["stats", "--no-stream", "tenant-62001-a"]).contains("tenant-62001-a"));
     assert!(run(&["top", "tenant-62001-a"]).contains("sleep"));
     run(&["rename", "tenant-62001-a", "tenant-62001-c"]);
@@ -438,7 +438,7 @@ fn works(world: &World, client: &str) {
         ])
         .contains("once")
     );
-    let mut exec = world.docker(client, A);
+    let mut exec = host.docker(client, A);
     exec.args(["exec", "-i", "tenant-62001-a", "cat"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
@@ -458,12 +458,12 @@ fn works(world: &World, client: &str) {
     assert!(exec.wait().unwrap().success());
 }
 
-fn shows_sizes(world: &World, client: &str) {
-    let listed = ok(world, client, A, &["ps", "-s"]);
+fn shows_sizes(host: &TestHost, client: &str) {
+    let listed = ok(host, client, A, &["ps", "-s"]);
     assert!(listed.contains("virtual"), "{listed}");
     let format = "{{.SizeRw}} {{.SizeRootFs}}";
     let inspect = ["inspect", "-s", "--format", format, "tenant-62001-a"];
-    let sizes = ok(world, client, A, &inspect);
+    let sizes = ok(host, client, A, &inspect);
     let sizes: Vec<u64> = sizes
         .split_whitespace()
         .map(|size| size.parse().unwrap())
@@ -471,9 +471,9 @@ fn shows_sizes(world: &World, client: &str) {
     assert!(sizes.len() == 2 && sizes[1] > sizes[0], "{sizes:?}");
 }
 
-fn is_apart(world: &World, client: &str) {
+fn is_apart(host: &TestHost, client: &str) {
     ok(
-        world,
+        host,
         client,
         B,
         &[
@@ -490,8 +490,8 @@ fn is_apart(world: &World, client: &str) {
     );
     let id = root(&["inspect", "--format", "{{.Id}}", "tenant-62001-a"]);
     let id = id.trim();
-    assert!(!ok(world, client, B, &["ps", "-a"]).contains("62001"));
-    assert!(!ok(world, client, B, &["network", "ls"]).contains("62001"));
+    assert!(!ok(host, client, B, &["ps", "-a"]).contains("62001"));
+    assert!(!ok(host, client, B, &["network", "ls"]).contains("62001"));
     for target in ["tenant-62001-a", id, &id[..12]] {
         for verb in [
             &["logs"][..],
@@ -504,19 +504,19 @@ fn is_apart(world: &World, client: &str) {
             &["attach"],
         ] {
             let arguments: Vec<&str> = verb.iter().copied().chain([target]).collect();
-            fails(world, client, B, &arguments, "No such container");
+            fails(host, client, B, &arguments, "No such container");
         }
         fails(
-            world,
+            host,
             client,
             B,
             &["exec", target, "id"],
             "No such container",
         );
-        fails(world, client, B, &["inspect", target], "No such");
+        fails(host, client, B, &["inspect", target], "No such");
     }
     let answer = |reference: &str| {
-        let answer = world.raw(
+        let answer = host.raw(
             B,
             format!("GET /containers/{reference}/json HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes(),
         );
@@ -543,18 +543,18 @@ fn is_apart(world: &World, client: &str) {
         let mut arguments = vec!["run", "--rm", "--name", name];
         arguments.extend(flags);
         arguments.push(IMAGE);
-        fails(world, client, B, &arguments, expected);
+        fails(host, client, B, &arguments, expected);
     }
     fails(
-        world,
+        host,
         client,
         B,
         &["pull", "quay.io/evil/image:1"],
         "tenants.images",
     );
-    fails(world, client, B, &["volume", "create", "v"], "endpoint");
+    fails(host, client, B, &["volume", "create", "v"], "endpoint");
     fails(
-        world,
+        host,
         client,
         B,
         &["cp", "tenant-62002-b:/bin/sh", "/tmp/"],
@@ -572,7 +572,7 @@ fn is_apart(world: &World, client: &str) {
 }
 
 /// The policy has 64 MiB for each layer: bytes, or files of 16 KiB.
-fn what_writes_too_much_is_stopped(world: &World, client: &str) {
+fn what_writes_too_much_is_stopped(host: &TestHost, client: &str) {
     const NAME: &str = "tenant-62002-w";
     const BYTES: &str = "head -c 80m /dev/zero >/tmp/large; sleep 600";
     const FILES: &str = "i=0; while [ $i -lt 5000 ]; do : >/tmp/$i; i=$((i+1)); done; sleep 600";
@@ -585,7 +585,7 @@ fn what_writes_too_much_is_stopped(world: &World, client: &str) {
         let run = [
             "run", "-d", "--name", NAME, "-m", "128m", IMAGE, "sh", "-c", program,
         ];
-        ok(world, client, B, &run);
+        ok(host, client, B, &run);
         let until = Instant::now() + Duration::from_mins(2);
         let state = [
             "inspect",
@@ -594,22 +594,22 @@ fn what_writes_too_much_is_stopped(world: &World, client: &str) {
             NAME,
         ];
         loop {
-            let shown = ok(world, client, B, &state);
+            let shown = ok(host, client, B, &state);
             if shown.starts_with("exited") && shown.contains(words) {
                 break;
             }
             assert!(Instant::now() < until, "{program}: {shown}");
             std::thread::sleep(Duration::from_millis(200));
         }
-        fails(world, client, B, &["start", NAME], words);
-        ok(world, client, B, &["rm", NAME]);
+        fails(host, client, B, &["start", NAME], words);
+        ok(host, client, B, &["rm", NAME]);
     }
 }
 
-fn large_input_is_streamed(world: &World, client: &str) {
+fn large_input_is_streamed(host: &TestHost, client: &str) {
     const SIZE: usize = 200 << 20;
-    let before = world.memory();
-    let mut exec = world.docker(client, A);
+    let before = host.memory();
+    let mut exec = host.docker(client, A);
     exec.args(["exec", "-i", "tenant-62001-a", "wc", "-c"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
@@ -619,7 +619,7 @@ fn large_input_is_streamed(world: &World, client: &str) {
     for _ in 0..SIZE >> 20 {
         stdin.write_all(&chunk).unwrap();
     }
-    let after = world.memory();
+    let after = host.memory();
     drop(stdin);
     let mut text = String::new();
     exec.stdout

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::as_user::{Flood, become_user, connect_as, leaves_no_memory_behind};
 use super::lasting::{C, setting};
-use super::world::{A, B, STRANGER, World};
+use super::test_host::{A, B, STRANGER, TestHost};
 
 const EVENTS: &[u8] = b"GET /events HTTP/1.1\r\nHost: d\r\n\r\n";
 const LIST: &[u8] = b"GET /v1.41/containers/json HTTP/1.1\r\nHost: d\r\n\r\n";
@@ -50,10 +50,10 @@ fn head(stream: &mut UnixStream) -> String {
 #[test]
 fn connections_without_number_leave_no_memory_behind_in_the_gateway() {
     let Some(setting) = setting() else { return };
-    let socket = setting.world.socket();
+    let socket = setting.host.socket();
     println!(
         "{}",
-        leaves_no_memory_behind(setting.world.pid(), A, STRANGER, &socket)
+        leaves_no_memory_behind(setting.host.pid(), A, STRANGER, &socket)
     );
 }
 
@@ -80,7 +80,7 @@ fn connect_without_patience(socket: &Path, times: u32) -> u32 {
 #[test]
 fn while_others_connect_in_a_loop_every_request_of_a_tenant_is_answered() {
     let Some(setting) = setting() else { return };
-    let socket = setting.world.socket();
+    let socket = setting.host.socket();
     let flood = Flood::of(&[A, A, STRANGER, STRANGER], &socket);
     let mut times = Vec::new();
     for _ in 0..100 {
@@ -100,7 +100,7 @@ fn while_others_connect_in_a_loop_every_request_of_a_tenant_is_answered() {
         times[99]
     );
     assert!(flood.tries() > 1000);
-    if setting.world.said().contains("is not kept out") {
+    if setting.host.said().contains("is not kept out") {
         eprintln!("SKIPPED: that the kernel refuses floods: this file system has no access lists");
         return;
     }
@@ -119,7 +119,7 @@ fn while_others_connect_in_a_loop_every_request_of_a_tenant_is_answered() {
 #[test]
 fn tenants_with_all_the_streams_they_can_have_shut_no_other_out() {
     let Some(setting) = setting() else { return };
-    let socket = setting.world.socket();
+    let socket = setting.host.socket();
     let mut held = Vec::new();
     for _ in 0..64 {
         for uid in 62_011..62_027 {
@@ -146,7 +146,7 @@ fn tenants_with_all_the_streams_they_can_have_shut_no_other_out() {
 #[test]
 fn the_65th_connection_is_told_429_with_the_number() {
     let Some(setting) = setting() else { return };
-    let socket = setting.world.socket();
+    let socket = setting.host.socket();
     let mut held: Vec<_> = (0..64).map(|_| say(A, &socket, EVENTS)).collect();
     for stream in &mut held {
         assert!(head(stream).contains(" 200 OK"));
@@ -179,18 +179,18 @@ fn the_65th_connection_is_told_429_with_the_number() {
 #[test]
 fn what_strangers_and_tenants_do_is_no_line_of_the_gateways_log_each() {
     let Some(setting) = setting() else { return };
-    let world: &World = &setting.world;
-    let before = world.said().lines().count();
+    let host: &TestHost = &setting.host;
+    let before = host.said().lines().count();
     for uid in [STRANGER, A] {
         for bytes in [LIST, b"GET / HTTP/2\r\n\r\n", &[0xff; 64], b"GET /x", BIG] {
             for _ in 0..30 {
-                say(uid, &world.socket(), bytes);
+                say(uid, &host.socket(), bytes);
             }
         }
-        Flood::of(&[uid; 2], &world.socket()).until_tried(5000);
+        Flood::of(&[uid; 2], &host.socket()).until_tried(5000);
     }
     std::thread::sleep(Duration::from_millis(300));
-    let said = world.said();
+    let said = host.said();
     let lines = said.lines().count() - before;
     assert!(
         lines <= 5,
@@ -202,11 +202,11 @@ fn what_strangers_and_tenants_do_is_no_line_of_the_gateways_log_each() {
 #[test]
 fn answers_that_nobody_takes_hold_up_a_stop_for_seconds_only() {
     let Some(mut setting) = setting() else { return };
-    let socket = setting.world.socket();
+    let socket = setting.host.socket();
     let unread: Vec<_> = (0..8).map(|_| say(C, &socket, BIG)).collect();
     std::thread::sleep(Duration::from_secs(2));
-    setting.world.signal(Signal::TERM);
-    assert!(setting.world.ends_within(Duration::from_secs(15)));
+    setting.host.signal(Signal::TERM);
+    assert!(setting.host.ends_within(Duration::from_secs(15)));
     drop(unread);
 }
 
@@ -214,7 +214,7 @@ fn answers_that_nobody_takes_hold_up_a_stop_for_seconds_only() {
 #[test]
 fn an_answer_that_nobody_takes_gives_its_place_back_in_time() {
     let Some(setting) = setting() else { return };
-    let socket = setting.world.socket();
+    let socket = setting.host.socket();
     let unread: Vec<_> = (0..16).map(|_| say(C, &socket, BIG)).collect();
     std::thread::sleep(Duration::from_secs(2));
     let started = Instant::now();

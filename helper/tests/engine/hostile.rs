@@ -6,10 +6,10 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::sync::{Arc, Mutex};
 
-use super::world::{A, STRANGER, World};
+use super::test_host::{A, STRANGER, TestHost};
 
 struct Setting {
-    world: World,
+    host: TestHost,
     seen: Arc<Mutex<Vec<String>>>,
     _dir: tempfile::TempDir,
 }
@@ -42,7 +42,7 @@ fn setting() -> Option<Setting> {
         }
     });
     Some(Setting {
-        world: World::start(&socket)?,
+        host: TestHost::start(&socket)?,
         seen,
         _dir: dir,
     })
@@ -66,7 +66,7 @@ impl Setting {
 fn a_plain_list_reaches_docker_once_rebuilt_and_for_the_caller_only() {
     let Some(setting) = setting() else { return };
     for prefix in ["", "/v1.24", "/v1.41"] {
-        let answer = setting.world.raw(
+        let answer = setting.host.raw(
             A,
             format!("GET {prefix}/containers/json?all=true HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes(),
         );
@@ -106,7 +106,7 @@ fn requests_that_can_be_read_in_two_ways_never_reach_docker() {
         "POST /containers/x/start HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}",
         "POST /images/create?fromImage=aistack-dev-gateway HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 14\r\n\r\nfromImage=evil",
     ] {
-        let answer = setting.world.raw(A, request.as_bytes());
+        let answer = setting.host.raw(A, request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer}");
         assert_eq!(
             answer.matches("Api-Version").count(),
@@ -143,7 +143,7 @@ fn what_is_not_offered_never_reaches_docker_and_is_recorded() {
         "POST /containers/create?name=evil",
         "POST /images/create?fromImage=127.0.0.1:1/evil",
     ] {
-        let answer = setting.world.raw(
+        let answer = setting.host.raw(
             A,
             format!("{request} HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes(),
         );
@@ -153,7 +153,7 @@ fn what_is_not_offered_never_reaches_docker_and_is_recorded() {
         );
         assert!(setting.seen().is_empty(), "{request}");
     }
-    let audit = setting.world.audit();
+    let audit = setting.host.audit();
     assert!(
         audit.contains("ENDPOINT_REFUSED") && audit.contains("builtin.endpoints"),
         "{audit}"
@@ -164,7 +164,7 @@ fn what_is_not_offered_never_reaches_docker_and_is_recorded() {
 fn who_is_no_tenant_gets_nothing() {
     let Some(setting) = setting() else { return };
     for uid in [STRANGER, 0] {
-        let answer = setting.world.raw(
+        let answer = setting.host.raw(
             uid,
             b"GET /containers/json HTTP/1.1\r\nHost: d\r\nX-Uid: 62001\r\n\r\n",
         );
@@ -186,7 +186,7 @@ fn a_hostile_create_body_never_reaches_docker() {
             "POST /containers/create?name=tenant-62001-x HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = setting.world.raw(A, request.as_bytes());
+        let answer = setting.host.raw(A, request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 40"), "{body}: {answer}");
         assert!(setting.seen().is_empty(), "{body}");
     }
@@ -195,7 +195,7 @@ fn a_hostile_create_body_never_reaches_docker() {
 #[test]
 fn a_second_request_behind_the_first_is_never_read() {
     let Some(setting) = setting() else { return };
-    let answer = setting.world.raw(
+    let answer = setting.host.raw(
         A,
         b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\nGET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n",
     );
@@ -208,7 +208,7 @@ fn the_start_of_an_id_is_looked_for_among_own_containers_only() {
     let Some(setting) = setting() else { return };
     for reference in ["a", "abcdef012345", "tenant-62002-web", "postgres"] {
         let request = format!("DELETE /containers/{reference} HTTP/1.1\r\nHost: d\r\n\r\n");
-        let answer = setting.world.raw(A, request.as_bytes());
+        let answer = setting.host.raw(A, request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
         let own = format!(
             "GET /v1.41/containers/json?all=true&filters=%7B%22label%22%3A%5B%22io.aistack.owner%3D{A}%22%5D%7D HTTP/1.1"
@@ -220,14 +220,14 @@ fn the_start_of_an_id_is_looked_for_among_own_containers_only() {
 #[test]
 fn events_of_other_types_are_not_turned_into_those_of_containers() {
     let Some(setting) = setting() else { return };
-    for (asked, sent) in [
+    for (requested, sent) in [
         ("network", "%22type%22%3A%5B%22network%22%5D"),
         ("container", "%22type%22%3A%5B%22container%22%5D"),
     ] {
         let request = format!(
-            "GET /events?filters=%7B%22type%22%3A%5B%22{asked}%22%5D%7D HTTP/1.1\r\nHost: d\r\n\r\n"
+            "GET /events?filters=%7B%22type%22%3A%5B%22{requested}%22%5D%7D HTTP/1.1\r\nHost: d\r\n\r\n"
         );
-        let answer = setting.world.raw(A, request.as_bytes());
+        let answer = setting.host.raw(A, request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         let seen = setting.seen();
         assert!(
@@ -238,7 +238,7 @@ fn events_of_other_types_are_not_turned_into_those_of_containers() {
 }
 
 /// The statuses of 400 requests with this head, one after the other, as a tenant.
-fn statuses_of_many(world: &World, line: &str) -> Vec<String> {
+fn statuses_of_many(host: &TestHost, line: &str) -> Vec<String> {
     const MANY: &str = "import socket,sys\n\
         for _ in range(400):\n\
         \x20s=socket.socket(socket.AF_UNIX);s.connect(sys.argv[1])\n\
@@ -246,7 +246,7 @@ fn statuses_of_many(world: &World, line: &str) -> Vec<String> {
         \x20print(s.recv(4096)[9:12].decode())\n";
     let output = std::process::Command::new("python3")
         .args(["-c", MANY])
-        .arg(world.socket())
+        .arg(host.socket())
         .arg(line)
         .uid(A)
         .gid(A)
@@ -259,7 +259,7 @@ fn statuses_of_many(world: &World, line: &str) -> Vec<String> {
 #[test]
 fn refusals_count_against_the_rate() {
     let Some(setting) = setting() else { return };
-    let said = statuses_of_many(&setting.world, "POST /build");
+    let said = statuses_of_many(&setting.host, "POST /build");
     let count = |status: &str| said.iter().filter(|line| *line == status).count();
     assert!(count("403") >= 200 && count("429") > 0, "{said:?}");
     assert_eq!(count("403") + count("429"), 400, "{said:?}");
@@ -269,11 +269,11 @@ fn refusals_count_against_the_rate() {
 #[test]
 fn top_counts_as_a_change() {
     let Some(setting) = setting() else { return };
-    let top = statuses_of_many(&setting.world, "GET /containers/tenant-62001-x/top");
+    let top = statuses_of_many(&setting.host, "GET /containers/tenant-62001-x/top");
     let refused = |said: &[String]| said.iter().filter(|line| *line == "429").count();
     assert!(refused(&top) > 0, "{top:?}");
     // A read has a rate of its own, which is not used up.
-    let inspect = statuses_of_many(&setting.world, "GET /containers/tenant-62001-x/json");
+    let inspect = statuses_of_many(&setting.host, "GET /containers/tenant-62001-x/json");
     assert_eq!(refused(&inspect), 0, "{inspect:?}");
 }
 
@@ -286,7 +286,7 @@ fn a_caller_that_still_sends_its_body_sees_the_refusal() {
         body.len()
     );
     for _ in 0..20 {
-        let answer = setting.world.raw(A, format!("{head}{body}").as_bytes());
+        let answer = setting.host.raw(A, format!("{head}{body}").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 403 "), "{answer:?}");
     }
     assert!(setting.seen().is_empty());
@@ -295,12 +295,12 @@ fn a_caller_that_still_sends_its_body_sees_the_refusal() {
 #[test]
 fn a_privileged_create_is_listed_after_any_number_of_other_refusals() {
     let Some(setting) = setting() else { return };
-    let world = &setting.world;
+    let host = &setting.host;
     for _ in 0..6 {
-        world.raw(STRANGER, b"GET /info HTTP/1.1\r\nHost: d\r\n\r\n");
+        host.raw(STRANGER, b"GET /info HTTP/1.1\r\nHost: d\r\n\r\n");
     }
     for _ in 0..25 {
-        world.raw(A, b"GET /swarm HTTP/1.1\r\nHost: d\r\n\r\n");
+        host.raw(A, b"GET /swarm HTTP/1.1\r\nHost: d\r\n\r\n");
     }
     let body = r#"{"Image":"redis","HostConfig":{"Privileged":true}}"#;
     let create = format!(
@@ -309,10 +309,10 @@ fn a_privileged_create_is_listed_after_any_number_of_other_refusals() {
         body.len()
     );
     for _ in 0..3 {
-        let answer = world.raw(A, create.as_bytes());
+        let answer = host.raw(A, create.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
     }
-    let audit = world.audit();
+    let audit = host.audit();
     let listed = |text: &str| {
         audit
             .lines()

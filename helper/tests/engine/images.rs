@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::world::{A, B, World};
+use super::test_host::{A, B, TestHost};
 
 /// Allowed by the policy's `images`, and by no `local_images`.
 const HOSTS: &str = "docker.io/library/aistack-dev-host";
@@ -16,7 +16,7 @@ const HOSTS: &str = "docker.io/library/aistack-dev-host";
 const MISLED: &str = "e";
 
 struct Setting {
-    world: World,
+    host: TestHost,
     /// Request lines that Docker got.
     sent: Arc<Mutex<Vec<String>>>,
     _dir: tempfile::TempDir,
@@ -38,7 +38,7 @@ fn setting() -> Option<Setting> {
         }
     });
     Some(Setting {
-        world: World::start(&socket)?,
+        host: TestHost::start(&socket)?,
         sent,
         _dir: dir,
     })
@@ -116,7 +116,7 @@ impl Setting {
         let length = body.len();
         let request =
             format!("{line} HTTP/1.1\r\nHost: d\r\nContent-Length: {length}\r\n\r\n{body}");
-        self.world.raw(uid, request.as_bytes())
+        self.host.raw(uid, request.as_bytes())
     }
 
     fn pull(&self, uid: u32, tag: &str) -> String {
@@ -213,7 +213,7 @@ fn a_container_that_got_what_its_image_did_not_show_is_removed() {
         removed.len() == 1 && removed[0].contains(&path),
         "{removed:?}"
     );
-    let audit = setting.world.audit();
+    let audit = setting.host.audit();
     assert!(
         audit.contains("container.misled") && audit.contains("IMAGE_MISLEADS"),
         "{audit}"

@@ -11,14 +11,14 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::world::{VERSION, World};
+use super::test_host::{TestHost, VERSION};
 
 /// A tenant of the test policy that the other tests do not use.
 pub(crate) const C: u32 = 62003;
 const NETWORK: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 
 pub(crate) struct Setting {
-    pub(crate) world: World,
+    pub(crate) host: TestHost,
     sent: Arc<Mutex<Vec<String>>>,
     _dir: tempfile::TempDir,
 }
@@ -40,7 +40,7 @@ pub(crate) fn setting() -> Option<Setting> {
         }
     });
     Some(Setting {
-        world: World::start(&socket)?,
+        host: TestHost::start(&socket)?,
         sent,
         _dir: dir,
     })
@@ -146,12 +146,12 @@ impl Setting {
     fn start(&self, name: &str) -> String {
         let request =
             format!("POST /containers/tenant-62003-{name}/start HTTP/1.1\r\nHost: d\r\n\r\n");
-        self.world.raw(C, request.as_bytes())
+        self.host.raw(C, request.as_bytes())
     }
 
     /// A connection on which this was said and this was answered so far.
     fn open(&self, request: &str, expected: &str) -> Child {
-        let mut child = self.world.connector(C);
+        let mut child = self.host.connector(C);
         child
             .stdin
             .as_mut()
@@ -231,7 +231,7 @@ fn a_start_is_verified_anew_before_docker_hears_of_it() {
         "{answer}"
     );
     assert_eq!(starts(setting.sent()), 0);
-    let audit = setting.world.audit();
+    let audit = setting.host.audit();
     assert!(audit.contains("CONTAINER_OUTDATED") && audit.contains("BIND_REFUSED"));
 }
 
@@ -247,7 +247,7 @@ fn only_a_switch_of_dockers_makes_a_tunnel() {
     const HIDDEN: &str = "GET /v1.41/secrets HTTP/1.1\r\nHost: d\r\n\r\n";
     let Some(setting) = setting() else { return };
     let request = format!("{}{HIDDEN}", attach("web"));
-    let answer = setting.world.raw(C, request.as_bytes());
+    let answer = setting.host.raw(C, request.as_bytes());
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert_eq!(answer.matches("Api-Version").count(), 1, "{answer}");
     for text in setting.sent() {
@@ -263,7 +263,7 @@ fn an_exec_that_the_administrator_made_is_not_the_tenants_to_start() {
          Content-Length: 2\r\n\r\n{{}}",
         "e".repeat(64)
     );
-    let answer = setting.world.raw(C, request.as_bytes());
+    let answer = setting.host.raw(C, request.as_bytes());
     assert!(
         answer.starts_with("HTTP/1.1 403 ") && answer.contains("privileged"),
         "{answer}"
@@ -276,7 +276,7 @@ fn whom_the_policy_drops_loses_the_open_streams() {
     let Some(setting) = setting() else { return };
     let tunnel = setting.open(&attach("tty"), " 101 ");
     let events = setting.open("GET /events HTTP/1.1\r\nHost: d\r\n\r\n", " 200 ");
-    setting.world.dismiss_all();
+    setting.host.dismiss_all();
     for child in [tunnel, events] {
         ended(child);
     }
@@ -290,8 +290,8 @@ fn a_stop_ends_streams_and_waits_for_no_idler() {
     let idle = setting.open("GET /info HTTP/1.1\r\nHo", "");
     // The half request is on its way for a moment.
     std::thread::sleep(Duration::from_millis(500));
-    setting.world.signal(Signal::TERM);
-    assert!(setting.world.ends_within(Duration::from_secs(8)));
+    setting.host.signal(Signal::TERM);
+    assert!(setting.host.ends_within(Duration::from_secs(8)));
     for child in [tunnel, events, idle] {
         ended(child);
     }

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::test_host::TestHost;
 
 /// A tenant of the test policy that the other tests do not use.
 const D: u32 = 62004;
 const IMAGE: &str = "docker.io/library/aistack-dev-gateway:1";
 
 struct Setting {
-    world: World,
+    tenants_host: TestHost,
     sent: Arc<Mutex<Vec<String>>>,
     _dir: tempfile::TempDir,
 }
@@ -38,7 +38,7 @@ fn setting(options: impl FnOnce(&Path) -> Vec<String>) -> Option<Setting> {
         }
     });
     Some(Setting {
-        world: World::start_with(&socket, options)?,
+        tenants_host: TestHost::start_with(&socket, options)?,
         sent,
         _dir: dir,
     })
@@ -136,7 +136,7 @@ impl Setting {
             "{line} HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = self.world.raw(D, request.as_bytes());
+        let answer = self.tenants_host.raw(D, request.as_bytes());
         (answer.get(9..12).unwrap_or_default().to_owned(), answer)
     }
 
@@ -251,7 +251,7 @@ fn below_the_reserve_nothing_new_may_write() {
         }
     }
     assert_eq!(setting.statuses(), before, "there is room again");
-    assert!(setting.world.audit().contains("DISK_RESERVE"));
+    assert!(setting.tenants_host.audit().contains("DISK_RESERVE"));
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_container_that_has_written_too_much_is_stopped_and_says_why() {
     let (status, text) = setting.ask(&start, &Value::Null);
     assert!(status == "403" && text.contains(why), "{text}");
     assert_eq!(setting.sent("/start"), 0);
-    let audit = setting.world.audit();
+    let audit = setting.tenants_host.audit();
     assert!(
         audit.contains(r#""operation":"container.overfull""#),
         "{audit}"
@@ -310,7 +310,7 @@ fn without_the_guard_that_the_policy_requires_nothing_is_created_or_started() {
         (setting.create(true).0, start().0),
         ("201".into(), "204".into())
     );
-    setting.world.require_guard();
+    setting.tenants_host.require_guard();
     let until = Instant::now() + Duration::from_mins(1);
     while setting.create(true).0 != "403" {
         assert!(Instant::now() < until, "the policy is not in force");
@@ -318,12 +318,12 @@ fn without_the_guard_that_the_policy_requires_nothing_is_created_or_started() {
     }
     setting.sent.lock().unwrap().clear();
     for (status, text) in [setting.create(true), start()] {
-        let told = text.contains("network guard") && text.contains("tenants.guard");
-        assert!(status == "403" && told, "{text}");
+        let explained = text.contains("network guard") && text.contains("tenants.guard");
+        assert!(status == "403" && explained, "{text}");
     }
     assert_eq!(
         (setting.sent("/containers/create"), setting.sent("/start")),
         (0, 0)
     );
-    assert!(setting.world.audit().contains("GUARD_REQUIRED"));
+    assert!(setting.tenants_host.audit().contains("GUARD_REQUIRED"));
 }

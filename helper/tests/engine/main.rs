@@ -21,5 +21,5 @@ mod layers;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod supported;
+mod test_host;
 mod versions;
-mod world;

@@ -2,10 +2,10 @@
 //! does not say what it is.
 
 use super::recorded::{CURRENT, DEBIAN_12, Engine, REFUSED, Recorded};
-use super::world::{A, World};
+use super::test_host::{A, TestHost};
 
 struct Setting {
-    world: World,
+    host: TestHost,
     engine: Engine,
     _dir: tempfile::TempDir,
 }
@@ -18,7 +18,7 @@ fn setting(says: Recorded) -> Option<Setting> {
     let socket = dir.path().join("docker.sock");
     let engine = Engine::at(&socket, says);
     Some(Setting {
-        world: World::start(&socket)?,
+        host: TestHost::start(&socket)?,
         engine,
         _dir: dir,
     })
@@ -30,7 +30,7 @@ impl Setting {
             "POST {path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        self.world.raw(A, request.as_bytes())
+        self.host.raw(A, request.as_bytes())
     }
 
     /// Every call that makes something or lets something run.
@@ -48,8 +48,8 @@ impl Setting {
     }
 
     fn made(&self) -> Vec<String> {
-        let asked = self.engine.asked().into_iter();
-        asked.filter(|line| !line.starts_with("GET ")).collect()
+        let requested = self.engine.requests().into_iter();
+        requested.filter(|line| !line.starts_with("GET ")).collect()
     }
 }
 
@@ -69,13 +69,13 @@ fn nothing_is_made_on_an_engine_that_is_refused() {
             }
         }
         assert_eq!(setting.made(), [] as [&str; 0], "{words}");
-        let audit = setting.world.audit();
+        let audit = setting.host.audit();
         let refused = audit.matches("ENGINE_REFUSED").count();
         assert_eq!(refused, 6, "{words}: {audit}");
         assert!(audit.contains(words), "{audit}");
         // What is there can be seen.
         let listed = setting
-            .world
+            .host
             .raw(A, b"GET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n");
         assert!(listed.starts_with("HTTP/1.1 200 "), "{listed}");
     }
@@ -95,14 +95,14 @@ fn an_engine_that_was_replaced_is_asked_again_before_anything_is_made() {
             .count()
     };
     assert_eq!(round(), 0);
-    setting.engine.asked();
+    setting.engine.requests();
     for (says, words) in REFUSED {
         setting.engine.becomes(says);
         assert_eq!(round(), 6, "{words}");
         assert_eq!(setting.made(), [] as [&str; 0], "{words}");
         setting.engine.becomes(CURRENT);
         assert_eq!(round(), 0, "after: {words}");
-        setting.engine.asked();
+        setting.engine.requests();
     }
 }
 
@@ -112,14 +112,16 @@ fn an_engine_is_asked_once_in_its_life() {
         return;
     };
     setting.make_everything();
-    setting.engine.asked();
+    setting.engine.requests();
     for _ in 0..3 {
         setting.make_everything();
     }
-    let asked = setting.engine.asked();
+    let requested = setting.engine.requests();
     assert!(
-        asked.iter().all(|line| !line.starts_with("GET /version")),
-        "{asked:?}"
+        requested
+            .iter()
+            .all(|line| !line.starts_with("GET /version")),
+        "{requested:?}"
     );
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::world::{A, World};
+use super::test_host::{A, TestHost};
 
 /// What the stand-in is at the moment.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,7 @@ const CURRENT: Engine = engine("29.9.3", 40, 56);
 const LATER: Engine = engine("31.0.0", 44, 60);
 
 struct Setting {
-    world: World,
+    host: TestHost,
     engine: Arc<Mutex<Engine>>,
     /// Request lines under a version.
     seen: Arc<Mutex<Vec<String>>>,
@@ -63,7 +63,7 @@ fn setting(engine: Engine) -> Option<Setting> {
         }
     });
     Some(Setting {
-        world: World::start(&socket)?,
+        host: TestHost::start(&socket)?,
         engine,
         seen,
         open,
@@ -111,15 +111,15 @@ fn answer(engine: Engine, path: &str) -> (&'static str, serde_json::Value) {
         newest,
         lies,
     } = engine;
-    let asked = path
+    let requested = path
         .strip_prefix("/v1.")
         .and_then(|rest| rest.split('/').next()?.parse::<u32>().ok());
-    let refused = match asked {
-        Some(asked) if asked > newest || lies => Some(format!(
-            "client version 1.{asked} is too new. Maximum supported API version is 1.{newest}"
+    let refused = match requested {
+        Some(requested) if requested > newest || lies => Some(format!(
+            "client version 1.{requested} is too new. Maximum supported API version is 1.{newest}"
         )),
-        Some(asked) if asked < oldest => Some(format!(
-            "client version 1.{asked} is too old. Minimum supported API version is 1.{oldest}, please \
+        Some(requested) if requested < oldest => Some(format!(
+            "client version 1.{requested} is too old. Minimum supported API version is 1.{oldest}, please \
              upgrade your client to a newer version"
         )),
         _ => None,
@@ -127,7 +127,7 @@ fn answer(engine: Engine, path: &str) -> (&'static str, serde_json::Value) {
     if let Some(message) = refused {
         return ("400 Bad Request", json!({ "message": message }));
     }
-    let bare = asked.map_or(path, |_| path.get(6..).unwrap_or_default());
+    let bare = requested.map_or(path, |_| path.get(6..).unwrap_or_default());
     match bare {
         "/version" => (
             "200 OK",
@@ -145,7 +145,7 @@ fn answer(engine: Engine, path: &str) -> (&'static str, serde_json::Value) {
 impl Setting {
     fn asks(&self, request: &str) -> String {
         let request = format!("{request} HTTP/1.1\r\nHost: d\r\n\r\n");
-        self.world.raw(A, request.as_bytes())
+        self.host.raw(A, request.as_bytes())
     }
 
     /// Another engine is there. The gateway is told by the end of its open request only when `loudly`.
@@ -164,7 +164,7 @@ impl Setting {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.world.dir.path().join("daemon.log")).unwrap()
+        std::fs::read_to_string(self.host.dir.path().join("daemon.log")).unwrap()
     }
 
     /// Waits until the log says this; asks something meanwhile, as tenants do.
@@ -259,7 +259,7 @@ fn the_newest_version_that_both_know_is_spoken_and_offered() {
         );
         assert!(answer.contains("\"MinAPIVersion\":\"1.24\""), "{answer}");
         setting.versions();
-        for (asked, words) in [
+        for (requested, words) in [
             (
                 spoken + 1,
                 format!("client version 1.{} is too new. Maximum supported API version is 1.{spoken}\"", spoken + 1),
@@ -271,7 +271,7 @@ fn the_newest_version_that_both_know_is_spoken_and_offered() {
                     .to_owned(),
             ),
         ] {
-            let answer = setting.asks(&format!("GET /v1.{asked}/containers/json"));
+            let answer = setting.asks(&format!("GET /v1.{requested}/containers/json"));
             assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
             assert!(answer.contains(&format!("{{\"message\":\"{words}}}")), "{answer}");
             assert!(answer.contains(&format!("Api-Version: 1.{spoken}")), "{answer}");

@@ -13,7 +13,7 @@ use serde_json::json;
 use tonic::Code;
 
 use super::log::TinyDisk;
-use super::world::{A, B, World, told};
+use super::test_host::{A, B, TestHost, details};
 
 const GROW: v1::GrowVolumeRequest = v1::GrowVolumeRequest {};
 
@@ -32,7 +32,7 @@ fn intent(uid: u32, note: &str) -> Intent {
 }
 
 /// A log that an earlier daemon with more patience left behind.
-async fn earlier_daemon(world: &World, operations: usize, note: &str) {
+async fn earlier_daemon(host: &TestHost, operations: usize, note: &str) {
     let patient = Settings {
         budget: Budget {
             bytes: 1 << 40,
@@ -40,31 +40,31 @@ async fn earlier_daemon(world: &World, operations: usize, note: &str) {
         },
         ..Settings::DEFAULT
     };
-    let audit = Audit::open(world.audit_dir(), "helper", patient).unwrap();
+    let audit = Audit::open(host.audit_dir(), "helper", patient).unwrap();
     for _ in 0..operations {
         let open = audit.intent(intent(A, note)).await.unwrap();
         open.finish(Outcome::Done).await.unwrap();
     }
     audit.stop().await.unwrap();
     drop(audit);
-    world.wait_for("the end of the writer", || {
-        let log = std::fs::File::open(world.audit_dir().join("helper.jsonl")).unwrap();
+    host.wait_for("the end of the writer", || {
+        let log = std::fs::File::open(host.audit_dir().join("helper.jsonl")).unwrap();
         rustix::fs::flock(&log, FlockOperation::NonBlockingLockExclusive).is_ok()
     });
 }
 
 #[tokio::test]
 async fn a_tenant_that_used_up_its_budget_is_told_so_and_others_go_on() {
-    let Some(mut world) = World::prepare() else {
+    let Some(mut host) = TestHost::prepare() else {
         return;
     };
     // More than 4 MiB, a moment ago.
-    earlier_daemon(&world, 1100, &"x".repeat(3900)).await;
-    world.start_daemon();
-    let mut a = world.client(A).await;
+    earlier_daemon(&host, 1100, &"x".repeat(3900)).await;
+    host.start_daemon();
+    let mut a = host.client(A).await;
     let refused = a.grow_volume(GROW).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
-    assert_eq!(told(&refused).0, "AUDIT_BUDGET");
+    assert_eq!(details(&refused).0, "AUDIT_BUDGET");
     for part in [
         "4096 KiB",
         "512 bytes come back each second",
@@ -77,35 +77,35 @@ async fn a_tenant_that_used_up_its_budget_is_told_so_and_others_go_on() {
         a.who_am_i(v1::WhoAmIRequest {}).await.is_ok(),
         "reading takes nothing of it"
     );
-    let mut b = world.client(B).await;
+    let mut b = host.client(B).await;
     let other = b.grow_volume(GROW).await.unwrap_err();
     assert_eq!(
-        told(&other).0,
+        details(&other).0,
         "MOUNT_WORKER_UNREACHABLE",
         "B's operation was recorded and tried"
     );
     // Nothing was done for A, and that is on record once.
     for _ in 0..5 {
         assert_eq!(
-            told(&a.grow_volume(GROW).await.unwrap_err()).0,
+            details(&a.grow_volume(GROW).await.unwrap_err()).0,
             "AUDIT_BUDGET"
         );
     }
-    let refusals = world.records_of("refused");
+    let refusals = host.records_of("refused");
     assert_eq!(refusals.len(), 1, "{refusals:?}");
     assert_eq!(refusals[0]["rule"], "builtin.audit-budget");
-    assert_eq!(world.records_of("intent").len(), 1101);
-    let (intact, said) = world.audit(&["verify"]);
+    assert_eq!(host.records_of("intent").len(), 1101);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(intact, "{said}");
-    world.end(Signal::TERM);
+    host.end(Signal::TERM);
 }
 
 #[tokio::test]
 async fn a_full_disk_leaves_a_reserve_of_which_each_tenant_has_a_share() {
-    let Some(world) = World::prepare() else {
+    let Some(host) = TestHost::prepare() else {
         return;
     };
-    let disk = TinyDisk::at(world.audit_dir(), c"size=512k");
+    let disk = TinyDisk::at(host.audit_dir(), c"size=512k");
     let settings = Settings {
         rotation: Rotation {
             reserve: 128 << 10,
@@ -117,7 +117,7 @@ async fn a_full_disk_leaves_a_reserve_of_which_each_tenant_has_a_share() {
         },
         ..Settings::DEFAULT
     };
-    let audit = Audit::open(world.audit_dir(), "helper", settings).unwrap();
+    let audit = Audit::open(host.audit_dir(), "helper", settings).unwrap();
     disk.fill();
     let mut done = 0;
     let over = loop {
@@ -143,58 +143,58 @@ async fn a_full_disk_leaves_a_reserve_of_which_each_tenant_has_a_share() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     audit.stop().await.unwrap();
-    let (intact, said) = world.audit(&["verify"]);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(intact, "{said}");
 }
 
 #[tokio::test]
 async fn a_log_that_is_unlinked_under_its_daemon_goes_on_where_everybody_looks() {
-    let Some(mut world) = World::start() else {
+    let Some(mut host) = TestHost::start() else {
         return;
     };
-    let mut client = world.client(A).await;
+    let mut client = host.client(A).await;
     let _ = client.grow_volume(GROW).await;
-    std::fs::remove_file(world.audit_dir().join("helper.jsonl")).unwrap();
+    std::fs::remove_file(host.audit_dir().join("helper.jsonl")).unwrap();
     let status = client.grow_volume(GROW).await.unwrap_err();
-    assert_eq!(told(&status).0, "MOUNT_WORKER_UNREACHABLE");
-    assert_eq!(world.records_of("intent").len(), 1, "it is in the new file");
-    let said = world.said();
+    assert_eq!(details(&status).0, "MOUNT_WORKER_UNREACHABLE");
+    assert_eq!(host.records_of("intent").len(), 1, "it is in the new file");
+    let said = host.said();
     assert!(
         said.contains("ERROR") && said.contains("the audit log was tampered with"),
         "{said}"
     );
-    let (intact, said) = world.audit(&["verify"]);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(!intact && said.contains("renamed or removed"), "{said}");
     // What was unlinked was saved: both operations are there.
-    let (_, shown) = world.audit(&["show"]);
+    let (_, shown) = host.audit(&["show"]);
     assert_eq!(shown.matches("volume.grow allowed").count(), 2, "{shown}");
-    assert_eq!(world.end(Signal::TERM), Some(0));
-    std::fs::write(world.audit_dir().join("helper.jsonl"), "").unwrap();
-    let (intact, said) = world.audit(&["verify"]);
+    assert_eq!(host.end(Signal::TERM), Some(0));
+    std::fs::write(host.audit_dir().join("helper.jsonl"), "").unwrap();
+    let (intact, said) = host.audit(&["verify"]);
     assert!(!intact, "an emptied log: {said}");
 }
 
 #[tokio::test]
 async fn nothing_that_is_not_printable_reaches_a_terminal_from_the_daemons_programs() {
-    let Some(mut world) = World::prepare() else {
+    let Some(mut host) = TestHost::prepare() else {
         return;
     };
     let hostile = "\u{9b}2J\u{1b}]0;x\u{7}\u{202e}\u{2028}\u{e0041}\n#9 uid 0 whoami";
-    earlier_daemon(&world, 1, hostile).await;
+    earlier_daemon(&host, 1, hostile).await;
     let printable = |text: &str| {
         let bad = text.chars().find(|c| *c != '\n' && !is_printable(*c));
         assert!(bad.is_none(), "{bad:?} in {text}");
         assert!(text.contains("202e"), "it is shown all the same: {text}");
     };
-    printable(&world.audit(&["show"]).1);
-    let (_, json) = world.audit(&["show", "--json", "--tail", "3"]);
+    printable(&host.audit(&["show"]).1);
+    let (_, json) = host.audit(&["show", "--json", "--tail", "3"]);
     printable(&json);
     let record: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
     assert_eq!(record["arguments"]["note"], hostile, "its meaning stays");
 
-    let good = std::fs::read_to_string(world.path("policy.toml")).unwrap();
+    let good = std::fs::read_to_string(host.path("policy.toml")).unwrap();
     let bad = "version = 1\n\"key\u{202e}\u{9b}2J\" = 1\n";
-    let file = world.path("bad.toml");
+    let file = host.path("bad.toml");
     std::fs::write(&file, bad).unwrap();
     for command in [
         vec!["policy", "check"],
@@ -211,13 +211,13 @@ async fn nothing_that_is_not_printable_reaches_a_terminal_from_the_daemons_progr
     }
 
     // The daemon's own log.
-    world.start_daemon();
-    world.write_policy(bad);
-    world.signal(Signal::HUP);
-    world.wait_for("the refusal", || {
-        world.said().contains("policy not reloaded")
+    host.start_daemon();
+    host.write_policy(bad);
+    host.signal(Signal::HUP);
+    host.wait_for("the refusal", || {
+        host.said().contains("policy not reloaded")
     });
-    printable(&world.said());
-    world.write_policy(&good);
-    world.end(Signal::TERM);
+    printable(&host.said());
+    host.write_policy(&good);
+    host.end(Signal::TERM);
 }

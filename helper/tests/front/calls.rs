@@ -7,12 +7,18 @@ use aistack_proto::v1;
 use rustix::process::Signal;
 use tonic::Code;
 
-use super::world::{A, B, STRANGER, World, chmod, policy, told};
+use super::test_host::{A, B, STRANGER, TestHost, chmod, details, policy};
 
 #[tokio::test]
 async fn a_tenant_sees_its_own_grant_with_rules() {
-    let Some(world) = World::start() else { return };
-    let answer = world.client(A).await.who_am_i(v1::WhoAmIRequest {}).await;
+    let Some(tenants_host) = TestHost::start() else {
+        return;
+    };
+    let answer = tenants_host
+        .client(A)
+        .await
+        .who_am_i(v1::WhoAmIRequest {})
+        .await;
     let me = answer.unwrap().into_inner();
     let grant = me.grant.unwrap();
     assert_eq!(grant.uid, A);
@@ -28,25 +34,31 @@ async fn a_tenant_sees_its_own_grant_with_rules() {
     let guard = me.guard.unwrap();
     assert_eq!(guard.state(), v1::NetworkGuardState::None);
     assert!(guard.open.contains(&"metadata-address".to_owned()));
-    let other = world.client(B).await.who_am_i(v1::WhoAmIRequest {}).await;
+    let other = tenants_host
+        .client(B)
+        .await
+        .who_am_i(v1::WhoAmIRequest {})
+        .await;
     assert_eq!(other.unwrap().into_inner().grant.unwrap().uid, B);
 }
 
 #[tokio::test]
 async fn a_uid_without_a_grant_gets_one_typed_refusal_that_is_recorded() {
-    let Some(world) = World::start() else { return };
+    let Some(tenants_host) = TestHost::start() else {
+        return;
+    };
     for uid in [STRANGER, 0] {
-        let mut client = world.client(uid).await;
+        let mut client = tenants_host.client(uid).await;
         let status = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied);
-        let (reason, rule, hint) = told(&status);
+        let (reason, rule, hint) = details(&status);
         assert_eq!(
             (reason.as_str(), rule.as_str()),
             ("NO_GRANT", "tenants.uids")
         );
         assert!(hint.contains("administrator"));
     }
-    let refused = world.records_of("refused");
+    let refused = tenants_host.records_of("refused");
     assert_eq!(refused.len(), 2);
     assert_eq!(refused[0]["uid"], STRANGER);
     assert_eq!(refused[0]["operation"], "whoami");
@@ -55,13 +67,15 @@ async fn a_uid_without_a_grant_gets_one_typed_refusal_that_is_recorded() {
 
 #[tokio::test]
 async fn what_cannot_be_done_says_why_and_is_recorded() {
-    let Some(world) = World::start() else { return };
-    let mut client = world.client(A).await;
+    let Some(tenants_host) = TestHost::start() else {
+        return;
+    };
+    let mut client = tenants_host.client(A).await;
     let grow = client.grow_volume(v1::GrowVolumeRequest {}).await;
     let status = grow.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-    assert_eq!(told(&status).0, "MOUNT_WORKER_UNREACHABLE");
-    let intents = world.records_of("intent");
+    assert_eq!(details(&status).0, "MOUNT_WORKER_UNREACHABLE");
+    let intents = tenants_host.records_of("intent");
     assert_eq!(intents.len(), 1);
     assert_eq!(intents[0]["operation"], "volume.grow");
     assert!(
@@ -72,7 +86,7 @@ async fn what_cannot_be_done_says_why_and_is_recorded() {
     );
     assert_eq!(intents[0]["decision"], "allowed");
     assert_eq!(intents[0]["uid"], A);
-    let outcomes = world.records_of("outcome");
+    let outcomes = tenants_host.records_of("outcome");
     assert_eq!(outcomes.len(), 1);
     assert_eq!(outcomes[0]["intent"], intents[0]["seq"]);
     assert!(
@@ -86,13 +100,15 @@ async fn what_cannot_be_done_says_why_and_is_recorded() {
 /// The policy of these tests has `apparmor = "if-available"`.
 #[tokio::test]
 async fn without_apparmor_a_load_succeeds_without_profiles_and_the_log_says_so() {
-    let Some(world) = World::start() else { return };
+    let Some(tenants_host) = TestHost::start() else {
+        return;
+    };
     let enabled = "/sys/module/apparmor/parameters/enabled";
     if std::fs::read_to_string(enabled).is_ok_and(|enabled| enabled.trim() == "Y") {
         eprintln!("SKIPPED: this kernel enforces AppArmor");
         return;
     }
-    let mut client = world.client(A).await;
+    let mut client = tenants_host.client(A).await;
     let load = client.load_app_armor(v1::LoadAppArmorRequest {}).await;
     let answer = load.unwrap().into_inner();
     assert!(answer.profiles.is_empty() && !answer.changed);
@@ -100,11 +116,11 @@ async fn without_apparmor_a_load_succeeds_without_profiles_and_the_log_says_so()
     let state = who.unwrap().into_inner().apparmor.unwrap();
     assert!(!state.kernel_enabled && !state.profiles_loaded);
     assert!(state.summary.contains("does not enforce AppArmor"));
-    let intents = world.records_of("intent");
+    let intents = tenants_host.records_of("intent");
     assert_eq!(intents[0]["operation"], "apparmor.load");
     let rule = intents[0]["rule"].as_str().unwrap();
     assert!(rule.starts_with("tenants.apparmor (policy.toml:"), "{rule}");
-    let outcomes = world.records_of("outcome");
+    let outcomes = tenants_host.records_of("outcome");
     assert_eq!(outcomes[0]["outcome"], "done");
     let note = outcomes[0]["note"].as_str().unwrap();
     assert!(note.contains("does not enforce AppArmor"), "{note}");
@@ -112,8 +128,10 @@ async fn without_apparmor_a_load_succeeds_without_profiles_and_the_log_says_so()
 
 #[tokio::test]
 async fn a_bad_name_is_refused_before_anything_happens() {
-    let Some(world) = World::start() else { return };
-    let mut client = world.client(A).await;
+    let Some(tenants_host) = TestHost::start() else {
+        return;
+    };
+    let mut client = tenants_host.client(A).await;
     let directory = |service: &str| v1::ServiceDirectory {
         service: service.to_owned(),
         kind: v1::DirectoryKind::Data.into(),
@@ -125,86 +143,93 @@ async fn a_bad_name_is_refused_before_anything_happens() {
         .await
         .unwrap_err();
     assert_eq!(escape.code(), Code::InvalidArgument);
-    assert_eq!(told(&escape).0, "BAD_SERVICE_NAME");
+    assert_eq!(details(&escape).0, "BAD_SERVICE_NAME");
     let many = client
         .prepare_directories(request(vec![directory("n8n"); 129]))
         .await
         .unwrap_err();
-    assert_eq!(told(&many).0, "TOO_MANY_DIRECTORIES");
+    assert_eq!(details(&many).0, "TOO_MANY_DIRECTORIES");
     let nothing = v1::ChownRequest { directory: None };
     let unnamed = client.chown(nothing).await.unwrap_err();
-    assert_eq!(told(&unnamed).0, "DIRECTORY_NOT_NAMED");
-    assert_eq!(world.records_of("intent").len(), 0);
-    assert_eq!(world.records_of("refused").len(), 3);
+    assert_eq!(details(&unnamed).0, "DIRECTORY_NOT_NAMED");
+    assert_eq!(tenants_host.records_of("intent").len(), 0);
+    assert_eq!(tenants_host.records_of("refused").len(), 3);
 }
 
 #[tokio::test]
 async fn a_reload_takes_a_good_policy_and_keeps_it_over_a_bad_one() {
-    let Some(mut world) = World::start() else {
+    let Some(mut tenants_host) = TestHost::start() else {
         return;
     };
-    let granted = async |world: &World, uid| {
-        let mut client = world.client(uid).await;
+    let allowed = async |tenants_host: &TestHost, uid| {
+        let mut client = tenants_host.client(uid).await;
         client.who_am_i(v1::WhoAmIRequest {}).await.is_ok()
     };
-    let daemon_said = |world: &World, what: &str| {
-        world
+    let daemon_said = |tenants_host: &TestHost, what: &str| {
+        tenants_host
             .records_of("daemon")
             .iter()
             .filter(|record| record["what"] == what)
             .count()
     };
     // One connection that outlives the reload: the policy is asked for every call.
-    let mut b = world.client(B).await;
+    let mut b = tenants_host.client(B).await;
     assert!(b.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
-    world.write_policy(&policy("61001-61001"));
-    world.signal(Signal::HUP);
-    world.wait_for("the reload", || daemon_said(&world, "policy-reloaded") == 1);
-    assert!(granted(&world, A).await);
+    tenants_host.write_policy(&policy("61001-61001"));
+    tenants_host.signal(Signal::HUP);
+    tenants_host.wait_for("the reload", || {
+        daemon_said(&tenants_host, "policy-reloaded") == 1
+    });
+    assert!(allowed(&tenants_host, A).await);
     let gone = b.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
-    assert_eq!(told(&gone).0, "NO_GRANT");
-    world.write_policy("version = 1\nnonsense = true\n");
-    world.signal(Signal::HUP);
-    world.wait_for("the refusal", || daemon_said(&world, "policy-refused") == 1);
-    assert!(granted(&world, A).await, "the last good policy stays");
-    assert!(world.said().contains("policy not reloaded"));
-    assert_eq!(world.end(Signal::TERM), Some(0));
-    assert_eq!(daemon_said(&world, "stop"), 1);
-    let (_, verified) = world.audit(&["verify"]);
+    assert_eq!(details(&gone).0, "NO_GRANT");
+    tenants_host.write_policy("version = 1\nnonsense = true\n");
+    tenants_host.signal(Signal::HUP);
+    tenants_host.wait_for("the refusal", || {
+        daemon_said(&tenants_host, "policy-refused") == 1
+    });
+    assert!(
+        allowed(&tenants_host, A).await,
+        "the last good policy stays"
+    );
+    assert!(tenants_host.said().contains("policy not reloaded"));
+    assert_eq!(tenants_host.end(Signal::TERM), Some(0));
+    assert_eq!(daemon_said(&tenants_host, "stop"), 1);
+    let (_, verified) = tenants_host.audit(&["verify"]);
     let head = verified.trim().rsplit(' ').next().unwrap();
     assert!(
-        world.said().contains(head),
+        tenants_host.said().contains(head),
         "the last head is in the daemon's own log"
     );
 }
 
 #[tokio::test]
 async fn a_second_daemon_does_not_take_the_socket_and_a_stale_one_is_replaced() {
-    let Some(mut world) = World::start() else {
+    let Some(mut tenants_host) = TestHost::start() else {
         return;
     };
-    let first = world.daemon.take();
+    let first = tenants_host.daemon.take();
     let again = std::process::Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
         .arg("serve")
         .arg("--policy")
-        .arg(world.path("policy.toml"))
+        .arg(tenants_host.path("policy.toml"))
         .arg("--socket")
-        .arg(world.socket())
+        .arg(tenants_host.socket())
         .arg("--audit-dir")
-        .arg(world.path("other-audit"))
+        .arg(tenants_host.path("other-audit"))
         .arg("--state-dir")
-        .arg(world.path("state"))
+        .arg(tenants_host.path("state"))
         .output()
         .unwrap();
     assert!(!again.status.success());
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(said.contains("another process listens"), "{said}");
-    world.daemon = first;
-    world.end(Signal::KILL);
-    assert!(world.socket().exists());
-    world.start_daemon();
+    tenants_host.daemon = first;
+    tenants_host.end(Signal::KILL);
+    assert!(tenants_host.socket().exists());
+    tenants_host.start_daemon();
     assert!(
-        world
+        tenants_host
             .client(A)
             .await
             .who_am_i(v1::WhoAmIRequest {})
@@ -216,9 +241,14 @@ async fn a_second_daemon_does_not_take_the_socket_and_a_stale_one_is_replaced() 
 #[tokio::test]
 async fn the_daemon_keeps_few_privileges_and_its_files_are_its_own() {
     use std::os::unix::fs::MetadataExt;
-    let Some(world) = World::start() else { return };
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/status", world.pid().as_raw_nonzero())).unwrap();
+    let Some(tenants_host) = TestHost::start() else {
+        return;
+    };
+    let status = std::fs::read_to_string(format!(
+        "/proc/{}/status",
+        tenants_host.pid().as_raw_nonzero()
+    ))
+    .unwrap();
     let field = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().to_owned()
@@ -232,19 +262,19 @@ async fn the_daemon_keeps_few_privileges_and_its_files_are_its_own() {
     assert_eq!(field("CapAmb:"), "0000000000000000");
     assert_eq!(field("NoNewPrivs:"), "1");
     assert_eq!(field("Umask:"), "0077");
-    let log = std::fs::metadata(world.audit_dir().join("helper.jsonl")).unwrap();
+    let log = std::fs::metadata(tenants_host.audit_dir().join("helper.jsonl")).unwrap();
     assert_eq!(log.mode() & 0o7777, 0o600);
-    let socket = std::fs::metadata(world.socket()).unwrap();
+    let socket = std::fs::metadata(tenants_host.socket()).unwrap();
     assert_eq!(socket.mode() & 0o7777, 0o666);
 }
 
 #[tokio::test]
 async fn a_socket_that_systemd_passes_is_used_and_left_alone() {
-    let Some(mut world) = World::prepare() else {
+    let Some(mut tenants_host) = TestHost::prepare() else {
         return;
     };
-    let listener = std::os::unix::net::UnixListener::bind(world.socket()).unwrap();
-    chmod(&world.socket(), 0o666);
+    let listener = std::os::unix::net::UnixListener::bind(tenants_host.socket()).unwrap();
+    chmod(&tenants_host.socket(), 0o666);
     // systemd's protocol (sd_listen_fds(3)): descriptor 3, and the PID that it is meant for.
     let flags = rustix::io::FdFlags::empty();
     rustix::io::fcntl_setfd(&listener, flags).unwrap();
@@ -252,7 +282,7 @@ async fn a_socket_that_systemd_passes_is_used_and_left_alone() {
         "exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"",
         listener.as_raw_fd()
     );
-    world.spawn(|command| {
+    tenants_host.spawn(|command| {
         let mut through_bash = std::process::Command::new("bash");
         through_bash.args(["-c", &script, "bash"]);
         through_bash
@@ -261,24 +291,24 @@ async fn a_socket_that_systemd_passes_is_used_and_left_alone() {
         through_bash
     });
     drop(listener);
-    world.wait_for("the daemon", || world.said().contains("answers"));
+    tenants_host.wait_for("the daemon", || tenants_host.said().contains("answers"));
     assert!(
-        world
+        tenants_host
             .client(A)
             .await
             .who_am_i(v1::WhoAmIRequest {})
             .await
             .is_ok()
     );
-    assert_eq!(world.end(Signal::TERM), Some(0));
-    assert!(world.socket().exists(), "the socket is systemd's");
+    assert_eq!(tenants_host.end(Signal::TERM), Some(0));
+    assert!(tenants_host.socket().exists(), "the socket is systemd's");
 }
 
 /// The unit gives the daemon no network; the socket is of the host's, and the guard is there.
 #[tokio::test]
 async fn a_daemon_without_a_network_sees_the_guard_by_the_socket_that_systemd_passes() {
     use std::process::Command;
-    let Some(mut world) = World::prepare() else {
+    let Some(mut tenants_host) = TestHost::prepare() else {
         return;
     };
     let host = format!("aif-{}", std::process::id());
@@ -301,8 +331,8 @@ async fn a_daemon_without_a_network_sees_the_guard_by_the_socket_that_systemd_pa
         };
         scope.spawn(bind).join().unwrap()
     });
-    let listener = std::os::unix::net::UnixListener::bind(world.socket()).unwrap();
-    chmod(&world.socket(), 0o666);
+    let listener = std::os::unix::net::UnixListener::bind(tenants_host.socket()).unwrap();
+    chmod(&tenants_host.socket(), 0o666);
     for fd in [udp.as_fd(), listener.as_fd()] {
         rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty()).unwrap();
     }
@@ -312,7 +342,7 @@ async fn a_daemon_without_a_network_sees_the_guard_by_the_socket_that_systemd_pa
         udp.as_raw_fd(),
         listener.as_raw_fd()
     );
-    world.spawn(|command| {
+    tenants_host.spawn(|command| {
         let mut through_bash = Command::new("unshare");
         through_bash.args(["--net", "bash", "-c", &script, "bash"]);
         through_bash
@@ -321,13 +351,20 @@ async fn a_daemon_without_a_network_sees_the_guard_by_the_socket_that_systemd_pa
         through_bash
     });
     drop(listener);
-    world.wait_for("the daemon", || world.said().contains("answers"));
+    tenants_host.wait_for("the daemon", || tenants_host.said().contains("answers"));
     let state = async || {
-        let answer = world.client(A).await.who_am_i(v1::WhoAmIRequest {}).await;
+        let answer = tenants_host
+            .client(A)
+            .await
+            .who_am_i(v1::WhoAmIRequest {})
+            .await;
         answer.unwrap().into_inner().guard.unwrap().state()
     };
     assert_eq!(state().await, v1::NetworkGuardState::None);
-    let (policy, kept) = (world.path("policy.toml"), world.path("guard.json"));
+    let (policy, kept) = (
+        tenants_host.path("policy.toml"),
+        tenants_host.path("guard.json"),
+    );
     let helper = env!("CARGO_BIN_EXE_aistack-helper");
     let (policy, kept) = (policy.to_str().unwrap(), kept.to_str().unwrap());
     inside(&[
@@ -336,14 +373,16 @@ async fn a_daemon_without_a_network_sees_the_guard_by_the_socket_that_systemd_pa
     assert_eq!(state().await, v1::NetworkGuardState::InForce);
     inside(&["nft", "flush", "ruleset"]);
     assert_eq!(state().await, v1::NetworkGuardState::None);
-    assert_eq!(world.end(Signal::TERM), Some(0));
+    assert_eq!(tenants_host.end(Signal::TERM), Some(0));
     ip(&["netns", "del", &host]).unwrap();
 }
 
 #[tokio::test]
 async fn a_call_takes_little_time() {
-    let Some(world) = World::start() else { return };
-    let mut client = world.client(A).await;
+    let Some(tenants_host) = TestHost::start() else {
+        return;
+    };
+    let mut client = tenants_host.client(A).await;
     let mut median = async |changes: bool| {
         let mut times = Vec::new();
         for _ in 0..50 {
@@ -361,5 +400,5 @@ async fn a_call_takes_little_time() {
     let (read, change) = (median(false).await, median(true).await);
     println!("median of 50 calls: WhoAmI {read:?}, a change with two durable records {change:?}");
     assert!(read < Duration::from_millis(200) && change < Duration::from_millis(500));
-    assert_eq!(world.records_of("outcome").len(), 50);
+    assert_eq!(tenants_host.records_of("outcome").len(), 50);
 }

@@ -5,18 +5,18 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use super::recorded::{CURRENT, DEBIAN_12, Engine, REFUSED, Recorded};
-use super::world::World;
+use super::test_host::TestHost;
 
 fn doctor(says: Option<Recorded>, options: &[&str]) -> Option<Output> {
-    let world = World::prepare()?;
-    let socket = world.path("docker.sock");
+    let host = TestHost::prepare()?;
+    let socket = host.path("docker.sock");
     let _engine = says.map(|says| Engine::at(&socket, says));
     let output = Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
         .arg("doctor")
         .arg("--docker-socket")
         .arg(&socket)
         .arg("--policy")
-        .arg(world.path("policy.toml"))
+        .arg(host.path("policy.toml"))
         .args(options)
         .output();
     Some(output.unwrap())

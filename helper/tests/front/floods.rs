@@ -11,27 +11,31 @@ use tonic_types::StatusExt;
 
 use super::as_user::{Flood, connect_as, leaves_no_memory_behind};
 use super::hostile::{PREFACE, SETTINGS, is_open};
-use super::world::{A, B, STRANGER, World, client_of, policy, told};
+use super::test_host::{A, B, STRANGER, TestHost, client_of, details, policy};
 
 #[test]
 fn connections_without_number_leave_no_memory_behind() {
-    let Some(world) = World::start() else { return };
-    let pid = world.daemon.as_ref().unwrap().id();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let pid = host.daemon.as_ref().unwrap().id();
     println!(
         "{}",
-        leaves_no_memory_behind(pid, A, STRANGER, &world.socket())
+        leaves_no_memory_behind(pid, A, STRANGER, &host.socket())
     );
 }
 
 #[tokio::test]
 async fn while_others_connect_in_a_loop_every_call_of_a_tenant_is_answered() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let uids = [A, A, STRANGER, STRANGER];
-    let flood = Flood::of(&uids, &world.socket());
+    let flood = Flood::of(&uids, &host.socket());
     let mut times = Vec::new();
     for _ in 0..40 {
         let started = Instant::now();
-        let mut client = world.client(B).await;
+        let mut client = host.client(B).await;
         let answer = client.who_am_i(v1::WhoAmIRequest {}).await;
         assert_eq!(answer.unwrap().into_inner().grant.unwrap().uid, B);
         times.push(started.elapsed());
@@ -50,15 +54,15 @@ async fn while_others_connect_in_a_loop_every_call_of_a_tenant_is_answered() {
 /// 40 tenants with 8 connections each, of which 256 have a place in all.
 #[tokio::test]
 async fn tenants_who_hold_all_the_connections_they_can_keep_no_other_out() {
-    let Some(mut world) = World::prepare() else {
+    let Some(mut host) = TestHost::prepare() else {
         return;
     };
-    world.write_policy(&policy("61001-61050"));
-    world.start_daemon();
+    host.write_policy(&policy("61001-61050"));
+    host.start_daemon();
     let mut held = Vec::new();
     for _ in 0..8 {
         for uid in 61_001..61_041 {
-            let mut stream = connect_as(uid, &world.socket()).unwrap();
+            let mut stream = connect_as(uid, &host.socket()).unwrap();
             let _ = stream
                 .write_all(PREFACE)
                 .and_then(|()| stream.write_all(SETTINGS));
@@ -68,7 +72,7 @@ async fn tenants_who_hold_all_the_connections_they_can_keep_no_other_out() {
     // Those who were told have gone by then.
     std::thread::sleep(Duration::from_secs(3));
     for uid in 61_041..61_051 {
-        let mut client = world.client(uid).await;
+        let mut client = host.client(uid).await;
         let answer = client.who_am_i(v1::WhoAmIRequest {}).await;
         assert!(answer.is_ok(), "{uid}: {answer:?}");
     }
@@ -82,17 +86,19 @@ async fn tenants_who_hold_all_the_connections_they_can_keep_no_other_out() {
 
 #[tokio::test]
 async fn a_connection_too_many_is_told_so_with_the_number() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let mut held = Vec::new();
     for _ in 0..8 {
-        let mut client = world.client(A).await;
+        let mut client = host.client(A).await;
         client.who_am_i(v1::WhoAmIRequest {}).await.unwrap();
         held.push(client);
     }
-    let mut client = world.client(A).await;
+    let mut client = host.client(A).await;
     let status = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-    let (reason, rule, hint) = told(&status);
+    let (reason, rule, hint) = details(&status);
     assert_eq!(reason, "TOO_MANY_CONNECTIONS");
     assert_eq!(rule, "builtin.connections");
     assert!(!hint.is_empty());
@@ -106,19 +112,19 @@ async fn a_connection_too_many_is_told_so_with_the_number() {
     assert!(wait > TOLD_ENDS && wait < 2 * TOLD_ENDS, "{wait:?}");
     // A flood of them is closed, not told: no more than the few at a time.
     let mut flood: Vec<StdStream> = (0..200)
-        .map(|_| connect_as(A, &world.socket()).unwrap())
+        .map(|_| connect_as(A, &host.socket()).unwrap())
         .collect();
     std::thread::sleep(Duration::from_millis(300));
-    let told = flood.iter_mut().filter_map(|s| is_open(s).then_some(()));
-    assert!(told.count() <= 64);
-    let mut other = world.client(B).await;
+    let details = flood.iter_mut().filter_map(|s| is_open(s).then_some(()));
+    assert!(details.count() <= 64);
+    let mut other = host.client(B).await;
     assert!(other.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
     // One that hangs up makes room.
     held.pop();
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let mut client = world.client(A).await;
+        let mut client = host.client(A).await;
         if client.who_am_i(v1::WhoAmIRequest {}).await.is_ok() {
             break;
         }
@@ -137,7 +143,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Requests that are taken back at once, as fast as they are read: CVE-2023-44487.
-fn header_and_reset_pairs(uid: u32, world: &World, time: Duration) -> u64 {
+fn header_and_reset_pairs(uid: u32, host: &TestHost, time: Duration) -> u64 {
     const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;
     // POST, http, and the path "/" of HPACK's static table, and an authority "x".
@@ -145,7 +151,7 @@ fn header_and_reset_pairs(uid: u32, world: &World, time: Duration) -> u64 {
     let until = Instant::now() + time;
     let mut pairs = 0;
     while Instant::now() < until {
-        let mut stream = connect_as(uid, &world.socket()).unwrap();
+        let mut stream = connect_as(uid, &host.socket()).unwrap();
         stream
             .set_write_timeout(Some(Duration::from_secs(1)))
             .unwrap();
@@ -168,22 +174,24 @@ fn header_and_reset_pairs(uid: u32, world: &World, time: Duration) -> u64 {
 
 #[tokio::test]
 async fn what_strangers_and_tenants_do_is_no_line_of_the_daemons_log_each() {
-    let Some(world) = World::start() else { return };
-    let before = world.said().lines().count();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let before = host.said().lines().count();
     for uid in [STRANGER, A] {
-        let pairs = header_and_reset_pairs(uid, &world, Duration::from_secs(3));
+        let pairs = header_and_reset_pairs(uid, &host, Duration::from_secs(3));
         assert!(pairs > 500, "{pairs}");
         // Garbage, a preface and no more, calls that are refused.
         for bytes in [&[0xff; 64][..], PREFACE, b"GET / HTTP/1.1\r\n\r\n"] {
             for _ in 0..30 {
-                let mut stream = connect_as(uid, &world.socket()).unwrap();
+                let mut stream = connect_as(uid, &host.socket()).unwrap();
                 let _ = stream.write_all(bytes);
             }
         }
-        Flood::of(&[uid; 2], &world.socket()).until_tried(5000);
+        Flood::of(&[uid; 2], &host.socket()).until_tried(5000);
     }
     std::thread::sleep(Duration::from_millis(300));
-    let said = world.said();
+    let said = host.said();
     let lines = said.lines().count() - before;
     println!("{lines} lines");
     assert!(
@@ -229,18 +237,20 @@ fn answers_to_a_flood_of(frame: &[u8], uid: u32, socket: &std::path::Path, time:
 #[tokio::test]
 async fn a_flood_of_pings_or_settings_is_answered_slowly_and_others_at_once() {
     const SECONDS: u64 = 4;
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let settings = frame(4, 0, 0, &[]);
     let ping = frame(6, 0, 0, &[7; 8]);
     for (uid, flooding) in [(A, ping.clone()), (STRANGER, settings), (STRANGER, ping)] {
-        let socket = world.socket();
+        let socket = host.socket();
         let length = flooding.len() as u64;
         let time = Duration::from_secs(SECONDS);
         let flood =
             std::thread::spawn(move || answers_to_a_flood_of(&flooding, uid, &socket, time));
         // Not more often than a tenant may.
         for _ in 0..30 {
-            let mut client = client_of(connect_as(B, &world.socket()).unwrap()).await;
+            let mut client = client_of(connect_as(B, &host.socket()).unwrap()).await;
             client.who_am_i(v1::WhoAmIRequest {}).await.unwrap();
         }
         let answers = flood.join().unwrap();

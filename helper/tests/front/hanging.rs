@@ -10,7 +10,7 @@ use std::time::Duration;
 use aistack_proto::v1;
 use serde_json::{Value, json};
 
-use super::world::{A, B, World};
+use super::test_host::{A, B, TestHost};
 
 /// A Docker that has networks, and does not answer what is about A's.
 #[derive(Clone, Default)]
@@ -98,15 +98,17 @@ impl HangingDocker {
 
 #[tokio::test]
 async fn a_docker_that_hangs_for_one_tenant_holds_up_no_other() {
-    let Some(world) = World::start() else { return };
-    let docker = HangingDocker::at(&world.path("docker.sock"));
-    let mut client = world.client(A).await;
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let docker = HangingDocker::at(&host.path("docker.sock"));
+    let mut client = host.client(A).await;
     let held_up =
         tokio::spawn(async move { client.create_network(v1::CreateNetworkRequest {}).await });
     while docker.hangs() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let mut client = world.client(B).await;
+    let mut client = host.client(B).await;
     let made = client.create_network(v1::CreateNetworkRequest {}).await;
     assert!(made.unwrap().into_inner().changed);
     let again = client.create_network(v1::CreateNetworkRequest {}).await;
@@ -117,12 +119,14 @@ async fn a_docker_that_hangs_for_one_tenant_holds_up_no_other() {
 
 #[tokio::test]
 async fn tenants_who_make_their_networks_at_once_get_subnets_apart() {
-    let Some(world) = World::start() else { return };
-    let docker = HangingDocker::at(&world.path("docker.sock"));
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let docker = HangingDocker::at(&host.path("docker.sock"));
     let mut calls = Vec::new();
     for uid in B..A + 10 {
         for _ in 0..2 {
-            let mut client = world.client(uid).await;
+            let mut client = host.client(uid).await;
             calls.push(tokio::spawn(async move {
                 let made = client.create_network(v1::CreateNetworkRequest {}).await;
                 made.unwrap().into_inner().subnet

@@ -18,8 +18,8 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::raw;
-use super::world::{
-    A, B, STRANGER, World, become_user, client_of, connect_as, told, try_channel_of,
+use super::test_host::{
+    A, B, STRANGER, TestHost, become_user, client_of, connect_as, details, try_channel_of,
 };
 
 /// The HTTP/2 connection preface (RFC 9113, 3.4) and an empty SETTINGS frame.
@@ -55,16 +55,16 @@ pub(crate) fn is_open(stream: &mut StdStream) -> bool {
     }
 }
 
-async fn whoami_takes(world: &World, uid: u32) -> Duration {
+async fn whoami_takes(host: &TestHost, uid: u32) -> Duration {
     let started = Instant::now();
-    let mut client = world.client(uid).await;
+    let mut client = host.client(uid).await;
     client.who_am_i(v1::WhoAmIRequest {}).await.unwrap();
     started.elapsed()
 }
 
 /// Processor time of the daemon so far, in ticks of 10 ms (proc(5)).
-fn ticks(world: &World) -> u64 {
-    let path = format!("/proc/{}/stat", world.pid().as_raw_nonzero());
+fn ticks(host: &TestHost) -> u64 {
+    let path = format!("/proc/{}/stat", host.pid().as_raw_nonzero());
     let stat = std::fs::read_to_string(path).unwrap();
     let after_name = stat.rsplit(')').next().unwrap();
     let fields: Vec<&str> = after_name.split_whitespace().collect();
@@ -73,14 +73,16 @@ fn ticks(world: &World) -> u64 {
 
 #[tokio::test]
 async fn three_hundred_idle_connections_of_one_uid_keep_nobody_out() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let mut idle: Vec<StdStream> = (0..300)
-        .map(|_| connect_as(A, &world.socket()).unwrap())
+        .map(|_| connect_as(A, &host.socket()).unwrap())
         .collect();
-    let before = ticks(&world);
-    let takes = whoami_takes(&world, B).await;
+    let before = ticks(&host);
+    let takes = whoami_takes(&host, B).await;
     std::thread::sleep(Duration::from_secs(1));
-    let busy = ticks(&world) - before;
+    let busy = ticks(&host) - before;
     // Those who are told that they are too many have a second to ask something.
     std::thread::sleep(Duration::from_secs(2));
     let open = idle
@@ -97,19 +99,21 @@ async fn three_hundred_idle_connections_of_one_uid_keep_nobody_out() {
         "the daemon turns without pause: {busy} ticks in a second"
     );
     drop(idle);
-    world.wait_for("room for the same UID", || {
-        is_open(&mut connect_as(A, &world.socket()).unwrap())
+    host.wait_for("room for the same UID", || {
+        is_open(&mut connect_as(A, &host.socket()).unwrap())
     });
-    whoami_takes(&world, A).await;
+    whoami_takes(&host, A).await;
 }
 
 #[tokio::test]
 async fn strangers_in_numbers_keep_no_tenant_out_and_are_answered_again_afterwards() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let mut idle: Vec<StdStream> = (0..200)
-        .map(|uid| connect_as(70_000 + uid, &world.socket()).unwrap())
+        .map(|uid| connect_as(70_000 + uid, &host.socket()).unwrap())
         .collect();
-    let takes = whoami_takes(&world, A).await;
+    let takes = whoami_takes(&host, A).await;
     let open = idle
         .iter_mut()
         .filter_map(|s| is_open(s).then_some(()))
@@ -118,44 +122,46 @@ async fn strangers_in_numbers_keep_no_tenant_out_and_are_answered_again_afterwar
     assert!(takes < Duration::from_secs(5), "{takes:?}");
     drop(idle);
     std::thread::sleep(Duration::from_millis(200));
-    let mut client = world.client(STRANGER).await;
+    let mut client = host.client(STRANGER).await;
     let status = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();
-    assert_eq!(told(&status).0, "NO_GRANT");
+    assert_eq!(details(&status).0, "NO_GRANT");
 }
 
 #[tokio::test]
 async fn without_descriptors_the_daemon_waits_and_recovers() {
-    let Some(mut world) = World::prepare() else {
+    let Some(mut host) = TestHost::prepare() else {
         return;
     };
-    world.spawn(|command| {
+    host.spawn(|command| {
         let mut limited = std::process::Command::new("bash");
         limited.args(["-c", "ulimit -n 20; exec \"$@\"", "bash"]);
         limited.arg(command.get_program()).args(command.get_args());
         limited
     });
-    world.wait_for("the daemon", || world.said().contains("answers"));
+    host.wait_for("the daemon", || host.said().contains("answers"));
     let tenants = (A..A + 4).flat_map(|uid| std::iter::repeat_n(uid, 8));
     let idle: Vec<_> = tenants
-        .map(|uid| connect_as(uid, &world.socket()).unwrap())
+        .map(|uid| connect_as(uid, &host.socket()).unwrap())
         .collect();
-    world.wait_for("the shortage", || world.said().contains("cannot accept"));
-    let before = ticks(&world);
+    host.wait_for("the shortage", || host.said().contains("cannot accept"));
+    let before = ticks(&host);
     std::thread::sleep(Duration::from_secs(1));
-    let busy = ticks(&world) - before;
+    let busy = ticks(&host) - before;
     println!("out of descriptors: {busy} ticks of CPU in 1 s");
     assert!(
         busy < 20,
         "the daemon turns without pause: {busy} ticks in a second"
     );
     drop(idle);
-    whoami_takes(&world, B).await;
+    whoami_takes(&host, B).await;
 }
 
 #[tokio::test]
 async fn a_flood_of_connections_slows_others_down_but_keeps_nobody_out() {
-    let Some(world) = World::start() else { return };
-    let (socket, stop) = (world.socket(), Arc::new(AtomicBool::new(false)));
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let (socket, stop) = (host.socket(), Arc::new(AtomicBool::new(false)));
     let stopped = Arc::clone(&stop);
     let flood = std::thread::spawn(move || {
         become_user(A).unwrap();
@@ -167,7 +173,7 @@ async fn a_flood_of_connections_slows_others_down_but_keeps_nobody_out() {
     });
     let mut slowest = Duration::ZERO;
     for _ in 0..20 {
-        slowest = slowest.max(whoami_takes(&world, B).await);
+        slowest = slowest.max(whoami_takes(&host, B).await);
     }
     stop.store(true, Ordering::Relaxed);
     let connections = flood.join().unwrap();
@@ -178,16 +184,20 @@ async fn a_flood_of_connections_slows_others_down_but_keeps_nobody_out() {
 
 #[tokio::test]
 async fn the_uid_of_nobody_in_particular_is_not_answered() {
-    let Some(world) = World::start() else { return };
-    let stream = connect_as(65534, &world.socket()).unwrap();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let stream = connect_as(65534, &host.socket()).unwrap();
     closed_after(stream, Duration::from_secs(4));
 }
 
 #[test]
 fn a_connection_that_does_not_speak_is_closed() {
-    let Some(world) = World::start() else { return };
-    let silent = connect_as(A, &world.socket()).unwrap();
-    let mut partial = connect_as(A, &world.socket()).unwrap();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let silent = connect_as(A, &host.socket()).unwrap();
+    let mut partial = connect_as(A, &host.socket()).unwrap();
     partial.write_all(&PREFACE[..20]).unwrap();
     let limit = Duration::from_secs(20);
     let silent = std::thread::spawn(move || closed_after(silent, limit));
@@ -204,7 +214,9 @@ fn a_connection_that_does_not_speak_is_closed() {
 
 #[tokio::test]
 async fn bytes_that_are_no_http2_end_the_connection_and_nothing_else() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let garbage: [&[u8]; 4] = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         &[0xff; 4096],
@@ -212,21 +224,23 @@ async fn bytes_that_are_no_http2_end_the_connection_and_nothing_else() {
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ];
     for bytes in garbage {
-        let mut stream = connect_as(A, &world.socket()).unwrap();
+        let mut stream = connect_as(A, &host.socket()).unwrap();
         stream.write_all(bytes).unwrap();
         closed_after(stream, Duration::from_secs(20));
     }
-    let mut stream = connect_as(A, &world.socket()).unwrap();
+    let mut stream = connect_as(A, &host.socket()).unwrap();
     stream.write_all(PREFACE).unwrap();
     stream.write_all(&[0xff; 64]).unwrap();
     closed_after(stream, Duration::from_secs(20));
-    whoami_takes(&world, A).await;
+    whoami_takes(&host, A).await;
 }
 
 #[tokio::test]
 async fn a_message_that_is_too_large_is_not_read() {
-    let Some(world) = World::start() else { return };
-    let mut client = world.client(A).await;
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let mut client = host.client(A).await;
     let directory = v1::ServiceDirectory {
         service: "a".repeat(70_000),
         kind: 1,
@@ -237,21 +251,23 @@ async fn a_message_that_is_too_large_is_not_read() {
     };
     let status = client.prepare_directories(request).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
-    let stream = connect_as(A, &world.socket()).unwrap();
+    let stream = connect_as(A, &host.socket()).unwrap();
     let mut channel = try_channel_of(stream).await.unwrap();
     let path = "/aistack.helper.v1.Helper/MountVolume";
     let status = raw::call(&mut channel, path, &vec![0x0a; 70_000])
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
-    assert_eq!(world.records_of("intent").len(), 0);
-    whoami_takes(&world, A).await;
+    assert_eq!(host.records_of("intent").len(), 0);
+    whoami_takes(&host, A).await;
 }
 
 #[tokio::test]
 async fn unknown_fields_broken_messages_and_unknown_methods_are_refused_and_recorded() {
-    let Some(world) = World::start() else { return };
-    let stream = connect_as(A, &world.socket()).unwrap();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let stream = connect_as(A, &host.socket()).unwrap();
     let mut channel = try_channel_of(stream).await.unwrap();
     // Field 1 = 0: "mount it for root", if anybody believed it.
     let mount = "/aistack.helper.v1.Helper/MountVolume";
@@ -285,13 +301,13 @@ async fn unknown_fields_broken_messages_and_unknown_methods_are_refused_and_reco
     for (path, bytes, code, reason) in cases {
         let status = raw::call(&mut channel, path, bytes).await.unwrap_err();
         assert_eq!(
-            (status.code(), told(&status).0.as_str()),
+            (status.code(), details(&status).0.as_str()),
             (code, reason),
             "{path}"
         );
     }
-    assert_eq!(world.records_of("intent").len(), 0);
-    let refused = world.records_of("refused");
+    assert_eq!(host.records_of("intent").len(), 0);
+    let refused = host.records_of("refused");
     assert_eq!(refused.len(), cases.len());
     assert_eq!(refused[0]["operation"], "volume.mount");
     assert_eq!(refused[0]["rule"], "builtin.closed-messages");
@@ -300,8 +316,10 @@ async fn unknown_fields_broken_messages_and_unknown_methods_are_refused_and_reco
 
 #[tokio::test]
 async fn who_asks_too_often_is_told_when_to_come_back_and_disturbs_nobody() {
-    let Some(world) = World::start() else { return };
-    let mut client = world.client(A).await;
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let mut client = host.client(A).await;
     let mut refused = None;
     for _ in 0..200 {
         if let Err(status) = client.who_am_i(v1::WhoAmIRequest {}).await {
@@ -311,23 +329,23 @@ async fn who_asks_too_often_is_told_when_to_come_back_and_disturbs_nobody() {
     }
     let status = refused.expect("never refused");
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert_eq!(told(&status).0, "TOO_MANY_REQUESTS");
+    assert_eq!(details(&status).0, "TOO_MANY_REQUESTS");
     let wait = status
         .get_details_retry_info()
         .unwrap()
         .retry_delay
         .unwrap();
-    whoami_takes(&world, B).await;
+    whoami_takes(&host, B).await;
     tokio::time::sleep(wait + Duration::from_millis(20)).await;
     assert!(client.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
 }
 
 /// The daemon's parts in this process, with times short enough to wait for.
-fn quick_server(world: &World, idle: Option<Duration>) -> tokio::task::JoinHandle<()> {
-    let policy = PolicyStore::load(&world.path("policy.toml")).unwrap();
-    let audit = Audit::open(world.audit_dir(), "helper", Settings::DEFAULT).unwrap();
-    let docker = Docker::new(&world.path("docker.sock"));
-    let ops = Ops::new(docker, world.path("mount.sock"), &world.path("state")).unwrap();
+fn quick_server(host: &TestHost, idle: Option<Duration>) -> tokio::task::JoinHandle<()> {
+    let policy = PolicyStore::load(&host.path("policy.toml")).unwrap();
+    let audit = Audit::open(host.audit_dir(), "helper", Settings::DEFAULT).unwrap();
+    let docker = Docker::new(&host.path("docker.sock"));
+    let ops = Ops::new(docker, host.path("mount.sock"), &host.path("state")).unwrap();
     let times = Times {
         connection: Duration::from_millis(700),
         idle,
@@ -337,7 +355,7 @@ fn quick_server(world: &World, idle: Option<Duration>) -> tokio::task::JoinHandl
         max_age: Some(Duration::from_secs(2)),
         ..Bounds::GRPC
     };
-    let listener = daemon::listen(&world.socket(), 0o666).unwrap();
+    let listener = daemon::listen(&host.socket(), 0o666).unwrap();
     let listener = daemon::attach(listener.listener).unwrap();
     let front = Front::new(policy, audit, ops, times);
     tokio::spawn(async move {
@@ -348,12 +366,12 @@ fn quick_server(world: &World, idle: Option<Duration>) -> tokio::task::JoinHandl
 
 #[tokio::test]
 async fn a_server_that_may_ends_when_nobody_is_connected_and_not_before() {
-    let Some(world) = World::prepare() else {
+    let Some(host) = TestHost::prepare() else {
         return;
     };
     let idle = Duration::from_millis(400);
-    let mut server = quick_server(&world, Some(idle));
-    let open = connect_as(A, &world.socket()).unwrap();
+    let mut server = quick_server(&host, Some(idle));
+    let open = connect_as(A, &host.socket()).unwrap();
     assert!(
         tokio::time::timeout(3 * idle, &mut server).await.is_err(),
         "it ended under a caller"
@@ -369,15 +387,15 @@ async fn a_server_that_may_ends_when_nobody_is_connected_and_not_before() {
 
 #[tokio::test]
 async fn a_connection_grows_old_in_order_and_a_silent_one_is_cut_off() {
-    let Some(world) = World::prepare() else {
+    let Some(host) = TestHost::prepare() else {
         return;
     };
-    let server = quick_server(&world, None);
-    let mut silent = connect_as(A, &world.socket()).unwrap();
+    let server = quick_server(&host, None);
+    let mut silent = connect_as(A, &host.socket()).unwrap();
     silent.write_all(PREFACE).unwrap();
     silent.write_all(SETTINGS).unwrap();
     let silent = tokio::task::spawn_blocking(|| closed_after(silent, Duration::from_secs(10)));
-    let mut client = client_of(connect_as(A, &world.socket()).unwrap()).await;
+    let mut client = client_of(connect_as(A, &host.socket()).unwrap()).await;
     assert!(client.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
     tokio::time::sleep(Duration::from_millis(1200)).await;
     let late = client.who_am_i(v1::WhoAmIRequest {}).await.unwrap_err();

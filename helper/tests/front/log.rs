@@ -12,7 +12,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::Signal;
 use tonic::Code;
 
-use super::world::{A, B, STRANGER, World, chmod, told};
+use super::test_host::{A, B, STRANGER, TestHost, chmod, details};
 
 /// A small file system at a directory; unmounted when dropped.
 pub(super) struct TinyDisk(PathBuf);
@@ -45,41 +45,41 @@ impl Drop for TinyDisk {
 
 #[tokio::test]
 async fn a_full_disk_refuses_operations_until_there_is_room() {
-    let Some(mut world) = World::prepare() else {
+    let Some(mut host) = TestHost::prepare() else {
         return;
     };
-    let disk = TinyDisk::at(world.audit_dir(), c"size=64k");
-    world.start_daemon();
-    let mut client = world.client(A).await;
+    let disk = TinyDisk::at(host.audit_dir(), c"size=64k");
+    host.start_daemon();
+    let mut client = host.client(A).await;
     let grow = v1::GrowVolumeRequest {};
     // Without a mount worker this is how it ends, and it is recorded.
     let unreachable = "MOUNT_WORKER_UNREACHABLE";
     let status = client.grow_volume(grow).await.unwrap_err();
-    assert_eq!(told(&status).0, unreachable);
+    assert_eq!(details(&status).0, unreachable);
     disk.fill();
     // The last page of the log has some room left; then nothing has.
     let mut recorded = 1;
     let refused = loop {
         assert!(recorded < 40, "the disk never was full");
         let status = client.grow_volume(grow).await.unwrap_err();
-        if told(&status).0 != unreachable {
+        if details(&status).0 != unreachable {
             break status;
         }
         recorded += 1;
     };
     assert_eq!(refused.code(), Code::Unavailable);
-    assert_eq!(told(&refused).0, "AUDIT_UNAVAILABLE");
-    let intents = world.records_of("intent").len();
+    assert_eq!(details(&refused).0, "AUDIT_UNAVAILABLE");
+    let intents = host.records_of("intent").len();
     for _ in 0..5 {
         let again = client.grow_volume(grow).await.unwrap_err();
-        assert_eq!(told(&again).0, "AUDIT_UNAVAILABLE");
+        assert_eq!(details(&again).0, "AUDIT_UNAVAILABLE");
     }
     assert_eq!(
-        world.records_of("intent").len(),
+        host.records_of("intent").len(),
         intents,
         "nothing half written"
     );
-    let (intact, said) = world.audit(&["verify"]);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(intact, "{said}");
     assert!(
         client.who_am_i(v1::WhoAmIRequest {}).await.is_ok(),
@@ -87,34 +87,36 @@ async fn a_full_disk_refuses_operations_until_there_is_room() {
     );
     std::fs::remove_file(disk.filler()).unwrap();
     let status = client.grow_volume(grow).await.unwrap_err();
-    assert_eq!(told(&status).0, unreachable);
-    let (intents, outcomes) = (world.records_of("intent"), world.records_of("outcome"));
+    assert_eq!(details(&status).0, unreachable);
+    let (intents, outcomes) = (host.records_of("intent"), host.records_of("outcome"));
     assert_eq!(
         intents.len(),
         outcomes.len(),
         "every outcome came after all"
     );
-    let (intact, said) = world.audit(&["verify"]);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(intact, "{said}");
-    world.end(Signal::TERM);
+    host.end(Signal::TERM);
 }
 
 #[tokio::test]
 async fn one_changed_byte_is_found_and_named() {
-    let Some(world) = World::start() else { return };
-    let mut client = world.client(A).await;
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let mut client = host.client(A).await;
     for _ in 0..3 {
         let _ = client.grow_volume(v1::GrowVolumeRequest {}).await;
     }
-    let (intact, said) = world.audit(&["verify"]);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(
         intact && said.contains("records 1 to 7 in 1 file(s), chain intact"),
         "{said}"
     );
-    let log = world.audit_dir().join("helper.jsonl");
+    let log = host.audit_dir().join("helper.jsonl");
     let text = std::fs::read_to_string(&log).unwrap();
     std::fs::write(&log, text.replacen("61001", "61002", 1)).unwrap();
-    let (intact, said) = world.audit(&["verify"]);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(!intact);
     assert!(
         said.contains("helper.jsonl:3: does not hold the digest"),
@@ -124,18 +126,20 @@ async fn one_changed_byte_is_found_and_named() {
 
 #[tokio::test]
 async fn the_log_can_be_shown_by_uid_by_tail_and_as_json() {
-    let Some(world) = World::start() else { return };
-    let _ = world
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let _ = host
         .client(A)
         .await
         .grow_volume(v1::GrowVolumeRequest {})
         .await;
-    let _ = world
+    let _ = host
         .client(STRANGER)
         .await
         .who_am_i(v1::WhoAmIRequest {})
         .await;
-    let (_, all) = world.audit(&["show"]);
+    let (_, all) = host.audit(&["show"]);
     assert_eq!(all.lines().count(), 4, "{all}");
     assert!(
         all.contains("uid 61001 volume.grow allowed by tenants.volume (policy.toml:"),
@@ -145,26 +149,28 @@ async fn the_log_can_be_shown_by_uid_by_tail_and_as_json() {
         all.contains("uid 61999 whoami REFUSED by tenants.uids \"NO_GRANT: "),
         "{all}"
     );
-    let (_, own) = world.audit(&["show", "--uid", "61001"]);
+    let (_, own) = host.audit(&["show", "--uid", "61001"]);
     assert_eq!(own.lines().count(), 2, "{own}");
-    let (_, last) = world.audit(&["show", "--tail", "1", "--json"]);
+    let (_, last) = host.audit(&["show", "--tail", "1", "--json"]);
     let record: serde_json::Value = serde_json::from_str(last.trim()).unwrap();
     assert_eq!(record["uid"], STRANGER);
-    assert!(world.audit(&["show", "--tail", "0"]).1.is_empty());
+    assert!(host.audit(&["show", "--tail", "0"]).1.is_empty());
 }
 
 #[tokio::test]
 async fn follow_shows_what_comes() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let mut follow = Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
         .args(["audit", "follow", "--audit-dir"])
-        .arg(world.audit_dir())
+        .arg(host.audit_dir())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("daemon start"));
-    let _ = world
+    let _ = host
         .client(B)
         .await
         .grow_volume(v1::GrowVolumeRequest {})

@@ -22,7 +22,7 @@ mod raw;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod supported;
+mod test_host;
 mod versions;
 mod whole;
 mod work;
-mod world;

@@ -4,28 +4,30 @@ use aistack_proto::v1;
 use tonic::Code;
 
 use super::recorded::{DEBIAN_12, Engine, REFUSED};
-use super::world::{A, World, told};
+use super::test_host::{A, TestHost, details};
 
 #[tokio::test]
 async fn no_network_is_made_on_an_engine_that_is_refused() {
     for (says, words) in REFUSED {
-        let Some(world) = World::start() else { return };
-        let engine = Engine::at(&world.path("docker.sock"), says);
-        let mut client = world.client(A).await;
+        let Some(host) = TestHost::start() else {
+            return;
+        };
+        let engine = Engine::at(&host.path("docker.sock"), says);
+        let mut client = host.client(A).await;
         let made = client.create_network(v1::CreateNetworkRequest {}).await;
         let status = made.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
         assert!(status.message().contains(words), "{status:?}");
-        let (reason, rule, hint) = told(&status);
+        let (reason, rule, hint) = details(&status);
         assert_eq!(reason, "ENGINE_REFUSED");
         assert_eq!(rule, "builtin.supported-engine");
         assert!(hint.starts_with("ask the administrator to "), "{hint}");
-        let asked = engine.asked();
+        let requested = engine.requests();
         assert!(
-            asked.iter().all(|line| line.starts_with("GET ")),
-            "{asked:?}"
+            requested.iter().all(|line| line.starts_with("GET ")),
+            "{requested:?}"
         );
-        let outcomes = world.records_of("outcome");
+        let outcomes = host.records_of("outcome");
         let outcome = outcomes.last().unwrap().to_string();
         for words in [words, "ENGINE_REFUSED", "builtin.supported-engine"] {
             assert!(outcome.contains(words), "{outcome}");
@@ -33,11 +35,11 @@ async fn no_network_is_made_on_an_engine_that_is_refused() {
         // Another engine in its place is asked again.
         engine.becomes(DEBIAN_12);
         let again = client.create_network(v1::CreateNetworkRequest {}).await;
-        assert_ne!(told(&again.unwrap_err()).0, "ENGINE_REFUSED");
-        let asked = engine.asked();
+        assert_ne!(details(&again.unwrap_err()).0, "ENGINE_REFUSED");
+        let requested = engine.requests();
         assert!(
-            asked.iter().any(|line| line.starts_with("POST ")),
-            "{asked:?}"
+            requested.iter().any(|line| line.starts_with("POST ")),
+            "{requested:?}"
         );
     }
 }

@@ -9,7 +9,7 @@ use aistack_proto::v1;
 use serde_json::json;
 use tonic::Code;
 
-use super::world::{A, World, told};
+use super::test_host::{A, TestHost, details};
 
 /// An engine that speaks API 1.`oldest` to 1.`newest` and has no network; what it was asked.
 fn engine(
@@ -19,8 +19,8 @@ fn engine(
     newest: u32,
 ) -> Arc<Mutex<Vec<String>>> {
     let listener = UnixListener::bind(socket).unwrap();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&asked);
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&requests);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -45,33 +45,33 @@ fn engine(
             );
         }
     });
-    asked
+    requests
 }
 
 #[tokio::test]
 async fn an_engine_that_shares_no_version_is_named_to_the_caller_and_in_the_log() {
-    let Some(mut world) = World::prepare() else {
+    let Some(mut host) = TestHost::prepare() else {
         return;
     };
-    engine(&world.path("docker.sock"), "19.03.15", 12, 40);
-    world.start_daemon();
+    engine(&host.path("docker.sock"), "19.03.15", 12, 40);
+    host.start_daemon();
     let words =
         "Docker Engine 19.03.15 speaks API 1.12 to 1.40, and this aistack speaks 1.41 to 1.56";
-    world.wait_for("the engine's version in the log", || {
-        world.said().contains(words)
+    host.wait_for("the engine's version in the log", || {
+        host.said().contains(words)
     });
     assert!(
-        world.said().contains("install Docker Engine 20.10"),
+        host.said().contains("install Docker Engine 20.10"),
         "{}",
-        world.said()
+        host.said()
     );
-    let mut client = world.client(A).await;
+    let mut client = host.client(A).await;
     let status = client
         .create_network(v1::CreateNetworkRequest {})
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
-    assert_eq!(told(&status).0, "DOCKER_VERSION");
+    assert_eq!(details(&status).0, "DOCKER_VERSION");
     let words = "speaks API 1.12 to 1.40, and this aistack speaks 1.41 to 1.56";
     assert!(status.message().contains(words), "{status}");
 }
@@ -81,24 +81,24 @@ async fn a_network_is_asked_for_in_the_words_of_the_engines_version() {
     for (oldest, newest, spoken, checks) in
         [(12, 41, 41, true), (44, 52, 52, false), (40, 56, 56, false)]
     {
-        let Some(mut world) = World::prepare() else {
+        let Some(mut host) = TestHost::prepare() else {
             return;
         };
-        let asked = engine(&world.path("docker.sock"), "x", oldest, newest);
-        world.start_daemon();
-        let mut client = world.client(A).await;
+        let requests = engine(&host.path("docker.sock"), "x", oldest, newest);
+        host.start_daemon();
+        let mut client = host.client(A).await;
         let made = client.create_network(v1::CreateNetworkRequest {}).await;
         // The stand-in has something of this name.
         made.unwrap_err();
-        let asked = asked.lock().unwrap();
-        let sent = |line: &str| asked.iter().find(|text| text.starts_with(line));
+        let requests = requests.lock().unwrap();
+        let sent = |line: &str| requests.iter().find(|text| text.starts_with(line));
         let create = sent(&format!("POST /v1.{spoken}/networks/create "));
-        let create = create.unwrap_or_else(|| panic!("{asked:?}"));
+        let create = create.unwrap_or_else(|| panic!("{requests:?}"));
         assert!(create.contains("\"Subnet\""), "{create}");
         assert_eq!(create.contains("CheckDuplicate"), checks, "{create}");
         assert!(
             sent(&format!("GET /v1.{spoken}/networks?")).is_some(),
-            "{asked:?}"
+            "{requests:?}"
         );
     }
 }

@@ -10,7 +10,7 @@ use aistack_proto::v1;
 use rustix::mount::UnmountFlags;
 use tonic::Code;
 
-use super::world::{World, told};
+use super::test_host::{TestHost, details};
 
 /// A tenant that no other test mounts anything for.
 const C: u32 = 61005;
@@ -45,32 +45,32 @@ fn shape(path: &Path) -> (u32, u32, u32) {
     (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
 }
 
-fn start() -> Option<(World, Volume)> {
-    let mut world = World::prepare()?;
+fn start() -> Option<(TestHost, Volume)> {
+    let mut host = TestHost::prepare()?;
     if !Path::new(DOCKER).exists() || !Path::new("/dev/loop-control").exists() {
         let skipped = b"SKIPPED: this needs a Docker Engine and loop devices\n";
         std::io::stderr().write_all(skipped).unwrap();
         return None;
     }
-    std::os::unix::fs::symlink(DOCKER, world.path("docker.sock")).unwrap();
+    std::os::unix::fs::symlink(DOCKER, host.path("docker.sock")).unwrap();
     let worker = Command::new(env!("CARGO_BIN_EXE_aistack-mount"))
         .args(["serve", "--socket"])
-        .arg(world.path("mount.sock"))
+        .arg(host.path("mount.sock"))
         .spawn()
         .unwrap();
     let base = PathBuf::from(format!("/mnt/aistack-dev-core-{C}"));
     let volume = Volume { worker, base };
-    world.wait_for("the worker", || world.path("mount.sock").exists());
-    world.start_daemon();
-    Some((world, volume))
+    host.wait_for("the worker", || host.path("mount.sock").exists());
+    host.start_daemon();
+    Some((host, volume))
 }
 
 #[tokio::test]
 async fn every_operation_works_with_the_few_capabilities_that_are_left() {
-    let Some((world, volume)) = start() else {
+    let Some((host, volume)) = start() else {
         return;
     };
-    let mut client = world.client(C).await;
+    let mut client = host.client(C).await;
     let mounted = client
         .mount_volume(v1::MountVolumeRequest {})
         .await
@@ -161,14 +161,14 @@ async fn every_operation_works_with_the_few_capabilities_that_are_left() {
     };
     let status = client.prepare_directories(nothing).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
-    assert_eq!(told(&status).0, "VOLUME_NOT_MOUNTED");
+    assert_eq!(details(&status).0, "VOLUME_NOT_MOUNTED");
 
-    let outcomes = world.records_of("outcome");
+    let outcomes = host.records_of("outcome");
     assert_eq!(outcomes.len(), 9);
     assert_eq!(
         outcomes.iter().filter(|r| r["outcome"] == "done").count(),
         8
     );
-    let (intact, said) = world.audit(&["verify"]);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(intact, "{said}");
 }

@@ -12,25 +12,25 @@ use aistack_proto::v1;
 use rustix::process::Signal;
 use tonic::Code;
 
-use super::world::{A, B, World, told};
+use super::test_host::{A, B, TestHost, details};
 
 struct StuckDocker {
     held: Arc<Mutex<Option<Vec<StdStream>>>>,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl StuckDocker {
     fn at(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
         let held = Arc::new(Mutex::new(Some(Vec::new())));
-        let asked = Arc::new(AtomicUsize::new(0));
+        let requests = Arc::new(AtomicUsize::new(0));
         let stuck = Self {
             held: Arc::clone(&held),
-            asked: Arc::clone(&asked),
+            requests: Arc::clone(&requests),
         };
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                asked.fetch_add(1, Ordering::SeqCst);
+                requests.fetch_add(1, Ordering::SeqCst);
                 let stream = stream.unwrap();
                 match held.lock().unwrap().as_mut() {
                     Some(held) => held.push(stream),
@@ -43,7 +43,7 @@ impl StuckDocker {
 
     /// Whether it was asked for a caller: the daemon itself asks once what it is.
     fn was_asked(&self) -> bool {
-        self.asked.load(Ordering::SeqCst) > 1
+        self.requests.load(Ordering::SeqCst) > 1
     }
 
     /// Answers what waits, and from now on everything at once, with an error.
@@ -64,18 +64,22 @@ fn fail(mut stream: StdStream) {
 }
 
 /// A world where a call of A for a network is under way and Docker does not answer it.
-async fn under_way() -> Option<(World, StuckDocker, tokio::task::JoinHandle<tonic::Status>)> {
-    let mut world = World::prepare()?;
-    let docker = StuckDocker::at(&world.path("docker.sock"));
-    world.start_daemon();
-    let mut client = world.client(A).await;
+async fn under_way() -> Option<(
+    TestHost,
+    StuckDocker,
+    tokio::task::JoinHandle<tonic::Status>,
+)> {
+    let mut host = TestHost::prepare()?;
+    let docker = StuckDocker::at(&host.path("docker.sock"));
+    host.start_daemon();
+    let mut client = host.client(A).await;
     let call = tokio::spawn(async move {
         let answer = client.create_network(v1::CreateNetworkRequest {}).await;
         answer.expect_err("Docker never made a network")
     });
     for _ in 0..500 {
         if docker.was_asked() {
-            return Some((world, docker, call));
+            return Some((host, docker, call));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -84,57 +88,60 @@ async fn under_way() -> Option<(World, StuckDocker, tokio::task::JoinHandle<toni
 
 #[tokio::test]
 async fn a_kill_in_the_middle_leaves_an_open_intent_that_the_next_start_closes() {
-    let Some((mut world, docker, call)) = under_way().await else {
+    let Some((mut host, docker, call)) = under_way().await else {
         return;
     };
-    world.end(Signal::KILL);
+    host.end(Signal::KILL);
     assert!(call.await.is_ok(), "the caller sees the connection break");
-    let intents = world.records_of("intent");
+    let intents = host.records_of("intent");
     assert_eq!(intents.len(), 1);
-    assert_eq!(world.records_of("outcome").len(), 0);
+    assert_eq!(host.records_of("outcome").len(), 0);
     docker.answer();
-    world.start_daemon();
-    let outcomes = world.records_of("outcome");
+    host.start_daemon();
+    let outcomes = host.records_of("outcome");
     assert_eq!(outcomes.len(), 1);
     assert_eq!(outcomes[0]["outcome"], "interrupted");
     assert_eq!(outcomes[0]["intent"], intents[0]["seq"]);
     assert_eq!(outcomes[0]["uid"], A);
-    let (intact, said) = world.audit(&["verify"]);
+    let (intact, said) = host.audit(&["verify"]);
     assert!(intact, "{said}");
 }
 
 #[tokio::test]
 async fn a_caller_who_goes_away_does_not_stop_the_operation() {
-    let Some((world, docker, call)) = under_way().await else {
+    let Some((host, docker, call)) = under_way().await else {
         return;
     };
     call.abort();
     let _ = call.await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(world.records_of("outcome").len(), 0, "it goes on");
+    assert_eq!(host.records_of("outcome").len(), 0, "it goes on");
     docker.answer();
-    world.wait_for("the outcome", || world.records_of("outcome").len() == 1);
-    let outcome = &world.records_of("outcome")[0];
+    host.wait_for("the outcome", || host.records_of("outcome").len() == 1);
+    let outcome = &host.records_of("outcome")[0];
     assert_eq!(outcome["outcome"], "failed", "it ran to its end: {outcome}");
     assert!(outcome["duration_us"].as_u64().unwrap() > 300_000);
 }
 
 #[tokio::test]
 async fn a_second_operation_of_the_same_uid_waits_and_another_uid_does_not() {
-    let Some((world, docker, call)) = under_way().await else {
+    let Some((host, docker, call)) = under_way().await else {
         return;
     };
-    let mut same = world.client(A).await;
+    let mut same = host.client(A).await;
     let grow = v1::GrowVolumeRequest {};
     let waiting = tokio::spawn(async move { same.grow_volume(grow).await.unwrap_err() });
-    let other = world.client(B).await.grow_volume(grow).await.unwrap_err();
-    assert_eq!(told(&other).0, "MOUNT_WORKER_UNREACHABLE");
+    let other = host.client(B).await.grow_volume(grow).await.unwrap_err();
+    assert_eq!(details(&other).0, "MOUNT_WORKER_UNREACHABLE");
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished());
     docker.answer();
     call.await.unwrap();
-    assert_eq!(told(&waiting.await.unwrap()).0, "MOUNT_WORKER_UNREACHABLE");
-    let order: Vec<_> = world
+    assert_eq!(
+        details(&waiting.await.unwrap()).0,
+        "MOUNT_WORKER_UNREACHABLE"
+    );
+    let order: Vec<_> = host
         .records()
         .iter()
         .filter(|record| record["uid"] == A)
@@ -154,12 +161,12 @@ async fn a_second_operation_of_the_same_uid_waits_and_another_uid_does_not() {
 
 #[tokio::test]
 async fn a_stop_lets_what_runs_end_and_takes_nothing_new() {
-    let Some((mut world, docker, call)) = under_way().await else {
+    let Some((mut host, docker, call)) = under_way().await else {
         return;
     };
-    world.signal(Signal::TERM);
-    world.wait_for("the end of listening", || {
-        StdStream::connect(world.socket()).is_err()
+    host.signal(Signal::TERM);
+    host.wait_for("the end of listening", || {
+        StdStream::connect(host.socket()).is_err()
     });
     assert!(!call.is_finished());
     docker.answer();
@@ -168,9 +175,9 @@ async fn a_stop_lets_what_runs_end_and_takes_nothing_new() {
         Code::Unavailable,
         "it was answered"
     );
-    let status = world.daemon.take().unwrap().wait().unwrap();
+    let status = host.daemon.take().unwrap().wait().unwrap();
     assert!(status.success());
-    let last = world.records().pop().unwrap();
+    let last = host.records().pop().unwrap();
     assert_eq!(last["what"], "stop");
-    assert_eq!(world.records_of("outcome").len(), 1);
+    assert_eq!(host.records_of("outcome").len(), 1);
 }

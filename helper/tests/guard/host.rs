@@ -55,7 +55,7 @@ pub(crate) struct Host {
 pub(crate) enum End {
     Open,
     /// Told so at once.
-    Refused,
+    Rejected,
     /// Nothing came back.
     Silent,
 }
@@ -253,7 +253,7 @@ impl Host {
         match ended {
             Ok(_) => End::Open,
             Err(error) if error.kind() == std::io::ErrorKind::TimedOut => End::Silent,
-            Err(_) => End::Refused,
+            Err(_) => End::Rejected,
         }
     }
 

@@ -59,7 +59,7 @@ fn only_the_owner_root_and_who_is_allowed_reach_a_tenants_ports_and_containers()
         for uid in OTHERS {
             assert_eq!(
                 host.connect("host", uid, place),
-                End::Refused,
+                End::Rejected,
                 "{uid} to {place}"
             );
         }
@@ -194,7 +194,7 @@ END",
         for uid in OTHERS {
             assert_eq!(
                 host.connect("host", uid, way),
-                End::Refused,
+                End::Rejected,
                 "{uid} to {way}"
             );
         }
@@ -235,7 +235,7 @@ fn a_container_reaches_its_own_network_and_the_internet_and_nothing_of_the_host(
     }
     host.apply();
     for (what, to) in &forbidden {
-        assert_eq!(host.connect("a", 0, to), End::Refused, "{what}");
+        assert_eq!(host.connect("a", 0, to), End::Rejected, "{what}");
     }
     for to in [format!("{PUBLIC}:8080"), "[2001:db8::5]:8081".to_owned()] {
         assert_eq!(host.connect("a", 0, &to), End::Open, "{to}");
@@ -260,7 +260,7 @@ fn egress_is_what_the_policy_says_for_each_tenant() {
     let public = format!("{PUBLIC}:8080");
     let public6 = "[2001:db8::5]:8081";
     let metadata = format!("{METADATA}:8080");
-    let (open, shut) = (End::Open, End::Refused);
+    let (open, shut) = (End::Open, End::Rejected);
     for (egress, to_private, to_public, to_public6) in [
         ("'internet'", shut, open, open),
         ("'none'", shut, shut, shut),
@@ -299,11 +299,11 @@ fn containers_ask_the_name_servers_of_the_policy_and_nothing_else_of_them() {
         End::Open,
         "the host itself is one"
     );
-    assert_eq!(host.connect("a", 0, "192.168.77.2:80"), End::Refused);
+    assert_eq!(host.connect("a", 0, "192.168.77.2:80"), End::Rejected);
     dns("[]");
     host.apply();
-    assert_eq!(host.connect("a", 0, "192.168.77.2:53"), End::Refused);
-    assert_eq!(host.connect("a", 0, "192.168.77.1:53"), End::Refused);
+    assert_eq!(host.connect("a", 0, "192.168.77.2:53"), End::Rejected);
+    assert_eq!(host.connect("a", 0, "192.168.77.1:53"), End::Rejected);
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn users_reach_no_metadata_address_unless_the_policy_says_so() {
         for uid in [A, A_SERVICE, B, SUBORDINATE, NOBODY] {
             assert_eq!(
                 host.connect("host", uid, way),
-                End::Refused,
+                End::Rejected,
                 "{uid} to {way}"
             );
         }
@@ -345,7 +345,7 @@ fn a_machine_of_the_lan_reaches_no_container_by_a_route_to_the_pool() {
     }
     host.apply();
     for way in &ways {
-        assert_eq!(host.connect("lan", 0, way), End::Refused, "{way}");
+        assert_eq!(host.connect("lan", 0, way), End::Rejected, "{way}");
     }
 }
 
@@ -473,7 +473,7 @@ fn a_thousand_tenants_load_and_connections_cost_no_more() {
             "{count} tenants: applied in {took:?}, {connections} connections/s"
         );
         assert_eq!(host.connect("host", A, "127.0.0.1:5100"), End::Open);
-        assert_eq!(host.connect("host", B, "127.0.0.1:5100"), End::Refused);
+        assert_eq!(host.connect("host", B, "127.0.0.1:5100"), End::Rejected);
     }
     // For docs/scale.md; how fast this machine is today is no matter of right or wrong.
     eprint!("{said}");

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::hello::plain;
-use crate::world::{HTTPS, World, line_after, line_of, two_tenants, visit};
+use crate::test_host::{HTTPS, TestHost, line_after, line_of, two_tenants, visit};
 
 /// Changes of the policy while visitors come.
 const CHANGES: u32 = 100;
 
 #[test]
 fn changing_tenants_ends_no_connection_and_fails_no_new_one() {
-    let Some(world) = World::start(2) else { return };
-    two_tenants(&world);
+    let Some(host) = TestHost::start(2) else { return };
+    two_tenants(&host);
     // One that lasts through all of it.
     let mut lasting = visit(HTTPS);
     lasting
@@ -35,9 +35,9 @@ fn changing_tenants_ends_no_connection_and_fails_no_new_one() {
     };
     for change in 0..CHANGES {
         let more = format!("[[tenant]]\nuid = 63002\ndomains = [\"shop-{change}.test\"]\n");
-        world.policy(2 + change % 3, &more);
-        let output = world.helper(&["apply"]);
-        assert!(output.status.success(), "{}", world.says(&["apply"]));
+        host.policy(2 + change % 3, &more);
+        let output = host.helper(&["apply"]);
+        assert!(output.status.success(), "{}", host.says(&["apply"]));
         let line = line_after(HTTPS, &plain(&format!("shop-{change}.test")));
         assert!(line.starts_with("tenant 1 "), "{change}: {line:?}");
         if change > 0 {
@@ -58,23 +58,23 @@ fn changing_tenants_ends_no_connection_and_fails_no_new_one() {
 
 #[test]
 fn other_ports_reload_it_and_what_lasts_goes_on() {
-    let Some(world) = World::start(2) else { return };
-    two_tenants(&world);
+    let Some(host) = TestHost::start(2) else { return };
+    two_tenants(&host);
     let mut lasting = visit(HTTPS);
     lasting.write_all(&plain("t-63001.example.test")).unwrap();
     assert!(line_of(&lasting).starts_with("tenant 0 "));
-    let path = world.dir.path().join("policy.toml");
+    let path = host.dir.path().join("policy.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(
         &path,
         text.replace("enabled = true", "enabled = true\nhttps_port = 444"),
     )
     .unwrap();
-    assert!(world.helper(&["render", "--write"]).status.success());
+    assert!(host.helper(&["render", "--write"]).status.success());
     // As the unit's ExecReload does.
-    let master = rustix::process::Pid::from_raw(world.haproxy().try_into().unwrap()).unwrap();
+    let master = rustix::process::Pid::from_raw(host.haproxy().try_into().unwrap()).unwrap();
     rustix::process::kill_process(master, rustix::process::Signal::USR2).unwrap();
-    world.until("the new port answers", || {
+    host.until("the new port answers", || {
         std::net::TcpStream::connect("127.0.0.1:444").is_ok()
     });
     assert!(line_after("127.0.0.1:444", &plain("t-63002.example.test")).starts_with("tenant 1 "));
@@ -85,31 +85,31 @@ fn other_ports_reload_it_and_what_lasts_goes_on() {
 
 #[test]
 fn status_looks_at_what_runs_and_apply_puts_it_right() {
-    let Some(world) = World::start(3) else { return };
+    let Some(host) = TestHost::start(3) else { return };
     assert_eq!(
-        world.says(&["status"]),
+        host.says(&["status"]),
         "front door: runs, 3 domains as the policy says\n"
     );
-    world.policy(5, "");
-    assert!(!world.helper(&["status"]).status.success());
+    host.policy(5, "");
+    assert!(!host.helper(&["status"]).status.success());
     assert!(
-        world
+        host
             .says(&["status"])
             .contains("2 domains of the policy are missing")
     );
     assert!(
-        world
+        host
             .says(&["apply"])
             .contains("routes replaced, 5 domains")
     );
     assert_eq!(
-        world.says(&["status"]),
+        host.says(&["status"]),
         "front door: runs, 5 domains as the policy says\n"
     );
     // Somebody changes the map behind the policy's back.
-    let map = world.front().join("domains.map");
+    let map = host.front().join("domains.map");
     let mut socket =
-        std::os::unix::net::UnixStream::connect(world.front().join("haproxy/admin.sock")).unwrap();
+        std::os::unix::net::UnixStream::connect(host.front().join("haproxy/admin.sock")).unwrap();
     let command = format!(
         "set map {} t-63001.example.test 10.128.0.126\n",
         map.display()
@@ -118,24 +118,24 @@ fn status_looks_at_what_runs_and_apply_puts_it_right() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     assert!(
-        world
+        host
             .says(&["status"])
             .contains("1 domains of the policy are missing and 1 are not")
     );
-    assert!(world.helper(&["apply"]).status.success());
-    assert!(world.helper(&["status"]).status.success());
+    assert!(host.helper(&["apply"]).status.success());
+    assert!(host.helper(&["status"]).status.success());
 }
 
 #[test]
 fn a_thousand_tenants_are_applied_at_once_and_cost_little() {
-    let Some(world) = World::start(1) else { return };
+    let Some(host) = TestHost::start(1) else { return };
     let memory = || {
         let children =
-            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", world.haproxy()))
+            std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.haproxy()))
                 .unwrap();
         // Before the master has made its worker, it serves itself.
         let worker = children.split_whitespace().last();
-        let worker = worker.map_or_else(|| world.haproxy().to_string(), str::to_owned);
+        let worker = worker.map_or_else(|| host.haproxy().to_string(), str::to_owned);
         let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
         let line = status
             .lines()
@@ -148,10 +148,10 @@ fn a_thousand_tenants_are_applied_at_once_and_cost_little() {
             .unwrap()
     };
     let before = memory();
-    world.policy(1000, "");
+    host.policy(1000, "");
     let began = std::time::Instant::now();
     assert!(
-        world
+        host
             .says(&["apply"])
             .contains("routes replaced, 1000 domains")
     );

@@ -4,4 +4,4 @@
 mod changes;
 mod hello;
 mod routing;
-mod world;
+mod test_host;

@@ -5,12 +5,12 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::hello::{hello, plain, records};
-use crate::world::{HTTP, HTTPS, World, line_after, line_of, two_tenants, visit};
+use crate::test_host::{HTTP, HTTPS, TestHost, line_after, line_of, two_tenants, visit};
 
 #[test]
 fn every_hello_gets_to_the_tenant_whose_name_it_has_and_to_nobody_else() {
-    let Some(world) = World::start(2) else { return };
-    two_tenants(&world);
+    let Some(tenants_host) = TestHost::start(2) else { return };
+    two_tenants(&tenants_host);
     for (name, tenant) in [
         ("t-63001.example.test", Some(0)),
         ("n8n.t-63001.example.test", Some(0)),
@@ -46,8 +46,8 @@ fn every_hello_gets_to_the_tenant_whose_name_it_has_and_to_nobody_else() {
 
 #[test]
 fn hellos_that_break_other_routers_get_through_whole() {
-    let Some(world) = World::start(2) else { return };
-    two_tenants(&world);
+    let Some(tenants_host) = TestHost::start(2) else { return };
+    two_tenants(&tenants_host);
     let large = hello(Some("n8n.t-63002.example.test"), 8_000);
     let bytes = records(&large, 16_384);
     let answer = format!("tenant 1 127.0.0.1 {}\n", large.len());
@@ -67,8 +67,8 @@ fn hellos_that_break_other_routers_get_through_whole() {
 
 #[test]
 fn what_is_no_hello_is_closed_in_time() {
-    let Some(world) = World::start(2) else { return };
-    two_tenants(&world);
+    let Some(tenants_host) = TestHost::start(2) else { return };
+    two_tenants(&tenants_host);
     assert_eq!(
         line_after(
             HTTPS,
@@ -91,8 +91,8 @@ fn what_is_no_hello_is_closed_in_time() {
 
 #[test]
 fn the_visitors_address_arrives_over_both_versions_of_ip_and_cannot_be_forged() {
-    let Some(world) = World::start(2) else { return };
-    two_tenants(&world);
+    let Some(tenants_host) = TestHost::start(2) else { return };
+    two_tenants(&tenants_host);
     assert!(line_after("[::1]:443", &plain("t-63001.example.test")).starts_with("tenant 0 ::1 "));
     assert!(line_after(HTTPS, &plain("t-63001.example.test")).starts_with("tenant 0 127.0.0.1 "));
     // A header of the visitor's own is no hello.
@@ -104,8 +104,8 @@ fn the_visitors_address_arrives_over_both_versions_of_ip_and_cannot_be_forged() 
 
 #[test]
 fn plain_http_goes_by_the_host_of_each_request() {
-    let Some(world) = World::start(2) else { return };
-    two_tenants(&world);
+    let Some(tenants_host) = TestHost::start(2) else { return };
+    two_tenants(&tenants_host);
     let mut stream = visit(HTTP);
     for (host, answer) in [
         ("t-63001.example.test", "tenant 0 127.0.0.1"),
@@ -135,13 +135,13 @@ fn plain_http_goes_by_the_host_of_each_request() {
 
 #[test]
 fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
-    let Some(world) = World::start(2) else { return };
+    let Some(tenants_host) = TestHost::start(2) else { return };
     // Only the second one is there, and somebody listens on everything that an ordinary user can.
-    crate::world::proxy(
-        &world,
+    crate::test_host::proxy(
+        &tenants_host,
         1,
         aistack_policy::ingress::PROXY_HTTPS_PORT,
-        crate::world::echo,
+        crate::test_host::echo,
     );
     let squatters: Vec<_> = [9080, 9443, 8443]
         .iter()
@@ -162,8 +162,8 @@ fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
 
 #[test]
 fn a_gibibyte_goes_through_both_ways() {
-    let Some(world) = World::start(2) else { return };
-    two_tenants(&world);
+    let Some(tenants_host) = TestHost::start(2) else { return };
+    two_tenants(&tenants_host);
     let mut stream = visit(HTTPS);
     stream.write_all(&plain("t-63001.example.test")).unwrap();
     assert!(line_of(&stream).starts_with("tenant 0 "));

@@ -17,13 +17,13 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 pub(crate) const HTTPS: &str = "127.0.0.1:443";
 pub(crate) const HTTP: &str = "127.0.0.1:80";
 
-pub(crate) struct World {
+pub(crate) struct TestHost {
     pub(crate) dir: tempfile::TempDir,
     namespace: String,
     haproxy: Option<Child>,
 }
 
-impl World {
+impl TestHost {
     /// A policy of tenants from UID 63001 on, their proxies' addresses, and HAProxy with both. `None`, said
     /// out loud, where it cannot run.
     pub(crate) fn start(tenants: u32) -> Option<Self> {
@@ -41,22 +41,22 @@ impl World {
             dir.path().display().to_string().rsplit('-').next().unwrap()
         );
         run("ip", &["netns", "add", &namespace]);
-        let mut world = Self {
+        let mut host = Self {
             dir,
             namespace,
             haproxy: None,
         };
-        world.enter();
+        host.enter();
         run("ip", &["link", "set", "lo", "up"]);
         for address in ["10.128.0.62/32", "10.128.0.126/32"] {
             run("ip", &["address", "add", address, "dev", "lo"]);
         }
         for name in ["front", "front/haproxy"] {
-            std::fs::create_dir(world.dir.path().join(name)).unwrap();
+            std::fs::create_dir(host.dir.path().join(name)).unwrap();
         }
-        world.policy(tenants, "");
-        world.start_haproxy();
-        Some(world)
+        host.policy(tenants, "");
+        host.start_haproxy();
+        Some(host)
     }
 
     fn start_haproxy(&mut self) {
@@ -130,7 +130,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestHost {
     fn drop(&mut self) {
         if let Some(haproxy) = &mut self.haproxy {
             // The master ends its workers with it.
@@ -162,8 +162,8 @@ pub(crate) struct Visit {
 }
 
 /// The proxy of the `nth` tenant; what it is visited by is given to `serve`, each in a thread.
-pub(crate) fn proxy(world: &World, nth: u8, port: u16, serve: fn(u8, Visit)) {
-    world.enter();
+pub(crate) fn proxy(host: &TestHost, nth: u8, port: u16, serve: fn(u8, Visit)) {
+    host.enter();
     let address = format!("10.128.0.{}:{port}", 62 + 64 * nth);
     let listener = TcpListener::bind(address).unwrap();
     std::thread::spawn(move || {
@@ -258,10 +258,10 @@ pub(crate) fn http(nth: u8, visit: Visit) {
 }
 
 /// Both proxies of two tenants.
-pub(crate) fn two_tenants(world: &World) {
+pub(crate) fn two_tenants(host: &TestHost) {
     for nth in 0..2 {
-        proxy(world, nth, PROXY_HTTPS_PORT, echo);
-        proxy(world, nth, PROXY_HTTP_PORT, http);
+        proxy(host, nth, PROXY_HTTPS_PORT, echo);
+        proxy(host, nth, PROXY_HTTP_PORT, http);
     }
 }
 

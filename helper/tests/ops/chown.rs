@@ -4,11 +4,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aistack_helper::ops::{DirKind, DirOwner, OpsError, ServiceDir};
+use aistack_helper::ops::{self, DirKind, DirOwner, ServiceDir};
 use aistack_proto::v1::ChownProgress;
 
 use crate::directories::{dir, exchanging};
-use crate::world::{A, World, as_the_helper, runtime};
+use crate::test_host::{A, TestHost, as_the_helper, runtime};
 
 const SERVICE: u32 = A + 1000;
 
@@ -17,26 +17,26 @@ fn target() -> ServiceDir {
 }
 
 /// A mounted volume with `data/openclaw`.
-fn prepared() -> Option<(World, PathBuf)> {
-    let world = World::start()?;
-    world.mount();
-    let (ops, grant, dirs) = (world.ops(), world.grant(), [target()]);
+fn prepared() -> Option<(TestHost, PathBuf)> {
+    let host = TestHost::start()?;
+    host.mount();
+    let (ops, grant, dirs) = (host.ops(), host.grant(), [target()]);
     runtime()
         .block_on(ops.prepare_directories(&grant, &dirs))
         .unwrap();
-    let top = world.base().join("data/openclaw");
-    Some((world, top))
+    let top = host.base().join("data/openclaw");
+    Some((host, top))
 }
 
-fn walk(world: &World) -> (Result<ChownProgress, OpsError>, usize) {
-    let (ops, grant) = (world.ops(), world.grant());
+fn walk(host: &TestHost) -> (Result<ChownProgress, ops::Error>, usize) {
+    let (ops, grant) = (host.ops(), host.grant());
     let walk = async {
         let mut messages = ops.chown(&grant, &target());
-        let mut told = 0;
+        let mut reported = 0;
         loop {
             match messages.recv().await.expect("a last message") {
-                Ok(progress) if !progress.done => told += 1,
-                last => return (last, told),
+                Ok(progress) if !progress.done => reported += 1,
+                last => return (last, reported),
             }
         }
     };
@@ -50,10 +50,10 @@ fn owner(path: &Path) -> (u32, u32) {
 
 #[test]
 fn everything_below_changes_hands_and_links_are_not_followed() {
-    let Some((world, top)) = prepared() else {
+    let Some((host, top)) = prepared() else {
         return;
     };
-    let outside = world.run().join("outside");
+    let outside = host.run().join("outside");
     std::fs::write(&outside, "").unwrap();
     std::fs::create_dir_all(top.join("a/b/c")).unwrap();
     std::fs::write(top.join("a/b/file"), "").unwrap();
@@ -74,7 +74,7 @@ fn everything_below_changes_hands_and_links_are_not_followed() {
     set("a/b", 0o6755);
     set("a/b/file", 0o6755);
     let etc = owner(Path::new("/etc"));
-    let (last, _) = walk(&world);
+    let (last, _) = walk(&host);
     let last = last.unwrap();
     assert_eq!((last.visited, last.changed), (7, 7));
     for name in [
@@ -91,25 +91,25 @@ fn everything_below_changes_hands_and_links_are_not_followed() {
     }
     assert_eq!(owner(&outside), (0, 0));
     assert_eq!(owner(Path::new("/etc")), etc);
-    assert_eq!(walk(&world).0.unwrap().changed, 0);
+    assert_eq!(walk(&host).0.unwrap().changed, 0);
 }
 
 #[test]
 fn the_directory_itself_gets_its_owner_and_mode() {
-    let Some((world, top)) = prepared() else {
+    let Some((host, top)) = prepared() else {
         return;
     };
     chown(&top, Some(0), Some(0)).unwrap();
     std::fs::set_permissions(&top, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::write(top.join("made-by-docker"), "").unwrap();
-    assert_eq!(walk(&world).0.unwrap().changed, 2);
+    assert_eq!(walk(&host).0.unwrap().changed, 2);
     assert_eq!(owner(&top), (SERVICE, SERVICE));
     assert_eq!(std::fs::metadata(&top).unwrap().mode() & 0o7777, 0o700);
 }
 
 #[test]
 fn missing_directories_links_and_mounts_are_refused() {
-    let Some((world, top)) = prepared() else {
+    let Some((host, top)) = prepared() else {
         return;
     };
     let inner = top.join("inner");
@@ -119,34 +119,34 @@ fn missing_directories_links_and_mounts_are_refused() {
         .arg(&inner)
         .status();
     assert!(mount.unwrap().success());
-    let reason = walk(&world).0.unwrap_err().reason();
+    let reason = walk(&host).0.unwrap_err().reason();
     let untouched = owner(&inner);
     let umount = std::process::Command::new("umount").arg(&inner).status();
     assert!(umount.unwrap().success());
     assert_eq!((reason, untouched), ("UNSAFE_PATH", (0, 0)));
     std::fs::remove_dir(&inner).unwrap();
     std::fs::remove_dir(&top).unwrap();
-    assert_eq!(walk(&world).0.unwrap_err().reason(), "DIRECTORY_MISSING");
+    assert_eq!(walk(&host).0.unwrap_err().reason(), "DIRECTORY_MISSING");
     symlink("/etc", &top).unwrap();
-    assert_eq!(walk(&world).0.unwrap_err().reason(), "UNSAFE_PATH");
+    assert_eq!(walk(&host).0.unwrap_err().reason(), "UNSAFE_PATH");
 }
 
 #[test]
 fn depth_is_bounded_progress_is_told_and_a_walk_without_reader_ends() {
-    let Some((world, top)) = prepared() else {
+    let Some((host, top)) = prepared() else {
         return;
     };
     for number in 0..3500 {
         std::fs::write(top.join(number.to_string()), "").unwrap();
     }
-    let (last, told) = walk(&world);
+    let (last, reported) = walk(&host);
     assert_eq!(last.unwrap().visited, 3500);
-    assert!(told >= 3, "progress was told {told} times");
+    assert!(reported >= 3, "progress was told {reported} times");
 
     for number in 0..3500 {
         chown(top.join(number.to_string()), Some(0), Some(0)).unwrap();
     }
-    let (ops, grant) = (world.ops(), world.grant());
+    let (ops, grant) = (host.ops(), host.grant());
     let runtime = runtime();
     runtime.block_on(async {
         drop(ops.chown(&grant, &target()));
@@ -161,15 +161,15 @@ fn depth_is_bounded_progress_is_told_and_a_walk_without_reader_ends() {
 
     let deep = vec!["d"; 140].join("/");
     std::fs::create_dir_all(top.join(deep)).unwrap();
-    assert_eq!(walk(&world).0.unwrap_err().reason(), "TOO_LARGE");
+    assert_eq!(walk(&host).0.unwrap_err().reason(), "TOO_LARGE");
 }
 
 #[test]
 fn exchanged_names_never_lead_outside() {
-    let Some((world, top)) = prepared() else {
+    let Some((host, top)) = prepared() else {
         return;
     };
-    let outside = world.run().join("outside");
+    let outside = host.run().join("outside");
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("file"), "").unwrap();
     let (victim, link) = (top.join("victim"), top.join("link"));
@@ -178,10 +178,10 @@ fn exchanged_names_never_lead_outside() {
     symlink(&outside, &link).unwrap();
     exchanging(&victim, &link, || {
         for _ in 0..300 {
-            let _ = walk(&world);
+            let _ = walk(&host);
         }
     });
     assert_eq!(owner(&outside), (0, 0));
     assert_eq!(owner(&outside.join("file")), (0, 0));
-    assert_eq!(walk(&world).0.unwrap().visited, 3);
+    assert_eq!(walk(&host).0.unwrap().visited, 3);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use aistack_helper::ops::{DirKind, DirOwner, ServiceDir, ServiceName};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::world::{A, World, as_the_helper, runtime};
+use crate::test_host::{A, TestHost, as_the_helper, runtime};
 
 pub(crate) fn dir(service: &str, kind: DirKind, owner: DirOwner) -> ServiceDir {
     ServiceDir {
@@ -32,8 +32,8 @@ fn of(path: &Path) -> (u32, u32, u32) {
     (data.uid(), data.gid(), data.mode() & 0o7777)
 }
 
-fn prepare(world: &World) -> Result<(u32, u32), &'static str> {
-    let (ops, grant) = (world.ops(), world.grant());
+fn prepare(host: &TestHost) -> Result<(u32, u32), &'static str> {
+    let (ops, grant) = (host.ops(), host.grant());
     let answer = as_the_helper(|| runtime().block_on(ops.prepare_directories(&grant, &services())));
     answer
         .map(|answer| (answer.created, answer.existing))
@@ -42,11 +42,13 @@ fn prepare(world: &World) -> Result<(u32, u32), &'static str> {
 
 #[test]
 fn directories_get_the_owners_and_modes_of_the_design() {
-    let Some(world) = World::start() else { return };
-    assert_eq!(prepare(&world), Err("VOLUME_NOT_MOUNTED"));
-    world.mount();
-    assert_eq!(prepare(&world), Ok((12, 0)));
-    assert_eq!(prepare(&world), Ok((0, 12)));
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    assert_eq!(prepare(&host), Err("VOLUME_NOT_MOUNTED"));
+    host.mount();
+    assert_eq!(prepare(&host), Ok((12, 0)));
+    assert_eq!(prepare(&host), Ok((0, 12)));
     let service = A + 1000;
     let expected = [
         ("apparmor", (A, A, 0o700)),
@@ -63,56 +65,60 @@ fn directories_get_the_owners_and_modes_of_the_design() {
         ("etc/openclaw", (A, service, 0o750)),
     ];
     for (name, owner) in expected {
-        assert_eq!(of(&world.base().join(name)), owner, "{name}");
+        assert_eq!(of(&host.base().join(name)), owner, "{name}");
     }
 }
 
 #[test]
 fn what_a_kill_left_behind_is_finished_and_what_is_not_ours_is_refused() {
-    let Some(world) = World::start() else { return };
-    world.mount();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    host.mount();
     // mkdir was done, chmod and chown were not.
-    let base = world.base();
+    let base = host.base();
     for name in ["config", "data", "data/openclaw"] {
         std::fs::create_dir(base.join(name)).unwrap();
         std::fs::set_permissions(base.join(name), std::fs::Permissions::from_mode(0o700)).unwrap();
     }
     // "data" has its owner already, so it is not counted as made.
-    assert_eq!(prepare(&world), Ok((11, 1)));
+    assert_eq!(prepare(&host), Ok((11, 1)));
     assert_eq!(of(&base.join("data")), (0, 0, 0o711));
     assert_eq!(of(&base.join("config")), (A, A, 0o700));
 
     let data = base.join("data/n8n");
     chown(&data, Some(A + 7), Some(A)).unwrap();
-    assert_eq!(prepare(&world), Err("WRONG_OWNER"));
+    assert_eq!(prepare(&host), Err("WRONG_OWNER"));
     chown(&data, Some(0), Some(0)).unwrap();
     std::fs::write(data.join("file"), "").unwrap();
     assert_eq!(
-        prepare(&world),
+        prepare(&host),
         Err("WRONG_OWNER"),
         "a root directory with content is not ours"
     );
     std::fs::remove_file(data.join("file")).unwrap();
     std::fs::remove_dir(&data).unwrap();
     symlink("/etc", &data).unwrap();
-    assert_eq!(prepare(&world), Err("UNSAFE_PATH"));
+    assert_eq!(prepare(&host), Err("UNSAFE_PATH"));
     std::fs::remove_file(&data).unwrap();
     std::fs::write(&data, "").unwrap();
-    assert_eq!(prepare(&world), Err("UNSAFE_PATH"));
+    assert_eq!(prepare(&host), Err("UNSAFE_PATH"));
     std::fs::remove_file(&data).unwrap();
     chown(base.join("data"), Some(A), Some(A)).unwrap();
-    assert_eq!(prepare(&world), Err("WRONG_OWNER"));
+    assert_eq!(prepare(&host), Err("WRONG_OWNER"));
     chown(base.join("data"), Some(0), Some(0)).unwrap();
-    assert_eq!(prepare(&world), Ok((1, 11)));
+    assert_eq!(prepare(&host), Ok((1, 11)));
 }
 
 #[test]
 fn one_call_is_bounded() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let many: Vec<_> = (0..129)
         .map(|number| dir(&format!("s{number}"), DirKind::Data, DirOwner::Tenant))
         .collect();
-    let answer = runtime().block_on(world.ops().prepare_directories(&world.grant(), &many));
+    let answer = runtime().block_on(host.ops().prepare_directories(&host.grant(), &many));
     assert_eq!(answer.unwrap_err().reason(), "TOO_LARGE");
 }
 
@@ -133,18 +139,20 @@ pub(crate) fn exchanging<T>(one: &Path, other: &Path, race: impl FnOnce() -> T) 
 
 #[test]
 fn exchanged_names_never_lead_outside() {
-    let Some(world) = World::start() else { return };
-    world.mount();
-    assert_eq!(prepare(&world), Ok((12, 0)));
-    let outside = world.run().join("outside");
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    host.mount();
+    assert_eq!(prepare(&host), Ok((12, 0)));
+    let outside = host.run().join("outside");
     std::fs::create_dir(&outside).unwrap();
     let before = of(&outside);
-    let (victim, link) = (world.base().join("data"), world.base().join("link"));
+    let (victim, link) = (host.base().join("data"), host.base().join("link"));
     symlink(&outside, &link).unwrap();
     let (mut done, mut refused) = (0, 0);
     exchanging(&victim, &link, || {
         for round in 0..3000 {
-            match prepare(&world) {
+            match prepare(&host) {
                 Ok(_) => done += 1,
                 Err(_) => refused += 1,
             }

@@ -10,7 +10,7 @@ use std::process::Command;
 use aistack_helper::mount::wire::{FileSystem, Mount, Reply, Request};
 
 use crate::disks::{Disk, EBS_MODEL, NAME, SERIAL, SIZE, ebs_disk, run, xfs_disk};
-use crate::world::{MIB, World, mounted, refused};
+use crate::test_host::{MIB, TestHost, mounted, refused};
 
 fn write(disk: &Disk, offset: u64, bytes: &[u8]) {
     let device = OpenOptions::new().write(true).open(&disk.node).unwrap();
@@ -19,31 +19,31 @@ fn write(disk: &Disk, offset: u64, bytes: &[u8]) {
 }
 
 /// The reason for which a disk with these contents is refused as ext4 and as XFS.
-fn refusals(world: &World, disk: &Disk, what: &str) -> [String; 2] {
+fn refusals(host: &TestHost, disk: &Disk, what: &str) -> [String; 2] {
     let before = disk.digest();
     let reasons = [FileSystem::Ext4, FileSystem::Xfs].map(|fs| {
-        let reply = world.ask(&Request::Mount(world.ebs_wanted(fs)));
+        let reply = host.ask(&Request::Mount(host.ebs_wanted(fs)));
         assert!(
-            !world.base().join("lost+found").exists(),
+            !host.base().join("lost+found").exists(),
             "{what} is mounted"
         );
         match reply {
             Reply::Failed(failure) => {
-                assert!(!failure.message.contains(&world.run().display().to_string()));
+                assert!(!failure.message.contains(&host.run().display().to_string()));
                 failure.reason.word().to_owned()
             }
             other => panic!("{what}: {other:?}"),
         }
     });
     assert_eq!(disk.digest(), before, "{what} was written to");
-    assert!(!world.ebs_record().exists(), "{what} is remembered");
+    assert!(!host.ebs_record().exists(), "{what} is remembered");
     reasons
 }
 
 #[test]
 fn check_16_whatever_a_disk_holds_is_refused_and_not_touched() {
     const MD: &[u8] = &[0xfc, 0x4e, 0x2b, 0xa9];
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
     let cases: [(&str, u64, &[u8]); 14] = [
@@ -63,25 +63,25 @@ fn check_16_whatever_a_disk_holds_is_refused_and_not_touched() {
         ("the last byte", SIZE - 1, &[1]),
     ];
     for (what, offset, bytes) in cases {
-        let disk = ebs_disk(&world);
+        let disk = ebs_disk(&host);
         write(&disk, offset, bytes);
-        let reasons = refusals(&world, &disk, what);
+        let reasons = refusals(&host, &disk, what);
         assert_eq!(reasons, ["NOT_EMPTY", "NOT_EMPTY"], "{what}");
     }
-    let disk = ebs_disk(&world);
+    let disk = ebs_disk(&host);
     let mut random = vec![0; 8 << 20];
     let mut source = std::fs::File::open("/dev/urandom").unwrap();
     source.read_exact(&mut random).unwrap();
     write(&disk, 20 * MIB, &random);
     assert_eq!(
-        refusals(&world, &disk, "random data"),
+        refusals(&host, &disk, "random data"),
         ["NOT_EMPTY", "NOT_EMPTY"]
     );
 }
 
 #[test]
 fn check_16_file_systems_that_are_damaged_or_hidden_are_refused_and_not_touched() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
     let damaged = ["FILESYSTEM_DAMAGED", "FILESYSTEM_DAMAGED"];
@@ -97,34 +97,34 @@ fn check_16_file_systems_that_are_damaged_or_hidden_are_refused_and_not_touched(
         ("mkfs.xfs", 224, &[1, 2, 3, 4], damaged),
     ];
     for (mkfs, offset, bytes, expected) in cases {
-        let disk = xfs_disk(&world);
+        let disk = xfs_disk(&host);
         run(mkfs, &["-q", &disk.node]);
         write(&disk, offset, bytes);
         let what = format!("{mkfs} with {} bytes at {offset}", bytes.len());
-        assert_eq!(refusals(&world, &disk, &what), expected, "{what}");
+        assert_eq!(refusals(&host, &disk, &what), expected, "{what}");
     }
     // Only the second opinions know that it is no ext4.
-    let disk = ebs_disk(&world);
+    let disk = ebs_disk(&host);
     run("mkfs.ext2", &["-q", &disk.node]);
     assert_eq!(
-        refusals(&world, &disk, "ext2"),
+        refusals(&host, &disk, "ext2"),
         ["NOT_EMPTY", "WRONG_FILESYSTEM"]
     );
 }
 
 #[test]
 fn check_16_the_other_known_file_system_is_refused_and_not_touched() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
     for (mkfs, wanted) in [
         ("mkfs.xfs", FileSystem::Ext4),
         ("mkfs.ext4", FileSystem::Xfs),
     ] {
-        let disk = xfs_disk(&world);
+        let disk = xfs_disk(&host);
         run(mkfs, &["-q", &disk.node]);
         let before = disk.digest();
-        let reply = world.ask(&Request::Mount(world.ebs_wanted(wanted)));
+        let reply = host.ask(&Request::Mount(host.ebs_wanted(wanted)));
         assert_eq!(refused(reply), "WRONG_FILESYSTEM", "{mkfs}");
         assert_eq!(disk.digest(), before, "{mkfs}");
     }
@@ -140,8 +140,8 @@ impl Drop for Mounted {
 }
 
 /// A disk that cannot be read from 48 KiB on: its file is in an ext4 whose map of it is broken.
-fn unreadable_disk(world: &World) -> (Disk, Mounted) {
-    let (outer, there) = (world.run().join("outer.img"), world.run().join("outer"));
+fn unreadable_disk(host: &TestHost) -> (Disk, Mounted) {
+    let (outer, there) = (host.run().join("outer.img"), host.run().join("outer"));
     std::fs::create_dir(&there).unwrap();
     let to = there.to_str().unwrap();
     let file = std::fs::File::create(&outer).unwrap();
@@ -174,18 +174,18 @@ fn unreadable_disk(world: &World) -> (Disk, Mounted) {
 
 #[test]
 fn check_15_a_disk_that_cannot_be_read_is_not_blank() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let (disk, mounted) = unreadable_disk(&world);
-    world.disks().show(NAME, (EBS_MODEL, SERIAL), disk.rdev());
+    let (disk, mounted) = unreadable_disk(&host);
+    host.disks().show(NAME, (EBS_MODEL, SERIAL), disk.rdev());
     // The tools see nothing on it, which must not count.
     let blkid = Command::new("blkid")
         .args(["-p", &disk.node])
         .status()
         .unwrap();
     assert_eq!(blkid.code(), Some(2), "blkid knows what it cannot read");
-    let reply = world.ask(&world.ebs_mount());
+    let reply = host.ask(&host.ebs_mount());
     let Reply::Failed(failure) = reply else {
         panic!("{reply:?}")
     };
@@ -194,34 +194,34 @@ fn check_15_a_disk_that_cannot_be_read_is_not_blank() {
         failure.message.contains("nothing was written"),
         "{failure:?}"
     );
-    assert!(!world.ebs_record().exists());
+    assert!(!host.ebs_record().exists());
     drop(disk);
     drop(mounted);
 }
 
 /// The UUID of what was made on the disk now.
-fn formatted(world: &World) -> String {
-    let reply = mounted(world.ask(&world.ebs_mount()));
+fn formatted(host: &TestHost) -> String {
+    let reply = mounted(host.ask(&host.ebs_mount()));
     assert!(reply.formatted);
-    world.ask(&Request::Unmount(world.ebs_volume()));
+    host.ask(&Request::Unmount(host.ebs_volume()));
     reply.uuid
 }
 
 #[test]
 fn check_16_a_swapped_or_reformatted_volume_is_refused() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = xfs_disk(&world);
-    let uuid = formatted(&world);
+    let disk = xfs_disk(&host);
+    let uuid = formatted(&host);
     // Somebody formats it anew.
     run("mkfs.ext4", &["-q", "-F", &disk.node]);
     let before = disk.digest();
-    assert_eq!(refused(world.ask(&world.ebs_mount())), "WRONG_CONTENTS");
+    assert_eq!(refused(host.ask(&host.ebs_mount())), "WRONG_CONTENTS");
     run("mkfs.xfs", &["-q", "-f", &disk.node]);
-    assert_eq!(refused(world.ask(&world.ebs_mount())), "WRONG_FILESYSTEM");
+    assert_eq!(refused(host.ask(&host.ebs_mount())), "WRONG_FILESYSTEM");
     write(&disk, 0, b"LUKS\xba\xbe\x00\x02");
-    assert_eq!(refused(world.ask(&world.ebs_mount())), "LOST_FILESYSTEM");
+    assert_eq!(refused(host.ask(&host.ebs_mount())), "LOST_FILESYSTEM");
     assert_ne!(disk.digest(), before);
     // The right one is taken as ever.
     run("wipefs", &["-qaf", &disk.node]);
@@ -229,29 +229,28 @@ fn check_16_a_swapped_or_reformatted_volume_is_refused() {
         "mkfs.ext4",
         &["-q", "-F", "-U", &uuid, "-E", "root_owner=0:0", &disk.node],
     );
-    assert!(mounted(world.ask(&world.ebs_mount())).changed);
+    assert!(mounted(host.ask(&host.ebs_mount())).changed);
 }
 
 #[test]
 fn check_16_a_copy_of_a_volume_is_refused_under_another_id() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
-    formatted(&world);
-    let copy = world.run().join("copy.img");
+    let disk = ebs_disk(&host);
+    formatted(&host);
+    let copy = host.run().join("copy.img");
     disk.write_out();
     std::fs::copy(&disk.image, &copy).unwrap();
     let copy = Disk::over(&copy, &[]);
-    world
-        .disks()
+    host.disks()
         .show("nvme5n1", (EBS_MODEL, "vol00000000000000000"), copy.rdev());
     let wanted = Request::Mount(Mount {
-        volume: world.disk_volume("ebs:vol-00000000000000000", None),
-        ..world.ebs_wanted(FileSystem::Ext4)
+        volume: host.disk_volume("ebs:vol-00000000000000000", None),
+        ..host.ebs_wanted(FileSystem::Ext4)
     });
     let before = copy.digest();
-    let reply = world.ask(&wanted);
+    let reply = host.ask(&wanted);
     let Reply::Failed(failure) = reply else {
         panic!("{reply:?}")
     };
@@ -262,35 +261,35 @@ fn check_16_a_copy_of_a_volume_is_refused_under_another_id() {
 
 #[test]
 fn check_16_a_file_system_larger_than_its_disk_is_refused() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
+    let disk = ebs_disk(&host);
     run("mkfs.ext4", &["-q", &disk.node]);
     disk.write_out();
     let image = disk.image.clone();
     drop(disk);
     let file = OpenOptions::new().write(true).open(&image).unwrap();
     file.set_len(SIZE / 2).unwrap();
-    let shorter = Disk::over(&image, &[]).shown_as_ebs(&world);
+    let shorter = Disk::over(&image, &[]).shown_as_ebs(&host);
     let before = shorter.digest();
-    assert_eq!(refused(world.ask(&world.ebs_mount())), "SIZE_DIFFERS");
+    assert_eq!(refused(host.ask(&host.ebs_mount())), "SIZE_DIFFERS");
     assert_eq!(shorter.digest(), before);
 }
 
 #[test]
 fn a_volume_from_elsewhere_is_adopted_and_never_formatted_after() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
+    let disk = ebs_disk(&host);
     run("mkfs.ext4", &["-q", "-E", "root_owner=0:0", &disk.node]);
-    let reply = mounted(world.ask(&world.ebs_mount()));
+    let reply = mounted(host.ask(&host.ebs_mount()));
     assert!(reply.changed && !reply.formatted);
-    world.ask(&Request::Unmount(world.ebs_volume()));
+    host.ask(&Request::Unmount(host.ebs_volume()));
     drop(disk);
-    let blank = Disk::blank(&world, "blank.img", SIZE).shown_as_ebs(&world);
+    let blank = Disk::blank(&host, "blank.img", SIZE).shown_as_ebs(&host);
     let before = blank.digest();
-    assert_eq!(refused(world.ask(&world.ebs_mount())), "LOST_FILESYSTEM");
+    assert_eq!(refused(host.ask(&host.ebs_mount())), "LOST_FILESYSTEM");
     assert_eq!(blank.digest(), before);
 }

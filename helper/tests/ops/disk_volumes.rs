@@ -4,11 +4,11 @@ use std::os::unix::fs::MetadataExt;
 
 use aistack_helper::audit::{Audit, Settings};
 use aistack_helper::mount::wire::{FileSystem, Mount, Reply, Request};
-use aistack_helper::ops::BootProblem;
+use aistack_helper::ops::BootError;
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::disks::{Disk, EBS_MODEL, ID, Kernel, NAME, SERIAL, SIZE, ebs_disk, run, xfs_disk};
-use crate::world::{A, MIB, World, mounted, refused, runtime};
+use crate::test_host::{A, MIB, TestHost, mounted, refused, runtime};
 
 /// `(changed, safe_to_detach)` of an unmount.
 fn unmounted(reply: Reply) -> (bool, bool) {
@@ -23,87 +23,87 @@ fn unmounted(reply: Reply) -> (bool, bool) {
 
 #[test]
 fn a_blank_disk_is_formatted_once_mounted_idempotently_and_found_again() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
-    let first = mounted(world.ask(&world.ebs_mount()));
+    let disk = ebs_disk(&host);
+    let first = mounted(host.ask(&host.ebs_mount()));
     assert!(first.changed && first.formatted && !first.grown);
     assert_eq!((first.device, first.node.as_str()), (disk.rdev(), NAME));
     assert_eq!(first.warnings, [""; 0]);
-    let root = std::fs::metadata(world.base()).unwrap();
+    let root = std::fs::metadata(host.base()).unwrap();
     assert_eq!(
         (root.uid(), root.mode() & 0o7777, root.dev()),
         (0, 0o711, first.device)
     );
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let base = format!(" {} ", world.base().display());
+    let base = format!(" {} ", host.base().display());
     let line = mounts.lines().find(|line| line.contains(&base)).unwrap();
     assert!(line.contains("nosuid,nodev,noatime"), "{line}");
     assert!(line.contains("errors=remount-ro"), "{line}");
     assert!(line.contains(&format!("/dev/{NAME} ")), "{line}");
-    std::fs::write(world.base().join("kept"), "data").unwrap();
+    std::fs::write(host.base().join("kept"), "data").unwrap();
 
-    let again = mounted(world.ask(&world.ebs_mount()));
+    let again = mounted(host.ask(&host.ebs_mount()));
     assert!(!again.changed && !again.formatted);
     assert_eq!((again.device, &again.uuid), (first.device, &first.uuid));
-    let state = world.ask(&Request::State(world.ebs_volume()));
+    let state = host.ask(&Request::State(host.ebs_volume()));
     assert_eq!(mounted(state).uuid, first.uuid);
 
-    let unmount = Request::Unmount(world.ebs_volume());
-    assert_eq!(unmounted(world.ask(&unmount)), (true, true));
-    assert_eq!(unmounted(world.ask(&unmount)), (false, true));
-    let remounted = mounted(world.ask(&world.ebs_mount()));
+    let unmount = Request::Unmount(host.ebs_volume());
+    assert_eq!(unmounted(host.ask(&unmount)), (true, true));
+    assert_eq!(unmounted(host.ask(&unmount)), (false, true));
+    let remounted = mounted(host.ask(&host.ebs_mount()));
     assert!(remounted.changed && !remounted.formatted);
     assert_eq!(remounted.uuid, first.uuid);
     assert_eq!(
-        std::fs::read_to_string(world.base().join("kept")).unwrap(),
+        std::fs::read_to_string(host.base().join("kept")).unwrap(),
         "data"
     );
 }
 
 #[test]
 fn the_record_says_what_was_made_where_and_for_whom() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let _disk = ebs_disk(&world);
-    let reply = mounted(world.ask(&world.ebs_mount()));
-    let text = std::fs::read_to_string(world.ebs_record()).unwrap();
+    let _disk = ebs_disk(&host);
+    let reply = mounted(host.ask(&host.ebs_mount()));
+    let text = std::fs::read_to_string(host.ebs_record()).unwrap();
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(record["state"], "formatted");
     assert_eq!(record["uuid"], reply.uuid);
     assert_eq!(record["uid"], A);
     assert_eq!(record["size"], SIZE);
     assert!(record["disk"]["sequence"].as_u64().unwrap() > 0);
-    let mode = std::fs::metadata(world.ebs_record()).unwrap().mode();
+    let mode = std::fs::metadata(host.ebs_record()).unwrap().mode();
     assert_eq!(mode & 0o7777, 0o600);
 }
 
 #[test]
 fn xfs_is_made_and_grown_on_a_disk() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = xfs_disk(&world);
-    let wanted = world.ebs_wanted(FileSystem::Xfs);
-    assert!(mounted(world.ask(&Request::Mount(wanted.clone()))).formatted);
-    let grow = Request::Grow(world.ebs_volume());
+    let disk = xfs_disk(&host);
+    let wanted = host.ebs_wanted(FileSystem::Xfs);
+    assert!(mounted(host.ask(&Request::Mount(wanted.clone()))).formatted);
+    let grow = Request::Grow(host.ebs_volume());
     assert!(
-        !mounted(world.ask(&grow)).grown,
+        !mounted(host.ask(&grow)).grown,
         "there is nothing to grow into"
     );
     enlarge(&disk, 512 * MIB);
-    let grown = mounted(world.ask(&grow));
+    let grown = mounted(host.ask(&grow));
     assert!(grown.grown && grown.changed);
-    assert!(!mounted(world.ask(&grow)).grown);
+    assert!(!mounted(host.ask(&grow)).grown);
     assert_eq!(
-        unmounted(world.ask(&Request::Unmount(world.ebs_volume()))),
+        unmounted(host.ask(&Request::Unmount(host.ebs_volume()))),
         (true, true)
     );
     // The next mount grows by itself where the policy says so.
     enlarge(&disk, 640 * MIB);
-    let again = mounted(world.ask(&Request::Mount(Mount {
+    let again = mounted(host.ask(&Request::Mount(Mount {
         grow: true,
         ..wanted
     })));
@@ -129,19 +129,19 @@ fn can_grow_ext4() -> bool {
 
 #[test]
 fn ext4_is_grown_or_mounted_with_a_warning() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
-    mounted(world.ask(&world.ebs_mount()));
+    let disk = ebs_disk(&host);
+    mounted(host.ask(&host.ebs_mount()));
     // Nothing to do needs no capability.
-    let grow = Request::Grow(world.ebs_volume());
-    assert!(!mounted(world.ask(&grow)).grown);
-    world.ask(&Request::Unmount(world.ebs_volume()));
+    let grow = Request::Grow(host.ebs_volume());
+    assert!(!mounted(host.ask(&grow)).grown);
+    host.ask(&Request::Unmount(host.ebs_volume()));
     enlarge(&disk, 128 * MIB);
-    let reply = mounted(world.ask(&Request::Mount(Mount {
+    let reply = mounted(host.ask(&Request::Mount(Mount {
         grow: true,
-        ..world.ebs_wanted(FileSystem::Ext4)
+        ..host.ebs_wanted(FileSystem::Ext4)
     })));
     assert!(
         reply.changed,
@@ -153,132 +153,133 @@ fn ext4_is_grown_or_mounted_with_a_warning() {
         eprintln!("SKIPPED: growing ext4 online: root lacks CAP_SYS_RESOURCE here");
         assert!(!reply.grown);
         assert!(reply.warnings[0].starts_with("mounted, but the file system was not grown"));
-        assert_eq!(refused(world.ask(&grow)), "GROW_FAILED");
+        assert_eq!(refused(host.ask(&grow)), "GROW_FAILED");
     }
 }
 
 #[test]
 fn a_loop_volume_grows_to_what_the_policy_says_and_never_shrinks() {
-    let Some(world) = World::start() else { return };
-    mounted(world.ask(&world.mount_request(FileSystem::Xfs)));
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    mounted(host.ask(&host.mount_request(FileSystem::Xfs)));
     let sized = |size| {
-        let mut volume = world.volume();
+        let mut volume = host.volume();
         volume.source = aistack_helper::mount::wire::Source::Loop { size };
         Request::Grow(volume)
     };
-    assert!(!mounted(world.ask(&sized(320 * MIB))).grown);
-    assert!(mounted(world.ask(&sized(512 * MIB))).grown);
-    assert_eq!(std::fs::metadata(world.image()).unwrap().len(), 512 * MIB);
-    assert!(!mounted(world.ask(&sized(320 * MIB))).grown);
-    assert_eq!(std::fs::metadata(world.image()).unwrap().len(), 512 * MIB);
-    assert!(world.unmount());
-    assert_eq!(refused(world.ask(&sized(640 * MIB))), "NOT_MOUNTED");
-    assert!(!mounted(world.ask(&world.mount_request(FileSystem::Xfs))).formatted);
+    assert!(!mounted(host.ask(&sized(320 * MIB))).grown);
+    assert!(mounted(host.ask(&sized(512 * MIB))).grown);
+    assert_eq!(std::fs::metadata(host.image()).unwrap().len(), 512 * MIB);
+    assert!(!mounted(host.ask(&sized(320 * MIB))).grown);
+    assert_eq!(std::fs::metadata(host.image()).unwrap().len(), 512 * MIB);
+    assert!(host.unmount());
+    assert_eq!(refused(host.ask(&sized(640 * MIB))), "NOT_MOUNTED");
+    assert!(!mounted(host.ask(&host.mount_request(FileSystem::Xfs))).formatted);
 }
 
 #[test]
 fn disks_of_other_makes_are_found_by_serial_number_and_by_place() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = Disk::blank(&world, "disk.img", SIZE);
+    let disk = Disk::blank(&host, "disk.img", SIZE);
     let qemu = ("QEMU NVMe Ctrl", SERIAL);
-    world.disks().show(NAME, qemu, disk.rdev());
+    host.disks().show(NAME, qemu, disk.rdev());
     let by_serial = Mount {
-        volume: world.disk_volume(&format!("serial:QEMU NVMe Ctrl/{SERIAL}"), None),
-        ..world.ebs_wanted(FileSystem::Ext4)
+        volume: host.disk_volume(&format!("serial:QEMU NVMe Ctrl/{SERIAL}"), None),
+        ..host.ebs_wanted(FileSystem::Ext4)
     };
-    let made = mounted(world.ask(&Request::Mount(by_serial.clone())));
+    let made = mounted(host.ask(&Request::Mount(by_serial.clone())));
     assert!(made.formatted);
-    world.ask(&Request::Unmount(by_serial.volume));
+    host.ask(&Request::Unmount(by_serial.volume));
     // By its link, and with the UUID that says which file system it must be.
-    let link = world.disks().dev("disk/by-id/scsi-0DO_Volume_data");
+    let link = host.disks().dev("disk/by-id/scsi-0DO_Volume_data");
     std::os::unix::fs::symlink(format!("../../{NAME}"), link).unwrap();
     let by_link = |uuid: &str| {
         Request::Mount(Mount {
-            volume: world.disk_volume("by-id:scsi-0DO_Volume_data", Some(uuid)),
+            volume: host.disk_volume("by-id:scsi-0DO_Volume_data", Some(uuid)),
             may_format: false,
-            ..world.ebs_wanted(FileSystem::Ext4)
+            ..host.ebs_wanted(FileSystem::Ext4)
         })
     };
     let other = "01234567-89ab-cdef-0123-456789abcdef";
-    assert_eq!(refused(world.ask(&by_link(other))), "WRONG_CONTENTS");
+    assert_eq!(refused(host.ask(&by_link(other))), "WRONG_CONTENTS");
     // It is remembered under its other name: to the worker it looks like a copy.
-    assert_eq!(refused(world.ask(&by_link(&made.uuid))), "WRONG_CONTENTS");
-    std::fs::remove_dir_all(world.images()).unwrap();
-    let reply = mounted(world.ask(&by_link(&made.uuid)));
+    assert_eq!(refused(host.ask(&by_link(&made.uuid))), "WRONG_CONTENTS");
+    std::fs::remove_dir_all(host.images()).unwrap();
+    let reply = mounted(host.ask(&by_link(&made.uuid)));
     assert!(reply.changed && !reply.formatted);
 }
 
 #[test]
 fn a_kernel_without_exclusive_mounts_is_served_as_well() {
-    let Some(world) = World::with_disks_as(Kernel::Old) else {
+    let Some(host) = TestHost::with_disks_as(Kernel::Old) else {
         return;
     };
-    let _disk = ebs_disk(&world);
-    assert!(mounted(world.ask(&world.ebs_mount())).formatted);
+    let _disk = ebs_disk(&host);
+    assert!(mounted(host.ask(&host.ebs_mount())).formatted);
     assert_eq!(
-        unmounted(world.ask(&Request::Unmount(world.ebs_volume()))),
+        unmounted(host.ask(&Request::Unmount(host.ebs_volume()))),
         (true, true)
     );
-    assert!(!mounted(world.ask(&world.ebs_mount())).formatted);
+    assert!(!mounted(host.ask(&host.ebs_mount())).formatted);
 }
 
 #[test]
 fn a_used_disk_is_not_unmounted() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
-    mounted(world.ask(&world.ebs_mount()));
-    let open = std::fs::File::create(world.base().join("open")).unwrap();
-    let unmount = Request::Unmount(world.ebs_volume());
-    assert_eq!(refused(world.ask(&unmount)), "IN_USE");
+    let disk = ebs_disk(&host);
+    mounted(host.ask(&host.ebs_mount()));
+    let open = std::fs::File::create(host.base().join("open")).unwrap();
+    let unmount = Request::Unmount(host.ebs_volume());
+    assert_eq!(refused(host.ask(&unmount)), "IN_USE");
     drop(open);
     // A second mount would keep the disk busy after ours is gone.
-    let elsewhere = world.run().join("elsewhere");
+    let elsewhere = host.run().join("elsewhere");
     std::fs::create_dir(&elsewhere).unwrap();
     run("mount", &[&disk.node, elsewhere.to_str().unwrap()]);
-    let answer = world.ask(&unmount);
+    let answer = host.ask(&unmount);
     run("umount", &[elsewhere.to_str().unwrap()]);
     assert_eq!(refused(answer), "IN_USE");
-    assert_eq!(unmounted(world.ask(&unmount)), (true, true));
-    assert_eq!(unmounted(world.ask(&unmount)), (false, true));
+    assert_eq!(unmounted(host.ask(&unmount)), (true, true));
+    assert_eq!(unmounted(host.ask(&unmount)), (false, true));
 }
 
 #[test]
 fn the_mount_of_a_disk_that_was_torn_out_can_be_taken_away() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
-    mounted(world.ask(&world.ebs_mount()));
-    world.disks().hide(NAME);
-    assert_eq!(refused(world.ask(&world.ebs_mount())), "NOT_ATTACHED");
-    let unmount = Request::Unmount(world.ebs_volume());
-    assert_eq!(unmounted(world.ask(&unmount)), (true, true));
-    assert_eq!(unmounted(world.ask(&unmount)), (false, true));
-    world
-        .disks()
+    let disk = ebs_disk(&host);
+    mounted(host.ask(&host.ebs_mount()));
+    host.disks().hide(NAME);
+    assert_eq!(refused(host.ask(&host.ebs_mount())), "NOT_ATTACHED");
+    let unmount = Request::Unmount(host.ebs_volume());
+    assert_eq!(unmounted(host.ask(&unmount)), (true, true));
+    assert_eq!(unmounted(host.ask(&unmount)), (false, true));
+    host.disks()
         .show("nvme3n1", (EBS_MODEL, SERIAL), disk.rdev());
-    let back = mounted(world.ask(&world.ebs_mount()));
+    let back = mounted(host.ask(&host.ebs_mount()));
     assert_eq!((back.formatted, back.node.as_str()), (false, "nvme3n1"));
 }
 
 #[test]
 fn what_is_safe_to_detach_is_all_on_the_disk() {
-    let Some(world) = World::with_disks() else {
+    let Some(host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
-    mounted(world.ask(&world.ebs_mount()));
-    std::fs::write(world.base().join("kept"), vec![7; 5 << 20]).unwrap();
-    let unmount_it = Request::Unmount(world.ebs_volume());
-    assert_eq!(unmounted(world.ask(&unmount_it)), (true, true));
+    let disk = ebs_disk(&host);
+    mounted(host.ask(&host.ebs_mount()));
+    std::fs::write(host.base().join("kept"), vec![7; 5 << 20]).unwrap();
+    let unmount_it = Request::Unmount(host.ebs_volume());
+    assert_eq!(unmounted(host.ask(&unmount_it)), (true, true));
     // Only what is in the file by now: a copy, as if the disk had been torn out here.
-    let copy = world.run().join("copy.img");
+    let copy = host.run().join("copy.img");
     std::fs::copy(&disk.image, &copy).unwrap();
-    let there = world.run().join("there");
+    let there = host.run().join("there");
     std::fs::create_dir(&there).unwrap();
     let (from, to) = (copy.to_str().unwrap(), there.to_str().unwrap());
     run("mount", &["-o", "ro,loop", from, to]);
@@ -289,43 +290,42 @@ fn what_is_safe_to_detach_is_all_on_the_disk() {
 }
 
 /// A policy file's text, loaded.
-fn policy(world: &World, volume: &str) -> aistack_helper::policy_store::LoadedPolicy {
+fn policy(host: &TestHost, volume: &str) -> aistack_helper::policy_store::LoadedPolicy {
     aistack_helper::policy_store::LoadedPolicy {
         canary: None,
-        policy: world.policy_with(volume),
+        policy: host.policy_with(volume),
         digest: "digest".to_owned(),
     }
 }
 
 #[test]
 fn what_was_mounted_is_mounted_again_at_boot_and_audited() {
-    let Some(mut world) = World::with_disks() else {
+    let Some(mut host) = TestHost::with_disks() else {
         return;
     };
-    let disk = ebs_disk(&world);
+    let disk = ebs_disk(&host);
     let pinned = format!("kind = \"disk\", match = \"ebs:{ID}\"");
-    let policy = policy(&world, &pinned);
+    let policy = policy(&host, &pinned);
     let grant = policy.policy.grant(A).unwrap();
-    let ops = world.ops();
-    let log = world.run().join("log");
+    let ops = host.ops();
+    let log = host.run().join("log");
     std::fs::create_dir(&log).unwrap();
-    let marker = world.run().join("state/mounted").join(A.to_string());
+    let marker = host.run().join("state/mounted").join(A.to_string());
     runtime().block_on(async {
         let audit = Audit::open(&log, "boot", Settings::BRIEF).unwrap();
         assert!(ops.boot_volumes(&policy, &audit).await.unwrap().is_empty());
         let made = ops.mount_volume(&grant).await.unwrap();
         assert!(made.formatted && marker.exists() && made.device == NAME);
-        std::fs::write(world.base().join("kept"), "data").unwrap();
+        std::fs::write(host.base().join("kept"), "data").unwrap();
 
         // The host goes down and comes up again; the disk is attached a little later.
-        world.kill_worker();
-        unmount(world.base(), UnmountFlags::NOFOLLOW).unwrap();
-        world.disks().hide(NAME);
-        world.start_worker();
+        host.kill_worker();
+        unmount(host.base(), UnmountFlags::NOFOLLOW).unwrap();
+        host.disks().hide(NAME);
+        host.start_worker();
         let late = async {
             tokio::time::sleep(std::time::Duration::from_millis(700)).await;
-            world
-                .disks()
+            host.disks()
                 .show("nvme2n1", (EBS_MODEL, SERIAL), disk.rdev());
         };
         let stranger = marker.with_file_name("61999");
@@ -338,12 +338,12 @@ fn what_was_mounted_is_mounted_again_at_boot_and_audited() {
         );
         assert!(matches!(
             booted[0].outcome,
-            Err(BootProblem::NotGranted(61999))
+            Err(BootError::NotGranted(61999))
         ));
         let again = booted[1].outcome.as_ref().unwrap();
         assert!(again.changed && !again.formatted && again.uuid == made.uuid);
         assert_eq!(
-            std::fs::read_to_string(world.base().join("kept")).unwrap(),
+            std::fs::read_to_string(host.base().join("kept")).unwrap(),
             "data"
         );
 

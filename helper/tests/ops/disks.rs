@@ -13,7 +13,7 @@ use aistack_helper::mount::wire::{DiskSource, FileSystem, Mount, Request, Source
 use aistack_policy::DiskMatch;
 use rustix::fs::{CWD, FileType, Mode, major, minor, mknodat};
 
-use crate::world::{MIB, World};
+use crate::test_host::{MIB, TestHost};
 
 pub(crate) const EBS_MODEL: &str = "Amazon Elastic Block Store";
 /// The volume of the tenant.
@@ -129,8 +129,8 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// A device over a new file of `size` zeros.
-    pub(crate) fn blank(world: &World, file: &str, size: u64) -> Self {
-        let image = world.run().join(file);
+    pub(crate) fn blank(tenants_host: &TestHost, file: &str, size: u64) -> Self {
+        let image = tenants_host.run().join(file);
         File::create(&image).unwrap().set_len(size).unwrap();
         Self::over(&image, &[])
     }
@@ -155,15 +155,17 @@ impl Disk {
     }
 
     /// Shows it as the tenant's EBS volume.
-    pub(crate) fn shown_as_ebs(self, world: &World) -> Self {
-        world.disks().show(NAME, (EBS_MODEL, SERIAL), self.rdev());
+    pub(crate) fn shown_as_ebs(self, tenants_host: &TestHost) -> Self {
+        tenants_host
+            .disks()
+            .show(NAME, (EBS_MODEL, SERIAL), self.rdev());
         self
     }
 
     /// A digest of the whole device as it is behind the device, caches written out.
     pub(crate) fn digest(&self) -> String {
         self.write_out();
-        crate::world::digest(&self.image)
+        crate::test_host::digest(&self.image)
     }
 
     /// Writes out what the kernel still has of the device and of its file.
@@ -179,16 +181,16 @@ impl Drop for Disk {
 }
 
 /// A blank disk of the usual size that is the tenant's EBS volume.
-pub(crate) fn ebs_disk(world: &World) -> Disk {
-    Disk::blank(world, "disk.img", SIZE).shown_as_ebs(world)
+pub(crate) fn ebs_disk(tenants_host: &TestHost) -> Disk {
+    Disk::blank(tenants_host, "disk.img", SIZE).shown_as_ebs(tenants_host)
 }
 
 /// The same, large enough for XFS.
-pub(crate) fn xfs_disk(world: &World) -> Disk {
-    Disk::blank(world, "disk.img", XFS_SIZE).shown_as_ebs(world)
+pub(crate) fn xfs_disk(tenants_host: &TestHost) -> Disk {
+    Disk::blank(tenants_host, "disk.img", XFS_SIZE).shown_as_ebs(tenants_host)
 }
 
-impl World {
+impl TestHost {
     pub(crate) fn disk_volume(&self, which: &str, uuid: Option<&str>) -> Volume {
         Volume {
             place: self.place(),

@@ -10,7 +10,7 @@ use aistack_helper::ops::Ops;
 use aistack_proto::v1::{CheckEngineResponse, EngineSeverity, VolumeSight};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::world::{World, as_the_helper, runtime};
+use crate::test_host::{TestHost, as_the_helper, runtime};
 
 /// An engine of this test's own, which makes no network.
 struct Dockerd {
@@ -20,7 +20,7 @@ struct Dockerd {
 
 impl Dockerd {
     /// `None`, said out loud, where there is no `dockerd`.
-    fn start(world: &World) -> Option<Self> {
+    fn start(host: &TestHost) -> Option<Self> {
         let found = Command::new("dockerd").arg("--version").output();
         if found.is_err() {
             eprintln!("SKIPPED: no dockerd in PATH");
@@ -31,17 +31,17 @@ impl Dockerd {
             .tempdir()
             .unwrap();
         let mut engine = Self { dir, daemon: None };
-        engine.begin(world);
+        engine.begin(host);
         Some(engine)
     }
 
-    fn begin(&mut self, world: &World) {
+    fn begin(&mut self, host: &TestHost) {
         let dir = self.dir.path().display();
         let script = format!(
             "{}exec dockerd --config-file {dir}/none.json --data-root {dir}/data --exec-root {dir}/exec \
              --pidfile {dir}/pid -H unix://{dir}/docker.sock --storage-driver vfs --bridge none \
              --iptables=false --ip-forward=false",
-            world.letting_go_of_others()
+            host.letting_go_of_others()
         );
         std::fs::write(self.dir.path().join("none.json"), "{}").unwrap();
         let log = std::fs::File::create(self.dir.path().join("log")).unwrap();
@@ -86,23 +86,26 @@ impl Drop for Dockerd {
 
 #[test]
 fn an_engine_that_does_not_see_the_volume_is_found_by_asking_it() {
-    let Some(world) = World::start() else { return };
-    let Some(mut engine) = Dockerd::start(&world) else {
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let Some(mut engine) = Dockerd::start(&host) else {
         return;
     };
     let docker = Docker::new(&engine.socket());
-    let ops = Ops::new(docker, world.socket(), &world.run().join("state")).unwrap();
-    let grant = world.grant();
+    let ops = Ops::new(docker, host.socket(), &host.run().join("state")).unwrap();
+    let grant = host.grant();
     let check = || -> CheckEngineResponse {
         as_the_helper(|| runtime().block_on(ops.check_engine(&grant)).unwrap())
     };
     let broken = |answer: &CheckEngineResponse| {
         let mut faults = answer.faults.iter();
         let base = grant.base_dir.as_str();
-        faults.any(|fault| fault.severity() == EngineSeverity::Broken && fault.found.contains(base))
+        faults
+            .any(|fault| fault.severity() == EngineSeverity::Failing && fault.found.contains(base))
     };
     assert_eq!(check().volume(), VolumeSight::Unspecified);
-    world.mount();
+    host.mount();
     assert_eq!(check().volume(), VolumeSight::Unspecified);
     let prepare = || {
         runtime()
@@ -117,7 +120,7 @@ fn an_engine_that_does_not_see_the_volume_is_found_by_asking_it() {
     assert!(answer.engine.starts_with("Docker Engine "), "{answer:?}");
 
     engine.end();
-    engine.begin(&world);
+    engine.begin(&host);
     let answer = check();
     assert_eq!(answer.volume(), VolumeSight::Seen, "{answer:?}");
     assert!(!broken(&answer), "{answer:?}");

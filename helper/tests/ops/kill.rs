@@ -10,48 +10,48 @@ use aistack_helper::mount::wire::{FileSystem, Request};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::disks::{Disk, XFS_SIZE};
-use crate::world::{World, mounted};
+use crate::test_host::{TestHost, mounted};
 
 /// Asks for a mount and kills the worker `delay` later.
-fn kill_after(world: &mut World, fs: FileSystem, delay: Duration) {
-    let line = serde_json::to_string(&world.mount_request(fs)).unwrap();
-    let mut stream = UnixStream::connect(world.socket()).unwrap();
+fn kill_after(host: &mut TestHost, fs: FileSystem, delay: Duration) {
+    let line = serde_json::to_string(&host.mount_request(fs)).unwrap();
+    let mut stream = UnixStream::connect(host.socket()).unwrap();
     stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     std::thread::sleep(delay);
-    world.kill_worker();
+    host.kill_worker();
 }
 
-fn is_mounted(world: &World) -> bool {
+fn is_mounted(host: &TestHost) -> bool {
     let device = |path: &Path| std::fs::metadata(path).map(|data| data.dev()).ok();
-    device(&world.base()).is_some_and(|base| Some(base) != device(world.mnt()))
+    device(&host.base()).is_some_and(|base| Some(base) != device(host.mnt()))
 }
 
 fn at_every_moment(fs: FileSystem, steps: u32) {
-    let Some(mut world) = World::start() else {
+    let Some(mut host) = TestHost::start() else {
         return;
     };
     let begun = Instant::now();
-    assert!(mounted(world.ask(&world.mount_request(fs))).formatted);
+    assert!(mounted(host.ask(&host.mount_request(fs))).formatted);
     let whole = begun.elapsed();
     let mut half_done = 0;
     for step in 0..=steps {
-        world.unmount();
-        world.wait_for_no_loop_device();
-        std::fs::remove_file(world.image()).unwrap();
-        std::fs::remove_file(world.record()).unwrap();
-        kill_after(&mut world, fs, whole * step / steps);
-        half_done += u32::from(world.image().exists() && !is_mounted(&world));
-        world.start_worker();
-        let reply = mounted(world.ask(&world.mount_request(fs)));
+        host.unmount();
+        host.wait_for_no_loop_device();
+        std::fs::remove_file(host.image()).unwrap();
+        std::fs::remove_file(host.record()).unwrap();
+        kill_after(&mut host, fs, whole * step / steps);
+        half_done += u32::from(host.image().exists() && !is_mounted(&host));
+        host.start_worker();
+        let reply = mounted(host.ask(&host.mount_request(fs)));
         assert_eq!(reply.fs, fs, "step {step}");
-        std::fs::write(world.base().join("kept"), "data").unwrap();
-        assert_eq!(world.loop_devices().len(), 1, "step {step}");
+        std::fs::write(host.base().join("kept"), "data").unwrap();
+        assert_eq!(host.loop_devices().len(), 1, "step {step}");
         // A kill between two mounts keeps the data.
-        world.kill_worker();
-        world.start_worker();
-        assert!(!mounted(world.ask(&world.mount_request(fs))).changed);
+        host.kill_worker();
+        host.start_worker();
+        assert!(!mounted(host.ask(&host.mount_request(fs))).changed);
         assert_eq!(
-            std::fs::read_to_string(world.base().join("kept")).unwrap(),
+            std::fs::read_to_string(host.base().join("kept")).unwrap(),
             "data"
         );
     }
@@ -76,45 +76,45 @@ fn a_killed_first_mount_is_finished_by_the_next_xfs() {
 /// A worker that is killed while it works on a disk: the next one finishes, and what was formatted
 /// before it is never formatted again.
 fn on_a_disk_at_every_moment(fs: FileSystem, steps: u32) {
-    let Some(mut world) = World::with_disks() else {
+    let Some(mut host) = TestHost::with_disks() else {
         return;
     };
-    let request = Request::Mount(world.ebs_wanted(fs));
-    let first = Disk::blank(&world, "disk.img", XFS_SIZE).shown_as_ebs(&world);
+    let request = Request::Mount(host.ebs_wanted(fs));
+    let first = Disk::blank(&host, "disk.img", XFS_SIZE).shown_as_ebs(&host);
     let begun = Instant::now();
-    assert!(mounted(world.ask(&request)).formatted);
+    assert!(mounted(host.ask(&request)).formatted);
     let whole = begun.elapsed();
-    world.ask(&Request::Unmount(world.ebs_volume()));
+    host.ask(&Request::Unmount(host.ebs_volume()));
     drop(first);
     let mut half_done = 0;
     for step in 0..=steps {
-        std::fs::remove_file(world.ebs_record()).unwrap();
-        let _disk = Disk::blank(&world, "disk.img", XFS_SIZE).shown_as_ebs(&world);
+        std::fs::remove_file(host.ebs_record()).unwrap();
+        let _disk = Disk::blank(&host, "disk.img", XFS_SIZE).shown_as_ebs(&host);
         let line = serde_json::to_string(&request).unwrap();
-        let mut stream = UnixStream::connect(world.socket()).unwrap();
+        let mut stream = UnixStream::connect(host.socket()).unwrap();
         stream.write_all(format!("{line}\n").as_bytes()).unwrap();
         if step % 2 == 0 {
             std::thread::sleep(whole * step / steps);
         } else {
             // In the middle of mkfs: the intent is on the disk, and little else.
-            while !world.ebs_record().exists() {
+            while !host.ebs_record().exists() {
                 std::thread::sleep(Duration::from_micros(200));
             }
             std::thread::sleep(Duration::from_millis(step.into()));
         }
-        world.kill_worker();
-        half_done += u32::from(world.ebs_record().exists() && !is_mounted(&world));
-        world.start_worker();
-        let reply = mounted(world.ask(&request));
+        host.kill_worker();
+        half_done += u32::from(host.ebs_record().exists() && !is_mounted(&host));
+        host.start_worker();
+        let reply = mounted(host.ask(&request));
         assert_eq!(reply.fs, fs, "step {step}");
-        std::fs::write(world.base().join("kept"), "data").unwrap();
-        world.kill_worker();
-        world.start_worker();
-        let again = mounted(world.ask(&request));
+        std::fs::write(host.base().join("kept"), "data").unwrap();
+        host.kill_worker();
+        host.start_worker();
+        let again = mounted(host.ask(&request));
         assert!(!again.changed && again.uuid == reply.uuid, "step {step}");
-        let kept = std::fs::read_to_string(world.base().join("kept"));
+        let kept = std::fs::read_to_string(host.base().join("kept"));
         assert_eq!(kept.unwrap(), "data");
-        world.ask(&Request::Unmount(world.ebs_volume()));
+        host.ask(&Request::Unmount(host.ebs_volume()));
     }
     assert!(half_done > 0, "no kill met a half-made volume");
     eprintln!(
@@ -136,21 +136,21 @@ fn a_killed_first_mount_of_a_disk_is_finished_by_the_next_xfs() {
 
 #[test]
 fn a_volume_comes_back_after_a_restart_of_the_host() {
-    let Some(mut world) = World::start() else {
+    let Some(mut host) = TestHost::start() else {
         return;
     };
-    world.mount();
-    std::fs::write(world.base().join("kept"), "data").unwrap();
+    host.mount();
+    std::fs::write(host.base().join("kept"), "data").unwrap();
     // As after a power cut: nothing is mounted, nothing is attached, no worker remembers.
-    world.kill_worker();
-    unmount(world.base(), UnmountFlags::NOFOLLOW).unwrap();
-    world.wait_for_no_loop_device();
-    std::fs::remove_dir(world.base()).unwrap();
-    world.start_worker();
-    let reply = world.mount();
+    host.kill_worker();
+    unmount(host.base(), UnmountFlags::NOFOLLOW).unwrap();
+    host.wait_for_no_loop_device();
+    std::fs::remove_dir(host.base()).unwrap();
+    host.start_worker();
+    let reply = host.mount();
     assert!(reply.changed && !reply.formatted);
     assert_eq!(
-        std::fs::read_to_string(world.base().join("kept")).unwrap(),
+        std::fs::read_to_string(host.base().join("kept")).unwrap(),
         "data"
     );
 }

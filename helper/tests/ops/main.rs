@@ -19,4 +19,4 @@ mod kill;
 mod mount;
 mod network;
 mod refusals;
-mod world;
+mod test_host;

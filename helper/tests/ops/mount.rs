@@ -8,84 +8,90 @@ use std::time::{Duration, Instant};
 use aistack_helper::mount::wire::{FileSystem, MAX_MESSAGE, Place, Reply, Request, Source, Volume};
 use rustix::process::{Gid, Uid};
 
-use crate::world::{A, MIB, World, mounted, refused, runtime};
+use crate::test_host::{A, MIB, TestHost, mounted, refused, runtime};
 
 #[test]
 fn a_volume_is_made_once_mounted_idempotently_and_survives_a_remount() {
-    let Some(world) = World::start() else { return };
-    let first = world.mount();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let first = host.mount();
     assert!(first.changed && first.formatted);
-    let root = std::fs::metadata(world.base()).unwrap();
+    let root = std::fs::metadata(host.base()).unwrap();
     assert_eq!(
         (root.uid(), root.gid(), root.mode() & 0o7777),
         (0, 0, 0o711)
     );
     assert_eq!(root.dev(), first.device);
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let base = format!(" {} ", world.base().display());
+    let base = format!(" {} ", host.base().display());
     let line = mounts.lines().find(|line| line.contains(&base)).unwrap();
     assert!(line.contains("nosuid,nodev,noatime"), "{line}");
-    let image = std::fs::metadata(world.image()).unwrap();
+    let image = std::fs::metadata(host.image()).unwrap();
     assert_eq!(
         (image.uid(), image.mode() & 0o7777, image.len()),
         (0, 0o600, 320 * MIB)
     );
     assert!(image.blocks() * 512 < 64 * MIB, "the image is not sparse");
 
-    std::fs::write(world.base().join("kept"), "data").unwrap();
-    let again = world.mount();
+    std::fs::write(host.base().join("kept"), "data").unwrap();
+    let again = host.mount();
     assert_eq!(
         (again.changed, again.formatted, again.device),
         (false, false, first.device)
     );
     assert!(matches!(
-        world.ask(&Request::State(world.volume())),
+        host.ask(&Request::State(host.volume())),
         Reply::Mounted(_)
     ));
-    assert!(world.unmount());
-    assert!(!world.unmount());
+    assert!(host.unmount());
+    assert!(!host.unmount());
     assert!(matches!(
-        world.ask(&Request::State(world.volume())),
+        host.ask(&Request::State(host.volume())),
         Reply::Unmounted { .. }
     ));
-    assert_eq!(world.loop_devices(), Vec::<String>::new());
+    assert_eq!(host.loop_devices(), Vec::<String>::new());
 
-    let remounted = world.mount();
+    let remounted = host.mount();
     assert!(remounted.changed && !remounted.formatted);
     assert_eq!(
-        std::fs::read_to_string(world.base().join("kept")).unwrap(),
+        std::fs::read_to_string(host.base().join("kept")).unwrap(),
         "data"
     );
 }
 
 #[test]
 fn xfs_works_as_well() {
-    let Some(world) = World::start() else { return };
-    let request = world.mount_request(FileSystem::Xfs);
-    assert!(mounted(world.ask(&request)).formatted);
-    std::fs::write(world.base().join("kept"), "data").unwrap();
-    assert!(world.unmount());
-    let again = mounted(world.ask(&request));
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let request = host.mount_request(FileSystem::Xfs);
+    assert!(mounted(host.ask(&request)).formatted);
+    std::fs::write(host.base().join("kept"), "data").unwrap();
+    assert!(host.unmount());
+    let again = mounted(host.ask(&request));
     assert_eq!(
         (again.changed, again.formatted, again.fs),
         (true, false, FileSystem::Xfs)
     );
     assert_eq!(
-        std::fs::read_to_string(world.base().join("kept")).unwrap(),
+        std::fs::read_to_string(host.base().join("kept")).unwrap(),
         "data"
     );
-    assert!(world.unmount());
+    assert!(host.unmount());
     assert_eq!(
-        refused(world.ask(&world.mount_request(FileSystem::Ext4))),
+        refused(host.ask(&host.mount_request(FileSystem::Ext4))),
         "WRONG_FILESYSTEM"
     );
 }
 
 #[test]
 fn eight_at_once_make_one_volume() {
-    let Some(world) = World::start() else { return };
+    let Some(host) = TestHost::start() else {
+        return;
+    };
     let replies: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| world.mount())).collect();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| host.mount())).collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap())
@@ -93,27 +99,29 @@ fn eight_at_once_make_one_volume() {
     });
     assert_eq!(replies.iter().filter(|reply| reply.changed).count(), 1);
     assert_eq!(replies.iter().filter(|reply| reply.formatted).count(), 1);
-    assert_eq!(world.loop_devices().len(), 1);
+    assert_eq!(host.loop_devices().len(), 1);
 }
 
 #[test]
 fn a_used_volume_is_not_unmounted() {
-    let Some(world) = World::start() else { return };
-    world.mount();
-    let open = std::fs::File::create(world.base().join("open")).unwrap();
-    let unmount = Request::Unmount(world.volume());
-    assert_eq!(refused(world.ask(&unmount)), "IN_USE");
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    host.mount();
+    let open = std::fs::File::create(host.base().join("open")).unwrap();
+    let unmount = Request::Unmount(host.volume());
+    assert_eq!(refused(host.ask(&unmount)), "IN_USE");
     drop(open);
-    assert!(world.unmount());
+    assert!(host.unmount());
 }
 
 /// A process with a mount namespace of its own, in which `script` has run.
-fn in_a_namespace(world: &World, propagation: &str, script: &str) -> Child {
-    let ready = world.run().join("ready");
+fn in_a_namespace(host: &TestHost, propagation: &str, script: &str) -> Child {
+    let ready = host.run().join("ready");
     let _ = std::fs::remove_file(&ready);
     let script = format!(
         "{}{script} && touch {} && exec sleep 600",
-        world.letting_go_of_others(),
+        host.letting_go_of_others(),
         ready.display()
     );
     let child = Command::new("unshare")
@@ -135,13 +143,15 @@ fn end(mut child: Child) {
 
 #[test]
 fn a_volume_that_a_container_holds_is_not_unmounted() {
-    let Some(world) = World::start() else { return };
-    world.mount();
-    let (data, base) = (world.base().join("data"), world.base());
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    host.mount();
+    let (data, base) = (host.base().join("data"), host.base());
     std::fs::create_dir(&data).unwrap();
-    let there = world.run().join("there");
+    let there = host.run().join("there");
     std::fs::create_dir(&there).unwrap();
-    let unmount = Request::Unmount(world.volume());
+    let unmount = Request::Unmount(host.volume());
     // As a container has it: a directory of the volume, without the volume's own mount.
     for script in [
         format!(
@@ -153,8 +163,8 @@ fn a_volume_that_a_container_holds_is_not_unmounted() {
         // A copy of the volume's own mount that an unmount does not reach.
         "true".to_owned(),
     ] {
-        let holder = in_a_namespace(&world, "private", &script);
-        let Reply::Failed(failure) = world.ask(&unmount) else {
+        let holder = in_a_namespace(&host, "private", &script);
+        let Reply::Failed(failure) = host.ask(&unmount) else {
             panic!("it was unmounted under a container: {script}");
         };
         assert_eq!(failure.reason.word(), "IN_USE");
@@ -163,57 +173,63 @@ fn a_volume_that_a_container_holds_is_not_unmounted() {
                 .hint
                 .is_some_and(|hint| hint.contains("stop the containers"))
         );
-        let state = world.ask(&Request::State(world.volume()));
+        let state = host.ask(&Request::State(host.volume()));
         assert!(matches!(state, Reply::Mounted(_)), "{state:?}");
         end(holder);
     }
-    assert!(world.unmount());
-    world.wait_for_no_loop_device();
+    assert!(host.unmount());
+    host.wait_for_no_loop_device();
 }
 
 #[test]
 fn a_volume_that_is_held_out_of_sight_is_put_back() {
-    let Some(world) = World::start() else { return };
-    let first = world.mount();
-    std::fs::write(world.base().join("kept"), "data").unwrap();
-    let holder = in_a_namespace(&world, "private", "true");
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let first = host.mount();
+    std::fs::write(host.base().join("kept"), "data").unwrap();
+    let holder = in_a_namespace(&host, "private", "true");
     // Its mounts stay while this is open, and no process shows them.
     let namespace = std::fs::File::open(format!("/proc/{}/ns/mnt", holder.id())).unwrap();
     end(holder);
     assert_eq!(
-        refused(world.ask(&Request::Unmount(world.volume()))),
+        refused(host.ask(&Request::Unmount(host.volume()))),
         "IN_USE"
     );
-    let back = world.mount();
+    let back = host.mount();
     assert_eq!((back.changed, back.device), (false, first.device));
-    let root = std::fs::metadata(world.base()).unwrap();
+    let root = std::fs::metadata(host.base()).unwrap();
     assert_eq!((root.dev(), root.mode() & 0o7777), (first.device, 0o711));
     assert_eq!(
-        std::fs::read_to_string(world.base().join("kept")).unwrap(),
+        std::fs::read_to_string(host.base().join("kept")).unwrap(),
         "data"
     );
     drop(namespace);
-    assert!(world.unmount());
-    world.wait_for_no_loop_device();
+    assert!(host.unmount());
+    host.wait_for_no_loop_device();
 }
 
 #[test]
 fn a_container_that_starts_for_a_moment_does_not_stop_an_unmount() {
-    let Some(world) = World::start() else { return };
-    world.mount();
-    let holder = in_a_namespace(&world, "private", "true");
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    host.mount();
+    let holder = in_a_namespace(&host, "private", "true");
     let ending = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(200));
         end(holder);
     });
-    assert!(world.unmount());
+    assert!(host.unmount());
     ending.join().unwrap();
 }
 
 #[test]
 fn only_well_formed_requests_of_root_are_answered() {
-    let Some(world) = World::start() else { return };
-    let place = serde_json::to_value(Request::State(world.volume())).unwrap();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let place = serde_json::to_value(Request::State(host.volume())).unwrap();
     let mut extra = place.clone();
     extra["options"] = "suid".into();
     let mut top = place.clone();
@@ -235,15 +251,15 @@ fn only_well_formed_requests_of_root_are_answered() {
     ];
     for line in lines {
         // The end of a line that is too long may meet a closed connection.
-        if let Ok(answer) = world.say(&line) {
+        if let Ok(answer) = host.say(&line) {
             let reply: Reply = serde_json::from_str(&answer).unwrap();
             assert_eq!(refused(reply), "BAD_REQUEST", "{line}");
         }
     }
-    let socket = std::fs::metadata(world.socket()).unwrap();
+    let socket = std::fs::metadata(host.socket()).unwrap();
     assert_eq!((socket.uid(), socket.mode() & 0o777), (0, 0o600));
     // Even where the mode of the socket is lost, the peer's UID counts.
-    std::fs::set_permissions(world.socket(), std::fs::Permissions::from_mode(0o666)).unwrap();
+    std::fs::set_permissions(host.socket(), std::fs::Permissions::from_mode(0o666)).unwrap();
     let answer = std::thread::scope(|scope| {
         let as_tenant = scope.spawn(|| {
             rustix::thread::set_thread_groups(&[]).unwrap();
@@ -251,7 +267,7 @@ fn only_well_formed_requests_of_root_are_answered() {
             rustix::thread::set_thread_res_gid(gid, gid, gid).unwrap();
             let uid = Uid::from_raw(A);
             rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
-            world.say(&serde_json::to_string(&Request::State(world.volume())).unwrap())
+            host.say(&serde_json::to_string(&Request::State(host.volume())).unwrap())
         });
         as_tenant.join().unwrap()
     });
@@ -263,8 +279,10 @@ fn only_well_formed_requests_of_root_are_answered() {
 
 #[test]
 fn the_worker_keeps_six_capabilities_and_no_way_to_more() {
-    let Some(world) = World::start() else { return };
-    let status = std::fs::read_to_string(format!("/proc/{}/status", world.worker_pid())).unwrap();
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.worker_pid())).unwrap();
     // CHOWN 0, DAC_OVERRIDE 1, DAC_READ_SEARCH 2, FOWNER 3, SYS_ADMIN 21, SYS_RESOURCE 24; the last
     // one is not root's on every host.
     for set in ["CapPrm", "CapEff", "CapBnd"] {
@@ -276,10 +294,10 @@ fn the_worker_keeps_six_capabilities_and_no_way_to_more() {
 
 #[test]
 fn the_helper_mounts_through_the_worker_and_checks_what_it_says() {
-    let Some(mut world) = World::start() else {
+    let Some(mut host) = TestHost::start() else {
         return;
     };
-    let (ops, grant) = (world.ops(), world.grant());
+    let (ops, grant) = (host.ops(), host.grant());
     runtime().block_on(async {
         assert!(!ops.volume_state(&grant).await.mounted);
         let mounted = ops.mount_volume(&grant).await.unwrap();
@@ -289,23 +307,23 @@ fn the_helper_mounts_through_the_worker_and_checks_what_it_says() {
         assert!(!ops.mount_volume(&grant).await.unwrap().changed);
         assert!(ops.unmount_volume(&grant).await.unwrap().changed);
         assert!(!ops.unmount_volume(&grant).await.unwrap().changed);
-        let ebs = world.grant_with("kind = \"ebs\", fs = \"ext4\"");
+        let ebs = host.grant_with("kind = \"ebs\", fs = \"ext4\"");
         let error = ops.mount_volume(&ebs).await.unwrap_err();
         assert_eq!(error.reason(), "NO_DISK_PINNED");
     });
-    world.kill_worker();
+    host.kill_worker();
     let error = runtime().block_on(ops.mount_volume(&grant)).unwrap_err();
     assert_eq!(error.reason(), "MOUNT_WORKER_UNREACHABLE");
 }
 
 #[test]
 fn a_worker_that_lies_is_found_out() {
-    let Some(mut world) = World::start() else {
+    let Some(mut host) = TestHost::start() else {
         return;
     };
-    world.kill_worker();
-    std::fs::remove_file(world.socket()).unwrap();
-    let listener = std::os::unix::net::UnixListener::bind(world.socket()).unwrap();
+    host.kill_worker();
+    std::fs::remove_file(host.socket()).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(host.socket()).unwrap();
     let lie = r#"{"reply":"mounted","changed":true,"formatted":true,"fs":"ext4","device":1,
         "grown":false,"uuid":"","node":"loop0","warnings":[]}"#
         .replace('\n', "");
@@ -319,7 +337,7 @@ fn a_worker_that_lies_is_found_out() {
         stream.write_all(format!("{lie}\n").as_bytes()).unwrap();
     });
     let error = runtime()
-        .block_on(world.ops().mount_volume(&world.grant()))
+        .block_on(host.ops().mount_volume(&host.grant()))
         .unwrap_err();
     liar.join().unwrap();
     assert_eq!(error.reason(), "MOUNT_NOT_VERIFIED");

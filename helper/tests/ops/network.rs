@@ -5,10 +5,10 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use aistack_helper::ops::{Ops, OpsError};
+use aistack_helper::ops::{self, Ops};
 use aistack_policy::Grant;
 
-use crate::world::{A, World, runtime};
+use crate::test_host::{A, TestHost, runtime};
 
 /// An image, and a container of it, that does nothing but live.
 const SLEEPER: &str = "aistack-dev-ops-sleeper";
@@ -48,14 +48,14 @@ fn docker(arguments: &[&str], last: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn world() -> Option<(World, Ops, Grant)> {
-    let world = World::start()?;
+fn host() -> Option<(TestHost, Ops, Grant)> {
+    let host = TestHost::start()?;
     if !std::path::Path::new("/run/docker.sock").exists() {
         eprintln!("SKIPPED: no Docker at /run/docker.sock");
         return None;
     }
-    let (ops, grant) = (world.ops(), world.grant());
-    Some((world, ops, grant))
+    let (ops, grant) = (host.ops(), host.grant());
+    Some((host, ops, grant))
 }
 
 /// Waits until no other run of this test on this machine uses the same name; held while it lives.
@@ -71,17 +71,17 @@ fn alone() -> UnixListener {
     }
 }
 
-fn create(ops: &Ops, grant: &Grant) -> Result<(bool, String), OpsError> {
+fn create(ops: &Ops, grant: &Grant) -> Result<(bool, String), ops::Error> {
     let answer = runtime().block_on(ops.create_network(grant))?;
     assert_eq!(answer.subnet, grant.network.subnet.to_string());
     Ok((answer.changed, answer.id))
 }
 
-fn reason(answer: Result<(bool, String), OpsError>) -> &'static str {
+fn reason(answer: Result<(bool, String), ops::Error>) -> &'static str {
     answer.unwrap_err().reason()
 }
 
-fn remove(ops: &Ops, grant: &Grant) -> Result<bool, OpsError> {
+fn remove(ops: &Ops, grant: &Grant) -> Result<bool, ops::Error> {
     runtime()
         .block_on(ops.remove_network(grant))
         .map(|answer| answer.changed)
@@ -90,7 +90,7 @@ fn remove(ops: &Ops, grant: &Grant) -> Result<bool, OpsError> {
 /// One test, since all of it is about one name, one bridge and one subnet.
 #[test]
 fn the_tenants_network_is_made_once_and_nobody_elses_is_adopted() {
-    let Some((world, ops, grant)) = world() else {
+    let Some((host, ops, grant)) = host() else {
         return;
     };
     let _alone = alone();
@@ -171,7 +171,7 @@ fn the_tenants_network_is_made_once_and_nobody_elses_is_adopted() {
     ip(&["link", "del", "aistack-dev-op"]);
     assert_eq!(hidden, "SUBNET_IN_USE");
 
-    two_helpers_make_one_network(&world, &grant);
+    two_helpers_make_one_network(&host, &grant);
 }
 
 fn a_network_in_use_stays(ops: &Ops, grant: &Grant) {
@@ -198,11 +198,11 @@ fn a_network_in_use_stays(ops: &Ops, grant: &Grant) {
 }
 
 /// Two daemons, so that the turn inside of one does not help.
-fn two_helpers_make_one_network(world: &World, grant: &Grant) {
+fn two_helpers_make_one_network(host: &TestHost, grant: &Grant) {
     for _ in 0..5 {
         let made: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| create(&world.ops(), grant)))
+                .map(|_| scope.spawn(|| create(&host.ops(), grant)))
                 .collect();
             threads
                 .into_iter()
@@ -213,17 +213,19 @@ fn two_helpers_make_one_network(world: &World, grant: &Grant) {
         let listed = docker(&["network", "ls", "-q", "--filter"], &filter);
         assert_eq!(listed.lines().count(), 1, "{listed}");
         assert!(made.iter().any(Result::is_ok), "{made:?}");
-        assert!(create(&world.ops(), grant).is_ok());
-        assert!(remove(&world.ops(), grant).unwrap());
+        assert!(create(&host.ops(), grant).is_ok());
+        assert!(remove(&host.ops(), grant).unwrap());
     }
 }
 
 #[test]
 fn without_docker_it_is_said() {
-    let Some(world) = World::start() else { return };
-    let docker = aistack_helper::docker::Docker::new(&world.run().join("no.sock"));
-    let ops = Ops::new(docker, world.socket(), world.run()).unwrap();
-    assert_eq!(reason(create(&ops, &world.grant())), "DOCKER_UNREACHABLE");
+    let Some(host) = TestHost::start() else {
+        return;
+    };
+    let docker = aistack_helper::docker::Docker::new(&host.run().join("no.sock"));
+    let ops = Ops::new(docker, host.socket(), host.run()).unwrap();
+    assert_eq!(reason(create(&ops, &host.grant())), "DOCKER_UNREACHABLE");
     // A network that nobody could look for is not one that is gone: plans would recreate everything.
-    assert_eq!(runtime().block_on(ops.network_state(&world.grant())), None);
+    assert_eq!(runtime().block_on(ops.network_state(&host.grant())), None);
 }

@@ -66,7 +66,7 @@ impl Recorded {
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     says: Arc<Mutex<Recorded>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
     /// Streams of events, which end with the engine.
     open: Arc<Mutex<Vec<UnixStream>>>,
 }
@@ -75,7 +75,7 @@ impl Engine {
     pub(crate) fn at(socket: &Path, says: Recorded) -> Self {
         let engine = Self {
             says: Arc::new(Mutex::new(says)),
-            asked: Arc::default(),
+            requests: Arc::default(),
             open: Arc::default(),
         };
         let listener = UnixListener::bind(socket).unwrap();
@@ -95,8 +95,8 @@ impl Engine {
     }
 
     /// The request lines since the last look.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    pub(crate) fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
     fn serve(&self, mut stream: UnixStream) {
@@ -105,7 +105,7 @@ impl Engine {
         let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
         let line = text.lines().next().unwrap_or_default().to_owned();
         let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        self.asked.lock().unwrap().push(line);
+        self.requests.lock().unwrap().push(line);
         if path.starts_with("/events") {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
                         Transfer-Encoding: chunked\r\n\r\n";

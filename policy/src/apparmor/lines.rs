@@ -1,6 +1,6 @@
 //! From bytes to lines of words: bounds, bytes, comments.
 
-use super::refusal::{Code, Fault, Refusal, fault};
+use super::refusal::{Code, LineError, Refusal, reject};
 
 /// A longer source is refused unread. Real profiles have a tenth of it.
 pub const MAX_SOURCE_BYTES: usize = 32 * 1024;
@@ -21,7 +21,7 @@ pub(super) struct Line<'s> {
 /// All lines that say something, and the number of the last line.
 pub(super) fn read(source: &[u8]) -> Result<(Vec<Line<'_>>, u32), Refusal> {
     if source.len() > MAX_SOURCE_BYTES {
-        return fault(Code::Size, "the source has more than 32768 bytes").map_err(|f| f.at(1));
+        return reject(Code::Size, "the source has more than 32768 bytes").map_err(|f| f.at(1));
     }
     let mut number = 0_u32;
     let mut lines = Vec::new();
@@ -38,23 +38,23 @@ pub(super) fn read(source: &[u8]) -> Result<(Vec<Line<'_>>, u32), Refusal> {
     Ok((lines, number.max(1)))
 }
 
-fn cut_line(rest: &[u8], number: usize) -> Result<(&[u8], &[u8]), Fault> {
+fn cut_line(rest: &[u8], number: usize) -> Result<(&[u8], &[u8]), LineError> {
     if number > MAX_LINES {
-        return fault(Code::Size, "the source has more than 1000 lines");
+        return reject(Code::Size, "the source has more than 1000 lines");
     }
     let end = rest.iter().position(|byte| *byte == b'\n');
     let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
     if line.len() > MAX_LINE_BYTES {
-        return fault(Code::Size, "the line has more than 512 bytes");
+        return reject(Code::Size, "the line has more than 512 bytes");
     }
     match after.split_first() {
         Some((_, after)) => Ok((line, after)),
-        None => fault(Code::Syntax, "the last line has no line feed at its end"),
+        None => reject(Code::Syntax, "the last line has no line feed at its end"),
     }
 }
 
 /// The line up to its comment, without blanks at either end, every byte checked.
-fn without_comment(line: &[u8]) -> Result<&str, Fault> {
+fn without_comment(line: &[u8]) -> Result<&str, LineError> {
     let (code, comment) = line.split_at(comment_start(line));
     check_comment(comment)?;
     for byte in code {
@@ -62,7 +62,7 @@ fn without_comment(line: &[u8]) -> Result<&str, Fault> {
     }
     // ASCII by now; the error stands for a byte that was let through by mistake.
     let Ok(code) = std::str::from_utf8(code) else {
-        return fault(Code::Byte, NOT_PLAIN);
+        return reject(Code::Byte, NOT_PLAIN);
     };
     Ok(code.trim_matches(is_blank))
 }
@@ -83,24 +83,24 @@ fn comment_start(line: &[u8]) -> usize {
 
 const NOT_PLAIN: &str = "a byte is neither printable ASCII nor a tab; lines end with LF alone";
 
-fn check_comment(comment: &[u8]) -> Result<(), Fault> {
+fn check_comment(comment: &[u8]) -> Result<(), LineError> {
     let is_text = |text: &str| text.chars().all(|c| c == '\t' || !c.is_control());
     match std::str::from_utf8(comment) {
         Ok(text) if is_text(text) => Ok(()),
-        _ => fault(
+        _ => reject(
             Code::Byte,
             "a comment is not UTF-8, or holds a control character",
         ),
     }
 }
 
-fn check_byte(byte: u8) -> Result<(), Fault> {
+fn check_byte(byte: u8) -> Result<(), LineError> {
     match byte {
-        b'"' | b'\'' => fault(Code::Quote, "quotation marks are not part of the language"),
-        b'\\' => fault(Code::Escape, "backslashes are not part of the language"),
-        b'$' => fault(Code::Var, NO_VARIABLES),
+        b'"' | b'\'' => reject(Code::Quote, "quotation marks are not part of the language"),
+        b'\\' => reject(Code::Escape, "backslashes are not part of the language"),
+        b'$' => reject(Code::Var, NO_VARIABLES),
         b'\t' | 0x20..=0x7e => Ok(()),
-        _ => fault(Code::Byte, NOT_PLAIN),
+        _ => reject(Code::Byte, NOT_PLAIN),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::refusal::{Code, Fault, fault};
+use super::refusal::{Code, LineError, reject};
 
 const MAX_BYTES: usize = 256;
 const MAX_SLASHES: usize = 24;
@@ -21,24 +21,24 @@ const MAX_CLASS_MEMBERS: usize = 8;
 pub(super) struct RulePath(String);
 
 impl RulePath {
-    pub(super) fn parse(text: &str) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str) -> Result<Self, LineError> {
         if !text.starts_with('/') {
-            return fault(Code::Path, "a path begins with /");
+            return reject(Code::Path, "a path begins with /");
         }
         if text.len() > MAX_BYTES {
-            return fault(Code::Path, "the path has more than 256 bytes");
+            return reject(Code::Path, "the path has more than 256 bytes");
         }
         if text.contains("@{") {
-            return fault(Code::Var, super::lines::NO_VARIABLES);
+            return reject(Code::Var, super::lines::NO_VARIABLES);
         }
         if text.contains("//") {
-            return fault(Code::Path, "the path has an empty component");
+            return reject(Code::Path, "the path has an empty component");
         }
         if text.split('/').any(is_dots) {
-            return fault(Code::Path, DOTS);
+            return reject(Code::Path, DOTS);
         }
         if text.bytes().filter(|byte| *byte == b'/').count() > MAX_SLASHES {
-            return fault(Code::Path, "the path has more than 24 slashes");
+            return reject(Code::Path, "the path has more than 24 slashes");
         }
         Scan::new(text).run()?;
         Ok(Self(text.to_owned()))
@@ -93,10 +93,10 @@ impl<'t> Scan<'t> {
         }
     }
 
-    fn run(mut self) -> Result<(), Fault> {
+    fn run(mut self) -> Result<(), LineError> {
         while let Some(next) = self.rest.chars().next() {
             if self.after_star && "*?[{".contains(next) {
-                return fault(
+                return reject(
                     Code::Glob,
                     "after a * only plain characters may follow in the same component",
                 );
@@ -106,13 +106,15 @@ impl<'t> Scan<'t> {
                 '?' => self.one(1)?,
                 '[' => self.class()?,
                 '{' => self.group()?,
-                ']' | '}' => return fault(Code::Glob, "a bracket or brace is closed and not open"),
+                ']' | '}' => {
+                    return reject(Code::Glob, "a bracket or brace is closed and not open");
+                }
                 _ if is_literal(next) => {
                     self.after_star &= next != '/';
                     self.advance(1);
                 }
                 _ => {
-                    return fault(
+                    return reject(
                         Code::Path,
                         "a path is made of letters, digits, _ . / + : = ~ - and patterns",
                     );
@@ -129,10 +131,10 @@ impl<'t> Scan<'t> {
         self.rest = rest;
     }
 
-    fn star(&mut self) -> Result<(), Fault> {
+    fn star(&mut self) -> Result<(), LineError> {
         if self.rest.starts_with("**") {
             if self.rest != "**" || self.before != '/' {
-                return fault(Code::Glob, "** may only be the whole last component");
+                return reject(Code::Glob, "** may only be the whole last component");
             }
             self.advance(2);
             return Ok(());
@@ -143,27 +145,27 @@ impl<'t> Scan<'t> {
         Ok(())
     }
 
-    fn count_star(&mut self) -> Result<(), Fault> {
+    fn count_star(&mut self) -> Result<(), LineError> {
         self.stars += 1;
         if self.stars > MAX_STARS {
-            return fault(Code::Glob, "the path has more than two *");
+            return reject(Code::Glob, "the path has more than two *");
         }
         Ok(())
     }
 
     /// A pattern of `bytes` bytes for one character.
-    fn one(&mut self, bytes: usize) -> Result<(), Fault> {
+    fn one(&mut self, bytes: usize) -> Result<(), LineError> {
         self.ones += 1;
         if self.ones > MAX_ONES {
-            return fault(Code::Glob, "the path has more than four ? and classes");
+            return reject(Code::Glob, "the path has more than four ? and classes");
         }
         self.advance(bytes);
         Ok(())
     }
 
-    fn class(&mut self) -> Result<(), Fault> {
+    fn class(&mut self) -> Result<(), LineError> {
         let Some(end) = self.rest.find(']') else {
-            return fault(Code::Glob, "a class is not closed");
+            return reject(Code::Glob, "a class is not closed");
         };
         let inside = self.rest.get(1..end).unwrap_or_default();
         let (negated, members) = match inside.strip_prefix('^') {
@@ -172,7 +174,7 @@ impl<'t> Scan<'t> {
         };
         check_class(members)?;
         if negated && !members.contains('/') {
-            return fault(
+            return reject(
                 Code::Glob,
                 "a negated class must hold / too, or it would match the end of a component",
             );
@@ -180,17 +182,17 @@ impl<'t> Scan<'t> {
         self.one(end + 1)
     }
 
-    fn group(&mut self) -> Result<(), Fault> {
+    fn group(&mut self) -> Result<(), LineError> {
         let Some(end) = self.rest.find('}') else {
-            return fault(Code::Glob, "a group is not closed");
+            return reject(Code::Glob, "a group is not closed");
         };
         let inside = self.rest.get(1..end).unwrap_or_default();
         let after = self.rest.get(end + 1..).unwrap_or_default();
         if inside.contains('{') {
-            return fault(Code::Glob, "a group stands in a group");
+            return reject(Code::Glob, "a group stands in a group");
         }
         if inside.contains(",,") || !inside.contains(',') {
-            return fault(
+            return reject(
                 Code::Glob,
                 "a group has at least two alternatives, and no two commas in a row",
             );
@@ -198,7 +200,7 @@ impl<'t> Scan<'t> {
         self.groups += 1;
         self.alternatives += inside.split(',').count();
         if self.groups > MAX_GROUPS || self.alternatives > MAX_ALTERNATIVES {
-            return fault(
+            return reject(
                 Code::Glob,
                 "the path has more than 3 groups or 24 alternatives",
             );
@@ -211,7 +213,7 @@ impl<'t> Scan<'t> {
     }
 
     /// One alternative of the group before `after`.
-    fn alternative(&mut self, text: &str, after: &str) -> Result<(), Fault> {
+    fn alternative(&mut self, text: &str, after: &str) -> Result<(), LineError> {
         if after.is_empty() {
             match text {
                 "**" | "/**" => return Ok(()),
@@ -220,7 +222,7 @@ impl<'t> Scan<'t> {
             }
         }
         if !text.chars().all(is_literal) {
-            return fault(
+            return reject(
                 Code::Glob,
                 "an alternative is plain text; at the end of the path also *, **, /* or /**",
             );
@@ -230,7 +232,7 @@ impl<'t> Scan<'t> {
             after.is_empty() || after.starts_with('/'),
         ];
         if has_dots(text, open) {
-            return fault(Code::Path, DOTS);
+            return reject(Code::Path, DOTS);
         }
         Ok(())
     }
@@ -247,18 +249,18 @@ fn has_dots(alternative: &str, whole: [bool; 2]) -> bool {
         .any(|(at, part)| is_dots(part) && (at > 0 || starts) && (at < last || ends))
 }
 
-fn check_class(members: &str) -> Result<(), Fault> {
+fn check_class(members: &str) -> Result<(), LineError> {
     let mut count = 0;
     let mut rest = members;
     while let Some(first) = rest.chars().next() {
         let length = match rest.as_bytes() {
             [from, b'-', to, ..] if is_range(*from, *to) => 3,
             [_, b'-', ..] => {
-                return fault(Code::Glob, "a range is a-z, A-Z or 0-9, or a part of one");
+                return reject(Code::Glob, "a range is a-z, A-Z or 0-9, or a part of one");
             }
             _ if first.is_ascii_alphanumeric() || "_./".contains(first) => 1,
             _ => {
-                return fault(
+                return reject(
                     Code::Glob,
                     "a class is made of letters, digits, _ . / and ranges",
                 );
@@ -268,7 +270,7 @@ fn check_class(members: &str) -> Result<(), Fault> {
         rest = rest.get(length..).unwrap_or_default();
     }
     if count == 0 || count > MAX_CLASS_MEMBERS {
-        return fault(Code::Glob, "a class has one to eight members");
+        return reject(Code::Glob, "a class has one to eight members");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::refusal::{Code, Fault, fault};
+use super::refusal::{Code, LineError, reject};
 
 /// Single permissions in the order in which they are written, with their bits.
 const LETTERS: [(char, u8); 7] = [
@@ -29,34 +29,34 @@ pub(super) struct Perms {
 }
 
 impl Perms {
-    pub(super) fn parse(text: &str, deny: bool) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str, deny: bool) -> Result<Self, LineError> {
         let mut bits = 0;
         let mut rest = text;
         while let Some(letter) = rest.chars().next() {
             let (name, length) = match (letter, deny) {
                 ('i', false) if rest.starts_with("ix") => ('x', 2),
                 ('x', false) | ('i' | 'p' | 'P' | 'c' | 'C' | 'u' | 'U', _) => {
-                    return fault(Code::Exec, if deny { DENY_EXEC } else { ONLY_IX });
+                    return reject(Code::Exec, if deny { DENY_EXEC } else { ONLY_IX });
                 }
                 _ => (letter, letter.len_utf8()),
             };
             let Some((_, bit)) = LETTERS.iter().find(|(known, _)| *known == name) else {
-                return fault(
+                return reject(
                     Code::Perm,
                     "file permissions are made of r, w, a, k, l, m and ix",
                 );
             };
             if bits & bit != 0 {
-                return fault(Code::Perm, "a permission stands twice");
+                return reject(Code::Perm, "a permission stands twice");
             }
             bits |= bit;
             rest = rest.get(length..).unwrap_or_default();
         }
         if bits == 0 {
-            return fault(Code::Perm, "the rule has no permission");
+            return reject(Code::Perm, "the rule has no permission");
         }
         if bits & WRITE != 0 && bits & APPEND != 0 {
-            return fault(Code::Perm, "w and a exclude each other; w contains a");
+            return reject(Code::Perm, "w and a exclude each other; w contains a");
         }
         Ok(Self { bits, deny })
     }

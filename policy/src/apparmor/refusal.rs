@@ -138,12 +138,12 @@ pub struct Refusal {
 
 /// A refusal whose line is not known yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct LineError {
     pub(super) code: Code,
     pub(super) sentence: &'static str,
 }
 
-impl Fault {
+impl LineError {
     pub(super) const fn at(self, line: u32) -> Refusal {
         Refusal {
             code: self.code,
@@ -153,7 +153,7 @@ impl Fault {
     }
 }
 
-/// `Err` of a [`Fault`].
-pub(super) const fn fault<T>(code: Code, sentence: &'static str) -> Result<T, Fault> {
-    Err(Fault { code, sentence })
+/// `Err` of a [`LineError`].
+pub(super) const fn reject<T>(code: Code, sentence: &'static str) -> Result<T, LineError> {
+    Err(LineError { code, sentence })
 }

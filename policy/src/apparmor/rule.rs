@@ -6,7 +6,7 @@ use super::lines::{NO_VARIABLES, split_words};
 use super::names::Kind;
 use super::path::RulePath;
 use super::perms::Perms;
-use super::refusal::{Code, Fault, fault};
+use super::refusal::{Code, LineError, reject};
 use super::sockets::Sockets;
 use super::words::{ALLOWED_CAPABILITIES, CAPABILITIES, NO_BLOCKS, refused};
 
@@ -48,13 +48,13 @@ pub(super) const BASE: [&str; 9] = [
 ];
 
 impl Rule {
-    pub(super) fn parse(text: &str, kind: Kind) -> Result<Self, Fault> {
+    pub(super) fn parse(text: &str, kind: Kind) -> Result<Self, LineError> {
         if is_include(text, "<abstractions/base>") {
             return Ok(Self::Base);
         }
         check_shape(text)?;
         let Some(body) = text.strip_suffix(',') else {
-            return fault(
+            return reject(
                 Code::Syntax,
                 "a rule ends with a comma, and is alone on its line",
             );
@@ -71,7 +71,7 @@ impl Rule {
                 sockets: Sockets::parse(words.skip(1))?,
             }),
             Some(_) => file(words.collect(), deny, kind),
-            None => fault(Code::Syntax, NO_RULE),
+            None => reject(Code::Syntax, NO_RULE),
         }
     }
 
@@ -132,24 +132,24 @@ pub(super) fn is_include(text: &str, target: &str) -> bool {
 }
 
 /// What is no rule at all, whatever its words are.
-fn check_shape(text: &str) -> Result<(), Fault> {
+fn check_shape(text: &str) -> Result<(), LineError> {
     if let Some(why) = text.split(super::lines::is_blank).next().and_then(refused) {
         return Err(why);
     }
     if text.contains("#include") {
-        return fault(
+        return reject(
             Code::Include,
             "#include is a directive wherever it stands, even where a comment could begin",
         );
     }
     if text.contains("@{") {
-        return fault(Code::Var, NO_VARIABLES);
+        return reject(Code::Var, NO_VARIABLES);
     }
     if text.ends_with('{') {
-        return fault(Code::Block, NO_BLOCKS);
+        return reject(Code::Block, NO_BLOCKS);
     }
     if text.contains('#') {
-        return fault(
+        return reject(
             Code::Syntax,
             "a comment begins at the start of a line or after a blank",
         );
@@ -160,33 +160,33 @@ fn check_shape(text: &str) -> Result<(), Fault> {
 const NO_RULE: &str =
     "this is no rule; a rule is deny, owner, file, a path and permissions, capability or network";
 
-fn capability(names: &[&str], deny: bool, kind: Kind) -> Result<Rule, Fault> {
+fn capability(names: &[&str], deny: bool, kind: Kind) -> Result<Rule, LineError> {
     let [name] = names else {
-        return fault(Code::Cap, "a capability rule has exactly one capability");
+        return reject(Code::Cap, "a capability rule has exactly one capability");
     };
     let Some(known) = CAPABILITIES.iter().find(|known| *known == name) else {
-        return fault(
+        return reject(
             Code::Cap,
             "this is no capability; the names are lower case, without cap_",
         );
     };
     if !deny && kind == Kind::Openclaw {
-        return fault(Code::Cap, "openclaw has no capabilities");
+        return reject(Code::Cap, "openclaw has no capabilities");
     }
     if !deny && !ALLOWED_CAPABILITIES.contains(known) {
-        return fault(Code::Cap, "this capability is denied to every tenant");
+        return reject(Code::Cap, "this capability is denied to every tenant");
     }
     Ok(Rule::Capability { deny, name: known })
 }
 
-fn file(mut words: Vec<&str>, deny: bool, kind: Kind) -> Result<Rule, Fault> {
+fn file(mut words: Vec<&str>, deny: bool, kind: Kind) -> Result<Rule, LineError> {
     if words == ["file"] {
         return match (deny, kind) {
-            (true, _) => fault(
+            (true, _) => reject(
                 Code::Rule,
                 "deny file would deny every program; name the paths",
             ),
-            (_, Kind::Openclaw) => fault(
+            (_, Kind::Openclaw) => reject(
                 Code::Rule,
                 "openclaw has no rule for all files; name the paths",
             ),
@@ -218,20 +218,20 @@ fn take_first(words: &mut Vec<&str>, wanted: &str) -> bool {
 }
 
 /// The two words of a file rule; which comes first, a reader sees by the slash.
-fn path_and_perms<'t>(words: &[&'t str]) -> Result<(&'t str, &'t str), Fault> {
+fn path_and_perms<'t>(words: &[&'t str]) -> Result<(&'t str, &'t str), LineError> {
     for word in words {
         match *word {
             "deny" | "owner" | "file" => {
-                return fault(
+                return reject(
                     Code::Qualifier,
                     "qualifiers stand as deny, owner, file, each once",
                 );
             }
             "capability" | "network" => {
-                return fault(Code::Qualifier, "owner is for file rules alone");
+                return reject(Code::Qualifier, "owner is for file rules alone");
             }
             word if word.contains("->") => {
-                return fault(
+                return reject(
                     Code::Exec,
                     "a program stays in the profile: there is no target",
                 );
@@ -245,12 +245,12 @@ fn path_and_perms<'t>(words: &[&'t str]) -> Result<(&'t str, &'t str), Fault> {
         [path, perms] if Perms::parse(perms, false).is_ok() => {
             RulePath::parse(path).map(|_| (*path, *perms))
         }
-        [path] if path.starts_with('/') => fault(Code::Perm, "the rule has no permission"),
-        [first, ..] if first.starts_with('/') => fault(
+        [path] if path.starts_with('/') => reject(Code::Perm, "the rule has no permission"),
+        [first, ..] if first.starts_with('/') => reject(
             Code::Syntax,
             "a file rule is one path and its permissions; one rule a line",
         ),
-        _ => fault(Code::Syntax, NO_RULE),
+        _ => reject(Code::Syntax, NO_RULE),
     }
 }
 
@@ -272,21 +272,21 @@ const OPENCLAW_RUNS: [&str; 8] = [
     "/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/opt/", "/app/", "/{",
 ];
 
-fn check_openclaw(path: &RulePath, perms: Perms) -> Result<(), Fault> {
+fn check_openclaw(path: &RulePath, perms: Perms) -> Result<(), LineError> {
     if perms.write() && perms.execute() {
-        return fault(
+        return reject(
             Code::Perm,
             "openclaw never writes what it runs: w, a, l exclude m and ix",
         );
     }
     if perms.write() && !path.starts_with_any(&OPENCLAW_WRITES) {
-        return fault(
+        return reject(
             Code::Path,
             "openclaw writes only below /app/data, /tmp, /dev/shm and /dev/pts, to terminals and /proc/[1-9]*/",
         );
     }
     if perms.execute() && !path.starts_with_any(&OPENCLAW_RUNS) {
-        return fault(
+        return reject(
             Code::Path,
             "openclaw runs only what is below /usr, /bin, /sbin, /lib, /lib64, /opt and /app",
         );

@@ -1,6 +1,6 @@
 //! Network rules: the sockets that a tenant's container may have.
 
-use super::refusal::{Code, Fault, fault};
+use super::refusal::{Code, LineError, reject};
 
 /// Everything that a service may have: what `network,` stands for. Netlink is what getaddrinfo(3)
 /// and getifaddrs(3) ask with.
@@ -45,7 +45,7 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// From the words after `network`.
-    pub(super) fn parse<'w>(words: impl Iterator<Item = &'w str>) -> Result<Self, Fault> {
+    pub(super) fn parse<'w>(words: impl Iterator<Item = &'w str>) -> Result<Self, LineError> {
         let wanted: Vec<&str> = words.collect();
         let found = FORMS.iter().find(|(form, _)| {
             form.split(' ')
@@ -54,7 +54,7 @@ impl Sockets {
         });
         match found {
             Some((form, sockets)) => Ok(Self { form, sockets }),
-            None => fault(
+            None => reject(
                 Code::Net,
                 "network is inet or inet6 (stream, dgram), unix (stream, dgram, seqpacket) or netlink (raw, dgram)",
             ),

@@ -2,7 +2,7 @@
 
 use super::lines::{self, Line, NO_VARIABLES, is_blank, split_word, split_words};
 use super::names::{Kind, Names};
-use super::refusal::{Code, Fault, Refusal, fault};
+use super::refusal::{Code, LineError, Refusal, reject};
 use super::render::Vetted;
 use super::rule::{Rule, is_include};
 use super::words::{NO_BLOCKS, refused};
@@ -21,7 +21,7 @@ pub fn vet(source: &[u8], kind: Kind, names: &Names) -> Result<Vetted, Refusal> 
     let rules = body(&mut lines, kind, last)?;
     match lines.next() {
         None => Ok(Vetted::new(kind, names.clone(), rules)),
-        Some(line) => fault(Code::Multi, "only comments may follow the closing brace")
+        Some(line) => reject(Code::Multi, "only comments may follow the closing brace")
             .map_err(|f| f.at(line.number)),
     }
 }
@@ -38,7 +38,7 @@ fn header<'s>(
         }
         return check_header(line.text, name).map_err(|f| f.at(line.number));
     }
-    fault(Code::Syntax, "the source has no profile").map_err(|f| f.at(last))
+    reject(Code::Syntax, "the source has no profile").map_err(|f| f.at(last))
 }
 
 /// Reads up to the closing brace, and the brace.
@@ -53,18 +53,18 @@ fn body<'s>(
             return Ok(rules);
         }
         let rule = match line.text.strip_prefix('}') {
-            Some(_) => fault(
+            Some(_) => reject(
                 Code::Multi,
                 "the closing brace ends the profile, and its line",
             ),
             None if rules.len() == MAX_RULES => {
-                fault(Code::Size, "the source has more than 200 rules")
+                reject(Code::Size, "the source has more than 200 rules")
             }
             None => Rule::parse(line.text, kind),
         };
         rules.push(rule.map_err(|f| f.at(line.number))?);
     }
-    fault(Code::Syntax, "the closing brace is missing").map_err(|f| f.at(last))
+    reject(Code::Syntax, "the closing brace is missing").map_err(|f| f.at(last))
 }
 
 /// What every Debian profile begins with. It is read and left out: the abi is the helper's choice,
@@ -79,7 +79,7 @@ fn is_preamble(text: &str) -> bool {
         })
 }
 
-fn check_header(text: &str, name: &str) -> Result<(), Fault> {
+fn check_header(text: &str, name: &str) -> Result<(), LineError> {
     let (keyword, rest) = split_word(text);
     if keyword != "profile" {
         return Err(no_header(text, keyword));
@@ -88,7 +88,7 @@ fn check_header(text: &str, name: &str) -> Result<(), Fault> {
     let (found, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
     // Text that touches the name belongs to it: a brace opens a group there.
     if found != name || (after.starts_with('{') && after != "{") {
-        return fault(
+        return reject(
             Code::Name,
             "the profile does not have the one name that is expected here",
         );
@@ -100,13 +100,13 @@ fn check_header(text: &str, name: &str) -> Result<(), Fault> {
     };
     match after {
         "{" => Ok(()),
-        "" => fault(Code::Syntax, "the opening brace is on the line of the name"),
-        _ if after.starts_with('{') => fault(
+        "" => reject(Code::Syntax, "the opening brace is on the line of the name"),
+        _ if after.starts_with('{') => reject(
             Code::Syntax,
             "nothing follows the opening brace on its line",
         ),
-        _ if after.starts_with("flags") || after.starts_with('(') => fault(Code::Flag, FLAGS),
-        _ => fault(Code::Attach, NO_ATTACHMENT),
+        _ if after.starts_with("flags") || after.starts_with('(') => reject(Code::Flag, FLAGS),
+        _ => reject(Code::Attach, NO_ATTACHMENT),
     }
 }
 
@@ -115,10 +115,10 @@ const FLAGS: &str =
 const NO_ATTACHMENT: &str = "the profile attaches to nothing: no path and no xattrs in the header";
 
 /// Checks `FLAGS)…` and gives what follows. Both flags are always written, so none is kept.
-fn check_flags(text: &str) -> Result<&str, Fault> {
+fn check_flags(text: &str) -> Result<&str, LineError> {
     let known = |flag: &str| matches!(flag, "attach_disconnected" | "mediate_deleted");
     let Some((inside, after)) = text.split_once(')') else {
-        return fault(Code::Flag, FLAGS);
+        return reject(Code::Flag, FLAGS);
     };
     let is_empty = inside.trim_matches(is_blank).is_empty();
     let mut parts = inside
@@ -127,12 +127,12 @@ fn check_flags(text: &str) -> Result<&str, Fault> {
     if is_empty || parts.all(|flags| !flags.is_empty() && flags.into_iter().all(known)) {
         Ok(after.trim_start_matches(is_blank))
     } else {
-        fault(Code::Flag, FLAGS)
+        reject(Code::Flag, FLAGS)
     }
 }
 
 /// Why a line above the profile is neither preamble nor header.
-fn no_header(text: &str, keyword: &str) -> Fault {
+fn no_header(text: &str, keyword: &str) -> LineError {
     let (code, sentence) = match keyword {
         _ if text.contains("#include") => (
             Code::Include,
@@ -147,10 +147,10 @@ fn no_header(text: &str, keyword: &str) -> Fault {
         _ if text.starts_with('/') && text.ends_with('{') => (Code::Attach, NO_ATTACHMENT),
         _ => return NO_HEADER,
     };
-    Fault { code, sentence }
+    LineError { code, sentence }
 }
 
-const NO_HEADER: Fault = Fault {
+const NO_HEADER: LineError = LineError {
     code: Code::Syntax,
     sentence: "above the rules only the header may stand: profile NAME {",
 };

@@ -1,6 +1,6 @@
 //! What the words of apparmor.d(5) that are outside the subset are called when they are refused.
 
-use super::refusal::{Code, Fault};
+use super::refusal::{Code, LineError};
 
 /// Every known capability: capabilities(7), Linux 5.9 and later. The same list is in
 /// apparmor_parser 3.0.8 and 4.1.0.
@@ -62,7 +62,7 @@ pub(super) const ALLOWED_CAPABILITIES: [&str; 9] = [
 ];
 
 /// Why the first word of a line is refused, for words that the subset does not have at all.
-pub(super) fn refused(word: &str) -> Option<Fault> {
+pub(super) fn refused(word: &str) -> Option<LineError> {
     // `priority=1` and `^hat` are one word each for the reader, `if(` too.
     let stem = word
         .split(['=', '(', '{', ',', '+'])
@@ -100,7 +100,7 @@ pub(super) fn refused(word: &str) -> Option<Fault> {
         _ if word.starts_with('^') => (Code::Block, NO_BLOCKS),
         _ => return None,
     };
-    Some(Fault { code, sentence })
+    Some(LineError { code, sentence })
 }
 
 pub(super) const NO_BLOCKS: &str = "there is one profile, without hats, child profiles or blocks";

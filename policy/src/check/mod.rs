@@ -9,7 +9,7 @@ mod numbers;
 mod warnings;
 
 use crate::file::Document;
-use crate::report::{Broken, Report};
+use crate::report::{InvalidParts, Report};
 use crate::text::Lines;
 
 /// Adds every clash in the document to the report.
@@ -60,7 +60,7 @@ struct Subject<'d> {
     document: &'d Document,
     lines: &'d Lines,
     /// Parts that could not be read as they stand in the file.
-    broken: &'d Broken,
+    broken: &'d InvalidParts,
 }
 
 impl Subject<'_> {

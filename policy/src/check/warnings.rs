@@ -51,9 +51,9 @@ fn handed_out(subject: Subject<'_>, report: &mut Report) {
     let mut claims = tenant_claims(subject);
     claims.extend(service_claims(subject));
     for (low, high, by) in HANDED_OUT {
-        let mut told = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for claim in meeting(&claims, low, high) {
-            if told.insert((claim.at, claim.key())) {
+            if seen.insert((claim.at, claim.key())) {
                 let what = match claim.what {
                     What::ServiceUid => "service UIDs",
                     _ => "UIDs",
@@ -135,8 +135,8 @@ fn capabilities(subject: Subject<'_>, report: &mut Report) {
         let own = named.capabilities.as_ref()?;
         Some((own.at, format!("tenant[{}]", named.uid.value), &own.value))
     });
-    for (at, who, granted) in everybody.into_iter().chain(named) {
-        let strong: Vec<&str> = granted
+    for (at, who, allowed) in everybody.into_iter().chain(named) {
+        let strong: Vec<&str> = allowed
             .iter()
             .map(String::as_str)
             .filter(|name| powerful(name))

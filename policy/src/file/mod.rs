@@ -47,7 +47,10 @@ impl Document {
     /// Reads the file; what cannot be read is in the report and stands here as its default.
     pub(crate) fn read(table: &Spanned<DeTable<'_>>, lines: &Lines, report: &mut Report) -> Self {
         let root = Section::root(table);
-        root.only(&["version", "ingress", "guard", "tenants", "tenant"], report);
+        root.only(
+            &["version", "ingress", "guard", "tenants", "tenant"],
+            report,
+        );
         read_version(&root, report);
         let ingress = root
             .get("ingress")

@@ -6,14 +6,9 @@ use super::super::Catalog;
 use super::super::entry::{Database, Entry, When};
 use super::names::{databases, quoted};
 use super::when::{exclude, implies};
-use super::{Mistake, is_label};
+use super::{Error, is_label};
 
-pub(super) fn check(
-    catalog: &Catalog,
-    entry: &Entry,
-    earlier: &[&Entry],
-    found: &mut Vec<Mistake>,
-) {
+pub(super) fn check(catalog: &Catalog, entry: &Entry, earlier: &[&Entry], found: &mut Vec<Error>) {
     for need in &entry.needs {
         needed(catalog, entry, entry.when.as_ref(), need, found);
     }
@@ -56,7 +51,7 @@ fn needed(
     entry: &Entry,
     when: Option<&When>,
     need: &str,
-    found: &mut Vec<Mistake>,
+    found: &mut Vec<Error>,
 ) {
     let message = match catalog.get(need) {
         None => format!("it needs {need:?}, which is no service"),
@@ -75,19 +70,19 @@ fn needed(
 
 /// A data directory is shared within a group, by services that run as one user, and the one whose it
 /// is comes first.
-fn shared_data(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
+fn shared_data(catalog: &Catalog, entry: &Entry, found: &mut Vec<Error>) {
     let Some(other) = &entry.mounts.data_of else {
         return;
     };
     let owner = catalog.get(other);
-    let fits = |owner: &Entry| {
+    let fitting = |owner: &Entry| {
         owner.group.is_some()
             && owner.group == entry.group
             && owner.user == entry.user
             && owner.mounts.data.is_some()
             && owner.mounts.data_of.is_none()
     };
-    if entry.mounts.data.is_none() || !entry.needs.contains(other) || !owner.is_some_and(fits) {
+    if entry.mounts.data.is_none() || !entry.needs.contains(other) || !owner.is_some_and(fitting) {
         let message = format!(
             "`data_of` names a service of its group that it needs, that runs as the same user and has a data directory of its own; {other:?} is none"
         );
@@ -95,7 +90,7 @@ fn shared_data(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
     }
 }
 
-fn network(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
+fn network(catalog: &Catalog, entry: &Entry, found: &mut Vec<Error>) {
     let Some(owner) = &entry.network_of else {
         return;
     };
@@ -118,7 +113,7 @@ fn provided(
     earlier: &[&Entry],
     database: &Database,
     more: Option<&Vec<String>>,
-    found: &mut Vec<Mistake>,
+    found: &mut Vec<Error>,
 ) {
     let provider = &database.provider;
     if !entry.needs.contains(provider) && !more.is_some_and(|needs| needs.contains(provider)) {
@@ -141,7 +136,7 @@ fn provided(
     }
 }
 
-fn site(catalog: &Catalog, entry: &Entry, earlier: &[&Entry], found: &mut Vec<Mistake>) {
+fn site(catalog: &Catalog, entry: &Entry, earlier: &[&Entry], found: &mut Vec<Error>) {
     let Some(site) = &entry.site else {
         return;
     };

@@ -2,19 +2,14 @@
 
 use super::super::Catalog;
 use super::super::entry::Entry;
-use super::Mistake;
+use super::Error;
 use super::names::quoted;
 use super::when::exclude;
 use crate::env_file::is_key;
 use crate::keys;
 
 /// Well formed, and no other service's; services that are never together may share them.
-pub(super) fn check(
-    catalog: &Catalog,
-    entry: &Entry,
-    earlier: &[&Entry],
-    found: &mut Vec<Mistake>,
-) {
+pub(super) fn check(catalog: &Catalog, entry: &Entry, earlier: &[&Entry], found: &mut Vec<Error>) {
     let own = declared(entry);
     for (at, key) in own.iter().enumerate() {
         if !is_key(key) || **key != key.to_ascii_uppercase() {

@@ -1,6 +1,6 @@
 //! Everything that can be wrong in an entry although its TOML has the right shape.
 
-mod asked;
+mod checks;
 mod edges;
 mod keys;
 mod names;
@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::{Catalog, CatalogError};
 
 /// A mistake: what to look for in the file to find its place, and what it is.
-type Mistake = (String, String);
+type Error = (String, String);
 
 /// What the TOML parser found.
 pub(super) fn syntax_error(name: &str, text: &str, error: &toml::de::Error) -> CatalogError {
@@ -40,7 +40,7 @@ pub(super) fn mistakes(catalog: &Catalog, sources: &[(&str, &str)]) -> Vec<Catal
         edges::check(catalog, entry, &earlier, &mut found);
         keys::check(catalog, entry, &earlier, &mut found);
         templates::check(catalog, entry, &mut found);
-        asked::check(catalog, entry, &mut found);
+        checks::check(catalog, entry, &mut found);
         for (needle, message) in found {
             errors.push(place(name, text, position(text, &needle), message));
         }

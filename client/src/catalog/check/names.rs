@@ -1,14 +1,14 @@
 //! Names that are written in an entry: of itself, its image, variables, files and directories.
 
 use super::super::entry::{Database, Entry};
-use super::{Mistake, is_label};
+use super::{Error, is_label};
 use crate::env_file::is_key;
 use aistack_policy::image::ImageRef;
 
 /// Folders of a configuration file's name, and the name itself, at most.
 const MAX_COMPONENTS: usize = 4;
 
-pub(super) fn check(entry: &Entry, found: &mut Vec<Mistake>) {
+pub(super) fn check(entry: &Entry, found: &mut Vec<Error>) {
     if !is_label(&entry.name) {
         let message = format!("{:?} is no name of a service", entry.name);
         found.push((String::new(), message));
@@ -75,7 +75,7 @@ fn is_route(path: &str) -> bool {
     exact.starts_with('/') && exact.bytes().all(plain)
 }
 
-fn files(entry: &Entry, found: &mut Vec<Mistake>) {
+fn files(entry: &Entry, found: &mut Vec<Error>) {
     for name in entry.config.keys() {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         let sound =
@@ -99,7 +99,7 @@ fn files(entry: &Entry, found: &mut Vec<Mistake>) {
 }
 
 /// Where directories appear.
-pub(super) fn mounts(entry: &Entry, found: &mut Vec<Mistake>) {
+pub(super) fn mounts(entry: &Entry, found: &mut Vec<Error>) {
     let mounts = [&entry.mounts.etc, &entry.mounts.data, &entry.mounts.logs];
     let targets: Vec<&String> = mounts
         .into_iter()

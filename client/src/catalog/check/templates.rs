@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use super::super::Catalog;
 use super::super::entry::{CheckEntry, Entry, Variant};
 use super::super::template::{Item, List, Name, Template};
-use super::Mistake;
+use super::Error;
 use super::edges::hard;
 use super::when::implies;
 use crate::keys;
 
-pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
+pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Error>) {
     for (place, template) in placed(entry) {
         for name in template.names() {
             if let Some(why) = unknown(catalog, entry, name, place) {
@@ -45,8 +45,8 @@ fn placed(entry: &Entry) -> Vec<(Place<'_>, &Template)> {
         let templates = variant.environment.values();
         all.extend(templates.map(|template| (Place::Variant(variant), template)));
     }
-    for asked in &entry.checks {
-        match asked {
+    for check_entry in &entry.checks {
+        match check_entry {
             CheckEntry::Http { steps, .. } => {
                 for step in steps {
                     let templates = [&step.path].into_iter().chain(step.headers.values());

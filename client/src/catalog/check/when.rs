@@ -2,13 +2,16 @@
 
 use super::super::Catalog;
 use super::super::entry::{Entry, When};
-use super::Mistake;
+use super::Error;
 use super::names::quoted;
 use crate::keys::VECTOR_DB;
 
-pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
+pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Error>) {
     let of_variants = entry.variants.iter().map(|variant| &variant.when);
-    let of_checks = entry.checks.iter().filter_map(|asked| asked.when());
+    let of_checks = entry
+        .checks
+        .iter()
+        .filter_map(|check_entry| check_entry.when());
     for when in entry.when.iter().chain(of_variants).chain(of_checks) {
         condition(catalog, when, found);
     }
@@ -45,7 +48,7 @@ pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) 
     }
 }
 
-fn condition(catalog: &Catalog, when: &When, found: &mut Vec<Mistake>) {
+fn condition(catalog: &Catalog, when: &When, found: &mut Vec<Error>) {
     if !catalog.is_key(&when.key) {
         found.push(no_key(&when.key));
     }
@@ -59,7 +62,7 @@ fn condition(catalog: &Catalog, when: &When, found: &mut Vec<Mistake>) {
     }
 }
 
-fn no_key(key: &str) -> Mistake {
+fn no_key(key: &str) -> Error {
     (quoted(key), format!("{key:?} is no key of the manifest"))
 }
 

@@ -164,10 +164,14 @@ fn a_wrong_value_is_told_with_its_place_and_what_is_right() {
         let file = EnvFile::parse(&text).unwrap();
         let settings = Settings::resolve(&file, &BTreeMap::new(), |_| false).unwrap();
         let errors = stack(&settings, &catalog, &grant()).unwrap_err();
-        assert_eq!(told(&errors), [wrong(&format!(".env:{line}"))], "{value}");
+        assert_eq!(
+            messages(&errors),
+            [wrong(&format!(".env:{line}"))],
+            "{value}"
+        );
     }
     let environment = render(&[(TIME_SCALE, "0")]).unwrap_err();
-    assert_eq!(told(&environment), [wrong("the environment")]);
+    assert_eq!(messages(&environment), [wrong("the environment")]);
     let both = render(&[(TIME_SCALE, "0"), ("N8N_PORT", "0")]).unwrap_err();
     assert_eq!(both.len(), 2, "{both:?}");
 }
@@ -176,7 +180,7 @@ fn wrong(place: &str) -> String {
     format!("TIME_SCALE: is no whole number from 1 to 20 ({place})")
 }
 
-fn told(errors: &[DesiredError]) -> Vec<String> {
+fn messages(errors: &[DesiredError]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
@@ -190,7 +194,7 @@ proptest! {
         if let Some(scale) = TimeScale::parse(&value) {
             prop_assert_eq!(made.unwrap().time_scale, scale);
         } else {
-            prop_assert_eq!(told(&made.unwrap_err()), [wrong("the environment")]);
+            prop_assert_eq!(messages(&made.unwrap_err()), [wrong("the environment")]);
         }
     }
 }

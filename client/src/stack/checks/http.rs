@@ -10,7 +10,7 @@ use crate::ui;
 
 use super::Limits;
 use super::s3;
-use super::text::Hand;
+use super::text::HttpSession;
 use super::wire;
 
 /// Pauses before another try.
@@ -26,7 +26,7 @@ pub(super) struct Line<'a> {
     pub(super) via: &'a Via,
     pub(super) trust: &'a Trust,
     pub(super) limits: Limits,
-    pub(super) told: &'a dyn Fn(&str),
+    pub(super) notice: &'a dyn Fn(&str),
 }
 
 /// Why a step was not answered as it should be.
@@ -51,7 +51,7 @@ pub(super) async fn run(
 ) -> Result<(), String> {
     let within: Duration = steps.iter().filter_map(|step| step.within).sum();
     let mut deadline = Instant::now() + line.limits.check + within;
-    let mut hand = Hand::new(secrets);
+    let mut session = HttpSession::new(secrets);
     let mut result = Ok(());
     for (at, step) in steps.iter().enumerate() {
         if result.is_err() && !step.always {
@@ -60,13 +60,13 @@ pub(super) async fn run(
         // What cleans up gets its time although the check has used up its own.
         let mut own = Instant::now() + line.limits.request + step.within.unwrap_or_default();
         let deadline = if step.always { &mut own } else { &mut deadline };
-        let outcome = line.one(step, &mut hand, served, deadline).await;
+        let outcome = line.one(step, &mut session, served, deadline).await;
         if let (Ok(()), Err(why)) = (&result, outcome) {
-            let told = format!("{} {}: {why}", step.method, step.path);
-            let told = hand.secrets.mask_quoted(&ui::clean(&told));
+            let notice = format!("{} {}: {why}", step.method, step.path);
+            let notice = session.secrets.mask_quoted(&ui::clean(&notice));
             result = Err(match steps.len() {
-                1 => told,
-                _ => format!("step {}: {told}", at + 1),
+                1 => notice,
+                _ => format!("step {}: {notice}", at + 1),
             });
         }
     }
@@ -78,12 +78,12 @@ impl Line<'_> {
     async fn one(
         &self,
         step: &Request,
-        hand: &mut Hand,
+        session: &mut HttpSession,
         served: &mut Option<Served>,
         deadline: &mut Instant,
     ) -> Result<(), String> {
         // What was never captured does not come by trying again.
-        hand.fill(step)?;
+        session.fill(step)?;
         let started = Instant::now();
         let within = step.within.map(|within| started + within);
         let mut pause = PAUSES.0;
@@ -95,8 +95,8 @@ impl Line<'_> {
             let left = within.map_or(Duration::ZERO, |until| until - Instant::now());
             let limit = self.limits.request.max(left);
             let limit = limit.min(*deadline - Instant::now());
-            let asked = timeout(limit, self.ask(step, hand, served)).await;
-            let outcome = asked
+            let reply = timeout(limit, self.ask(step, session, served)).await;
+            let outcome = reply
                 .unwrap_or_else(|_| Err(format!("no answer in {}", ui::seconds(limit)).into()));
             let Err(Miss { why, busy }) = outcome else {
                 return Ok(());
@@ -106,7 +106,7 @@ impl Line<'_> {
                 if !moved {
                     *deadline += BUSY;
                     moved = true;
-                    (self.told)("it wants fewer requests; waiting");
+                    (self.notice)("it wants fewer requests; waiting");
                 }
                 until = Some(within.map_or(started + BUSY, |until| until.max(started + BUSY)));
                 pause = wanted.max(PAUSES.0);
@@ -131,10 +131,10 @@ impl Line<'_> {
     async fn ask(
         &self,
         step: &Request,
-        hand: &mut Hand,
+        session: &mut HttpSession,
         served: &mut Option<Served>,
     ) -> Result<(), Miss> {
-        let mut outgoing = hand.fill(step)?;
+        let mut outgoing = session.fill(step)?;
         if let Some(keys) = &step.s3 {
             outgoing.path = s3::signed(
                 &outgoing.method,
@@ -144,9 +144,9 @@ impl Line<'_> {
             )?;
         }
         let answer = wire::send(self.via, self.trust, outgoing, served).await?;
-        hand.take_cookies(&answer);
+        session.take_cookies(&answer);
         if !step.expect.contains(&answer.status) {
-            let said = match hand.excerpt(&answer.body) {
+            let said = match session.excerpt(&answer.body) {
                 said if said.is_empty() => String::new(),
                 said => format!(": {said}"),
             };
@@ -156,14 +156,15 @@ impl Line<'_> {
             return Err(Miss { why, busy });
         }
         if let Some(text) = &step.contains {
-            let text = hand.wanted(text)?;
+            let text = session.wanted(text)?;
             if !String::from_utf8_lossy(&answer.body).contains(&text) {
-                let said = hand.excerpt(&answer.body);
+                let said = session.excerpt(&answer.body);
                 return Err(format!("the answer does not hold `{text}`: {said}").into());
             }
         }
-        hand.capture(&step.capture, &answer)
-            .map_err(|why| match hand.excerpt(&answer.body) {
+        session
+            .capture(&step.capture, &answer)
+            .map_err(|why| match session.excerpt(&answer.body) {
                 said if said.is_empty() => why,
                 said => format!("{why}: {said}"),
             })

@@ -89,14 +89,14 @@ impl CheckResult {
 }
 
 /// Who asks: with what connection, whom it believes, and what it must not repeat.
-pub struct Asker<'a> {
+pub struct Checker<'a> {
     engine: &'a Engine,
     trust: Trust,
     secrets: &'a Secrets,
     limits: Limits,
 }
 
-impl<'a> Asker<'a> {
+impl<'a> Checker<'a> {
     /// One for a stack.
     #[must_use]
     pub fn new(engine: &'a Engine, stack: &'a Stack) -> Self {
@@ -154,7 +154,7 @@ impl<'a> Asker<'a> {
         id: &str,
         check: &Check,
         served: &mut Option<Served>,
-        told: &dyn Fn(&str),
+        notice: &dyn Fn(&str),
     ) -> Result<(), String> {
         match check {
             Check::Http { via, steps, .. } => {
@@ -163,7 +163,7 @@ impl<'a> Asker<'a> {
                     via,
                     trust,
                     limits: self.limits,
-                    told,
+                    notice,
                 };
                 http::run(&line, steps, self.secrets, served).await
             }
@@ -173,9 +173,9 @@ impl<'a> Asker<'a> {
                 expect,
                 ..
             } => {
-                let asked = self.exec(id, command, stdin, expect.as_deref());
+                let call = self.exec(id, command, stdin, expect.as_deref());
                 let limit = self.limits.command;
-                let answer = tokio::time::timeout(limit, asked).await;
+                let answer = tokio::time::timeout(limit, call).await;
                 answer.unwrap_or_else(|_| Err(format!("no answer in {}", ui::seconds(limit))))
             }
         }

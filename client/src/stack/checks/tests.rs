@@ -87,12 +87,12 @@ fn capture(name: &str, place: &str) -> std::collections::BTreeMap<String, String
     [(name.to_owned(), place.to_owned())].into()
 }
 
-fn line_to<'a>(via: &'a Via, trust: &'a Trust, told: &'a dyn Fn(&str)) -> http::Line<'a> {
+fn line_to<'a>(via: &'a Via, trust: &'a Trust, notice: &'a dyn Fn(&str)) -> http::Line<'a> {
     http::Line {
         via,
         trust,
         limits: Limits::on(TimeScale::default()),
-        told,
+        notice,
     }
 }
 
@@ -100,8 +100,8 @@ async fn ask(port: u16, steps: &[Request]) -> Result<(), String> {
     let mut secrets = Secrets::default();
     secrets.add("sk-of-the-manifest");
     let trust = &Trust::open(None);
-    let (via, told) = (&Via::Port(port), &|_: &str| ());
-    let line = line_to(via, trust, told);
+    let (via, notice) = (&Via::Port(port), &|_: &str| ());
+    let line = line_to(via, trust, notice);
     http::run(&line, steps, &secrets, &mut None).await
 }
 
@@ -323,8 +323,8 @@ async fn a_site_is_asked_by_its_name_over_tls_and_its_certificate_is_told() {
     let secrets = Secrets::default();
     let mut served = None;
     let trust = Trust::open(Some(&root));
-    let (via, trust, told) = (&via, &trust, &|_: &str| ());
-    let line = line_to(via, trust, told);
+    let (via, trust, notice) = (&via, &trust, &|_: &str| ());
+    let line = line_to(via, trust, notice);
     let answer = http::run(&line, &steps, &secrets, &mut served).await;
     assert_eq!(answer, Ok(()));
     assert_eq!(served.unwrap().root, Some(Root::Own));
@@ -333,7 +333,7 @@ async fn a_site_is_asked_by_its_name_over_tls_and_its_certificate_is_told() {
 
     let mut served = None;
     let trust = &Trust::open(None);
-    let line = line_to(via, trust, told);
+    let line = line_to(via, trust, notice);
     let answer = http::run(&line, &steps, &secrets, &mut served).await;
     let why = answer.unwrap_err();
     assert!(
@@ -387,15 +387,15 @@ async fn a_service_without_a_check_is_a_warning_and_no_failure() {
     let stack = crate::desired::tests::render(&[]).unwrap();
     let mut own = stack.services[0].clone();
     own.checks.clear();
-    let asker = Asker::new(&engine, &stack);
+    let checker = Checker::new(&engine, &stack);
     let container = crate::engine::tests::container(&own.name);
-    let results = asker.ask(&own, Some(&container), |_| {}).await;
+    let results = checker.ask(&own, Some(&container), |_| {}).await;
     let [result] = results.as_slice() else {
         panic!("{results:?}");
     };
     assert!(result.ok, "{result:?}");
     assert!(result.problem.is_none() && result.warning.is_some());
     // One that does not run is a failure still.
-    let results = asker.ask(&own, None, |_| {}).await;
+    let results = checker.ask(&own, None, |_| {}).await;
     assert!(!results[0].ok, "{results:?}");
 }

@@ -16,7 +16,7 @@ const EXCERPT: usize = 200;
 const COOKIE: &str = "cookie:";
 
 /// What one user of a service has in hand.
-pub(super) struct Hand {
+pub(super) struct HttpSession {
     captured: BTreeMap<String, Value>,
     cookies: BTreeMap<String, String>,
     /// Of the manifest, and what the service gave.
@@ -33,7 +33,7 @@ enum Place {
     Plain,
 }
 
-impl Hand {
+impl HttpSession {
     pub(super) fn new(secrets: &Secrets) -> Self {
         Self {
             captured: BTreeMap::new(),

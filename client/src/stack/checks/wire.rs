@@ -90,7 +90,7 @@ async fn exchange(
         .map_err(|error| error.to_string())?;
     let driver = AbortOnDrop(tokio::spawn(connection));
     let answer = sender.send_request(build(host, outgoing)?).await;
-    let answer = answer.map_err(|error| told(&error))?;
+    let answer = answer.map_err(|error| describe(&error))?;
     let status = answer.status().as_u16();
     let cookies = answer
         .headers()
@@ -140,12 +140,12 @@ fn build(host: &str, outgoing: Outgoing) -> Result<Request<Full<Bytes>>, String>
 async fn read(mut body: Incoming) -> Result<(Vec<u8>, bool), String> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| told(&error))?;
+        let frame = frame.map_err(|error| describe(&error))?;
         if let Some(data) = frame.data_ref() {
             let room = MAX_BODY.saturating_sub(bytes.len());
             match data.get(..room) {
-                Some(fits) if fits.len() < data.len() => {
-                    bytes.extend_from_slice(fits);
+                Some(part) if part.len() < data.len() => {
+                    bytes.extend_from_slice(part);
                     return Ok((bytes, false));
                 }
                 _ => bytes.extend_from_slice(data),
@@ -156,7 +156,7 @@ async fn read(mut body: Incoming) -> Result<(Vec<u8>, bool), String> {
 }
 
 /// An error with what led to it: hyper keeps the reason in the source.
-fn told(error: &hyper::Error) -> String {
+fn describe(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => ui::clean(&format!("{error}: {source}")),
         None => ui::clean(&error.to_string()),

@@ -77,7 +77,7 @@ pub struct Served {
 impl Served {
     /// For people: `issued by X, 12 days left`.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         format!("issued by {}, {}", self.issuer, self.left())
     }
 
@@ -162,7 +162,7 @@ impl Trust {
         let Ok(name) = ServerName::try_from(host.to_owned()) else {
             return failed(format!("{host} is no host name"));
         };
-        let witness = Arc::new(Witness {
+        let verifier = Arc::new(RecordingVerifier {
             own: self.own.as_ref().and_then(|own| own.verifier.clone().ok()),
             public: self.public.clone(),
             provider: Arc::clone(&self.provider),
@@ -175,7 +175,7 @@ impl Trust {
             .map(|builder| {
                 let mut config = builder
                     .dangerous()
-                    .with_custom_certificate_verifier(Arc::<Witness>::clone(&witness))
+                    .with_custom_certificate_verifier(Arc::<RecordingVerifier>::clone(&verifier))
                     .with_no_client_auth();
                 config.alpn_protocols = vec![b"http/1.1".to_vec()];
                 config
@@ -187,7 +187,7 @@ impl Trust {
         let connected = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await;
-        let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = verifier.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let served = seen
             .as_ref()
             .and_then(|seen| Served::read(&seen.der, seen.root));
@@ -252,19 +252,19 @@ impl Trust {
 
     fn unknown_issuer(&self, host: &str, served: Option<&Served>) -> String {
         let issuer = served.map_or("somebody", |served| served.issuer.as_str());
-        let told = format!("the certificate of {host} was issued by {issuer}");
+        let shown = format!("the certificate of {host} was issued by {issuer}");
         match &self.own {
             Some(own) => match &own.verifier {
                 Ok(_) => format!(
-                    "{told}, which is not the proxy's own authority ({})",
+                    "{shown}, which is not the proxy's own authority ({})",
                     own.path.display()
                 ),
-                Err(why) => format!("{told}; the proxy's own authority is not known: {why}"),
+                Err(why) => format!("{shown}; the proxy's own authority is not known: {why}"),
             },
             None if self.public.is_none() => {
-                format!("{told}, and this host trusts nobody: install ca-certificates")
+                format!("{shown}, and this host trusts nobody: install ca-certificates")
             }
-            None => format!("{told}, whom this host does not trust, and browsers may not either"),
+            None => format!("{shown}, whom this host does not trust, and browsers may not either"),
         }
     }
 }
@@ -292,7 +292,7 @@ fn verifier(
 
 /// Passes every decision on, and keeps the certificate that was shown.
 #[derive(Debug)]
-struct Witness {
+struct RecordingVerifier {
     own: Option<Arc<WebPkiServerVerifier>>,
     public: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
@@ -305,7 +305,7 @@ struct Seen {
     root: Option<Root>,
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

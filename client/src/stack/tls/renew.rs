@@ -28,9 +28,6 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// How often the site is asked in that time.
 const AGAIN: Duration = Duration::from_millis(300);
 
-/// Why caddy was not told.
-pub type Problem = String;
-
 /// The proxy of one tenant.
 #[derive(Debug, Clone, Copy)]
 pub struct Proxy<'a> {
@@ -47,14 +44,14 @@ impl Proxy<'_> {
     ///
     /// # Errors
     /// What caddy said.
-    pub async fn reload(&self) -> Result<(), Problem> {
+    pub async fn reload(&self) -> Result<(), String> {
         let own = ["--force", "--config", "/etc/caddy/Caddyfile"];
         self.caddy_reload(&own, "").await
     }
 
     /// Has caddy forget every certificate and load what is there, or obtain it. No site answers in
     /// between, for less than a second.
-    async fn load_anew(&self) -> Result<(), Problem> {
+    async fn load_anew(&self) -> Result<(), String> {
         let nothing = "{\n\tadmin 127.0.0.1:2019\n\tpersist_config off\n}\n";
         self.caddy_reload(&["--config", "/dev/stdin"], nothing)
             .await?;
@@ -70,7 +67,7 @@ impl Proxy<'_> {
         restarted.map_err(|error| format!("{why}; and it could not be restarted: {error}"))
     }
 
-    async fn caddy_reload(&self, arguments: &[&str], stdin: &str) -> Result<(), Problem> {
+    async fn caddy_reload(&self, arguments: &[&str], stdin: &str) -> Result<(), String> {
         let always = ["--adapter", "caddyfile", "--address", "127.0.0.1:2019"];
         let command: Vec<String> = ["caddy", "reload"]
             .iter()
@@ -95,7 +92,7 @@ impl Proxy<'_> {
         &self,
         trust: &Trust,
         before: &[SiteState],
-    ) -> Result<Vec<SiteState>, Problem> {
+    ) -> Result<Vec<SiteState>, String> {
         self.put_back_leftovers()?;
         let hosts = before.iter().map(|state| state.site.host.as_str());
         for host in hosts {
@@ -181,14 +178,14 @@ impl Proxy<'_> {
             .collect()
     }
 
-    fn put_aside(&self, host: &str) -> Result<(), Problem> {
+    fn put_aside(&self, host: &str) -> Result<(), String> {
         for (current, aside) in self.places(CERTIFICATES, host) {
             rename(&current, &aside)?;
         }
         Ok(())
     }
 
-    fn drop_aside(&self, host: &str) -> Result<(), Problem> {
+    fn drop_aside(&self, host: &str) -> Result<(), String> {
         for (_, aside) in self.places(ASIDE, host) {
             remove(&aside)?;
         }
@@ -196,7 +193,7 @@ impl Proxy<'_> {
     }
 
     /// Removes what came where there is something to give back.
-    fn drop_current(&self, host: &str) -> Result<(), Problem> {
+    fn drop_current(&self, host: &str) -> Result<(), String> {
         for (current, aside) in self.places(CERTIFICATES, host) {
             if aside.exists() {
                 remove(&current)?;
@@ -206,7 +203,7 @@ impl Proxy<'_> {
     }
 
     /// Gives back what is aside, also from a run that was killed, where nothing new has come.
-    fn put_back_leftovers(&self) -> Result<(), Problem> {
+    fn put_back_leftovers(&self) -> Result<(), String> {
         let aside = self.base_dir.join(ASIDE);
         for issuer in names(&aside) {
             for host in names(&aside.join(&issuer)) {
@@ -231,15 +228,15 @@ fn names(directory: &Path) -> Vec<std::ffi::OsString> {
     entries.map(|entry| entry.file_name()).collect()
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), Problem> {
-    let told = |error: io::Error| format!("cannot move {}: {error}", from.display());
+fn rename(from: &Path, to: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| format!("cannot move {}: {error}", from.display());
     if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent).map_err(told)?;
+        fs::create_dir_all(parent).map_err(failed)?;
     }
-    fs::rename(from, to).map_err(told)
+    fs::rename(from, to).map_err(failed)
 }
 
-fn remove(path: &Path) -> Result<(), Problem> {
+fn remove(path: &Path) -> Result<(), String> {
     fs::remove_dir_all(path).map_err(|error| format!("cannot remove {}: {error}", path.display()))
 }
 

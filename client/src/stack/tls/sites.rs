@@ -69,7 +69,7 @@ pub fn of(stack: &Stack) -> Vec<Site> {
 
 /// Asks one site.
 pub async fn look(trust: &Trust, site: &Site) -> SiteState {
-    let asked = async {
+    let reply = async {
         match wire::connect(site.port).await {
             Ok(stream) => {
                 let handshake = trust.handshake(stream, &site.host).await;
@@ -78,7 +78,7 @@ pub async fn look(trust: &Trust, site: &Site) -> SiteState {
             Err(why) => (None, Some(why)),
         }
     };
-    let (certificate, problem) = tokio::time::timeout(LIMIT, asked)
+    let (certificate, problem) = tokio::time::timeout(LIMIT, reply)
         .await
         .unwrap_or_else(|_| (None, Some(format!("no answer in {}", ui::seconds(LIMIT)))));
     SiteState {
@@ -143,20 +143,20 @@ fn said(lines: &[String], hosts: &[&str]) -> BTreeMap<String, String> {
             continue;
         }
         for host in hosts.iter().filter(|host| line.contains(**host)) {
-            let told = complaint(&entry);
+            let shown = complaint(&entry);
             if text("issuer").is_empty() {
-                last.insert((*host).to_owned(), told);
+                last.insert((*host).to_owned(), shown);
             } else {
                 let issuers = by_issuer.entry(host).or_default();
-                issuers.insert(text("issuer").to_owned(), told);
+                issuers.insert(text("issuer").to_owned(), shown);
             }
         }
     }
     for (host, issuers) in by_issuer {
-        let told = issuers
+        let shown = issuers
             .into_iter()
-            .map(|(issuer, told)| format!("{issuer}: {told}"));
-        last.insert(host.to_owned(), told.collect::<Vec<_>>().join("; "));
+            .map(|(issuer, shown)| format!("{issuer}: {shown}"));
+        last.insert(host.to_owned(), shown.collect::<Vec<_>>().join("; "));
     }
     last
 }
@@ -167,8 +167,8 @@ fn complaint(entry: &Value) -> String {
     let moment = entry.get("ts").and_then(Value::as_f64).and_then(moment);
     let moment = moment.map_or_else(String::new, |moment| format!("{moment} "));
     let colon = if text("error").is_empty() { "" } else { ": " };
-    let told = format!("{moment}{}{colon}{}", text("msg"), text("error"));
-    ui::clean(&told).chars().take(MAX_COMPLAINT).collect()
+    let shown = format!("{moment}{}{colon}{}", text("msg"), text("error"));
+    ui::clean(&shown).chars().take(MAX_COMPLAINT).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a moment in whole seconds")]

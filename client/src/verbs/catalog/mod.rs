@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::args::CatalogArgs;
 use crate::catalog::{Entry, schema};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::{Context, Session, choice};
 use crate::selection::Selection;
 use crate::stack::select;
@@ -13,7 +13,7 @@ use crate::ui::{Table, size};
 
 mod markdown;
 
-pub(super) async fn run(context: &Context, args: &CatalogArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &CatalogArgs) -> Result<Exit, CliError> {
     if args.schema {
         context.printer.raw(&schema::text())?;
         return Ok(Exit::Done);
@@ -74,7 +74,7 @@ pub(super) async fn run(context: &Context, args: &CatalogArgs) -> Result<Exit, F
 }
 
 /// A service, or the parts of a group.
-fn named<'a>(session: &'a Session, name: &str) -> Result<Vec<&'a Entry>, Failure> {
+fn named<'a>(session: &'a Session, name: &str) -> Result<Vec<&'a Entry>, CliError> {
     let entries = session.catalog.entries();
     let found: Vec<&Entry> = entries
         .iter()
@@ -91,14 +91,14 @@ fn one(
     context: &Context,
     entries: &[&Entry],
     installed: &dyn Fn(&Entry) -> bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let documents: Vec<_> = entries
         .iter()
         .map(|entry| document(entry, installed(entry)))
         .collect();
     context.printer.document(json!({"services": documents}))?;
     for entry in entries {
-        context.printer.data(&told(entry, installed(entry)))?;
+        context.printer.data(&describe(entry, installed(entry)))?;
     }
     Ok(Exit::Done)
 }
@@ -117,7 +117,7 @@ fn document(entry: &Entry, installed: bool) -> serde_json::Value {
     })
 }
 
-fn told(entry: &Entry, installed: bool) -> String {
+fn describe(entry: &Entry, installed: bool) -> String {
     let mut table = Table::plain();
     let heading = format!("{} ({})", entry.title, entry.name);
     let keys: Vec<&str> = entry

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::desired::{DesiredService, Stack};
 use crate::env_file::EnvFile;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::manifest::Manifest;
 use crate::run::guard::{self, Room};
 use crate::run::lock::Lock;
@@ -28,7 +28,7 @@ pub(super) async fn set(
     key: &str,
     value: &str,
     force: bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let context = &context.forcing(force);
     let _lock = lock(context, session).await?;
     let before = present(session)?;
@@ -44,7 +44,7 @@ pub(super) async fn unset(
     context: &Context,
     session: &Session,
     key: &str,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let _lock = lock(context, session).await?;
     let before = present(session)?;
     let mut file = before.clone();
@@ -60,7 +60,7 @@ pub(super) async fn unset(
 }
 
 /// The file as it is, read under the lock.
-fn present(session: &Session) -> Result<EnvFile, Failure> {
+fn present(session: &Session) -> Result<EnvFile, CliError> {
     Ok(session.manifest()?.unwrap_or_default())
 }
 
@@ -70,7 +70,7 @@ fn apply(
     session: &Session,
     key: &str,
     (before, file): (&EnvFile, &EnvFile),
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let checked = without(context, session, key);
     let (manifest, stack) = setup::complete(&checked, session, file, &[])?;
     // A dry run must hear it, too; what is written is warned of there.
@@ -96,10 +96,10 @@ pub(super) fn wanted(
     key: &str,
     value: Option<&str>,
     file: Option<&str>,
-) -> Result<String, Failure> {
+) -> Result<String, CliError> {
     match (value, file) {
         (Some(value), _) if session.catalog.is_secret(key) && !value.is_empty() => {
-            Err(Failure::new(
+            Err(CliError::new(
                 Exit::Usage,
                 format!(
                     "{key} is a secret, which does not belong in arguments: others can read them"
@@ -111,11 +111,11 @@ pub(super) fn wanted(
         }
         (Some(value), _) => Ok(value.to_owned()),
         (None, Some(path)) => read(path),
-        (None, None) => Err(Failure::new(Exit::Usage, "no value was given")),
+        (None, None) => Err(CliError::new(Exit::Usage, "no value was given")),
     }
 }
 
-fn read(path: &str) -> Result<String, Failure> {
+fn read(path: &str) -> Result<String, CliError> {
     let mut text = String::new();
     let read = if path == STDIN {
         std::io::stdin()
@@ -131,16 +131,16 @@ fn read(path: &str) -> Result<String, Failure> {
         path
     };
     match read {
-        Ok(bytes) if bytes as u64 > MAX_SECRET => Err(Failure::new(
-            Exit::Refused,
+        Ok(bytes) if bytes as u64 > MAX_SECRET => Err(CliError::new(
+            Exit::Config,
             format!("{name} is larger than 64 KiB; nothing was changed"),
         )),
         Ok(_) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
-        Err(error) => Err(Failure::io("read", Path::new(name), &error)),
+        Err(error) => Err(CliError::io("read", Path::new(name), &error)),
     }
 }
 
-async fn lock(context: &Context, session: &Session) -> Result<Option<Lock>, Failure> {
+async fn lock(context: &Context, session: &Session) -> Result<Option<Lock>, CliError> {
     if context.globals.dry_run {
         return Ok(None);
     }
@@ -156,7 +156,7 @@ fn without(context: &Context, session: &Session, key: &str) -> Context {
 
 /// Refuses a port of the tenant's range that somebody listens on, the service's own container
 /// aside: that one gives it up when it is made anew. Other ports are the policy's to refuse.
-async fn keep_ports_apart(session: &Session, key: &str, value: &str) -> Result<(), Failure> {
+async fn keep_ports_apart(session: &Session, key: &str, value: &str) -> Result<(), CliError> {
     let entries = session.catalog.entries().iter();
     let service = entries
         .filter(|entry| entry.ports.iter().any(|port| port.key == key))
@@ -181,8 +181,8 @@ async fn keep_ports_apart(session: &Session, key: &str, value: &str) -> Result<(
     if own.any(|container| container.ports.contains(&port)) {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Refused,
+    Err(CliError::new(
+        Exit::Config,
         format!(
             "{key}: {port} is taken by {}; nothing was changed",
             listeners::holder(port)
@@ -197,7 +197,7 @@ fn finish(
     key: &str,
     (before, manifest): (&EnvFile, &Manifest),
     (old, new): (Option<&Stack>, &Stack),
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let printer = context.printer;
     let changed = manifest.file != *before;
     let dry = context.globals.dry_run;

@@ -10,8 +10,8 @@ use crate::args::{ConfigArgs, ConfigVerb};
 use crate::catalog::Entry;
 use crate::desired::Secrets;
 use crate::env_file::{EnvFile, Settings, Source};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::keys;
 use crate::nearest::nearest;
 use crate::run::{Context, Session};
@@ -21,10 +21,12 @@ use crate::verbs::secrets;
 /// What a secret is shown as.
 const HIDDEN: &str = "(secret)";
 
-pub(super) async fn run(context: &Context, args: &ConfigArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &ConfigArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let Some(file) = session.manifest()? else {
-        return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
+        return Err(
+            CliError::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+        );
     };
     match &args.verb {
         ConfigVerb::Get { key, show_secrets } => get(context, &session, &file, key, *show_secrets),
@@ -47,20 +49,20 @@ pub(super) async fn run(context: &Context, args: &ConfigArgs) -> Result<Exit, Fa
     }
 }
 
-fn settings(context: &Context, session: &Session, file: &EnvFile) -> Result<Settings, Failure> {
+fn settings(context: &Context, session: &Session, file: &EnvFile) -> Result<Settings, CliError> {
     let known = |key: &str| session.catalog.is_key(key);
     Settings::resolve(file, &context.environment, known)
-        .map_err(|errors| Failure::manifest(&errors))
+        .map_err(|errors| CliError::manifest(&errors))
 }
 
 /// A key of the stack, or one that the file has.
-fn known(session: &Session, file: &EnvFile, key: &str) -> Result<(), Failure> {
+fn known(session: &Session, file: &EnvFile, key: &str) -> Result<(), CliError> {
     if session.catalog.is_key(key) || file.get(key).is_some() {
         return Ok(());
     }
     let mut names: Vec<&str> = file.keys().collect();
     names.extend(session.catalog.keys());
-    let failure = Failure::new(Exit::NotFound, format!("there is no key `{key}`"));
+    let failure = CliError::new(Exit::NotFound, format!("there is no key `{key}`"));
     Err(match nearest(key, names) {
         Some(near) => failure.next(format!("did you mean `{near}`?")),
         None => failure.next("aistack config list"),
@@ -68,10 +70,10 @@ fn known(session: &Session, file: &EnvFile, key: &str) -> Result<(), Failure> {
 }
 
 /// Secrets are shown to a person only.
-fn may_show(show: bool) -> Result<bool, Failure> {
+fn may_show(show: bool) -> Result<bool, CliError> {
     if show && !std::io::stdout().is_terminal() {
         return Err(
-            Failure::new(Exit::Usage, "--show-secrets shows them on a terminal only")
+            CliError::new(Exit::Usage, "--show-secrets shows them on a terminal only")
                 .next("aistack secrets show --force KEY, for a script"),
         );
     }
@@ -84,12 +86,12 @@ fn get(
     file: &EnvFile,
     key: &str,
     show: bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     known(session, file, key)?;
     let show = may_show(show)?;
     let settings = settings(context, session, file)?;
     let value = settings.get(key).ok_or_else(|| {
-        Failure::new(Exit::NotFound, format!("{key} is not set"))
+        CliError::new(Exit::NotFound, format!("{key} is not set"))
             .next(format!("aistack config set {key} VALUE"))
     })?;
     let shown = shown(session, &settings, (key, value), show);
@@ -100,7 +102,12 @@ fn get(
     Ok(Exit::Done)
 }
 
-fn list(context: &Context, session: &Session, file: &EnvFile, show: bool) -> Result<Exit, Failure> {
+fn list(
+    context: &Context,
+    session: &Session,
+    file: &EnvFile,
+    show: bool,
+) -> Result<Exit, CliError> {
     let show = may_show(show)?;
     let settings = settings(context, session, file)?;
     let mut table = Table::new(&["KEY", "VALUE", "FROM"]);
@@ -141,7 +148,7 @@ fn explain(
     session: &Session,
     file: &EnvFile,
     key: &str,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     known(session, file, key)?;
     let settings = settings(context, session, file)?;
     let setting = settings.iter().find(|(name, _)| *name == key);
@@ -158,7 +165,7 @@ fn explain(
         .collect();
     let (what, change) = entries
         .iter()
-        .find_map(|entry| told(entry, key))
+        .find_map(|entry| describe(entry, key))
         .unwrap_or_else(|| {
             (
                 base_comment(key),
@@ -179,7 +186,7 @@ fn explain(
 }
 
 /// What an entry says of a key that it declares: what it is, and what a change means.
-fn told(entry: &Entry, key: &str) -> Option<(String, String)> {
+fn describe(entry: &Entry, key: &str) -> Option<(String, String)> {
     let deploy = || "takes effect with the next deploy".to_owned();
     if let Some(secret) = entry.secrets.iter().find(|secret| secret.key == key) {
         let what = secret.comment.clone().unwrap_or_default();

@@ -8,15 +8,15 @@ use serde_json::json;
 
 use crate::args::DestroyArgs;
 use crate::engine::Container;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::run::lock::Lock;
 use crate::run::{Context, Session};
-use crate::stack::stop::{Going, take_down};
+use crate::stack::stop::{ContainerRef, take_down};
 use crate::stack::{deployed_on, look};
 use crate::ui::{Progress, prompt};
 
-pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     let containers = session.engine.list().await?;
     let network = network_exists(&session);
@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, F
     }
     if args.purge && !volume {
         let what = "your volume is not mounted, so what it holds cannot be removed";
-        return Err(Failure::new(Exit::Failed, what)
+        return Err(CliError::new(Exit::Failed, what)
             .because("nothing was removed")
             .next("aistack volume mount, then again; or destroy without --purge"));
     }
@@ -41,18 +41,18 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, F
     let lock = lock(context, &session).await?;
     let progress = Progress::new(context.printer);
     // Again: a run that was waited for may have made others.
-    let containers = look::settled(&session.engine, &progress).await?;
+    let containers = look::wait_until_stable(&session.engine, &progress).await?;
     // Without a manifest that can be read they go all at once.
     let stack = session.stack_on_disk(context);
     let services = stack.map(|stack| stack.services).unwrap_or_default();
-    let going: Vec<Going> = containers.iter().map(Going::of).collect();
-    let mut left = take_down(&session.engine, &progress, &services, &going, true).await;
+    let targets: Vec<ContainerRef> = containers.iter().map(ContainerRef::of).collect();
+    let mut left = take_down(&session.engine, &progress, &services, &targets, true).await;
     progress.close();
     deployed_on::forget(session.base_dir());
     if let Err(error) = session.helper.remove_network().await {
         left.push(format!("network {}: {error}", network_name(&session)));
     }
-    if args.purge && session.standing().kernel && left.is_empty() {
+    if args.purge && session.confinement().kernel && left.is_empty() {
         left.extend(purge::profiles(&session).await);
     }
     if volume && left.is_empty() {
@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, F
     tell(context, &session, &containers, &left, args.purge)
 }
 
-fn nothing_to_do(context: &Context, purge: bool) -> Result<Exit, Failure> {
+fn nothing_to_do(context: &Context, purge: bool) -> Result<Exit, CliError> {
     let printer = context.printer;
     printer.document(json!({"removed": [], "left": []}))?;
     printer.data("nothing to do: there are no containers and no network\n")?;
@@ -89,7 +89,7 @@ fn network_name(session: &Session) -> String {
 }
 
 /// Without a volume there is nothing to lock, and nobody else who could work on it.
-async fn lock(context: &Context, session: &Session) -> Result<Option<Lock>, Failure> {
+async fn lock(context: &Context, session: &Session) -> Result<Option<Lock>, CliError> {
     if !session.base_dir().join("config").is_dir() {
         return Ok(None);
     }
@@ -105,7 +105,7 @@ fn announce(
     session: &Session,
     containers: &[Container],
     purge: bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let printer = context.printer;
     let names: Vec<&str> = containers
         .iter()
@@ -143,7 +143,7 @@ fn announce(
     Ok(Exit::Done)
 }
 
-async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Result<(), Failure> {
+async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Result<(), CliError> {
     let name = &session.grant.name;
     if args.purge {
         let typed = match &args.confirm {
@@ -153,7 +153,7 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
             }
             None => {
                 return Err(
-                    Failure::new(Exit::Usage, "--purge needs your tenant's name")
+                    CliError::new(Exit::Usage, "--purge needs your tenant's name")
                         .because("it cannot ask here: there is no terminal, or --json, --yes or --no-input is set")
                         .next(format!("aistack destroy --purge --confirm {name}")),
                 );
@@ -162,7 +162,7 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
         if typed.trim() == name {
             return Ok(());
         }
-        return Err(Failure::new(
+        return Err(CliError::new(
             Exit::Usage,
             format!("that is not your tenant's name ({name}); nothing was removed"),
         ));
@@ -172,7 +172,7 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
     }
     if !context.interactive() {
         return Err(
-            Failure::new(Exit::Usage, "destroy asks before it removes anything")
+            CliError::new(Exit::Usage, "destroy asks before it removes anything")
                 .because("it cannot ask here: there is no terminal, or --json or --no-input is set")
                 .next("aistack destroy --yes"),
         );
@@ -180,14 +180,14 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
     if prompt::confirm("Remove them?", false).await? {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(CliError::new(
         Exit::Failed,
         "not confirmed; nothing was removed",
     ))
 }
 
 /// Looks again instead of believing the answers.
-async fn still_there(session: &Session) -> Result<Vec<String>, Failure> {
+async fn still_there(session: &Session) -> Result<Vec<String>, CliError> {
     let containers = session.engine.list().await?;
     let who = session.helper.who_am_i().await?;
     let mut left: Vec<String> = containers
@@ -206,9 +206,9 @@ fn tell(
     containers: &[Container],
     left: &[String],
     purged: bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     if !left.is_empty() {
-        let failure = Failure::new(Exit::Failed, "something is left");
+        let failure = CliError::new(Exit::Failed, "something is left");
         let failure = left
             .iter()
             .fold(failure, |failure, text| failure.because(text.as_str()));

@@ -6,7 +6,7 @@ use std::path::Path;
 use aistack_proto::v1::{DirectoryKind, DirectoryOwner, ServiceDirectory};
 
 use super::emptying;
-use crate::run::{Session, kept, reserve, service_files, store};
+use crate::run::{Session, backups, reserve, service_files, store};
 
 /// Empties the tenant's directories; returns what could not be removed. The directories of the
 /// services stand in directories of root's and stay, empty. The manifest goes last, and only when
@@ -31,7 +31,7 @@ pub(super) async fn contents(session: &Session) -> Vec<String> {
     for path in [
         service_files::directory(session.base_dir()),
         store::manifest_path(session.base_dir()),
-        kept::directory(session.base_dir()),
+        backups::directory(session.base_dir()),
         reserve::path(session.base_dir()),
         config.join("images.lock"),
         config.join(".lock"),

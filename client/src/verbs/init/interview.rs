@@ -2,8 +2,8 @@
 
 use crate::catalog::{Catalog, Preset};
 use crate::desired::Stack;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::keys::{SERVICES, VECTOR_DB};
 use crate::manifest::Manifest;
 use crate::run::{Context, Session, setup};
@@ -22,7 +22,7 @@ pub(super) async fn ask(
     context: &Context,
     session: &Session,
     overrides: &mut Vec<(String, String)>,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let file = session.manifest()?;
     let given = Sums::given(&session.grant.limits.unwrap_or_default());
     let current = |overrides: &[(String, String)], key: &str| {
@@ -46,13 +46,13 @@ pub(super) async fn ask(
     if prompt::confirm("Write this to your .env?", true).await? {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(CliError::new(
         Exit::Failed,
         "not confirmed; no .env was written",
     ))
 }
 
-async fn pick(question: &str, choices: Vec<Choice>, usual: usize) -> Result<String, Failure> {
+async fn pick(question: &str, choices: Vec<Choice>, usual: usize) -> Result<String, CliError> {
     let texts = choices.iter().map(|choice| choice.text.clone()).collect();
     let chosen = prompt::choose(question, texts, usual).await?;
     let choice = choices.into_iter().nth(chosen);
@@ -63,7 +63,7 @@ async fn pick(question: &str, choices: Vec<Choice>, usual: usize) -> Result<Stri
 /// the usual answer is that of the manifest's, else of the largest usual preset that fits.
 fn presets(catalog: &Catalog, value: &selection::Value<'_>, given: Sums) -> (Vec<Choice>, usize) {
     let mut choices = Vec::new();
-    let mut fits = Vec::new();
+    let mut fitting = Vec::new();
     let mut add = |name: &str, services: String| {
         let stack = |key: &str| match key {
             SERVICES => Some(services.clone()),
@@ -71,7 +71,7 @@ fn presets(catalog: &Catalog, value: &selection::Value<'_>, given: Sums) -> (Vec
             key => value(key),
         };
         let (text, fit) = weighed(catalog, &stack, given);
-        fits.push(fit);
+        fitting.push(fit);
         choices.push(Choice {
             text: format!("{name:<9} {text}  {}", services.replace(',', " ")),
             value: services,
@@ -97,7 +97,7 @@ fn presets(catalog: &Catalog, value: &selection::Value<'_>, given: Sums) -> (Vec
                 add("as now", own);
                 all.len()
             }),
-        None => usize::from(fits.get(1) == Some(&true)),
+        None => usize::from(fitting.get(1) == Some(&true)),
     };
     (choices, usual)
 }
@@ -133,7 +133,7 @@ fn weighed(catalog: &Catalog, value: &selection::Value<'_>, given: Sums) -> (Str
     let sums = selection.sums();
     let memory = gib(sums.memory_bytes);
     let of = gib(given.memory_bytes);
-    if sums.fits(given) {
+    if sums.fits_within(given) {
         (format!("{memory:>8} of your {of}"), true)
     } else if sums.memory_bytes > given.memory_bytes {
         (format!("{memory:>8}, more than your {of}"), false)
@@ -166,7 +166,10 @@ fn summary(session: &Session, manifest: &Manifest, stack: &Stack) -> Table {
             .iter()
             .filter(|endpoint| !endpoint.proxied)
         {
-            table.text([&format!("  {}", service.name), &endpoint.published.to_string()]);
+            table.text([
+                &format!("  {}", service.name),
+                &endpoint.published.to_string(),
+            ]);
         }
     }
     table

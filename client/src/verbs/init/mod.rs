@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::args::InitArgs;
 use crate::desired::Stack;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::keys::{SERVICES, VECTOR_DB};
 use crate::manifest::Manifest;
 use crate::run::{Context, Session, setup, store};
@@ -20,7 +20,7 @@ use crate::ui::Progress;
 /// What a secret is shown as.
 const HIDDEN: &str = "(secret)";
 
-pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliError> {
     let mut session = Session::open(context).await?;
     let mut overrides = overrides(context, &session, args)?;
     // It is the file that is made and judged, not what holds for this run only.
@@ -38,12 +38,12 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, Fail
         setup::draft_with(context, &session, &overrides)?;
     }
     let progress = Progress::new(context.printer);
-    setup::ground(context, &mut session, &progress).await?;
+    setup::prepare_volume(context, &mut session, &progress).await?;
     let existing = session.manifest()?.is_some();
     if context.interactive() && (!existing || args.reconfigure) {
         interview::ask(context, &session, &mut overrides).await?;
     }
-    let ready = setup::settle(context, &session, &overrides, "aistack init", &progress).await?;
+    let ready = setup::prepare(context, &session, &overrides, "aistack init", &progress).await?;
     if let Some(warning) = &ready.unconfined {
         context.printer.warn(warning);
     }
@@ -80,7 +80,7 @@ fn overrides(
     context: &Context,
     session: &Session,
     args: &InitArgs,
-) -> Result<Vec<(String, String)>, Failure> {
+) -> Result<Vec<(String, String)>, CliError> {
     let mut overrides: Vec<(String, String)> = context
         .environment
         .iter()
@@ -89,7 +89,7 @@ fn overrides(
         .collect();
     for (key, value) in &args.set {
         if session.catalog.is_secret(key) {
-            return Err(Failure::new(
+            return Err(CliError::new(
                 Exit::Usage,
                 format!("--set {key}: secrets do not belong in arguments, which others can read"),
             )
@@ -99,7 +99,7 @@ fn overrides(
     }
     for (key, path) in &args.secret_file {
         let value = std::fs::read_to_string(path)
-            .map_err(|error| Failure::io("read", Path::new(path), &error))?;
+            .map_err(|error| CliError::io("read", Path::new(path), &error))?;
         overrides.push((key.clone(), value.trim_end_matches(['\n', '\r']).to_owned()));
     }
     let flags = [
@@ -111,7 +111,7 @@ fn overrides(
         let Some(value) = value else { continue };
         if args.set.iter().any(|(set, _)| set == key) {
             let message = format!("--set {key} says the same as another flag; give one of them");
-            return Err(Failure::new(Exit::Usage, message));
+            return Err(CliError::new(Exit::Usage, message));
         }
         overrides.push((key.to_owned(), value));
     }
@@ -119,7 +119,7 @@ fn overrides(
 }
 
 /// The value of `SERVICES` that `--preset` and `--services` ask for.
-fn services(session: &Session, args: &InitArgs) -> Result<Option<String>, Failure> {
+fn services(session: &Session, args: &InitArgs) -> Result<Option<String>, CliError> {
     if args.preset.is_none() && args.services.is_empty() {
         return Ok(None);
     }
@@ -131,7 +131,7 @@ fn services(session: &Session, args: &InitArgs) -> Result<Option<String>, Failur
         errors
             .iter()
             .fold(
-                Failure::new(Exit::NotFound, "no such services can be chosen"),
+                CliError::new(Exit::NotFound, "no such services can be chosen"),
                 |failure, error| failure.because(error.to_string()),
             )
             .next("aistack init --services with names of the catalog")
@@ -159,7 +159,7 @@ fn print(
     session: &Session,
     draft: &Manifest,
     stack: &Stack,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let text = shown(session, draft);
     context.printer.data(&text)?;
     context.printer.document(json!({
@@ -180,7 +180,7 @@ fn report(
     session: &Session,
     manifest: &Manifest,
     stack: &Stack,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CliError> {
     let path = store::manifest_path(session.base_dir());
     let services: Vec<&str> = stack
         .services

@@ -1,14 +1,14 @@
 //! What a removal keeps, and what `--purge` takes: data, databases and service files.
 
-use super::Going;
+use super::Removal;
 use crate::catalog::{Database, Entry};
 use crate::desired::Stack;
 use crate::run::{Context, Session, service_files};
 use crate::verbs::destroy;
 
 /// What a purge takes with it.
-pub(super) fn announce(context: &Context, going: &Going) {
-    for entry in &going.entries {
+pub(super) fn announce(context: &Context, removal: &Removal) {
+    for entry in &removal.entries {
         let mut what = vec!["its data, logs and configuration".to_owned()];
         what.extend(databases(entry).map(|database| {
             let Database { name, provider, .. } = database;
@@ -49,12 +49,12 @@ pub(super) fn kept(context: &Context, session: &Session, entry: &Entry) {
 
 /// Removes data, logs, configuration, databases and service files; returns what could not be removed.
 /// A service's own file goes last and only when nothing else of it is left.
-pub(super) async fn purge(session: &Session, going: &Going, stack: &Stack) -> Vec<String> {
+pub(super) async fn purge(session: &Session, removal: &Removal, stack: &Stack) -> Vec<String> {
     let mut left = Vec::new();
-    for name in &going.names {
+    for name in &removal.names {
         let before = left.len();
         left.extend(destroy::purge::service(session, name).await);
-        let entry = going.entries.iter().find(|entry| entry.name == *name);
+        let entry = removal.entries.iter().find(|entry| entry.name == *name);
         for database in entry.into_iter().flat_map(databases) {
             // Its provider's data goes as a whole, or another service has the same database.
             let shared = stack
@@ -63,7 +63,7 @@ pub(super) async fn purge(session: &Session, going: &Going, stack: &Stack) -> Ve
                 .filter_map(|service| session.catalog.get(&service.name))
                 .flat_map(databases)
                 .any(|other| other.provider == database.provider && other.name == database.name);
-            if shared || going.names.contains(&database.provider) {
+            if shared || removal.names.contains(&database.provider) {
                 continue;
             }
             if let Err(problem) = drop_database(session, database, stack).await {

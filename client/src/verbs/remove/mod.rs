@@ -10,8 +10,8 @@ use crate::args::{DeployArgs, RemoveArgs};
 use crate::catalog::Entry;
 use crate::desired::Stack;
 use crate::engine::Container;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::keys::{SERVICES, VECTOR_DB};
 use crate::manifest::Manifest;
 use crate::run::guard::{self, Room};
@@ -23,15 +23,17 @@ use crate::stack::apply::apply;
 use crate::stack::{look, refresh, report, select, stop};
 use crate::ui::{Progress, prompt};
 
-pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, CliError> {
     let session = Session::open(context).await?;
     if session.manifest()?.is_none() {
-        return Err(Failure::new(Exit::NotFound, "there is no stack here yet").next("aistack init"));
+        return Err(
+            CliError::new(Exit::NotFound, "there is no stack here yet").next("aistack init")
+        );
     }
     let containers = session.engine.list().await?;
-    let going = going(context, &session, args, &containers)?;
-    let (names, entries) = (&going.names, &going.entries);
-    without(context, &session, &going)?;
+    let removal = removal(context, &session, args, &containers)?;
+    let (names, entries) = (&removal.names, &removal.entries);
+    without(context, &session, &removal)?;
     if context.globals.dry_run {
         context
             .printer
@@ -40,7 +42,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
         context.printer.data(&what)?;
         return Ok(Exit::Done);
     }
-    agree(context, args, &going).await?;
+    agree(context, args, &removal).await?;
     let progress = Progress::new(context.printer);
     let lock = Lock::take(
         session.base_dir(),
@@ -49,10 +51,10 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
     )
     .await?;
     // Again under the lock: another run may have changed the choice meanwhile.
-    let now = self::going(context, &session, args, &containers)?;
+    let now = self::removal(context, &session, args, &containers)?;
     if now.names != *names {
         let what = "another run has changed your stack meanwhile; nothing was removed";
-        return Err(Failure::new(Exit::Failed, what).next("run the same command again"));
+        return Err(CliError::new(Exit::Failed, what).next("run the same command again"));
     }
     let (manifest, stack) = without(context, &session, &now)?;
     let ready = Ready {
@@ -61,7 +63,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
         lock,
         unconfined: None,
     };
-    let containers = look::settled(&session.engine, &progress).await?;
+    let containers = look::wait_until_stable(&session.engine, &progress).await?;
     let in_turn = names.iter().map(String::as_str);
     stop::remove_in_turn(&session.engine, &progress, in_turn, &containers).await?;
     // Before data goes, so that a run that is ended leaves a choice that can be carried out. On a volume
@@ -69,7 +71,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
     let store = || guard::write(context, &session, &ready.manifest.file, Room::Reserve);
     let stored = store();
     let left = if args.purge {
-        data::purge(&session, &going, &ready.stack).await
+        data::purge(&session, &removal, &ready.stack).await
     } else {
         for entry in entries {
             data::kept(context, &session, entry);
@@ -113,10 +115,10 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
     if left.is_empty() {
         return Ok(done);
     }
-    let failure = Failure::new(Exit::Failed, "something is left");
+    let failure = CliError::new(Exit::Failed, "something is left");
     Err(left
         .into_iter()
-        .fold(failure, Failure::because)
+        .fold(failure, CliError::because)
         .next("mend the cause, then run the same command again"))
 }
 
@@ -124,16 +126,16 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Fa
 fn without(
     context: &Context,
     session: &Session,
-    going: &Going,
-) -> Result<(Manifest, Stack), Failure> {
+    removal: &Removal,
+) -> Result<(Manifest, Stack), CliError> {
     let mut file = session.manifest()?.unwrap_or_default();
-    for (key, value) in &going.overrides {
+    for (key, value) in &removal.overrides {
         file.set(key, value, None);
     }
     guard::check(context, session, session.manifest()?.as_ref(), &file)?;
     let stack = session.sound_stack(context, &file)?;
     guard::environment(context, session, &stack)?;
-    let changed = going.overrides.iter().map(|(key, _)| key.clone());
+    let changed = removal.overrides.iter().map(|(key, _)| key.clone());
     let manifest = Manifest {
         file,
         added: Vec::new(),
@@ -144,7 +146,7 @@ fn without(
 }
 
 /// What a removal takes.
-struct Going {
+struct Removal {
     /// Services, those first that need the others.
     names: Vec<String>,
     /// Their entries; a service whose own file has mistakes has none.
@@ -155,12 +157,12 @@ struct Going {
     overrides: Vec<(String, String)>,
 }
 
-fn going(
+fn removal(
     context: &Context,
     session: &Session,
     args: &RemoveArgs,
     containers: &[Container],
-) -> Result<Going, Failure> {
+) -> Result<Removal, CliError> {
     let as_written = choice::values(context, session)?;
     let values = |key: &str| {
         let value = as_written(key)?;
@@ -191,7 +193,7 @@ fn going(
     if !needing.is_empty() && !args.force {
         let list = needing.iter().copied().collect::<Vec<_>>().join(", ");
         return Err(
-            Failure::new(Exit::Refused, format!("still needed by {list}"))
+            CliError::new(Exit::Config, format!("still needed by {list}"))
                 .because("nothing was changed")
                 .next(format!(
                     "remove those too: aistack remove --force {}",
@@ -226,7 +228,7 @@ fn going(
             .collect();
         *services = kept.join(",");
     }
-    Ok(Going {
+    Ok(Removal {
         names: reversed(&all, &entries, &values),
         entries,
         forced,
@@ -263,7 +265,7 @@ fn members(
     selection: &Selection<'_>,
     args: &RemoveArgs,
     containers: &[Container],
-) -> Result<BTreeSet<String>, Failure> {
+) -> Result<BTreeSet<String>, CliError> {
     let mut found = BTreeSet::new();
     for name in &args.services {
         let means = |entry: &&Entry| entry.name == *name || entry.group.as_ref() == Some(name);
@@ -283,7 +285,7 @@ fn members(
             select(std::slice::from_ref(name), &known)?;
         } else {
             let what = format!("{name} is not part of your stack");
-            return Err(Failure::new(Exit::NotFound, what).next(format!(
+            return Err(CliError::new(Exit::NotFound, what).next(format!(
                 "aistack remove --purge {name} removes what data it left"
             )));
         }
@@ -294,11 +296,11 @@ fn members(
 fn overrides(
     session: &Session,
     values: &selection::Value<'_>,
-    going: &[&Entry],
-) -> Result<Vec<(String, String)>, Failure> {
+    removal: &[&Entry],
+) -> Result<Vec<(String, String)>, CliError> {
     let mut overrides = Vec::new();
     let mut less = BTreeSet::new();
-    for entry in going {
+    for entry in removal {
         if entry.vector_db.is_some() {
             overrides.push((VECTOR_DB.to_owned(), "none".to_owned()));
         } else {
@@ -314,12 +316,12 @@ fn overrides(
     Ok(overrides)
 }
 
-async fn agree(context: &Context, args: &RemoveArgs, going: &Going) -> Result<(), Failure> {
-    let names = &going.names;
+async fn agree(context: &Context, args: &RemoveArgs, removal: &Removal) -> Result<(), CliError> {
+    let names = &removal.names;
     let list = names.join(",");
     let as_given = args.services.join(",");
     if args.purge && !context.printer.json {
-        data::announce(context, going);
+        data::announce(context, removal);
     }
     if args.purge {
         let typed = match &args.confirm {
@@ -328,7 +330,7 @@ async fn agree(context: &Context, args: &RemoveArgs, going: &Going) -> Result<()
                 prompt::line(&format!("Type {list} to remove all their data")).await?
             }
             None => {
-                return Err(Failure::new(Exit::Usage, "--purge needs the services' names")
+                return Err(CliError::new(Exit::Usage, "--purge needs the services' names")
                     .because("it cannot ask here: there is no terminal, or --json, --yes or --no-input is set")
                     .next(format!(
                         "aistack remove --purge --confirm {list} {}",
@@ -337,11 +339,11 @@ async fn agree(context: &Context, args: &RemoveArgs, going: &Going) -> Result<()
             }
         };
         let typed = typed.trim();
-        return if typed == list || (!going.forced && typed == as_given) {
+        return if typed == list || (!removal.forced && typed == as_given) {
             Ok(())
         } else {
             let what = format!("that is not {list}; nothing was removed");
-            Err(Failure::new(Exit::Usage, what))
+            Err(CliError::new(Exit::Usage, what))
         };
     }
     if context.globals.yes || !context.interactive() {
@@ -355,7 +357,7 @@ async fn agree(context: &Context, args: &RemoveArgs, going: &Going) -> Result<()
     {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(CliError::new(
         Exit::Failed,
         "not confirmed; nothing was removed",
     ))

@@ -51,14 +51,14 @@ async fn a_flood_of_creates_that_fail_fills_its_own_budget_and_nobody_elses() {
     }
     assert!(done > 10, "only {done} operations were recorded");
     assert!(refused.len() > 800, "{} were refused", refused.len());
-    let told = refused[0].to_string();
+    let text = refused[0].to_string();
     for part in [
         "39 KiB",
         "100 bytes come back each second",
         "nothing was done",
         "again in ",
     ] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(text.contains(part), "{part}: {text}");
     }
     // One more record is a debt, and one refusal is listed; the rest came back while this ran.
     let most = TIGHT.budget.bytes + 5000 + 100 * (started.elapsed().as_secs() + 1);

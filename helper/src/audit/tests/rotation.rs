@@ -133,7 +133,7 @@ async fn a_file_that_is_missing_or_changed_is_found_and_the_oldest_may_go_with_a
     gap.files.remove(1);
     assert!(matches!(
         read::verify(&gap),
-        Err(VerifyError::Broken { line: 1, .. })
+        Err(VerifyError::Invalid { line: 1, .. })
     ));
     drop(audit);
     let keep_one = Rotation {
@@ -145,9 +145,9 @@ async fn a_file_that_is_missing_or_changed_is_found_and_the_oldest_may_go_with_a
     let log = the_log(dir.path());
     assert_eq!(log.files.len(), 2, "{log:?}");
     assert!(read::verify(&log).unwrap().first > 1);
-    let told = log.files.iter().any(|file| {
+    let recorded = log.files.iter().any(|file| {
         let text = std::fs::read_to_string(file).unwrap();
         text.contains("file-removed")
     });
-    assert!(told, "files went without a record");
+    assert!(recorded, "files went without a record");
 }

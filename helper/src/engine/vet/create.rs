@@ -89,7 +89,7 @@ impl CreateRequest {
 
 /// What the server looked up for the decision.
 #[derive(Debug)]
-pub struct World<'a> {
+pub struct CreateContext<'a> {
     /// The caller's grant.
     pub grant: &'a Grant,
     /// The container's name from the query, vetted by [`container_name`].
@@ -243,24 +243,24 @@ impl Canonical {
 ///
 /// # Errors
 /// The first field that may not be so, with the rule that refuses it.
-pub fn decide(world: &World<'_>, request: CreateRequest) -> Result<Canonical, Refusal> {
+pub fn decide(context: &CreateContext<'_>, request: CreateRequest) -> Result<Canonical, Refusal> {
     let CreateRequest { image, body, api } = request;
-    let (grant, host) = (world.grant, &body.host);
+    let (grant, host) = (context.grant, &body.host);
     check_image(grant, &image)?;
     check_umask(host.umask)?;
     let console_size = ConsoleSize::decide(&host.console_size, api)?;
     let user = User::parse(grant, &body.user)?;
     let canonical = Canonical {
-        name: world.name.to_owned(),
+        name: context.name.to_owned(),
         base_dir: grant.base_dir.clone(),
-        image_id: world.image_id.to_owned(),
+        image_id: context.image_id.to_owned(),
         user,
         process: Process::decide(&body)?,
         own_labels: process::own_labels(grant, &image.to_string()),
-        security: Security::decide(world, user, host)?,
-        network: Network::decide(world, host, &body.networking)?,
+        security: Security::decide(context, user, host)?,
+        network: Network::decide(context, host, &body.networking)?,
         ports: Ports::decide(grant, &body)?,
-        mounts: Mounts::decide(world, user, &body)?,
+        mounts: Mounts::decide(context, user, &body)?,
         read_only: host.read_only,
         limits: Limits::decide(grant, host)?,
         lifetime: Lifetime::decide(&body)?,
@@ -271,10 +271,10 @@ pub fn decide(world: &World<'_>, request: CreateRequest) -> Result<Canonical, Re
     let layout = Layout {
         mounts: canonical.mounts.targets().collect(),
         read_only: canonical.read_only,
-        own: world.image_working_dir,
+        own: context.image_working_dir,
     };
     layout.check(&canonical.process.working_dir)?;
-    limits::check_fits(grant, world.in_use, canonical.usage())?;
+    limits::check_limits(grant, context.in_use, canonical.usage())?;
     Ok(canonical)
 }
 

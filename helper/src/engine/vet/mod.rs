@@ -5,9 +5,9 @@
 
 pub mod create;
 pub mod exec;
+pub mod existing;
 pub mod image;
 pub mod json;
 pub mod layer;
-pub mod standing;
 pub mod target;
 pub mod working_dir;

@@ -9,8 +9,8 @@
 mod container;
 mod filters;
 mod image_name;
+mod not_offered;
 mod query;
-mod refused;
 mod version;
 
 use aistack_policy::engine::ApiVersion;
@@ -18,8 +18,8 @@ use aistack_policy::{Refusal, Rule};
 
 pub use container::{ContainerCall, LogsQuery, StopQuery};
 pub use filters::Filters;
+use not_offered::not_offered;
 use query::Query;
-use refused::not_offered;
 pub use version::Offered;
 
 use super::image::{ImageRef, Version};

@@ -92,8 +92,12 @@ impl<'a> Layout<'a> {
     ///
     /// # Errors
     /// `WORKING_DIR_REFUSED`.
-    pub fn check(&self, asked: &str) -> Result<(), Refusal> {
-        let named = if asked.is_empty() { self.own } else { asked };
+    pub fn check(&self, requested: &str) -> Result<(), Refusal> {
+        let named = if requested.is_empty() {
+            self.own
+        } else {
+            requested
+        };
         let path = match named.trim_end_matches('/') {
             "" => return Ok(()),
             // An image may say "/app/"; a caller is told to be exact elsewhere.

@@ -150,11 +150,11 @@ fn matches(pattern: &str, name: &str) -> bool {
     let Some(letter) = name.chars().next() else {
         return false;
     };
-    let fits = match (first, inside.strip_prefix('^')) {
+    let first_matches = match (first, inside.strip_prefix('^')) {
         ('[', Some(excluded)) => !excluded.contains(letter),
         ('[', None) => inside.contains(letter),
         ('?', _) => true,
         _ => first == letter,
     };
-    fits && matches(rest, &name[1..])
+    first_matches && matches(rest, &name[1..])
 }

@@ -74,9 +74,9 @@ fn is_zero(time: &i64) -> bool {
 }
 
 impl Health {
-    fn decide(asked: &Healthcheck) -> Result<Self, Refusal> {
-        let words = asked.test.len();
-        let legal = match asked.test.first().map(String::as_str) {
+    fn decide(requested: &Healthcheck) -> Result<Self, Refusal> {
+        let words = requested.test.len();
+        let legal = match requested.test.first().map(String::as_str) {
             None => true,
             Some("NONE") => words == 1,
             Some("CMD") => words >= 2,
@@ -87,32 +87,32 @@ impl Health {
             let why = "Test must be [], [NONE], [CMD, program, …] or [CMD-SHELL, command]";
             return Err(health_refused(why));
         }
-        check_words("Healthcheck.Test", &asked.test)?;
+        check_words("Healthcheck.Test", &requested.test)?;
         let within = |value: i64, least: i64| value == 0 || (least..=MAX_TIME).contains(&value);
-        if !within(asked.interval, MIN_INTERVAL) {
+        if !within(requested.interval, MIN_INTERVAL) {
             return Err(health_refused(
                 "Interval must be 0, or 500 ms to 24 h, in nanoseconds",
             ));
         }
-        if !within(asked.timeout, MIN_TIME) || !within(asked.start_period, MIN_TIME) {
+        if !within(requested.timeout, MIN_TIME) || !within(requested.start_period, MIN_TIME) {
             let why = "Timeout and StartPeriod must be 0, or 1 ms to 24 h, in nanoseconds";
             return Err(health_refused(why));
         }
-        if !within(asked.start_interval, MIN_INTERVAL) {
+        if !within(requested.start_interval, MIN_INTERVAL) {
             return Err(health_refused(
                 "StartInterval must be 0, or 500 ms to 24 h, in nanoseconds",
             ));
         }
-        if !(0..=MAX_RETRIES).contains(&asked.retries) {
+        if !(0..=MAX_RETRIES).contains(&requested.retries) {
             return Err(health_refused("Retries must be 0 to 1000"));
         }
         Ok(Self {
-            test: asked.test.clone(),
-            interval: asked.interval,
-            timeout: asked.timeout,
-            start_period: asked.start_period,
-            retries: asked.retries,
-            start_interval: asked.start_interval,
+            test: requested.test.clone(),
+            interval: requested.interval,
+            timeout: requested.timeout,
+            start_period: requested.start_period,
+            retries: requested.retries,
+            start_interval: requested.start_interval,
         })
     }
 
@@ -136,8 +136,8 @@ pub(super) struct Restart {
 }
 
 impl Restart {
-    fn decide(asked: &RestartPolicy) -> Result<Self, Refusal> {
-        let (name, most) = match asked.name.as_str() {
+    fn decide(requested: &RestartPolicy) -> Result<Self, Refusal> {
+        let (name, most) = match requested.name.as_str() {
             "" | "no" => ("no", 0),
             "always" => ("always", 0),
             "unless-stopped" => ("unless-stopped", 0),
@@ -151,7 +151,7 @@ impl Restart {
                 return Err(refused("RESTART_REFUSED", "restart", message));
             }
         };
-        if !(0..=most).contains(&asked.retries) {
+        if !(0..=most).contains(&requested.retries) {
             let message = format!(
                 "HostConfig.RestartPolicy.MaximumRetryCount must be 0 to {most} with {name}"
             );
@@ -159,7 +159,7 @@ impl Restart {
         }
         Ok(Self {
             name,
-            maximum_retry_count: asked.retries,
+            maximum_retry_count: requested.retries,
         })
     }
 }
@@ -175,11 +175,11 @@ pub(super) struct Log {
 }
 
 impl Log {
-    fn decide(asked: &LogConfig) -> Result<Self, Refusal> {
-        if !matches!(asked.kind.as_str(), "" | "json-file" | "local") {
+    fn decide(requested: &LogConfig) -> Result<Self, Refusal> {
+        if !matches!(requested.kind.as_str(), "" | "json-file" | "local") {
             let message = format!(
                 "HostConfig.LogConfig.Type \"{}\" is neither json-file nor local",
-                shown(&asked.kind)
+                shown(&requested.kind)
             );
             return Err(refused("LOG_REFUSED", "log-driver", message));
         }
@@ -187,7 +187,7 @@ impl Log {
             bytes: LOG_BYTES,
             files: LOG_FILES,
         };
-        for (key, value) in &asked.config {
+        for (key, value) in &requested.config {
             let (part, number) = match key.as_str() {
                 "max-size" => (&mut log.bytes, bytes(value)),
                 "max-file" => (&mut log.files, bytes(value).filter(|files| *files <= 1000)),

@@ -102,25 +102,25 @@ impl Limits {
 }
 
 /// Refuses `asked` where it does not fit beside what the tenant's containers hold already.
-pub(super) fn check_fits(grant: &Grant, in_use: Usage, asked: Usage) -> Result<(), Refusal> {
+pub(super) fn check_limits(grant: &Grant, in_use: Usage, requested: Usage) -> Result<(), Refusal> {
     let parts = [
         (
             "bytes of memory",
             in_use.memory,
-            asked.memory,
+            requested.memory,
             grant.limits.memory,
         ),
         (
             "thousandths of a CPU",
             in_use.cpu_millis,
-            asked.cpu_millis,
+            requested.cpu_millis,
             grant.limits.cpu_millis,
         ),
-        ("processes", in_use.pids, asked.pids, grant.limits.pids),
+        ("processes", in_use.pids, requested.pids, grant.limits.pids),
         (
             "containers",
             in_use.containers,
-            asked.containers,
+            requested.containers,
             grant.limits.containers,
         ),
     ];
@@ -178,9 +178,9 @@ fn shm(host: &HostConfig, memory: u64) -> Result<u64, Refusal> {
     }
 }
 
-fn ulimits(asked: &[Ulimit]) -> Result<BTreeMap<&'static str, (u64, u64)>, Refusal> {
+fn ulimits(requested: &[Ulimit]) -> Result<BTreeMap<&'static str, (u64, u64)>, Refusal> {
     let mut limits = BTreeMap::new();
-    for ulimit in asked {
+    for ulimit in requested {
         let (name, most) = match ulimit.name.as_str() {
             "nofile" => ("nofile", 1 << 20),
             "nproc" => ("nproc", 1 << 16),

@@ -10,7 +10,7 @@ use super::body::{Body, Mount};
 use super::paths::{is_at_or_below, is_clean, may_mount_on, resolved};
 use super::tmpfs::Tmpfs;
 use super::user::User;
-use super::{Bind, World};
+use super::{Bind, CreateContext};
 use crate::ops::ServiceName;
 
 /// Mounts of one container, at most.
@@ -25,10 +25,14 @@ pub(super) struct Mounts {
 }
 
 impl Mounts {
-    pub(super) fn decide(world: &World<'_>, user: User, body: &Body) -> Result<Self, Refusal> {
+    pub(super) fn decide(
+        context: &CreateContext<'_>,
+        user: User,
+        body: &Body,
+    ) -> Result<Self, Refusal> {
         let host = &body.host;
-        let asked = host.binds.len() + host.mounts.len() + host.tmpfs.len();
-        if asked + world.image_volumes.len() > MAX_MOUNTS {
+        let requested = host.binds.len() + host.mounts.len() + host.tmpfs.len();
+        if requested + context.image_volumes.len() > MAX_MOUNTS {
             return Err(refused(
                 "MOUNTS_REFUSED",
                 "mount-count",
@@ -38,21 +42,21 @@ impl Mounts {
         let mut mounts = Self::default();
         for (index, text) in host.binds.iter().enumerate() {
             let place = format!("HostConfig.Binds[{index}]");
-            mounts.add_bind(&place, bind_from_text(world.grant, &place, text)?)?;
+            mounts.add_bind(&place, bind_from_text(context.grant, &place, text)?)?;
         }
         for (index, mount) in host.mounts.iter().enumerate() {
-            mounts.add_mount(world.grant, user, index, mount)?;
+            mounts.add_mount(context.grant, user, index, mount)?;
         }
         for (target, options) in &host.tmpfs {
             let place = format!("HostConfig.Tmpfs[\"{}\"]", shown(target));
             mounts.add_tmpfs(
                 &place,
                 target,
-                Tmpfs::parse(world.grant, user, &place, options)?,
+                Tmpfs::parse(context.grant, user, &place, options)?,
             )?;
         }
         mounts.refuse_nested()?;
-        for volume in world.image_volumes {
+        for volume in context.image_volumes {
             mounts.cover(user, volume)?;
         }
         mounts.check_volumes(body)?;

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use aistack_policy::{Refusal, Rule};
 
 use super::super::json::shown;
-use super::World;
+use super::CreateContext;
 use super::body::{HostConfig, Networking};
 
 /// Names of a container on the network, at most.
@@ -32,22 +32,22 @@ pub(super) enum Network {
 
 impl Network {
     pub(super) fn decide(
-        world: &World<'_>,
+        context: &CreateContext<'_>,
         host: &HostConfig,
         networking: &Networking,
     ) -> Result<Self, Refusal> {
         let mode = host.network_mode.as_str();
-        let foreign = |name: &&String| *name != mode && !names_own(world, name);
+        let foreign = |name: &&String| *name != mode && !names_own(context, name);
         if let Some(name) = networking.beside.iter().find(foreign) {
-            return Err(endpoint_refused(world, "", name));
+            return Err(endpoint_refused(context, "", name));
         }
-        if is_own(world, mode) {
-            return own(world, mode, networking);
+        if is_own(context, mode) {
+            return own(context, mode, networking);
         }
         if let Some(name) = networking.endpoints.keys().next() {
-            return Err(endpoint_refused(world, ".EndpointsConfig", name));
+            return Err(endpoint_refused(context, ".EndpointsConfig", name));
         }
-        match (mode, world.joined_container) {
+        match (mode, context.joined_container) {
             ("none", _) => Ok(Self::Nothing),
             (mode, Some(id)) if mode.starts_with("container:") => Ok(Self::Joined(id.to_owned())),
             _ => {
@@ -55,9 +55,9 @@ impl Network {
                     "HostConfig.NetworkMode is \"{}\", and a container is on the network {}, on \
                      none, or on that of a container of this tenant",
                     shown(mode),
-                    world.grant.network.name
+                    context.grant.network.name
                 );
-                let rule = world.grant.rules.network.clone();
+                let rule = context.grant.rules.network.clone();
                 Err(Refusal::new("NETWORK_MODE_REFUSED", message, rule))
             }
         }
@@ -65,36 +65,40 @@ impl Network {
 }
 
 /// An absent mode means the tenant's network: Docker's default bridge is everybody's.
-fn is_own(world: &World<'_>, mode: &str) -> bool {
-    matches!(mode, "" | "default") || names_own(world, mode)
+fn is_own(context: &CreateContext<'_>, mode: &str) -> bool {
+    matches!(mode, "" | "default") || names_own(context, mode)
 }
 
-fn names_own(world: &World<'_>, name: &str) -> bool {
-    name == world.grant.network.name || Some(name) == world.network_id
+fn names_own(context: &CreateContext<'_>, name: &str) -> bool {
+    name == context.grant.network.name || Some(name) == context.network_id
 }
 
-fn own(world: &World<'_>, mode: &str, networking: &Networking) -> Result<Network, Refusal> {
-    let known = |name: &str| names_own(world, name) || name == "default" && is_default(mode);
+fn own(
+    context: &CreateContext<'_>,
+    mode: &str,
+    networking: &Networking,
+) -> Result<Network, Refusal> {
+    let known = |name: &str| names_own(context, name) || name == "default" && is_default(mode);
     let mut endpoints = networking.endpoints.iter();
     let (aliases, address) = match (endpoints.next(), endpoints.next()) {
         (None, _) => (Vec::new(), None),
         (Some((name, endpoint)), None) if known(name) => {
             check_aliases(&endpoint.aliases)?;
-            let address = address(world, &endpoint.ipam.ipv4)?;
+            let address = address(context, &endpoint.ipam.ipv4)?;
             (endpoint.aliases.clone(), address)
         }
         (Some((first, _)), other) => {
             let foreign = other.map(|(name, _)| name).filter(|name| !known(name));
             let name = foreign.unwrap_or(first);
-            return Err(endpoint_refused(world, ".EndpointsConfig", name));
+            return Err(endpoint_refused(context, ".EndpointsConfig", name));
         }
     };
-    let id = world.network_id.ok_or_else(|| {
-        let message = format!("the network {} does not exist", world.grant.network.name);
+    let id = context.network_id.ok_or_else(|| {
+        let message = format!("the network {} does not exist", context.grant.network.name);
         Refusal::new(
             "NETWORK_MISSING",
             message,
-            world.grant.rules.network.clone(),
+            context.grant.rules.network.clone(),
         )
         .with_hint("run aistack init, which makes it")
     })?;
@@ -106,12 +110,12 @@ fn own(world: &World<'_>, mode: &str, networking: &Networking) -> Result<Network
 }
 
 /// No address, or that of the tenant's proxy, which Docker gives to one container at a time.
-fn address(world: &World<'_>, asked: &str) -> Result<Option<Ipv4Addr>, Refusal> {
-    if asked.is_empty() {
+fn address(context: &CreateContext<'_>, requested: &str) -> Result<Option<Ipv4Addr>, Refusal> {
+    if requested.is_empty() {
         return Ok(None);
     }
-    let proxy = world.grant.front_door.map(|door| door.proxy);
-    if proxy.is_some_and(|proxy| proxy.to_string() == asked) {
+    let proxy = context.grant.front_door.map(|door| door.proxy);
+    if proxy.is_some_and(|proxy| proxy.to_string() == requested) {
         return Ok(proxy);
     }
     let own = match proxy {
@@ -121,7 +125,7 @@ fn address(world: &World<'_>, asked: &str) -> Result<Option<Ipv4Addr>, Refusal> 
     let message = format!(
         "NetworkingConfig.EndpointsConfig: IPAMConfig.IPv4Address is \"{}\": of the addresses on the \
          tenant's network, {own}",
-        shown(asked)
+        shown(requested)
     );
     Err(Refusal::new(
         "ENDPOINT_REFUSED",
@@ -134,17 +138,17 @@ fn is_default(mode: &str) -> bool {
     matches!(mode, "" | "default")
 }
 
-fn endpoint_refused(world: &World<'_>, place: &str, name: &str) -> Refusal {
+fn endpoint_refused(context: &CreateContext<'_>, place: &str, name: &str) -> Refusal {
     let message = format!(
         "NetworkingConfig{place} has the network \"{}\", and a container is on one \
          network at most, {}",
         shown(name),
-        world.grant.network.name
+        context.grant.network.name
     );
     Refusal::new(
         "NETWORK_REFUSED",
         message,
-        world.grant.rules.network.clone(),
+        context.grant.rules.network.clone(),
     )
 }
 

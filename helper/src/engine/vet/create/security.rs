@@ -6,7 +6,7 @@ use aistack_policy::apparmor::{Kind, Names};
 use aistack_policy::{AppArmorMode, Grant, Refusal, Rule};
 
 use super::super::json::shown;
-use super::World;
+use super::CreateContext;
 use super::body::HostConfig;
 use super::user::User;
 
@@ -24,14 +24,14 @@ pub(super) struct Security {
 
 impl Security {
     pub(super) fn decide(
-        world: &World<'_>,
+        context: &CreateContext<'_>,
         user: User,
         host: &HostConfig,
     ) -> Result<Self, Refusal> {
-        let capabilities = capabilities(world, host.cap_add.0.as_deref().unwrap_or_default())?;
-        let apparmor = apparmor(world, user)?;
+        let capabilities = capabilities(context, host.cap_add.0.as_deref().unwrap_or_default())?;
+        let apparmor = apparmor(context, user)?;
         for (index, option) in host.security_opt.iter().enumerate() {
-            check_option(index, option, world.grant, user, apparmor.as_deref())?;
+            check_option(index, option, context.grant, user, apparmor.as_deref())?;
         }
         let no_ipc = match host.ipc_mode.as_str() {
             "" | "private" => false,
@@ -53,21 +53,24 @@ impl Security {
     }
 }
 
-fn capabilities(world: &World<'_>, asked: &[String]) -> Result<BTreeSet<String>, Refusal> {
+fn capabilities(
+    context: &CreateContext<'_>,
+    requested: &[String],
+) -> Result<BTreeSet<String>, Refusal> {
     let one = |name: &String| {
         let upper = name.to_ascii_uppercase();
         let plain = upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned();
-        if world.grant.capabilities.contains(&plain) {
+        if context.grant.capabilities.contains(&plain) {
             return Ok(plain);
         }
-        let rule = world.grant.rules.capabilities.clone();
+        let rule = context.grant.rules.capabilities.clone();
         let message = format!(
             "HostConfig.CapAdd asks for \"{}\", a capability that the policy does not give",
             shown(name)
         );
         Err(Refusal::new("CAPABILITY_REFUSED", message, rule))
     };
-    asked.iter().map(one).collect()
+    requested.iter().map(one).collect()
 }
 
 /// Which of the tenant's profiles a container runs under: OpenClaw's for a service UID, else the
@@ -81,28 +84,28 @@ pub(in super::super) fn kind_of(grant: &Grant, user: User) -> Kind {
 }
 
 /// The label that the container gets: the helper's base and the tenant's profile, stacked.
-fn apparmor(world: &World<'_>, user: User) -> Result<Option<String>, Refusal> {
-    let grant = world.grant;
+fn apparmor(context: &CreateContext<'_>, user: User) -> Result<Option<String>, Refusal> {
+    let grant = context.grant;
     let (names, kind) = (Names::of(grant), kind_of(grant, user));
-    let is_missing = |name: &&str| !world.apparmor.loaded.iter().any(|loaded| loaded == name);
+    let is_missing = |name: &&str| !context.apparmor.loaded.iter().any(|loaded| loaded == name);
     let missing = [names.base(), names.name(kind)]
         .into_iter()
         .find(is_missing);
-    if world.apparmor.enabled && missing.is_none() {
+    if context.apparmor.enabled && missing.is_none() {
         return Ok(Some(names.label(kind)));
     }
     if grant.apparmor == AppArmorMode::IfAvailable {
         return Ok(None);
     }
     let why = match missing {
-        Some(profile) if world.apparmor.enabled => {
+        Some(profile) if context.apparmor.enabled => {
             format!("the AppArmor profile {profile} is not loaded")
         }
         _ => "this kernel does not enforce AppArmor".to_owned(),
     };
     let message = format!("{why}, and the policy requires it");
     let refusal = Refusal::new("APPARMOR_MISSING", message, grant.rules.apparmor.clone());
-    Err(if world.apparmor.enabled {
+    Err(if context.apparmor.enabled {
         refusal.with_hint("run aistack init, which loads the profiles")
     } else {
         refusal.with_hint("ask the admin to enable AppArmor, or to set apparmor = \"if-available\"")

@@ -2,9 +2,9 @@
 //! Refusals that a body alone earns are in `tests/corpus/hostile-create.tsv`.
 
 mod fields;
+mod isolation;
 mod mounts;
 mod resources;
-mod walls;
 
 use aistack_policy::Policy;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl Default for Host {
 
 impl Host {
     fn vet(&self, body: &Value) -> Result<Canonical, Refusal> {
-        let world = World {
+        let context = CreateContext {
             grant: &self.grant,
             name: "tenant-1001-x",
             image_id: "sha256:cc",
@@ -58,7 +58,7 @@ impl Host {
             in_use: self.in_use,
         };
         decide(
-            &world,
+            &context,
             CreateRequest::parse(body.to_string().as_bytes(), API)?,
         )
     }
@@ -96,14 +96,14 @@ fn a_plain_body_gets_every_wall() {
 
 #[test]
 fn the_user_is_always_numbers_of_the_grant() {
-    for (asked, user) in [
+    for (requested, user) in [
         ("", "1001:1001"),
         ("1001", "1001:1001"),
         ("1001:1001", "1001:1001"),
         ("2001", "2001:2001"),
         ("2001:2001", "2001:2001"),
     ] {
-        let body = with("User", &json!(asked));
+        let body = with("User", &json!(requested));
         assert_eq!(Host::default().rendered(&body)["User"], user);
     }
 }
@@ -171,14 +171,14 @@ fn ports_are_published_on_loopback_only() {
 
 #[test]
 fn a_command_may_be_a_list_a_word_nothing_or_empty() {
-    for (asked, rendered) in [
+    for (requested, rendered) in [
         (json!(["a", ""]), json!(["a", ""])),
         (json!("a b"), json!(["a b"])),
         (json!([]), json!([])),
         (Value::Null, Value::Null),
     ] {
         for key in ["Cmd", "Entrypoint"] {
-            let body = with(key, &asked);
+            let body = with(key, &requested);
             assert_eq!(Host::default().rendered(&body)[key], rendered);
         }
     }

@@ -31,8 +31,8 @@ impl User {
             Some((uid, gid)) => (decimal(uid), Some(gid)),
             None => (decimal(text), None),
         };
-        let granted = uid.and_then(|uid| Some((uid, grant.gid_of(uid)?)));
-        let user = granted.filter(|(_, own)| gid.is_none_or(|gid| decimal(gid) == Some(*own)));
+        let allowed = uid.and_then(|uid| Some((uid, grant.gid_of(uid)?)));
+        let user = allowed.filter(|(_, own)| gid.is_none_or(|gid| decimal(gid) == Some(*own)));
         match user {
             Some((uid, gid)) if uid != 0 && gid != 0 => Ok(Self { uid, gid }),
             Some(_) => Err(refused(text, Rule::builtin("no-root"), grant)),

@@ -42,13 +42,13 @@ fn an_exec_is_rendered_in_full() {
 
 #[test]
 fn the_user_is_the_containers_or_another_of_the_grant() {
-    for (container, asked, user) in [
+    for (container, requested, user) in [
         ("1001:1001", "", "1001:1001"),
         ("2001:2001", "", "2001:2001"),
         ("2001:2001", "1001", "1001:1001"),
         ("1001:1001", "2001:2001", "2001:2001"),
     ] {
-        let exec = decide(container, &json!({"User": asked, "Cmd": ["id"]})).unwrap();
+        let exec = decide(container, &json!({"User": requested, "Cmd": ["id"]})).unwrap();
         assert_eq!(exec.audit()["user"], user);
     }
 }
@@ -267,19 +267,28 @@ fn the_size_of_a_terminal_reaches_an_engine_that_uses_it() {
     };
     let body = json!({"Cmd": ["sh"], "Tty": true, "ConsoleSize": [24, 80]}).to_string();
     let start = br#"{"Tty":true,"ConsoleSize":[24,80]}"#;
-    for (asked, spoken, size) in [
+    for (requested, spoken, size) in [
         (41, 41, Value::Null),
         (41, 56, Value::Null),
         (42, 41, Value::Null),
         (42, 42, json!([24, 80])),
         (56, 56, json!([24, 80])),
     ] {
-        let (asked, spoken) = (ApiVersion::v1(asked), ApiVersion::v1(spoken));
-        let exec = CanonicalExec::decide(&grant(), "1001:1001", &layout(), body.as_bytes(), asked);
+        let (requested, spoken) = (ApiVersion::v1(requested), ApiVersion::v1(spoken));
+        let exec =
+            CanonicalExec::decide(&grant(), "1001:1001", &layout(), body.as_bytes(), requested);
         let rendered = exec.unwrap().render(spoken);
-        assert_eq!(shown(&rendered, "ConsoleSize"), size, "{asked} {spoken}");
-        let rendered = ExecStart::parse(start, asked).unwrap().render(spoken);
-        assert_eq!(shown(&rendered, "ConsoleSize"), size, "{asked} {spoken}");
+        assert_eq!(
+            shown(&rendered, "ConsoleSize"),
+            size,
+            "{requested} {spoken}"
+        );
+        let rendered = ExecStart::parse(start, requested).unwrap().render(spoken);
+        assert_eq!(
+            shown(&rendered, "ConsoleSize"),
+            size,
+            "{requested} {spoken}"
+        );
     }
     let without = br#"{"ConsoleSize":[24,80]}"#;
     let rendered = ExecStart::parse(without, API).unwrap().render(API);

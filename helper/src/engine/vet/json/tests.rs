@@ -88,9 +88,9 @@ fn depth_and_size_have_bounds() {
     assert!(value(&nested(MAX_DEPTH)).is_ok());
     assert!(value(&nested(MAX_DEPTH + 1)).is_err());
     assert!(value(&nested(100_000)).is_err());
-    let fits = format!("\"{}\"", "x".repeat(MAX_BODY - 2));
-    assert!(value(fits.as_bytes()).is_ok());
-    assert!(value(format!("{fits} ").as_bytes()).is_err());
+    let valid = format!("\"{}\"", "x".repeat(MAX_BODY - 2));
+    assert!(value(valid.as_bytes()).is_ok());
+    assert!(value(format!("{valid} ").as_bytes()).is_err());
 }
 
 #[test]

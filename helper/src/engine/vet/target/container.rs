@@ -227,10 +227,10 @@ fn tail(query: &mut Query) -> Result<Option<u32>, Refusal> {
 impl StopQuery {
     fn parse(query: &mut Query) -> Result<Self, Refusal> {
         // An engine reads it from 1.42 on.
-        let asked = query.take_since("signal", ApiVersion::v1(42))?;
+        let requested = query.take_since("signal", ApiVersion::v1(42))?;
         Ok(Self {
             seconds: seconds(query)?,
-            signal: match asked.as_str() {
+            signal: match requested.as_str() {
                 "" => None,
                 name => Some(signal(name)?),
             },

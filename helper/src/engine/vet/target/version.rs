@@ -37,16 +37,16 @@ impl Offered {
     ///
     /// # Errors
     /// `BAD_VERSION`, in Docker's own words: clients tell by them what to do.
-    pub fn check(self, asked: ApiVersion) -> Result<(), Refusal> {
-        let message = if asked < Self::OLDEST {
+    pub fn check(self, requested: ApiVersion) -> Result<(), Refusal> {
+        let message = if requested < Self::OLDEST {
             format!(
-                "client version {asked} is too old. Minimum supported API version is {}, please \
+                "client version {requested} is too old. Minimum supported API version is {}, please \
                  upgrade your client to a newer version",
                 Self::OLDEST
             )
-        } else if asked > self.newest {
+        } else if requested > self.newest {
             format!(
-                "client version {asked} is too new. Maximum supported API version is {}",
+                "client version {requested} is too new. Maximum supported API version is {}",
                 self.newest
             )
         } else {

@@ -13,8 +13,8 @@ fn layout<'a>(mounts: &[&'a str], read_only: bool, own: &'a str) -> Layout<'a> {
     }
 }
 
-fn passes(layout: &Layout<'_>, asked: &str) -> bool {
-    match layout.check(asked) {
+fn passes(layout: &Layout<'_>, requested: &str) -> bool {
+    match layout.check(requested) {
         Ok(()) => true,
         Err(refusal) => {
             assert_eq!(refusal.reason, "WORKING_DIR_REFUSED", "{refusal}");

@@ -93,26 +93,26 @@ fn a_mount_of_type_tmpfs_is_the_same_as_tmpfs() {
 
 #[test]
 fn no_volume_of_an_image_becomes_a_volume() {
-    let world = volumes(&["/data", "/cache/"]);
-    let rendered = world.rendered(&host(
+    let context = volumes(&["/data", "/cache/"]);
+    let rendered = context.rendered(&host(
         &json!({"Binds": [format!("{BASE}/data/redis:/data")]}),
     ));
     let cover = "rw,nosuid,nodev,exec,size=67108864,uid=1001,gid=1001,mode=0700";
     assert_eq!(rendered["HostConfig"]["Tmpfs"], json!({"/cache": cover}));
     let body = host(&json!({"Tmpfs": {"/data": "size=1m", "/cache": ""}}));
-    let tmpfs = world.rendered(&body)["HostConfig"]["Tmpfs"].clone();
+    let tmpfs = context.rendered(&body)["HostConfig"]["Tmpfs"].clone();
     assert_eq!(tmpfs.as_object().unwrap().len(), 2);
     assert!(tmpfs["/data"].as_str().unwrap().contains("size=1048576"));
 }
 
 #[test]
 fn a_bind_may_stand_inside_an_images_volume_but_not_around_it() {
-    let world = volumes(&["/var/lib/x"]);
+    let context = volumes(&["/var/lib/x"]);
     let inner = host(&json!({"Binds": [format!("{BASE}/data/x:/var/lib/x/y")]}));
-    let tmpfs = &world.rendered(&inner)["HostConfig"]["Tmpfs"];
+    let tmpfs = &context.rendered(&inner)["HostConfig"]["Tmpfs"];
     assert!(tmpfs["/var/lib/x"].is_string());
     let outer = host(&json!({"Binds": [format!("{BASE}/data/x:/var/lib")]}));
-    assert_eq!(world.reason(&outer), "IMAGE_VOLUME_REFUSED");
+    assert_eq!(context.reason(&outer), "IMAGE_VOLUME_REFUSED");
 }
 
 #[test]
@@ -129,19 +129,19 @@ fn images_with_volumes_in_bad_places_are_refused() {
         "x",
         "/a/../proc",
     ] {
-        let world = volumes(&[path]);
+        let context = volumes(&[path]);
         assert_eq!(
-            world.reason(&json!({"Image": "redis"})),
+            context.reason(&json!({"Image": "redis"})),
             "IMAGE_VOLUME_REFUSED",
             "{path}"
         );
     }
     let many: Vec<String> = (0..40).map(|i| format!("/v{i}")).collect();
-    let world = Host {
+    let context = Host {
         volumes: many,
         ..Host::default()
     };
-    assert_eq!(world.reason(&json!({"Image": "redis"})), "MOUNTS_REFUSED");
+    assert_eq!(context.reason(&json!({"Image": "redis"})), "MOUNTS_REFUSED");
 }
 
 #[test]
@@ -206,12 +206,12 @@ fn a_container_starts_where_nobody_can_put_a_link() {
 
 #[test]
 fn an_images_volume_is_covered_under_the_name_of_its_link_too() {
-    let world = volumes(&["/var/run/x"]);
+    let context = volumes(&["/var/run/x"]);
     let around = host(&json!({"Binds": [format!("{BASE}/data/x:/run")]}));
-    assert_eq!(world.reason(&around), "IMAGE_VOLUME_REFUSED");
+    assert_eq!(context.reason(&around), "IMAGE_VOLUME_REFUSED");
     let same = host(&json!({"Binds": [format!("{BASE}/data/x:/run/x")]}));
     assert_eq!(
-        world.rendered(&same)["HostConfig"]["Tmpfs"],
+        context.rendered(&same)["HostConfig"]["Tmpfs"],
         json!({}),
         "one place, mounted once"
     );

@@ -26,7 +26,7 @@ fn every_container_has_limits() {
 
 #[test]
 fn a_caller_may_ask_for_other_limits() {
-    for (asked, key, value) in [
+    for (requested, key, value) in [
         (json!({"Memory": 6 << 20}), "Memory", json!(6 << 20)),
         (json!({"Memory": 6 << 20}), "ShmSize", json!(6 << 20)),
         (
@@ -69,42 +69,42 @@ fn a_caller_may_ask_for_other_limits() {
             json!({"Type": "json-file", "Config": {"max-file": "1", "max-size": "1048576"}}),
         ),
     ] {
-        assert_eq!(rendered(&asked)[key], value, "{asked}");
+        assert_eq!(rendered(&requested)[key], value, "{requested}");
     }
 }
 
 #[test]
 fn a_small_grant_gives_less_than_one_cpu() {
-    let mut world = Host::default();
-    world.grant.limits.cpu_millis = 250;
-    let host = &world.rendered(&json!({"Image": "redis"}))["HostConfig"];
+    let mut context = Host::default();
+    context.grant.limits.cpu_millis = 250;
+    let host = &context.rendered(&json!({"Image": "redis"}))["HostConfig"];
     assert_eq!(host["NanoCpus"], 250_000_000);
 }
 
 #[test]
 fn the_sum_of_all_containers_fits_the_grant_to_the_last_unit() {
     let body = host(&json!({"Memory": 10 << 20, "NanoCpus": 1_500_000, "PidsLimit": 7}));
-    let mut world = Host::default();
+    let mut context = Host::default();
     // 1.5 thousandths of a CPU is below Docker's own bound, so it is asked for in hundredths.
-    assert_eq!(world.reason(&body), "RESOURCE_REFUSED");
+    assert_eq!(context.reason(&body), "RESOURCE_REFUSED");
     let body = host(&json!({"Memory": 10 << 20, "NanoCpus": 10_500_000, "PidsLimit": 7}));
-    let asked = world.vet(&body).unwrap().usage();
+    let requested = context.vet(&body).unwrap().usage();
     let expected = Usage {
         memory: 10 << 20,
         cpu_millis: 11,
         pids: 7,
         containers: 1,
     };
-    assert_eq!(asked, expected);
-    let limits = world.grant.limits;
+    assert_eq!(requested, expected);
+    let limits = context.grant.limits;
     let full = Usage {
-        memory: limits.memory - asked.memory,
-        cpu_millis: limits.cpu_millis - asked.cpu_millis,
-        pids: limits.pids - asked.pids,
-        containers: limits.containers - asked.containers,
+        memory: limits.memory - requested.memory,
+        cpu_millis: limits.cpu_millis - requested.cpu_millis,
+        pids: limits.pids - requested.pids,
+        containers: limits.containers - requested.containers,
     };
-    world.in_use = full;
-    assert!(world.vet(&body).is_ok());
+    context.in_use = full;
+    assert!(context.vet(&body).is_ok());
     let one_more: [fn(&mut Usage); 4] = [
         |usage| usage.memory += 1,
         |usage| usage.cpu_millis += 1,
@@ -112,26 +112,26 @@ fn the_sum_of_all_containers_fits_the_grant_to_the_last_unit() {
         |usage| usage.containers += 1,
     ];
     for add in one_more {
-        world.in_use = full;
-        add(&mut world.in_use);
-        let refusal = world.vet(&body).unwrap_err();
+        context.in_use = full;
+        add(&mut context.in_use);
+        let refusal = context.vet(&body).unwrap_err();
         assert_eq!(refusal.reason, "LIMITS_REFUSED");
-        assert_eq!(refusal.rule, world.grant.rules.limits);
+        assert_eq!(refusal.rule, context.grant.rules.limits);
         assert!(refusal.message.contains("the limit is"), "{refusal}");
     }
-    world.in_use.memory = u64::MAX;
-    assert_eq!(world.reason(&body), "LIMITS_REFUSED");
+    context.in_use.memory = u64::MAX;
+    assert_eq!(context.reason(&body), "LIMITS_REFUSED");
 }
 
 #[test]
 fn without_a_writable_layer_the_root_file_system_is_read_only() {
-    let mut world = Host::default();
-    world.grant.writable_layer = WritableLayer::Never;
+    let mut context = Host::default();
+    context.grant.writable_layer = WritableLayer::Never;
     let read_only = |value: bool| host(&json!({"ReadonlyRootfs": value}));
-    let rendered = world.rendered(&read_only(true));
+    let rendered = context.rendered(&read_only(true));
     assert_eq!(rendered["HostConfig"]["ReadonlyRootfs"], true);
     for body in [read_only(false), json!({"Image": "redis"})] {
-        let refusal = world.vet(&body).unwrap_err();
+        let refusal = context.vet(&body).unwrap_err();
         assert_eq!(refusal.reason, "WRITABLE_LAYER_REFUSED");
         assert!(refusal.hint.unwrap().contains("--read-only"));
     }

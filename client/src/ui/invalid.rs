@@ -3,34 +3,34 @@
 use super::{Paint, Table};
 use crate::desired::DesiredError;
 use crate::desired::limits::{Excess, Limit};
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::selection::gib;
 
 /// The failure that these errors are.
 #[must_use]
-pub fn settings(errors: Vec<DesiredError>) -> Failure {
+pub fn settings(errors: Vec<DesiredError>) -> CliError {
     let by_policy = errors.iter().any(|error| error.rule.is_some());
     let exit = if by_policy {
         Exit::Policy
     } else {
-        Exit::Refused
+        Exit::Config
     };
     let what = if by_policy {
         "the settings ask for more than this host's policy gives you; nothing was changed"
     } else {
         "no stack can be made of these settings; nothing was changed"
     };
-    let mut failure = Failure::new(exit, what);
+    let mut failure = CliError::new(exit, what);
     for error in errors {
         let text = error.to_string();
         let mut lines = text.lines();
         failure = failure.by_rule(lines.next().unwrap_or_default(), error.rule);
-        failure = lines.fold(failure, Failure::because);
+        failure = lines.fold(failure, CliError::because);
         if let Some(excess) = &error.excess {
             failure = self::excess(excess)
                 .into_iter()
-                .fold(failure, Failure::because);
+                .fold(failure, CliError::because);
         }
     }
     failure.next(if by_policy {
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn mistakes_without_a_rule_are_a_refused_configuration() {
-        assert_eq!(settings(vec![error(None)]).exit, Exit::Refused);
+        assert_eq!(settings(vec![error(None)]).exit, Exit::Config);
     }
 
     fn limited(memory_gib: u64, cpu_millis: u64, pids: u64, containers: u64) -> Grant {
@@ -138,12 +138,12 @@ mod tests {
         grant
     }
 
-    fn refused(grant: &Grant, environment: &[(&str, &str)]) -> Failure {
+    fn refused(grant: &Grant, environment: &[(&str, &str)]) -> CliError {
         settings(stack(&settings_of(environment), &Catalog::embedded(), grant).unwrap_err())
     }
 
     /// Each cause with its rule, a line each.
-    fn told(failure: &Failure) -> String {
+    fn rendered(failure: &CliError) -> String {
         let lines = failure.causes.iter().map(|cause| match &cause.rule {
             Some(rule) => format!("[{rule}] {}", cause.text),
             None => cause.text.clone(),
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn limits_are_sums_with_numbers() {
-        insta::assert_snapshot!(told(&refused(&limited(4, 1500, 100, 3), &[])));
+        insta::assert_snapshot!(rendered(&refused(&limited(4, 1500, 100, 3), &[])));
     }
 
     #[test]
@@ -162,10 +162,10 @@ mod tests {
             ("VECTOR_DB", "milvus"),
             ("SERVICES", "postgres,n8n,prometheus,caddy"),
         ];
-        insta::assert_snapshot!(told(&refused(&limited(8, 8000, 8192, 40), &milvus)));
+        insta::assert_snapshot!(rendered(&refused(&limited(8, 8000, 8192, 40), &milvus)));
         let containers = refused(&limited(64, 8000, 8192, 6), &[]);
         assert_eq!(
-            told(&containers),
+            rendered(&containers),
             "[tenants.limits (policy.toml:9)] limits: the services need 7 containers, and the policy gives 6 containers\n\
              it fits without prometheus: aistack init --services postgres,redis,litellm,n8n,caddy"
         );

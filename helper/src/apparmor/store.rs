@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use super::ProfileError;
 use crate::safe_path::{
-    Cross, Missing, Problem, open_at, open_dir, open_root_owned, open_to_read, require_roots,
+    ComponentError, Cross, Missing, open_at, open_dir, open_root_owned, open_to_read, require_roots,
 };
 
 /// The longest rendered profile, bytes: far more than a whole source becomes.
@@ -25,13 +25,13 @@ const MAX_KEPT: u64 = 1 << 20;
 const MODE: Mode = Mode::from_raw_mode(0o644);
 
 /// The directory of the kept copies; root's, and nobody else can write there.
-pub(super) struct Kept {
+pub(super) struct Store {
     dir: OwnedFd,
     path: PathBuf,
     cache: PathBuf,
 }
 
-impl Kept {
+impl Store {
     pub(super) fn open(path: &Path, cache: &Path) -> Result<Self, ProfileError> {
         let dir = open_root_owned(path, Missing::Refuse).map_err(|error| ProfileError::Place {
             path: error.path.display().to_string(),
@@ -65,7 +65,7 @@ impl Kept {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = match open_at(&self.dir, OsStr::new(name), flags, Cross::Nothing) {
             Ok(file) => file,
-            Err(Problem::Missing) => return Ok(None),
+            Err(ComponentError::Missing) => return Ok(None),
             Err(problem) => return Err(self.taken(name, &problem.to_string())),
         };
         let stat =
@@ -111,7 +111,7 @@ impl Kept {
     }
 
     /// Makes the staged text the kept one, and forgets what was compiled from the old one. Not
-    /// durable before [`Kept::sync`].
+    /// durable before [`Store::sync`].
     pub(super) fn commit(&self, name: &str) -> Result<(), ProfileError> {
         self.forget_compiled(name)?;
         rustix::fs::renameat(&self.dir, staged(name), &self.dir, name)
@@ -135,7 +135,7 @@ impl Kept {
     /// entry would be loaded instead of the text.
     fn forget_compiled(&self, name: &str) -> Result<(), ProfileError> {
         let cache = match open_root_owned(&self.cache, Missing::Refuse) {
-            Err(error) if error.problem == Problem::Missing => return Ok(()),
+            Err(error) if error.problem == ComponentError::Missing => return Ok(()),
             other => other.map_err(|error| ProfileError::Place {
                 path: error.path.display().to_string(),
                 problem: error.problem.to_string(),

@@ -10,12 +10,12 @@ const JOINED: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee
 
 #[test]
 fn capabilities_are_the_policys_in_any_spelling() {
-    for asked in [
+    for requested in [
         json!(["NET_BIND_SERVICE"]),
         json!(["CAP_NET_BIND_SERVICE", "net_bind_service"]),
         json!("cap_net_bind_service"),
     ] {
-        let rendered = Host::default().rendered(&host(&json!({"CapAdd": asked})));
+        let rendered = Host::default().rendered(&host(&json!({"CapAdd": requested})));
         assert_eq!(
             rendered["HostConfig"]["CapAdd"],
             json!(["NET_BIND_SERVICE"])
@@ -120,17 +120,17 @@ fn apparmor_is_the_tenants_profile_or_what_the_policy_allows_without() {
 
 #[test]
 fn the_label_that_is_stamped_may_be_asked_for_by_its_own_part_or_whole() {
-    let mut world = Host::default();
-    world.apparmor.enabled = true;
-    world.apparmor.loaded = vec!["ai-base-1001".to_owned(), "ai-platform-1001".to_owned()];
+    let mut context = Host::default();
+    context.apparmor.enabled = true;
+    context.apparmor.loaded = vec!["ai-base-1001".to_owned(), "ai-platform-1001".to_owned()];
     for option in [
         "apparmor=ai-platform-1001",
         "apparmor=ai-base-1001//&ai-platform-1001",
     ] {
         let own = host(&json!({"SecurityOpt": [option]}));
         assert_eq!(
-            world.vet(&own).unwrap(),
-            world.vet(&json!({"Image": "redis"})).unwrap()
+            context.vet(&own).unwrap(),
+            context.vet(&json!({"Image": "redis"})).unwrap()
         );
     }
     for option in [
@@ -144,7 +144,7 @@ fn the_label_that_is_stamped_may_be_asked_for_by_its_own_part_or_whole() {
         "apparmor",
     ] {
         let other = host(&json!({"SecurityOpt": [option]}));
-        assert_eq!(world.reason(&other), "SECURITY_OPT_REFUSED", "{option}");
+        assert_eq!(context.reason(&other), "SECURITY_OPT_REFUSED", "{option}");
     }
 }
 
@@ -164,7 +164,10 @@ fn the_network_is_the_tenants_by_its_full_id() {
 fn the_one_address_that_can_be_asked_for_is_that_of_the_tenants_proxy() {
     let text = include_str!("../../../../../tests/corpus/policy.toml");
     let text = format!("{text}\n[ingress]\nenabled = true\n");
-    let grant = aistack_policy::Policy::parse(&text).unwrap().grant(1001).unwrap();
+    let grant = aistack_policy::Policy::parse(&text)
+        .unwrap()
+        .grant(1001)
+        .unwrap();
     let door = Host {
         grant,
         ..Host::default()
@@ -188,27 +191,38 @@ fn the_one_address_that_can_be_asked_for_is_that_of_the_tenants_proxy() {
         nothing
     );
     for other in [
-        "10.128.0.61", "10.128.0.1", "10.128.0.63", "10.128.0.126", "010.128.0.62", "10.128.0.62 ",
-        "10.128.0.62/26", "::ffff:10.128.0.62", "0.0.0.0", "x",
+        "10.128.0.61",
+        "10.128.0.1",
+        "10.128.0.63",
+        "10.128.0.126",
+        "010.128.0.62",
+        "10.128.0.62 ",
+        "10.128.0.62/26",
+        "::ffff:10.128.0.62",
+        "0.0.0.0",
+        "x",
     ] {
         let refusal = door.vet(&asks(other)).unwrap_err();
         assert_eq!(refusal.rule.to_string(), "builtin.no-addresses", "{other}");
         assert!(refusal.message.contains("but 10.128.0.62"), "{refusal}");
     }
     // Where there is no front door, nobody needs it.
-    assert_eq!(Host::default().reason(&asks("10.128.0.62")), "ENDPOINT_REFUSED");
+    assert_eq!(
+        Host::default().reason(&asks("10.128.0.62")),
+        "ENDPOINT_REFUSED"
+    );
 }
 
 #[test]
 fn a_network_that_does_not_exist_is_said_to_be_missing() {
-    let world = Host {
+    let context = Host {
         network: None,
         ..Host::default()
     };
-    let refusal = world.vet(&json!({"Image": "redis"})).unwrap_err();
+    let refusal = context.vet(&json!({"Image": "redis"})).unwrap_err();
     assert_eq!(refusal.reason, "NETWORK_MISSING");
     assert!(refusal.hint.unwrap().contains("aistack init"));
-    let rendered = world.rendered(&host(&json!({"NetworkMode": "none"})));
+    let rendered = context.rendered(&host(&json!({"NetworkMode": "none"})));
     assert_eq!(rendered["HostConfig"]["NetworkMode"], "none");
     assert_eq!(rendered["NetworkingConfig"]["EndpointsConfig"], json!({}));
 }
@@ -231,14 +245,14 @@ fn a_joined_network_is_that_of_the_container_that_was_looked_up() {
         let request = CreateRequest::parse(body.as_bytes(), API).unwrap();
         assert_eq!(request.joins_network_of(), None, "{other}");
     }
-    let mut world = Host {
+    let mut context = Host {
         joined: Some(JOINED),
         ..Host::default()
     };
-    let mode = &world.rendered(&body)["HostConfig"]["NetworkMode"];
+    let mode = &context.rendered(&body)["HostConfig"]["NetworkMode"];
     assert_eq!(*mode, format!("container:{JOINED}"));
-    world.network = None;
-    assert!(world.vet(&body).is_ok());
+    context.network = None;
+    assert!(context.vet(&body).is_ok());
     let other = host(&json!({"NetworkMode": "aistack-1002"}));
-    assert_eq!(world.reason(&other), "NETWORK_MODE_REFUSED");
+    assert_eq!(context.reason(&other), "NETWORK_MODE_REFUSED");
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Source;
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::helper::HelperError;
 
 /// The helper's word for a source whose text is not accepted.
@@ -17,7 +17,7 @@ const SHOWN: usize = 160;
 
 /// Why a source is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refused {
+pub struct RejectedSource {
     /// The file.
     pub path: PathBuf,
     /// Line, from 1.
@@ -30,7 +30,7 @@ pub struct Refused {
     pub quoted: Option<String>,
 }
 
-impl Refused {
+impl RejectedSource {
     /// The same with the line quoted from the text.
     #[must_use]
     pub fn quoting(mut self, text: &[u8]) -> Self {
@@ -94,14 +94,14 @@ impl Refused {
 
     /// The failure of a command that needs the profile.
     #[must_use]
-    pub fn failure(&self) -> Failure {
+    pub fn failure(&self) -> CliError {
         let what = format!(
             "your AppArmor profile is refused: {} ({}); no container was changed",
             self.sentence, self.code
         );
         self.place()
             .into_iter()
-            .fold(Failure::new(Exit::Refused, what), Failure::because)
+            .fold(CliError::new(Exit::Config, what), CliError::because)
             .next(self.next())
     }
 }
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_failure_tells_place_line_code_and_what_next() {
-        let refused = Refused {
+        let refused = RejectedSource {
             path: "/mnt/x/apparmor/ai-platform-1001".into(),
             line: 2,
             code: "E_RULE".to_owned(),
@@ -130,7 +130,7 @@ mod tests {
             quoted: None,
         };
         let failure = refused.quoting(b"profile x {\n  mount,\r\n}\n").failure();
-        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!(failure.exit, Exit::Config);
         assert!(failure.what.contains("E_RULE"), "{failure}");
         assert_eq!(failure.causes[0].text, "/mnt/x/apparmor/ai-platform-1001:2");
         assert_eq!(failure.causes[1].text, "   2 |   mount,");
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_line_that_is_not_there_is_not_quoted_and_a_long_one_is_cut() {
         let refused = |line, text: &[u8]| {
-            Refused {
+            RejectedSource {
                 path: PathBuf::new(),
                 line,
                 code: String::new(),
@@ -170,8 +170,8 @@ mod tests {
         );
         assert_eq!(parts("profiles were loaded a moment ago"), None);
         let other = answered("APPARMOR_TOO_OFTEN", message);
-        assert_eq!(Refused::by_helper(&other, &[]), None);
+        assert_eq!(RejectedSource::by_helper(&other, &[]), None);
         let foreign = answered(REASON, message);
-        assert_eq!(Refused::by_helper(&foreign, &[]), None);
+        assert_eq!(RejectedSource::by_helper(&foreign, &[]), None);
     }
 }

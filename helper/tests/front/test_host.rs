@@ -24,18 +24,18 @@ pub(crate) const B: u32 = 61002;
 /// No tenant.
 pub(crate) const STRANGER: u32 = 61999;
 
-pub(crate) struct World {
+pub(crate) struct TestHost {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) daemon: Option<Child>,
     audit_dir: PathBuf,
 }
 
-impl World {
+impl TestHost {
     /// A running daemon; `None`, said out loud, without root.
     pub(crate) fn start() -> Option<Self> {
-        let mut world = Self::prepare()?;
-        world.start_daemon();
-        Some(world)
+        let mut host = Self::prepare()?;
+        host.start_daemon();
+        Some(host)
     }
 
     pub(crate) fn prepare() -> Option<Self> {
@@ -51,13 +51,13 @@ impl World {
             .unwrap();
         chmod(dir.path(), 0o755);
         let audit_dir = dir.path().join("audit");
-        let world = Self {
+        let host = Self {
             dir,
             daemon: None,
             audit_dir,
         };
-        world.write_policy(&policy("61001-61010"));
-        Some(world)
+        host.write_policy(&policy("61001-61010"));
+        Some(host)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -168,7 +168,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestHost {
     fn drop(&mut self) {
         if let Some(mut child) = self.daemon.take() {
             let _ = child.kill();
@@ -221,7 +221,7 @@ pub(crate) async fn try_channel_of(stream: StdStream) -> Result<Channel, tonic::
 }
 
 /// `reason`, `rule` and `hint` of an error.
-pub(crate) fn told(status: &Status) -> (String, String, String) {
+pub(crate) fn details(status: &Status) -> (String, String, String) {
     let info = status.get_details_error_info().expect("ErrorInfo");
     assert_eq!(info.domain, aistack_proto::ERROR_DOMAIN);
     let field = |name: &str| info.metadata.get(name).cloned().unwrap_or_default();

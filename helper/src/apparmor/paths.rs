@@ -6,7 +6,7 @@ use aistack_policy::apparmor::Abi;
 
 /// Files and directories of AppArmor's.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct Paths {
     /// The compiler and loader, apparmor_parser(8).
     pub parser: PathBuf,
     /// Where vetted copies are kept; the distribution loads them at boot. Flat: a sub-directory
@@ -27,7 +27,7 @@ pub struct Places {
 /// Where the gateway reads which profiles are verified, unless it is told otherwise.
 pub const PUBLISHED: &str = "/run/aistack/apparmor";
 
-impl Default for Places {
+impl Default for Paths {
     fn default() -> Self {
         Self {
             parser: "/usr/sbin/apparmor_parser".into(),
@@ -41,7 +41,7 @@ impl Default for Places {
     }
 }
 
-impl Places {
+impl Paths {
     /// The newest `abi <…>` that this host's parser ships and that the profiles are written for.
     pub(super) fn abi(&self) -> Abi {
         if self.kept.join("abi/4.0").is_file() {

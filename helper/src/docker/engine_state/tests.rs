@@ -50,30 +50,30 @@ fn recorded_answers_are_judged_by_what_does_not_work() {
         (
             CURRENT,
             recorded!("29.99-userns-remap-info"),
-            &[(Severity::Refused, "userns-remap")],
+            &[(Severity::Unsupported, "userns-remap")],
         ),
         (
             recorded!("20.10-rootless-version"),
             recorded!("20.10-rootless-info"),
             &[
-                (Severity::Refused, "rootless"),
-                (Severity::Broken, "any limit"),
+                (Severity::Unsupported, "rootless"),
+                (Severity::Failing, "any limit"),
             ],
         ),
         (
             recorded!("29.99-rootless-version"),
             recorded!("29.99-rootless-info"),
             &[
-                (Severity::Refused, "rootless"),
-                (Severity::Broken, "any limit"),
+                (Severity::Unsupported, "rootless"),
+                (Severity::Failing, "any limit"),
             ],
         ),
         (
             recorded!("podman-4.3-version"),
             recorded!("podman-4.3-info"),
-            &[(Severity::Refused, "the socket is Podman's")],
+            &[(Severity::Unsupported, "the socket is Podman's")],
         ),
-        (VERSION, USERNS, &[(Severity::Refused, "userns-remap")]),
+        (VERSION, USERNS, &[(Severity::Unsupported, "userns-remap")]),
         // no-new-privileges as the default is what aistack asks for anyway.
         (
             VERSION,
@@ -84,8 +84,8 @@ fn recorded_answers_are_judged_by_what_does_not_work() {
             VERSION,
             ROOTLESS,
             &[
-                (Severity::Refused, "rootless"),
-                (Severity::Broken, "any limit"),
+                (Severity::Unsupported, "rootless"),
+                (Severity::Failing, "any limit"),
             ],
         ),
         // Its oldest is 1.44.

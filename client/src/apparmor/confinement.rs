@@ -2,12 +2,12 @@
 
 use aistack_proto::v1::{AppArmorMode, AppArmorState, WhoAmIResponse};
 
+use crate::error::CliError;
 use crate::exit::Exit;
-use crate::failure::Failure;
 
 /// What the policy wants, and what the kernel has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct Confinement {
     /// Containers run only under the tenant's profiles.
     pub required: bool,
     /// The kernel enforces AppArmor.
@@ -20,7 +20,7 @@ pub struct Standing {
     rule: Option<String>,
 }
 
-impl Standing {
+impl Confinement {
     /// As the helper tells it.
     #[must_use]
     pub fn of(who: &WhoAmIResponse) -> Self {
@@ -72,14 +72,14 @@ impl Standing {
         }
     }
 
-    /// [`Standing::warning`], and what is known of the kernel.
+    /// [`Confinement::warning`], and what is known of the kernel.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let kernel = self.kernel_warning.clone();
         self.warning().into_iter().chain(kernel).collect()
     }
 
-    /// What to do about [`Standing::warning`]; `None` where a tenant need not and cannot.
+    /// What to do about [`Confinement::warning`]; `None` where a tenant need not and cannot.
     #[must_use]
     pub fn next(&self) -> Option<&'static str> {
         match (self.kernel, self.required) {
@@ -97,11 +97,11 @@ impl Standing {
     ///
     /// # Errors
     /// [`Exit::Policy`] when the policy requires what the kernel has not.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), CliError> {
         if self.kernel || !self.required {
             return Ok(());
         }
-        let mut failure = Failure::new(
+        let mut failure = CliError::new(
             Exit::Policy,
             "the policy requires AppArmor, which this host has not; nothing was changed",
         )
@@ -155,26 +155,26 @@ pub(crate) mod tests {
             // What a kernel without AppArmor says of profiles is not believed.
             (Required, false, true, true, true),
         ] {
-            let standing = Standing::of(&who(mode, kernel, loaded));
+            let confinement = Confinement::of(&who(mode, kernel, loaded));
             let case = format!("{mode:?} kernel {kernel} loaded {loaded}");
-            assert_eq!(standing.warning().is_some(), warned, "{case}");
-            assert_eq!(standing.check().is_err(), refused, "{case}");
+            assert_eq!(confinement.warning().is_some(), warned, "{case}");
+            assert_eq!(confinement.check().is_err(), refused, "{case}");
         }
     }
 
     #[test]
     fn a_kernel_with_known_holes_is_told_although_profiles_are_loaded() {
         let mut who = who(AppArmorMode::Required, true, true);
-        assert!(Standing::of(&who).warnings().is_empty());
+        assert!(Confinement::of(&who).warnings().is_empty());
         who.apparmor.as_mut().unwrap().kernel_warning = "the kernel lacks fixes".to_owned();
-        let standing = Standing::of(&who);
-        assert_eq!(standing.warning(), None);
-        assert_eq!(standing.warnings(), ["the kernel lacks fixes"]);
+        let confinement = Confinement::of(&who);
+        assert_eq!(confinement.warning(), None);
+        assert_eq!(confinement.warnings(), ["the kernel lacks fixes"]);
     }
 
     #[test]
     fn the_refusal_names_the_rule_and_what_to_do() {
-        let failure = Standing::of(&who(AppArmorMode::Required, false, false))
+        let failure = Confinement::of(&who(AppArmorMode::Required, false, false))
             .check()
             .unwrap_err();
         assert_eq!(failure.exit, Exit::Policy);

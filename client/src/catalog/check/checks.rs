@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::Catalog;
 use super::super::entry::{CheckEntry, Entry, StepEntry};
 use super::super::template::{Name, Template};
-use super::Mistake;
+use super::Error;
 use super::names::quoted;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Mistake>) {
-    for asked in &entry.checks {
-        match asked {
+pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Error>) {
+    for check_entry in &entry.checks {
+        match check_entry {
             CheckEntry::Http {
                 title, port, steps, ..
             } => {
@@ -38,7 +38,7 @@ fn reached(
     entry: &Entry,
     title: &str,
     port: Option<&str>,
-    found: &mut Vec<Mistake>,
+    found: &mut Vec<Error>,
 ) {
     let Some(key) = port else {
         if entry.site.is_none() {
@@ -53,7 +53,7 @@ fn reached(
     }
 }
 
-fn all_steps(steps: &[StepEntry], found: &mut Vec<Mistake>) {
+fn all_steps(steps: &[StepEntry], found: &mut Vec<Error>) {
     let mut captured: BTreeSet<&str> = BTreeSet::new();
     for step in steps {
         if let Some(method) = &step.method
@@ -107,7 +107,7 @@ fn texts(step: &StepEntry) -> impl Iterator<Item = (&'static str, &Template)> {
         .chain(keys.map(|key| ("s3", key)))
 }
 
-fn captures(capture: &BTreeMap<String, String>, found: &mut Vec<Mistake>) {
+fn captures(capture: &BTreeMap<String, String>, found: &mut Vec<Error>) {
     for (name, pointer) in capture {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         if name.is_empty() || !name.bytes().all(plain) {

@@ -3,25 +3,25 @@
 
 use std::collections::BTreeMap;
 
-use super::{DesiredError, World, limits, mistake};
+use super::{DesiredError, Inputs, limits, mistake};
 use crate::keys::VECTOR_DB;
 
 /// Where ports are published. The gateway accepts no other address.
 const LOOPBACK: &str = "127.0.0.1";
 
 /// Everything that the settings ask for and the grant does not give.
-pub(super) fn refusals(world: &World<'_>) -> Vec<DesiredError> {
+pub(super) fn refusals(inputs: &Inputs<'_>) -> Vec<DesiredError> {
     let mut errors = Vec::new();
-    tenant(world, &mut errors);
-    vector_db(world, &mut errors);
-    ports(world, &mut errors);
-    errors.extend(limits::refusals(world));
+    tenant(inputs, &mut errors);
+    vector_db(inputs, &mut errors);
+    ports(inputs, &mut errors);
+    errors.extend(limits::refusals(inputs));
     errors
 }
 
 /// Each of these has exactly one value that the policy gives.
-fn tenant(world: &World<'_>, errors: &mut Vec<DesiredError>) {
-    let grant = world.grant;
+fn tenant(inputs: &Inputs<'_>, errors: &mut Vec<DesiredError>) {
+    let grant = inputs.grant;
     let network = grant.network.as_ref().map(|network| network.name.clone());
     let mut given = vec![
         ("BASE_DIR", "base_dir", grant.base_dir.clone()),
@@ -35,29 +35,30 @@ fn tenant(world: &World<'_>, errors: &mut Vec<DesiredError>) {
         given.push(("OPENCLAW_GID", "service_uids", first.to_string()));
     }
     for (key, part, given) in given {
-        match world.setting(key) {
+        match inputs.setting(key) {
             Err(missing) => errors.push(missing),
-            Ok(asked) if asked == given => {}
-            Ok(asked) if part == "base_dir" && asked.strip_suffix('/') == Some(&given) => {}
-            Ok(asked) => {
-                let message = format!("{asked:?} is not what the policy gives; that is {given:?}");
-                errors.push(world.refusal(key, part, message));
+            Ok(requested) if requested == given => {}
+            Ok(requested) if part == "base_dir" && requested.strip_suffix('/') == Some(&given) => {}
+            Ok(requested) => {
+                let message =
+                    format!("{requested:?} is not what the policy gives; that is {given:?}");
+                errors.push(inputs.refusal(key, part, message));
             }
         }
     }
-    match world.setting("LOCALHOST") {
+    match inputs.setting("LOCALHOST") {
         Err(missing) => errors.push(missing),
         Ok(LOOPBACK) => {}
         Ok(other) => {
             let message = format!("ports are published on {LOOPBACK} only, not on {other:?}");
-            errors.push(world.refusal("LOCALHOST", "ports", message));
+            errors.push(inputs.refusal("LOCALHOST", "ports", message));
         }
     }
 }
 
-fn vector_db(world: &World<'_>, errors: &mut Vec<DesiredError>) {
-    let known = world.catalog.vector_dbs();
-    match world.setting(VECTOR_DB) {
+fn vector_db(inputs: &Inputs<'_>, errors: &mut Vec<DesiredError>) {
+    let known = inputs.catalog.vector_dbs();
+    match inputs.setting(VECTOR_DB) {
         Err(missing) => errors.push(missing),
         Ok(chosen) if known.contains(&chosen) => {}
         Ok(other) => {
@@ -69,16 +70,16 @@ fn vector_db(world: &World<'_>, errors: &mut Vec<DesiredError>) {
 }
 
 /// Every published port is in the tenant's range, and no two services share one.
-fn ports(world: &World<'_>, errors: &mut Vec<DesiredError>) {
-    let (first, count) = world
+fn ports(inputs: &Inputs<'_>, errors: &mut Vec<DesiredError>) {
+    let (first, count) = inputs
         .grant
         .ports
         .map_or((0, 0), |range| (range.first, range.count));
     let range = first..first.saturating_add(count);
     let mut taken: BTreeMap<u16, &str> = BTreeMap::new();
-    for port in world.entries.iter().flat_map(|entry| &entry.ports) {
+    for port in inputs.entries.iter().flat_map(|entry| &entry.ports) {
         let key = port.key.as_str();
-        let number = match world.port(key) {
+        let number = match inputs.port(key) {
             Ok(number) => number,
             Err(error) => {
                 errors.push(error);
@@ -89,7 +90,7 @@ fn ports(world: &World<'_>, errors: &mut Vec<DesiredError>) {
             let last = range.end.saturating_sub(1);
             let message =
                 format!("{number} is not in the ports that the policy gives, {first} to {last}");
-            errors.push(world.refusal(key, "ports", message));
+            errors.push(inputs.refusal(key, "ports", message));
         }
         if let Some(other) = taken.insert(number, key) {
             let message = format!("{number} is also {other}; each service needs its own");

@@ -24,14 +24,14 @@ const NEWEST: ABI = ABI::V6;
 
 /// What a daemon may do to files.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct FileAccess {
     /// Beneath these everything may be written, made and removed.
     pub writable: BTreeSet<PathBuf>,
     /// Programs may be run.
     pub programs: bool,
 }
 
-impl Places {
+impl FileAccess {
     /// Those of `paths` that this policy needs and that are not among the places: the daemon needs a
     /// restart to reach them.
     pub fn missing<'a>(&self, paths: &'a BTreeSet<PathBuf>) -> impl Iterator<Item = &'a PathBuf> {
@@ -43,7 +43,7 @@ impl Places {
     ///
     /// # Errors
     /// When the kernel has Landlock and refuses.
-    pub fn enter(&self) -> Result<(), SandboxError> {
+    pub fn restrict_self(&self) -> Result<(), SandboxError> {
         let status = self.restrict().map_err(SandboxError::Landlock)?;
         match status.ruleset {
             RulesetStatus::FullyEnforced => {}

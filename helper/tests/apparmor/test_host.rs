@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use aistack_helper::apparmor::Places;
+use aistack_helper::apparmor::Paths;
 use aistack_helper::docker::Docker;
-use aistack_helper::ops::{Ops, OpsError};
+use aistack_helper::ops::{self, Ops};
 use aistack_policy::{AppArmorMode, Grant, Policy};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
@@ -21,12 +21,12 @@ pub(crate) const OPENCLAW: &str = "ai-platform-openclaw-63401";
 pub(crate) const ALL: [&str; 3] = [BASE, PLATFORM, OPENCLAW];
 pub(crate) const REAL: &str = "/usr/sbin/apparmor_parser";
 
-pub(crate) struct World {
+pub(crate) struct TestHost {
     run: tempfile::TempDir,
     mnt: tempfile::TempDir,
 }
 
-impl World {
+impl TestHost {
     /// `None`, said out loud, where this cannot be tested.
     pub(crate) fn start() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
@@ -45,24 +45,24 @@ impl World {
             fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
             dir
         };
-        let world = Self {
+        let host = Self {
             run: dir("/run"),
             mnt: dir("/mnt"),
         };
-        fs::create_dir(world.base()).unwrap();
+        fs::create_dir(host.base()).unwrap();
         let options = c"mode=0711,size=16m";
-        mount("tmpfs", world.base(), "tmpfs", MountFlags::NOSUID, options).unwrap();
-        fs::create_dir(world.sources()).unwrap();
-        std::os::unix::fs::chown(world.sources(), Some(A), Some(A)).unwrap();
+        mount("tmpfs", host.base(), "tmpfs", MountFlags::NOSUID, options).unwrap();
+        fs::create_dir(host.sources()).unwrap();
+        std::os::unix::fs::chown(host.sources(), Some(A), Some(A)).unwrap();
         for dir in ["kept/abi", "cache/features.0", "proc/1/task/1/attr"] {
-            fs::create_dir_all(world.run.path().join(dir)).unwrap();
+            fs::create_dir_all(host.run.path().join(dir)).unwrap();
         }
-        world.write("enabled", "Y\n");
-        world.write("loaded", "docker-default (enforce)\n");
-        world.write("proc/1/task/1/attr/current", "unconfined\n");
-        world.write("calls", "");
-        world.install_parser(&world.stand_in(""));
-        Some(world)
+        host.write("enabled", "Y\n");
+        host.write("loaded", "docker-default (enforce)\n");
+        host.write("proc/1/task/1/attr/current", "unconfined\n");
+        host.write("calls", "");
+        host.install_parser(&host.stand_in(""));
+        Some(host)
     }
 
     pub(crate) fn base(&self) -> PathBuf {
@@ -149,8 +149,8 @@ echo "$how $name" >> {dir}/calls
         assert!(install.wait().unwrap().success());
     }
 
-    pub(crate) fn places(&self) -> Places {
-        Places {
+    pub(crate) fn paths(&self) -> Paths {
+        Paths {
             parser: self.path("parser"),
             kept: self.path("kept"),
             cache: self.path("cache"),
@@ -165,7 +165,7 @@ echo "$how $name" >> {dir}/calls
         let docker = Docker::new(Path::new("/run/docker.sock"));
         Ops::new(docker, self.path("mount.sock"), &self.path("state"))
             .unwrap()
-            .with_apparmor(self.places())
+            .with_apparmor(self.paths())
     }
 
     pub(crate) fn policy(&self, mode: &str) -> Policy {
@@ -195,7 +195,7 @@ limits       = {{ memory = "1G", cpus = 1, pids = 100, containers = 4 }}
     }
 
     /// Loads with operations that have loaded nothing before: no waiting for the rate.
-    pub(crate) async fn load(&self) -> Result<bool, OpsError> {
+    pub(crate) async fn load(&self) -> Result<bool, ops::Error> {
         let (answer, without) = self.ops().load_apparmor(&self.grant()).await?;
         assert_eq!(answer.profiles, ALL);
         assert_eq!(without, None);
@@ -205,12 +205,12 @@ limits       = {{ memory = "1G", cpus = 1, pids = 100, containers = 4 }}
     /// The reason of a load that must fail, and what the tenant is told.
     pub(crate) async fn refused(&self) -> (&'static str, String) {
         let error = self.load().await.unwrap_err();
-        let told = aistack_helper::daemon::told(&error);
-        (error.reason(), told)
+        let shown = aistack_helper::daemon::error_chain(&error);
+        (error.reason(), shown)
     }
 }
 
-impl Drop for World {
+impl Drop for TestHost {
     fn drop(&mut self) {
         while unmount(self.base(), UnmountFlags::NOFOLLOW | UnmountFlags::DETACH).is_ok() {}
     }

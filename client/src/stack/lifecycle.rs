@@ -5,14 +5,14 @@ use std::time::Instant;
 
 use crate::desired::DesiredService;
 use crate::engine::{Container, Engine};
-use crate::failure::ServiceReport;
-use crate::stack::diagnose::{self, Trouble};
+use crate::error::ServiceReport;
+use crate::stack::diagnose::{self, ServiceError};
 use crate::stack::gate::Gate;
 use crate::stack::graph::Worker;
 use crate::ui::{Progress, Word};
 
 /// The worker of `start`, `stop` and `restart`.
-pub struct Mover {
+pub struct LifecycleWorker {
     /// Whether containers are stopped.
     pub stop: bool,
     /// What waits for their health after a start, where they are started.
@@ -27,7 +27,7 @@ pub struct Mover {
     pub progress: Progress,
 }
 
-impl Worker for Mover {
+impl Worker for LifecycleWorker {
     async fn work(&self, name: &str) -> Result<(), Box<ServiceReport>> {
         let (Some(service), Some(container)) = (self.services.get(name), self.containers.get(name))
         else {
@@ -48,9 +48,13 @@ impl Worker for Mover {
     }
 }
 
-impl Mover {
-    async fn apply(&self, service: &DesiredService, container: &Container) -> Result<(), Trouble> {
-        let trouble = |step| move |error| Trouble::Engine { step, error };
+impl LifecycleWorker {
+    async fn apply(
+        &self,
+        service: &DesiredService,
+        container: &Container,
+    ) -> Result<(), ServiceError> {
+        let trouble = |step| move |error| ServiceError::Engine { step, error };
         if self.stop {
             self.progress.service(&service.name, Word::Stopping, "");
             let stopped = self.engine.stop(&container.id).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Result;
 use super::contents::Contents;
 use super::tool::{self, Ended, VOLUME};
-use super::wire::{Failure, FailureReason, FileSystem};
+use super::wire::{Error, ErrorReason, FileSystem};
 
 /// Both read a few places only.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -42,19 +42,19 @@ pub(super) fn require_agreement(volume: &OwnedFd, contents: &Contents) -> Result
     let message = format!(
         "it is not certain what the volume holds: {} by its bytes, blkid sees {}, wipefs sees {}; \
          nothing was written",
-        told(contents),
+        describe(contents),
         sees(&blkid),
         sees(&wipefs)
     );
-    Err(Failure::new(FailureReason::NotEmpty, message)
+    Err(Error::new(ErrorReason::NotEmpty, message)
         .with_hint("ask the administrator to look at the volume"))
 }
 
-fn told(contents: &Contents) -> &'static str {
+fn describe(contents: &Contents) -> &'static str {
     match contents {
         Contents::Known(found) => found.fs.name(),
         Contents::Blank => "nothing",
-        Contents::Broken(_) | Contents::Other(_) => "unknown data",
+        Contents::Damaged(_) | Contents::Other(_) => "unknown data",
     }
 }
 
@@ -70,7 +70,7 @@ fn blkid_agrees(blkid: &Ended, contents: &Contents) -> bool {
             let uuid = format!("UUID={}", found.uuid);
             blkid.code == Some(0) && words == [kind.as_str(), uuid.as_str()]
         }
-        Contents::Broken(_) | Contents::Other(_) => false,
+        Contents::Damaged(_) | Contents::Other(_) => false,
     }
 }
 
@@ -81,7 +81,7 @@ fn wipefs_agrees(wipefs: &Ended, contents: &Contents) -> bool {
         Contents::Blank => &[],
         Contents::Known(found) if found.fs == FileSystem::Ext4 => &["0x438", "ext4"],
         Contents::Known(_) => &["0x0", "xfs"],
-        Contents::Broken(_) | Contents::Other(_) => return false,
+        Contents::Damaged(_) | Contents::Other(_) => return false,
     };
     wipefs.code == Some(0) && words == expected
 }

@@ -21,7 +21,7 @@ use crate::disks::{Disks, Kernel};
 pub(crate) const A: u32 = 62001;
 pub(crate) const MIB: u64 = 1 << 20;
 
-pub(crate) struct World {
+pub(crate) struct TestHost {
     run: tempfile::TempDir,
     mnt: tempfile::TempDir,
     worker: Option<Child>,
@@ -29,7 +29,7 @@ pub(crate) struct World {
     disks: Option<Disks>,
 }
 
-impl World {
+impl TestHost {
     /// A running worker; `None`, said out loud, without root.
     pub(crate) fn start() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
@@ -45,28 +45,28 @@ impl World {
             std::fs::set_permissions(dir.path(), mode).unwrap();
             dir
         };
-        let mut world = Self {
+        let mut host = Self {
             run: dir("/run"),
             mnt: dir("/mnt"),
             worker: None,
             disks: None,
         };
-        world.start_worker();
-        Some(world)
+        host.start_worker();
+        Some(host)
     }
 
-    /// As [`World::start`], with a worker that finds its disks in a small sysfs of this test.
+    /// As [`TestHost::start`], with a worker that finds its disks in a small sysfs of this test.
     pub(crate) fn with_disks() -> Option<Self> {
         Self::with_disks_as(Kernel::Own)
     }
 
     /// The same, on a kernel as told.
     pub(crate) fn with_disks_as(kernel: Kernel) -> Option<Self> {
-        let mut world = Self::start()?;
-        world.kill_worker();
-        world.disks = Some(Disks::new(world.run(), kernel));
-        world.start_worker();
-        Some(world)
+        let mut host = Self::start()?;
+        host.kill_worker();
+        host.disks = Some(Disks::new(host.run(), kernel));
+        host.start_worker();
+        Some(host)
     }
 
     pub(crate) fn disks(&self) -> &Disks {
@@ -267,7 +267,7 @@ volume       = {{ {volume}, format = "if-blank" }}
     }
 }
 
-impl Drop for World {
+impl Drop for TestHost {
     fn drop(&mut self) {
         while unmount(self.base(), UnmountFlags::NOFOLLOW | UnmountFlags::DETACH).is_ok() {}
         if let Some(mut worker) = self.worker.take() {

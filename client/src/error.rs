@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::catalog::own::Broken;
+use crate::catalog::own::InvalidEntry;
 use crate::engine::EngineError;
 use crate::env_file::EnvError;
 use crate::exit::Exit;
@@ -12,7 +12,7 @@ use crate::helper::{self, HelperError};
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
-pub struct Failure {
+pub struct CliError {
     /// The exit code.
     pub exit: Exit,
     /// What happened; empty when there is nothing to say.
@@ -63,7 +63,7 @@ pub struct ServiceReport {
     pub exit: Exit,
 }
 
-impl Failure {
+impl CliError {
     /// A failure without reasons or a next step.
     #[must_use]
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
@@ -129,9 +129,9 @@ impl Failure {
 
     /// Service files with mistakes.
     #[must_use]
-    pub fn service_files<'b>(broken: impl IntoIterator<Item = &'b Broken>) -> Self {
+    pub fn service_files<'b>(broken: impl IntoIterator<Item = &'b InvalidEntry>) -> Self {
         let mut failure = Self::new(
-            Exit::Refused,
+            Exit::Config,
             "a service file has mistakes; nothing was changed",
         );
         for (text, picture) in broken.into_iter().flat_map(|broken| &broken.mistakes) {
@@ -149,7 +149,7 @@ impl Failure {
             .iter()
             .fold(
                 Self::new(
-                    Exit::Refused,
+                    Exit::Config,
                     "the .env file has mistakes; nothing was changed",
                 ),
                 |failure, error| failure.because(error.to_string()),
@@ -202,7 +202,7 @@ fn when_unreachable(why: Option<std::io::ErrorKind>, gone: &'static str) -> &'st
     }
 }
 
-impl From<HelperError> for Failure {
+impl From<HelperError> for CliError {
     fn from(error: HelperError) -> Self {
         let exit = error.exit();
         let what = error.to_string();
@@ -246,7 +246,7 @@ impl From<HelperError> for Failure {
     }
 }
 
-impl From<EngineError> for Failure {
+impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let exit = error.exit();
         let failure = Self::new(exit, error.to_string());
@@ -255,7 +255,7 @@ impl From<EngineError> for Failure {
                 failure.next(when_unreachable(why, ENGINE_GONE))
             }
             EngineError::TooOften { .. } | EngineError::HungUp => failure.next(ASKED_TOO_OFTEN),
-            EngineError::Refused {
+            EngineError::Denied {
                 rule: Some(rule), ..
             } => failure
                 .by_rule("refused by the engine gateway", Some(rule))
@@ -271,7 +271,7 @@ impl From<EngineError> for Failure {
 }
 
 /// Output that nobody reads any more is no failure; everything else on a stream is.
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for CliError {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::BrokenPipe => Self::silent(Exit::Done),
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_closed_pipe_is_success() {
         let closed = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        let failure = Failure::from(closed);
+        let failure = CliError::from(closed);
         assert_eq!((failure.exit, failure.what.as_str()), (Exit::Done, ""));
     }
 }

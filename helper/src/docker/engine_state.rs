@@ -162,11 +162,11 @@ impl Docker {
 /// engine that has ended is looked at when a request has reached it again: looking would make
 /// systemd start one that the administrator has stopped.
 pub async fn watch(docker: Docker) {
-    let mut told = String::new();
+    let mut last = String::new();
     loop {
         match docker.look().await {
             Ok(known) => {
-                tell(&Standing::Seen(&known.facts), &mut told);
+                tell(&EngineState::Seen(&known.facts), &mut last);
                 let mut ended = known.ended.clone();
                 drop(known);
                 // An error says that the stream is closed: the same.
@@ -174,7 +174,10 @@ pub async fn watch(docker: Docker) {
                 // Another one may take its place.
                 docker.agreed.forget();
             }
-            Err(error) => tell(&Standing::Unknown(crate::daemon::told(&error)), &mut told),
+            Err(error) => tell(
+                &EngineState::Unknown(crate::daemon::error_chain(&error)),
+                &mut last,
+            ),
         }
         tokio::time::sleep(PAUSE).await;
         docker.reached.notified().await;
@@ -182,26 +185,26 @@ pub async fn watch(docker: Docker) {
 }
 
 /// What is known of an engine.
-enum Standing<'a> {
+enum EngineState<'a> {
     Seen(&'a EngineFacts),
     Unknown(String),
 }
 
 /// Says what has changed since the last time.
-fn tell(standing: &Standing<'_>, told: &mut String) {
-    let now = match standing {
-        Standing::Unknown(error) => format!("{error:?}"),
-        Standing::Seen(facts) => format!("{facts:?}"),
+fn tell(state: &EngineState<'_>, last: &mut String) {
+    let now = match state {
+        EngineState::Unknown(error) => format!("{error:?}"),
+        EngineState::Seen(facts) => format!("{facts:?}"),
     };
-    if now == *told {
+    if now == *last {
         return;
     }
-    *told = now;
-    match standing {
-        Standing::Unknown(error) => {
+    *last = now;
+    match state {
+        EngineState::Unknown(error) => {
             tracing::warn!(%error, "Docker does not say what it is; it is asked again later");
         }
-        Standing::Seen(facts) => {
+        EngineState::Seen(facts) => {
             let newest = facts.newest.map(|version| version.to_string());
             let spoken = facts
                 .newest
@@ -216,7 +219,7 @@ fn tell(standing: &Standing<'_>, told: &mut String) {
             for fault in judge(facts) {
                 let (found, means, next) = (fault.found, fault.means, fault.next);
                 match fault.severity {
-                    Severity::Refused | Severity::Broken => {
+                    Severity::Unsupported | Severity::Failing => {
                         tracing::error!(means, next, "{found}");
                     }
                     Severity::Limited => tracing::warn!(means, next, "{found}"),

@@ -10,10 +10,10 @@ use tonic::{Code, Status};
 use super::method::Method;
 use super::{Front, status};
 use crate::audit::{Denied, Intent};
-use crate::daemon::told;
+use crate::daemon::error_chain;
 use crate::peer::Caller;
 use crate::policy_store::LoadedPolicy;
-use crate::rate::{Asks, Rate, Rates};
+use crate::rate::{Rate, Rates, RequestKind};
 use crate::seldom::Seldom;
 
 static NOT_RECORDED: Seldom = Seldom::new();
@@ -58,7 +58,7 @@ impl Permission {
 
 impl Front {
     /// Whether this call may be made at all, before its message is read.
-    pub(super) async fn enter(
+    pub(super) async fn admit(
         &self,
         caller: Option<Caller>,
         path: &str,
@@ -70,12 +70,12 @@ impl Front {
         let stranger = grant.is_none();
         let refused = match (grant, method) {
             (Some(grant), Some(method)) => {
-                let asks = if method.counts_as_change() {
-                    Asks::Change(caller.uid)
+                let kind = if method.counts_as_change() {
+                    RequestKind::Change(caller.uid)
                 } else {
-                    Asks::Read(caller.uid)
+                    RequestKind::Read(caller.uid)
                 };
-                let Some(wait) = self.wait_of(asks) else {
+                let Some(wait) = self.wait_of(kind) else {
                     return Ok(Permission {
                         caller,
                         method,
@@ -83,15 +83,15 @@ impl Front {
                         policy,
                     });
                 };
-                Refused::TooOften(wait)
+                Denial::TooOften(wait)
             }
-            (Some(_), None) => match self.wait_of(Asks::Read(caller.uid)) {
-                Some(wait) => Refused::TooOften(wait),
-                None => Refused::By(status::unknown_method()),
+            (Some(_), None) => match self.wait_of(RequestKind::Read(caller.uid)) {
+                Some(wait) => Denial::TooOften(wait),
+                None => Denial::By(status::unknown_method()),
             },
-            (None, _) => match self.wait_of(Asks::Stranger) {
-                Some(wait) => Refused::TooOften(wait),
-                None => Refused::By(status::no_grant(caller.uid)),
+            (None, _) => match self.wait_of(RequestKind::Stranger) {
+                Some(wait) => Denial::TooOften(wait),
+                None => Denial::By(status::no_grant(caller.uid)),
             },
         };
         let intent = Intent {
@@ -113,36 +113,36 @@ impl Front {
     /// such a message, so it is listed.
     pub(super) async fn refuse_message(&self, permission: &Permission, refusal: Refusal) -> Status {
         let intent = permission.intent(json!({}));
-        self.refuse(intent, Denied::Reaching, &Refused::By(refusal))
+        self.refuse(intent, Denied::Reaching, &Denial::By(refusal))
             .await
     }
 
     /// A refusal holds even where it cannot be recorded: nothing is done either way.
-    async fn refuse(&self, mut intent: Intent, who: Denied, refused: &Refused) -> Status {
+    async fn refuse(&self, mut intent: Intent, who: Denied, refused: &Denial) -> Status {
         let (status, refusal) = match refused {
-            Refused::TooOften(wait) => (status::too_often(*wait), &status::rate()),
-            Refused::By(refusal) => (status::refused(code_of(refusal), refusal), refusal),
+            Denial::TooOften(wait) => (status::too_often(*wait), &status::rate()),
+            Denial::By(refusal) => (status::refused(code_of(refusal), refusal), refusal),
         };
         intent.rule = refusal.rule.to_string();
         let reason = format!("{}: {}", refusal.reason, refusal.message);
         if let Err(error) = self.shared.audit.denied(intent, who, &reason).await {
             // Callers cause this as often as they are refused.
             if let Some(unsaid) = NOT_RECORDED.again() {
-                tracing::error!(error = %told(&error), unsaid, "a refusal is not in the audit log");
+                tracing::error!(error = %error_chain(&error), unsaid, "a refusal is not in the audit log");
             }
         }
         status
     }
 
     /// How long the caller must wait before its next call, `None` when it may call now.
-    fn wait_of(&self, asks: Asks) -> Option<Duration> {
-        self.shared.limiter.take(asks).err()
+    fn wait_of(&self, kind: RequestKind) -> Option<Duration> {
+        self.shared.limiter.take(kind).err()
     }
 }
 
 /// Why a call does not pass.
 #[derive(Debug)]
-enum Refused {
+enum Denial {
     TooOften(Duration),
     By(Refusal),
 }

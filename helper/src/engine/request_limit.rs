@@ -11,24 +11,24 @@ const AT_ONCE: usize = 16;
 
 /// The places that are held or waited for, by UID.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct RequestLimit {
     held: Mutex<HashMap<u32, Arc<Semaphore>>>,
 }
 
-impl Places {
+impl RequestLimit {
     /// A place of this UID's; waits until one is free.
     pub(super) async fn of(&self, uid: u32) -> Option<OwnedSemaphorePermit> {
         // Never closed, so this is never `None`.
-        self.places_of(uid).acquire_owned().await.ok()
+        self.semaphore_of(uid).acquire_owned().await.ok()
     }
 
-    fn places_of(&self, uid: u32) -> Arc<Semaphore> {
+    fn semaphore_of(&self, uid: u32) -> Arc<Semaphore> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.retain(|_, places| Arc::strong_count(places) > 1);
-        let places = held
+        held.retain(|_, request_limit| Arc::strong_count(request_limit) > 1);
+        let request_limit = held
             .entry(uid)
             .or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
-        Arc::clone(places)
+        Arc::clone(request_limit)
     }
 }
 
@@ -40,19 +40,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_uid_waits_for_its_own_requests_only() {
-        let places = Places::default();
+        let request_limit = RequestLimit::default();
         let mut held = Vec::new();
         for _ in 0..AT_ONCE {
-            held.push(places.of(1).await.unwrap());
+            held.push(request_limit.of(1).await.unwrap());
         }
-        let more = tokio::time::timeout(Duration::from_millis(20), places.of(1));
+        let more = tokio::time::timeout(Duration::from_millis(20), request_limit.of(1));
         assert!(more.await.is_err());
-        let other = places.of(2).await.unwrap();
+        let other = request_limit.of(2).await.unwrap();
         held.pop();
-        assert!(places.of(1).await.is_some());
+        assert!(request_limit.of(1).await.is_some());
         drop((held, other));
-        let last = places.of(3).await.unwrap();
-        assert_eq!(places.held.lock().unwrap().len(), 1, "nothing is kept");
+        let last = request_limit.of(3).await.unwrap();
+        assert_eq!(
+            request_limit.held.lock().unwrap().len(),
+            1,
+            "nothing is kept"
+        );
         drop(last);
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use aistack_helper::engine::vet::create::{
-    Canonical, CreateRequest, HostAppArmor, Usage, World, decide,
+    Canonical, CreateContext, CreateRequest, HostAppArmor, Usage, decide,
 };
 use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Grant, Policy, Refusal};
@@ -33,7 +33,7 @@ pub(crate) fn grant() -> Grant {
 /// Vets a body under an API version for an image with a VOLUME.
 pub(crate) fn vet(grant: &Grant, body: &[u8], api: ApiVersion) -> Result<Canonical, Refusal> {
     let request = CreateRequest::parse(body, api)?;
-    let world = World {
+    let context = CreateContext {
         grant,
         name: "tenant-1001-x",
         image_id: IMAGE_ID,
@@ -44,7 +44,7 @@ pub(crate) fn vet(grant: &Grant, body: &[u8], api: ApiVersion) -> Result<Canonic
         apparmor: &HostAppArmor::default(),
         in_use: Usage::default(),
     };
-    decide(&world, request)
+    decide(&context, request)
 }
 
 /// JSON with every key that was written, in order.
@@ -134,7 +134,7 @@ pub(crate) fn go_reads(bytes: &[u8]) -> Value {
 }
 
 /// Every wall, as Docker would see it.
-pub(crate) fn check_walls(grant: &Grant, body: &Value) {
+pub(crate) fn check_isolation(grant: &Grant, body: &Value) {
     let host = &body["hostconfig"];
     for (key, expected) in [
         ("privileged", json!(false)),

@@ -13,10 +13,10 @@ const MAX_TEXT: usize = 1024;
 
 /// Why a request ends early.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
+pub(super) enum GatewayError {
     /// A rule does not allow it.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refusal(#[from] Refusal),
     /// It is not there, or not the caller's: the two are told alike.
     #[error("{0}")]
     NotFound(String),
@@ -43,7 +43,7 @@ pub(super) enum Fault {
     Busy,
 }
 
-impl From<AuditError> for Fault {
+impl From<AuditError> for GatewayError {
     fn from(error: AuditError) -> Self {
         match error {
             AuditError::OverBudget(over) => Self::OverBudget(over),
@@ -52,14 +52,14 @@ impl From<AuditError> for Fault {
     }
 }
 
-impl Fault {
+impl GatewayError {
     /// The HTTP status and the text of the answer.
-    pub(super) fn told(&self) -> (u16, String) {
+    pub(super) fn response(&self) -> (u16, String) {
         match self {
-            Self::Refused(refusal) => (status_of(refusal), text_of(refusal)),
+            Self::Refusal(refusal) => (status_of(refusal), text_of(refusal)),
             Self::NotFound(text) => (404, text.clone()),
             // Docker's own words leave open whose fault it is; the gateway has seen the source.
-            Self::Docker(DockerError::Refused { message, .. }) if is_unseen(message) => {
+            Self::Docker(DockerError::Response { message, .. }) if is_unseen(message) => {
                 let text = plain(&without_ids(message));
                 let next = SHOW_THE_VOLUME;
                 (
@@ -67,7 +67,7 @@ impl Fault {
                     format!("{text}, although this host has it; ask the administrator to {next}"),
                 )
             }
-            Self::Docker(DockerError::Refused { status, message }) => {
+            Self::Docker(DockerError::Response { status, message }) => {
                 (status.as_u16(), plain(&without_ids(message)))
             }
             // None of Docker's own: with 400 or 404 a caller would look for the fault in its request.
@@ -163,11 +163,11 @@ mod tests {
     fn a_conflict_does_not_print_the_other_container() {
         let id = "a".repeat(64);
         let message = format!("The container name \"/x\" is already in use by container \"{id}\".");
-        let fault = Fault::Docker(DockerError::Refused {
+        let fault = GatewayError::Docker(DockerError::Response {
             status: http::StatusCode::CONFLICT,
             message,
         });
-        let (status, text) = fault.told();
+        let (status, text) = fault.response();
         assert_eq!(status, 409);
         assert!(!text.contains(&id) && text.contains("\"/x\""), "{text}");
     }
@@ -177,11 +177,11 @@ mod tests {
         let message = "invalid mount config for type \"bind\": bind source path does not exist: \
                        /mnt/data-tenant-1001/data/redis"
             .to_owned();
-        let fault = Fault::Docker(DockerError::Refused {
+        let fault = GatewayError::Docker(DockerError::Response {
             status: http::StatusCode::BAD_REQUEST,
             message,
         });
-        let (status, text) = fault.told();
+        let (status, text) = fault.response();
         assert_eq!(status, 500);
         for words in ["/data/redis", "although this host has it", "restart Docker"] {
             assert!(text.contains(words), "{text}");
@@ -192,7 +192,7 @@ mod tests {
     fn a_version_that_is_not_spoken_is_told_as_docker_tells_it() {
         let offered = Offered::with(Some(ApiVersion::v1(41)));
         let refusal = Line::parse("GET", "/v1.44/info", offered).unwrap_err();
-        let (status, text) = Fault::from(refusal).told();
+        let (status, text) = GatewayError::from(refusal).response();
         let words = "client version 1.44 is too new. Maximum supported API version is 1.41";
         assert_eq!((status, text.as_str()), (400, words));
     }
@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn an_engine_that_speaks_other_versions_is_no_fault_of_the_callers() {
         let (speaks, newest) = ("1.12 to 1.40".to_owned(), ApiVersion::v1(40));
-        let (status, text) = Fault::Docker(DockerError::Version { speaks, newest }).told();
+        let (status, text) =
+            GatewayError::Docker(DockerError::Version { speaks, newest }).response();
         assert_eq!(status, 501);
         for words in [
             "API 1.12 to 1.40",
@@ -219,10 +220,10 @@ mod tests {
             socket: "/run/docker.sock".into(),
             source: std::io::ErrorKind::ConnectionRefused.into(),
         };
-        let (status, text) = Fault::Docker(away).told();
+        let (status, text) = GatewayError::Docker(away).response();
         assert_eq!(status, 503);
         assert!(text.starts_with(DOCKER_AWAY), "{text}");
-        let (status, text) = Fault::Docker(DockerError::Http("gone".into())).told();
+        let (status, text) = GatewayError::Docker(DockerError::Http("gone".into())).response();
         assert_eq!(status, 502);
         assert!(!text.contains(DOCKER_AWAY), "{text}");
     }
@@ -231,7 +232,7 @@ mod tests {
     fn a_refusal_names_its_rule_and_the_next_step() {
         let rule = Rule::builtin("no-privileged");
         let refusal = Refusal::new("PRIVILEGED_REFUSED", "no", rule).with_hint("do");
-        let (status, text) = Fault::from(refusal).told();
+        let (status, text) = GatewayError::from(refusal).response();
         assert_eq!(
             (status, text.as_str()),
             (403, "no [builtin.no-privileged]; do")

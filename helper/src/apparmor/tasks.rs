@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// How many tasks of this host carry the profile, alone or in a stack. A task that ends meanwhile
 /// does not count; one that cannot be looked at does.
-pub(super) fn tasks(proc: &Path, profile: &str) -> std::io::Result<usize> {
+pub(super) fn count(proc: &Path, profile: &str) -> std::io::Result<usize> {
     let mut carrying = 0;
     for process in numbered(proc)? {
         // The process may have ended.
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_profile_is_carried_alone_or_anywhere_in_a_stack() {
-        for (label, carried) in [
+        for (label, expected) in [
             ("ai-platform-1001 (enforce)", true),
             ("ai-base-1001//&ai-platform-1001 (enforce)", true),
             ("ai-platform-1001//&z (mixed)", true),
@@ -82,7 +82,7 @@ mod tests {
             ("unconfined", false),
             ("", false),
         ] {
-            assert_eq!(carries(label, "ai-platform-1001"), carried, "{label}");
+            assert_eq!(carries(label, "ai-platform-1001"), expected, "{label}");
         }
     }
 
@@ -101,11 +101,11 @@ mod tests {
         task("self/task/9", "attr", "p (enforce)\n");
         fs::create_dir_all(proc.path().join("10/task/10")).unwrap();
         fs::create_dir_all(proc.path().join("11")).unwrap();
-        assert_eq!(tasks(proc.path(), "p").unwrap(), 2);
-        assert_eq!(tasks(proc.path(), "q").unwrap(), 0);
+        assert_eq!(count(proc.path(), "p").unwrap(), 2);
+        assert_eq!(count(proc.path(), "q").unwrap(), 0);
         // What cannot be read may be anything.
         let unreadable = proc.path().join("12/task/12/attr/apparmor/current");
         fs::create_dir_all(unreadable).unwrap();
-        assert_eq!(tasks(proc.path(), "q").unwrap(), 1);
+        assert_eq!(count(proc.path(), "q").unwrap(), 1);
     }
 }

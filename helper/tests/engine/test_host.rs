@@ -17,12 +17,12 @@ pub(crate) const VERSION: &str =
 /// No tenant.
 pub(crate) const STRANGER: u32 = 62999;
 
-pub(crate) struct World {
+pub(crate) struct TestHost {
     pub(crate) dir: tempfile::TempDir,
     daemon: Child,
 }
 
-impl World {
+impl TestHost {
     /// A running gateway before `docker`; `None`, said out loud, without root.
     pub(crate) fn start(docker: &Path) -> Option<Self> {
         // A Docker that only answers tests is not asked where its directory is.
@@ -66,17 +66,17 @@ impl World {
             .stderr(log)
             .spawn()
             .unwrap();
-        let world = Self { dir, daemon };
+        let host = Self { dir, daemon };
         let until = Instant::now() + Duration::from_secs(20);
-        while UnixStream::connect(world.socket()).is_err() {
-            let said = std::fs::read_to_string(world.dir.path().join("daemon.log")).unwrap();
+        while UnixStream::connect(host.socket()).is_err() {
+            let said = std::fs::read_to_string(host.dir.path().join("daemon.log")).unwrap();
             assert!(
                 Instant::now() < until,
                 "no socket; the gateway said:\n{said}"
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-        Some(world)
+        Some(host)
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -194,7 +194,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestHost {
     fn drop(&mut self) {
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
