@@ -13,7 +13,9 @@ const CHANGES: u32 = 100;
 
 #[test]
 fn changing_tenants_ends_no_connection_and_fails_no_new_one() {
-    let Some(host) = TestHost::start(2) else { return };
+    let Some(host) = TestHost::start(2) else {
+        return;
+    };
     two_tenants(&host);
     // One that lasts through all of it.
     let mut lasting = visit(HTTPS);
@@ -58,7 +60,9 @@ fn changing_tenants_ends_no_connection_and_fails_no_new_one() {
 
 #[test]
 fn other_ports_reload_it_and_what_lasts_goes_on() {
-    let Some(host) = TestHost::start(2) else { return };
+    let Some(host) = TestHost::start(2) else {
+        return;
+    };
     two_tenants(&host);
     let mut lasting = visit(HTTPS);
     lasting.write_all(&plain("t-63001.example.test")).unwrap();
@@ -85,7 +89,9 @@ fn other_ports_reload_it_and_what_lasts_goes_on() {
 
 #[test]
 fn status_looks_at_what_runs_and_apply_puts_it_right() {
-    let Some(host) = TestHost::start(3) else { return };
+    let Some(host) = TestHost::start(3) else {
+        return;
+    };
     assert_eq!(
         host.says(&["status"]),
         "front door: runs, 3 domains as the policy says\n"
@@ -93,15 +99,10 @@ fn status_looks_at_what_runs_and_apply_puts_it_right() {
     host.policy(5, "");
     assert!(!host.helper(&["status"]).status.success());
     assert!(
-        host
-            .says(&["status"])
+        host.says(&["status"])
             .contains("2 domains of the policy are missing")
     );
-    assert!(
-        host
-            .says(&["apply"])
-            .contains("routes replaced, 5 domains")
-    );
+    assert!(host.says(&["apply"]).contains("routes replaced, 5 domains"));
     assert_eq!(
         host.says(&["status"]),
         "front door: runs, 5 domains as the policy says\n"
@@ -118,8 +119,7 @@ fn status_looks_at_what_runs_and_apply_puts_it_right() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     assert!(
-        host
-            .says(&["status"])
+        host.says(&["status"])
             .contains("1 domains of the policy are missing and 1 are not")
     );
     assert!(host.helper(&["apply"]).status.success());
@@ -128,7 +128,9 @@ fn status_looks_at_what_runs_and_apply_puts_it_right() {
 
 #[test]
 fn a_thousand_tenants_are_applied_at_once_and_cost_little() {
-    let Some(host) = TestHost::start(1) else { return };
+    let Some(host) = TestHost::start(1) else {
+        return;
+    };
     let memory = || {
         let children =
             std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.haproxy()))
@@ -151,8 +153,7 @@ fn a_thousand_tenants_are_applied_at_once_and_cost_little() {
     host.policy(1000, "");
     let began = std::time::Instant::now();
     assert!(
-        host
-            .says(&["apply"])
+        host.says(&["apply"])
             .contains("routes replaced, 1000 domains")
     );
     let took = began.elapsed();

@@ -9,7 +9,9 @@ use crate::test_host::{HTTP, HTTPS, TestHost, line_after, line_of, two_tenants, 
 
 #[test]
 fn every_hello_gets_to_the_tenant_whose_name_it_has_and_to_nobody_else() {
-    let Some(tenants_host) = TestHost::start(2) else { return };
+    let Some(tenants_host) = TestHost::start(2) else {
+        return;
+    };
     two_tenants(&tenants_host);
     for (name, tenant) in [
         ("t-63001.example.test", Some(0)),
@@ -46,7 +48,9 @@ fn every_hello_gets_to_the_tenant_whose_name_it_has_and_to_nobody_else() {
 
 #[test]
 fn hellos_that_break_other_routers_get_through_whole() {
-    let Some(tenants_host) = TestHost::start(2) else { return };
+    let Some(tenants_host) = TestHost::start(2) else {
+        return;
+    };
     two_tenants(&tenants_host);
     let large = hello(Some("n8n.t-63002.example.test"), 8_000);
     let bytes = records(&large, 16_384);
@@ -67,7 +71,9 @@ fn hellos_that_break_other_routers_get_through_whole() {
 
 #[test]
 fn what_is_no_hello_is_closed_in_time() {
-    let Some(tenants_host) = TestHost::start(2) else { return };
+    let Some(tenants_host) = TestHost::start(2) else {
+        return;
+    };
     two_tenants(&tenants_host);
     assert_eq!(
         line_after(
@@ -91,7 +97,9 @@ fn what_is_no_hello_is_closed_in_time() {
 
 #[test]
 fn the_visitors_address_arrives_over_both_versions_of_ip_and_cannot_be_forged() {
-    let Some(tenants_host) = TestHost::start(2) else { return };
+    let Some(tenants_host) = TestHost::start(2) else {
+        return;
+    };
     two_tenants(&tenants_host);
     assert!(line_after("[::1]:443", &plain("t-63001.example.test")).starts_with("tenant 0 ::1 "));
     assert!(line_after(HTTPS, &plain("t-63001.example.test")).starts_with("tenant 0 127.0.0.1 "));
@@ -104,7 +112,9 @@ fn the_visitors_address_arrives_over_both_versions_of_ip_and_cannot_be_forged() 
 
 #[test]
 fn plain_http_goes_by_the_host_of_each_request() {
-    let Some(tenants_host) = TestHost::start(2) else { return };
+    let Some(tenants_host) = TestHost::start(2) else {
+        return;
+    };
     two_tenants(&tenants_host);
     let mut stream = visit(HTTP);
     for (host, answer) in [
@@ -135,7 +145,9 @@ fn plain_http_goes_by_the_host_of_each_request() {
 
 #[test]
 fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
-    let Some(tenants_host) = TestHost::start(2) else { return };
+    let Some(tenants_host) = TestHost::start(2) else {
+        return;
+    };
     // Only the second one is there, and somebody listens on everything that an ordinary user can.
     crate::test_host::proxy(
         &tenants_host,
@@ -162,7 +174,9 @@ fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
 
 #[test]
 fn a_gibibyte_goes_through_both_ways() {
-    let Some(tenants_host) = TestHost::start(2) else { return };
+    let Some(tenants_host) = TestHost::start(2) else {
+        return;
+    };
     two_tenants(&tenants_host);
     let mut stream = visit(HTTPS);
     stream.write_all(&plain("t-63001.example.test")).unwrap();
