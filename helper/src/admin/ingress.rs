@@ -23,13 +23,13 @@ const NOT_SO: u8 = 1;
 /// The front door: HAProxy in front of all tenants' sites.
 #[derive(Debug, Clone, Subcommand)]
 pub enum IngressCommand {
-    /// Show HAProxy's configuration and map as the policy has them, or write them where the unit reads them.
+    /// Show HAProxy's configuration and map as the policy has them, or write them for the unit.
     Render(RenderArgs),
-    /// Have the front door be as the policy says: routes change at once, and nobody's connection ends.
+    /// Bring the front door in line with the policy. Open connections are not interrupted.
     Apply(IngressArgs),
-    /// Compare what runs with the policy; exit status 1 when it differs.
+    /// Compare what runs with the policy; exits with 1 when it differs.
     Status(IngressArgs),
-    /// Say by the exit status whether the policy has a front door; its unit asks.
+    /// Exit with 0 when the policy enables the front door, else with 1.
     Enabled(IngressArgs),
 }
 
@@ -137,15 +137,7 @@ fn apply(args: &IngressArgs, out: &mut impl Write) -> Result<u8, IngressCommandE
     let changed = dir.write(&ingress)?;
     let files = dir.files().clone();
     let running = HaProxy::of(&files);
-    let did = if !running.answers() {
-        if !systemd() {
-            return not_running(args, &files, out);
-        }
-        // Its unit writes the files, so the lock must be free.
-        drop(dir);
-        systemctl(&["start", UNIT])?;
-        "started"
-    } else {
+    let did = if running.answers() {
         running.replace(&ingress.routes)?;
         if changed && systemd() {
             drop(dir);
@@ -154,6 +146,17 @@ fn apply(args: &IngressArgs, out: &mut impl Write) -> Result<u8, IngressCommandE
         } else {
             "routes replaced"
         }
+    } else {
+        if !systemd() {
+            return not_running(args, &files, out);
+        }
+        // Its unit writes the files, so the lock must be free.
+        drop(dir);
+        systemctl(&["start", UNIT])?;
+        if !running.answers() {
+            return not_running(args, &files, out);
+        }
+        "started"
     };
     let domains = ingress.routes.len();
     if args.json {
@@ -174,13 +177,14 @@ fn status(args: &IngressArgs, out: &mut impl Write) -> Result<u8, IngressCommand
     let running = HaProxy::of(&files);
     let has = running.answers().then(|| running.routes()).transpose()?;
     let Some(ingress) = wanted else {
-        return match has {
-            None => off(args, out).map(|_| 0),
-            Some(_) => {
-                tell(args, "HAProxy runs, and the policy has no front door", out)?;
-                Ok(NOT_SO)
-            }
-        };
+        if has.is_none() {
+            off(args, out)?;
+            return Ok(0);
+        }
+        let text =
+            "HAProxy runs, and the policy has no front door; run `aistack-helper ingress apply`";
+        say(args, &json!({"enabled": false, "running": true}), text, out)?;
+        return Ok(NOT_SO);
     };
     let Some(has) = has else {
         return not_running(args, &files, out);
@@ -223,13 +227,24 @@ fn not_running(
         "HAProxy does not run; `systemctl start {UNIT}` starts it, or `haproxy -W -f {}`",
         files.config().display()
     );
-    tell(args, &text, out)?;
+    say(
+        args,
+        &json!({"enabled": true, "running": false}),
+        &text,
+        out,
+    )?;
     Ok(NOT_SO)
 }
 
-fn tell(args: &IngressArgs, text: &str, out: &mut impl Write) -> io::Result<()> {
+/// For a program or for people.
+fn say(
+    args: &IngressArgs,
+    answer: &serde_json::Value,
+    text: &str,
+    out: &mut impl Write,
+) -> io::Result<()> {
     if args.json {
-        return writeln!(out, "{}", json!({"running": false, "message": text}));
+        return writeln!(out, "{answer}");
     }
     writeln!(out, "front door: {text}")
 }

@@ -1,6 +1,7 @@
 //! What is said to a running HAProxy by its admin socket (its management.txt, "Unix Socket commands").
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
@@ -77,7 +78,7 @@ impl HaProxy {
         let head = format!("add map @{version} {map} <<\n");
         let mut lines = String::new();
         for (domain, address) in wanted {
-            lines.push_str(&format!("{domain} {address}\n"));
+            let _ = writeln!(lines, "{domain} {address}");
             if lines.len() > CHUNK {
                 self.must_be_silent(&format!("{head}{lines}\n"))?;
                 lines.clear();

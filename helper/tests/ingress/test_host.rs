@@ -216,7 +216,7 @@ pub(crate) fn echo(nth: u8, mut visit: Visit) {
     let mut hello = vec![0; length];
     visit.stream.read_exact(&mut hello).unwrap();
     let _ = writeln!(visit.stream, "tenant {nth} {} {length}", visit.visitor.ip());
-    let mut bytes = [0; 65_536];
+    let mut bytes = vec![0; 65_536];
     while let Ok(count @ 1..) = visit.stream.read(&mut bytes) {
         if visit.stream.write_all(&bytes[..count]).is_err() {
             return;
@@ -241,7 +241,9 @@ pub(crate) fn http(nth: u8, visit: Visit) {
             }
         }
         if upgrade {
-            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+            // For the key of RFC 6455's example, which the test sends: HAProxy checks it.
+            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
             writer.write_all(head.as_bytes()).unwrap();
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut bytes) {
