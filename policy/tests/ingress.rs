@@ -1,5 +1,11 @@
 //! `[ingress]` and `domains`: who is reached by which name, and what is not allowed.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed, in its helper functions too"
+)]
+
 use aistack_policy::Policy;
 use aistack_policy::ingress::{Files, config};
 use proptest::prelude::*;

@@ -82,13 +82,17 @@ free_port_block() {
 
 # WORLD_LIMITS and WORLD_SIZE say what a tenant may use and how large its volume is.
 world_policy() {
-    local first_port=$1 pool=$2 limits=${WORLD_LIMITS:-}
+    local first_port=$1 pool=$2 limits=${WORLD_LIMITS:-} ingress=""
+    [ -z "${WORLD_DOOR:-}" ] || ingress="[ingress]
+enabled      = true
+addresses    = [\"$WORLD_DOOR\"]
+"
     [ -n "$limits" ] || limits='{ memory = "12G", cpus = 8, pids = 8192, containers = 40 }'
     [ -e "$WORLD_DIR/policy.toml" ] && return
     say "writing $WORLD_DIR/policy.toml"
     as_root tee "$WORLD_DIR/policy.toml" >/dev/null <<POLICY
 version = 1
-
+$ingress
 [tenants]
 uids         = ["$(uid_of "$USER_A")-$(uid_of "$USER_B")"]
 base_dir     = "$BASE_TEMPLATE"
@@ -160,6 +164,40 @@ world_daemons() {
     local name
     for name in mount helper engine; do start_daemon $name; done
     say "daemons run: aistack-mount, aistack-helper (root), aistack-engine ($USER_ENGINE)"
+    [ -z "${WORLD_DOOR:-}" ] || start_front_door
+}
+
+# --- the front door -------------------------------------------------------------------------------
+
+# WORLD_DOOR is the loopback address that visitors come to, on ports 80 and 443; without it there is no front door.
+start_front_door() {
+    as_root install -d -m 755 "$WORLD_RUN/front"
+    as_root install -d -m 700 "$WORLD_RUN/front/haproxy"
+    front_door render --write && daemon front-door /usr/sbin/haproxy -W -f "$WORLD_RUN/front/haproxy.cfg"
+    for _ in $(seq 100); do
+        front_door status && return
+        sleep 0.1
+    done >/dev/null
+    as_root tail -n 20 "$WORLD_DIR/log/front-door.log" >&2
+    die "HAProxy did not start; its log is $WORLD_DIR/log/front-door.log"
+}
+front_door() { as_root "$WORLD_DIR/bin/aistack-helper" ingress "$@" --policy "$WORLD_DIR/policy.toml" --dir "$WORLD_RUN/front"; }
+
+# What DNS does elsewhere.
+name_sites() { # SITE…
+    local user site
+    for user in "$USER_A" "$USER_B"; do
+        for site in "$@"; do
+            echo "$WORLD_DOOR $site.tenant-$(uid_of "$user").example.test # world $WORLD"
+        done
+    done | as_root tee -a /etc/hosts >/dev/null
+}
+forget_sites() { as_root sed -i "/ # world $WORLD$/d" /etc/hosts; }
+
+# Trusts no authority but the tenant's own.
+visit() { # USER SITE PATH
+    curl --silent --show-error --fail --max-time 20 --output /dev/null --cacert "$(base_dir "$(uid_of "$1")")/data/caddy/caddy/pki/authorities/local/root.crt" \
+        "https://$2.tenant-$(uid_of "$1").example.test$3"
 }
 
 # --- tenants -----------------------------------------------------------------------------------
@@ -199,7 +237,8 @@ world_down() {
         uid=$(uid_of "$user" 2>/dev/null) || continue
         docker_answers && remove_docker_objects "$uid"
     done
-    for name in engine helper mount; do
+    forget_sites
+    for name in front-door engine helper mount; do
         pid=$(daemon_pid "$name") && [ -n "$pid" ] && as_root kill "$pid" 2>/dev/null
     done
     for user in "$USER_A" "$USER_B"; do
