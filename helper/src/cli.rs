@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::admin::audit::AuditCommand;
 use crate::admin::doctor::DoctorArgs;
 use crate::admin::guard::GuardCommand;
+use crate::admin::ingress::IngressCommand;
 use crate::admin::policy::PolicyCommand;
 use crate::audit::Keep;
 
@@ -37,6 +38,9 @@ pub enum HelperCommand {
     /// Read the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The front door: HAProxy in front of all tenants' sites.
+    #[command(subcommand)]
+    Ingress(IngressCommand),
     /// Show what the Docker Engine is, what that means for the tenants, and whether it sees their
     /// volumes. Changes nothing; exits with 1 when containers cannot be made.
     Doctor(DoctorArgs),

@@ -18,6 +18,7 @@ pub mod engine;
 pub mod front;
 pub mod guard;
 mod hex;
+pub mod ingress;
 mod locks;
 pub mod mount;
 pub mod ops;

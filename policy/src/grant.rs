@@ -25,6 +25,10 @@ pub struct Grant {
     pub base_dir: String,
     /// DNS name that the tenant's sites live under.
     pub domain: String,
+    /// Further DNS names that lead to the tenant.
+    pub domains: Vec<String>,
+    /// The front door, where the policy has one.
+    pub front_door: Option<FrontDoor>,
     /// The one Docker network of the tenant.
     pub network: NetworkGrant,
     /// Ports that containers may publish.
@@ -127,6 +131,18 @@ impl GrantRules {
         ]
         .into_iter()
     }
+}
+
+/// How the tenant's sites are reached from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FrontDoor {
+    /// The one address that the front door sends the tenant's visitors to; only the tenant's proxy has it.
+    pub proxy: Ipv4Addr,
+    /// The port for plain HTTP.
+    pub http_port: u16,
+    /// The port for TLS.
+    pub https_port: u16,
 }
 
 /// The tenant's Docker network.

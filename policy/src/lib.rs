@@ -13,6 +13,7 @@ pub mod apparmor;
 pub mod engine;
 pub mod guard;
 pub mod image;
+pub mod ingress;
 pub mod printable;
 
 mod check;
@@ -30,8 +31,8 @@ mod value;
 pub use disk::{DiskMatch, EBS_MODEL, parse_uuid};
 pub use error::{PolicyError, PolicyErrors, PolicyWarning};
 pub use grant::{
-    AppArmorMode, Format, Grant, GrantRules, ImagePattern, Ipv4Subnet, Limits, NetworkGrant,
-    PortRange, VolumeGrant, VolumeKind, WritableLayer,
+    AppArmorMode, Format, FrontDoor, Grant, GrantRules, ImagePattern, Ipv4Subnet, Limits,
+    NetworkGrant, PortRange, VolumeGrant, VolumeKind, WritableLayer,
 };
 pub use policy::{MAX_NAMED_TENANTS, MAX_TEXT_BYTES, Policy};
 pub use refusal::{Refusal, Rule};

@@ -1,5 +1,6 @@
 //! The policy in force: text in, [`Policy`] or every error out; then one [`Grant`] a UID.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
@@ -7,8 +8,11 @@ use toml::de::DeTable;
 
 use crate::error::{PolicyError, PolicyErrors, PolicyWarning};
 use crate::file::{Document, Named, ServiceUids, Setting, Volume};
-use crate::grant::{Grant, GrantRules, Ipv4Subnet, NetworkGrant, PortRange, VolumeGrant};
+use crate::grant::{
+    FrontDoor, Grant, GrantRules, Ipv4Subnet, NetworkGrant, PortRange, VolumeGrant,
+};
 use crate::guard::GuardSettings;
+use crate::ingress::Ingress;
 use crate::report::Report;
 use crate::text::{At, Cursor, Lines};
 use crate::value::Block;
@@ -77,6 +81,32 @@ impl Policy {
             place,
         }
         .grant()
+    }
+
+    /// The front door with the routes to all tenants; `None` where the policy has none.
+    #[must_use]
+    pub fn ingress(&self) -> Option<Ingress> {
+        let ingress = &self.document.ingress;
+        if !ingress.enabled {
+            return None;
+        }
+        let mut routes = BTreeMap::new();
+        for uid in self.tenants.iter().cloned().flatten() {
+            let Some(grant) = self.grant(uid) else {
+                continue;
+            };
+            let Some(door) = grant.front_door else {
+                continue;
+            };
+            routes.insert(grant.domain, door.proxy);
+            routes.extend(grant.domains.into_iter().map(|domain| (domain, door.proxy)));
+        }
+        Some(Ingress {
+            addresses: ingress.addresses.clone(),
+            http_port: ingress.http_port,
+            https_port: ingress.https_port,
+            routes,
+        })
     }
 
     /// Every tenant, as ranges that neither overlap nor touch, lowest first.
@@ -153,13 +183,21 @@ impl<'p> Seeker<'p> {
         let text = |own: Option<&At<String>>, default: &dyn Fn() -> String| {
             own.map_or_else(default, |own| own.value.clone())
         };
+        let network = self.network()?;
         Some(Grant {
             uid,
             gid: own.and_then(|n| n.gid).map_or(uid, |gid| gid.value),
             name: text(name, &|| format!("tenant-{uid}")),
             base_dir: text(base_dir, &|| tenants.base_dir.value.fill(uid)),
             domain: text(domain, &|| tenants.domain.value.fill(uid)),
-            network: self.network()?,
+            domains: own.map_or_else(Vec::new, |own| {
+                own.domains
+                    .iter()
+                    .map(|domain| domain.value.clone())
+                    .collect()
+            }),
+            front_door: self.front_door(&network)?,
+            network,
             ports: self.ports()?,
             platform_profile: format!("ai-platform-{uid}"),
             openclaw_profile: format!("ai-platform-openclaw-{first_service_uid}"),
@@ -209,6 +247,26 @@ impl<'p> Seeker<'p> {
             gateway: Ipv4Addr::from(gateway),
             bridge: format!("ai-{}", self.uid),
         })
+    }
+
+    /// The proxy has the last host address of the subnet: Docker hands out the lowest that is free, and so
+    /// reaches it only when every other one is taken.
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one is a number that does not fit"
+    )]
+    fn front_door(&self, network: &NetworkGrant) -> Option<Option<FrontDoor>> {
+        let ingress = &self.policy.document.ingress;
+        if !ingress.enabled {
+            return Some(None);
+        }
+        let subnet = network.subnet;
+        let last = u32::try_from(Block::size(subnet.prefix).checked_sub(2)?).ok()?;
+        Some(Some(FrontDoor {
+            proxy: Ipv4Addr::from(u32::from(subnet.address).checked_add(last)?),
+            http_port: ingress.http_port,
+            https_port: ingress.https_port,
+        }))
     }
 
     fn subnet_by_formula(&self, pool: Ipv4Subnet, prefix: u8) -> Option<Ipv4Subnet> {

@@ -82,13 +82,17 @@ free_port_block() {
 
 # WORLD_LIMITS and WORLD_SIZE say what a tenant may use and how large its volume is.
 world_policy() {
-    local first_port=$1 pool=$2 limits=${WORLD_LIMITS:-}
+    local first_port=$1 pool=$2 limits=${WORLD_LIMITS:-} ingress=""
+    [ -z "${WORLD_DOOR:-}" ] || ingress="[ingress]
+enabled      = true
+addresses    = [\"$WORLD_DOOR\"]
+"
     [ -n "$limits" ] || limits='{ memory = "12G", cpus = 8, pids = 8192, containers = 40 }'
     [ -e "$WORLD_DIR/policy.toml" ] && return
     say "writing $WORLD_DIR/policy.toml"
     as_root tee "$WORLD_DIR/policy.toml" >/dev/null <<POLICY
 version = 1
-
+$ingress
 [tenants]
 uids         = ["$(uid_of "$USER_A")-$(uid_of "$USER_B")"]
 base_dir     = "$BASE_TEMPLATE"
@@ -160,31 +164,44 @@ world_daemons() {
     local name
     for name in mount helper engine; do start_daemon $name; done
     say "daemons run: aistack-mount, aistack-helper (root), aistack-engine ($USER_ENGINE)"
+    [ -z "${WORLD_DOOR:-}" ] || start_front_door
 }
 
-# --- network guard -----------------------------------------------------------------------------
+# --- the front door -------------------------------------------------------------------------------
 
-# The table that the policy of this world asks for, under a name of the world's own and about no bridge and no user but
-# those of its tenants: other worlds, other tests and an aistack that is installed here are none of its business.
-guard_table() {
-    local a b
-    a=$(uid_of "$USER_A") b=$(uid_of "$USER_B")
-    as_root "$WORLD_DIR/bin/aistack-helper" guard render --policy "$WORLD_DIR/policy.toml" 2>/dev/null |
-        sed "s/^\(\(delete \)\{0,1\}table inet aistack\)\b/\1-$WORLD/; s/\"ai-\*\"/{ \"ai-$a\", \"ai-$b\" }/
-            s/skuid @metadata_uids accept/skuid != { $a, $b, $((a + 1000)), $((b + 1000)) } accept/"
+# WORLD_DOOR is the loopback address that visitors come to, on ports 80 and 443; without it there is no front door.
+start_front_door() {
+    as_root install -d -m 755 "$WORLD_RUN/front"
+    as_root install -d -m 700 "$WORLD_RUN/front/haproxy"
+    front_door render --write && daemon front-door /usr/sbin/haproxy -W -f "$WORLD_RUN/front/haproxy.cfg"
+    for _ in $(seq 100); do
+        front_door status && return
+        sleep 0.1
+    done >/dev/null
+    as_root tail -n 20 "$WORLD_DIR/log/front-door.log" >&2
+    die "HAProxy did not start; its log is $WORLD_DIR/log/front-door.log"
 }
-guard_stands() { as_root nft list table inet "aistack-$WORLD" >/dev/null 2>&1; }
-world_guard() {
-    if guard_table | as_root nft -f -; then
-        say "network guard in force: table inet aistack-$WORLD"
-    else
-        say "this kernel takes no network guard: who reaches whom is not tried"
-    fi
+front_door() { as_root "$WORLD_DIR/bin/aistack-helper" ingress "$@" --policy "$WORLD_DIR/policy.toml" --dir "$WORLD_RUN/front"; }
+
+# What DNS does elsewhere.
+name_sites() { # SITE…
+    local user site
+    for user in "$USER_A" "$USER_B"; do
+        for site in "$@"; do
+            echo "$WORLD_DOOR $site.tenant-$(uid_of "$user").example.test # world $WORLD"
+        done
+    done | as_root tee -a /etc/hosts >/dev/null
 }
-# The first line makes it where there is none.
-guard_down() {
-    PATH="$PATH:/usr/sbin" command -v nft >/dev/null && guard_stands || return 0
-    printf 'table inet aistack-%s\ndelete table inet aistack-%s\n' "$WORLD" "$WORLD" | as_root nft -f -
+forget_sites() { as_root sed -i "/ # world $WORLD$/d" /etc/hosts; }
+
+# As nobody in particular, who trusts no authority but the tenant's own.
+visit() { # USER SITE PATH
+    local uid root
+    uid=$(uid_of "$1")
+    root=$WORLD_RUN/root-$uid.crt
+    as_root install -m 644 "$(base_dir "$uid")/data/caddy/caddy/pki/authorities/local/root.crt" "$root"
+    as_root setpriv --reuid 65534 --regid 65534 --clear-groups curl --silent --show-error --fail --max-time 20 \
+        --output /dev/null --cacert "$root" "https://$2.tenant-$uid.example.test$3"
 }
 
 # --- tenants -----------------------------------------------------------------------------------
@@ -224,7 +241,8 @@ world_down() {
         uid=$(uid_of "$user" 2>/dev/null) || continue
         docker_answers && remove_docker_objects "$uid"
     done
-    for name in engine helper mount; do
+    forget_sites
+    for name in front-door engine helper mount; do
         pid=$(daemon_pid "$name") && [ -n "$pid" ] && as_root kill "$pid" 2>/dev/null
     done
     for user in "$USER_A" "$USER_B"; do

@@ -7,7 +7,8 @@
 //! find this service, through the proxy), `${url:SERVICE}` (the same of another), `${each:site}` and `${each:scrape}` (the entry's `[each]`
 //! template for every service with that table), and in those `${item.service}`, `${item.host}`,
 //! `${item.upstream}`, `${item.path}`; `${each:route}` inside a site's template stands for its
-//! routes. `${step:NAME}` stands in the steps of a check only, for what an earlier step captured.
+//! routes, and `${each:public_name}` for the names it has at the host's front door (`${item.host}`,
+//! `${item.url}`). `${each:front_door}` is rendered where there is one (`${item.source}`). `${step:NAME}` stands in the steps of a check only, for what an earlier step captured.
 //! `$${` writes `${`; any other `$` is itself.
 
 use std::fmt;
@@ -102,6 +103,10 @@ pub enum List {
     Scrape,
     /// `[[site.route]]`: paths of one site.
     Route,
+    /// Once where the host has a front door, else never.
+    FrontDoor,
+    /// Names by which visitors come to one site through the front door.
+    PublicName,
 }
 
 /// Properties of one service in a list.
@@ -111,6 +116,10 @@ pub enum Item {
     Service,
     /// Its public host name.
     Host,
+    /// Its public address.
+    Url,
+    /// The address that visitors of the front door come from.
+    Source,
     /// `service:port` on the tenant's network.
     Upstream,
     /// Its metrics path.
@@ -212,8 +221,12 @@ impl Name {
             "each:site" => Self::Each(List::Site),
             "each:scrape" => Self::Each(List::Scrape),
             "each:route" => Self::Each(List::Route),
+            "each:front_door" => Self::Each(List::FrontDoor),
+            "each:public_name" => Self::Each(List::PublicName),
             "item.service" => Self::Item(Item::Service),
             "item.host" => Self::Item(Item::Host),
+            "item.url" => Self::Item(Item::Url),
+            "item.source" => Self::Item(Item::Source),
             "item.upstream" => Self::Item(Item::Upstream),
             "item.path" => Self::Item(Item::Path),
             key if is_key(key) && key.chars().all(upper) => Self::Key(key.to_owned()),
@@ -242,9 +255,13 @@ impl fmt::Display for Name {
             Self::Each(List::Site) => out.write_str("each:site"),
             Self::Each(List::Scrape) => out.write_str("each:scrape"),
             Self::Each(List::Route) => out.write_str("each:route"),
+            Self::Each(List::FrontDoor) => out.write_str("each:front_door"),
+            Self::Each(List::PublicName) => out.write_str("each:public_name"),
             Self::Step(name) => write!(out, "step:{name}"),
             Self::Item(Item::Service) => out.write_str("item.service"),
             Self::Item(Item::Host) => out.write_str("item.host"),
+            Self::Item(Item::Url) => out.write_str("item.url"),
+            Self::Item(Item::Source) => out.write_str("item.source"),
             Self::Item(Item::Upstream) => out.write_str("item.upstream"),
             Self::Item(Item::Path) => out.write_str("item.path"),
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType,
-    NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, Mount,
+    MountType, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 
 use super::{Fingerprint, LABEL_FINGERPRINT, LABEL_SERVICE};
@@ -31,6 +31,8 @@ pub(super) struct Container {
     pub(super) ports: Vec<(u16, u16)>,
     pub(super) address: String,
     pub(super) network: String,
+    /// The address that it has there, where the front door sends visitors to it.
+    pub(super) network_address: Option<String>,
     /// The container whose network it is in instead; then it has no ports and no name of its own.
     pub(super) joins: Option<String>,
     pub(super) memory: i64,
@@ -64,7 +66,10 @@ impl Container {
         parts.add("mounts", &self.mounts);
         parts.add("filesystem", &(self.read_only, &self.tmpfs));
         parts.add("ports", &(&self.ports, &self.address));
-        parts.add("network", &self.network_mode());
+        match &self.network_address {
+            None => parts.add("network", &self.network_mode()),
+            Some(address) => parts.add("network", &(self.network_mode(), address)),
+        }
         parts.add(
             "limits",
             &(self.memory, self.pids, self.nano_cpus, self.shm),
@@ -160,6 +165,13 @@ impl Container {
     fn networking(&self) -> NetworkingConfig {
         let endpoint = EndpointSettings {
             aliases: Some(vec![self.service.clone()]),
+            ipam_config: self
+                .network_address
+                .clone()
+                .map(|address| EndpointIpamConfig {
+                    ipv4_address: Some(address),
+                    ..Default::default()
+                }),
             ..Default::default()
         };
         NetworkingConfig {

@@ -58,6 +58,8 @@ pub struct Stack {
     pub left_out: Vec<LeftOut>,
     /// Root certificate of the proxy's own authority, where the sites' certificates come from it.
     pub own_root: Option<PathBuf>,
+    /// How its sites are reached from outside, where the host has a front door and the stack a proxy.
+    pub front_door: Option<FrontDoor>,
     /// How slow the machine is.
     pub time_scale: TimeScale,
     /// What no message may show.
@@ -73,6 +75,28 @@ impl Stack {
         let names = self.services.iter().map(|service| service.name.clone());
         names.collect()
     }
+}
+
+/// How the sites of a stack are reached from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrontDoor {
+    /// Port for plain HTTP.
+    pub http_port: u16,
+    /// Port for TLS.
+    pub https_port: u16,
+    /// Every name of every site.
+    pub names: Vec<PublicName>,
+}
+
+/// A name by which visitors come to a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicName {
+    /// The service that answers there.
+    pub service: String,
+    /// Host name.
+    pub host: String,
+    /// The proxy's published port, for a look at it from this host.
+    pub published: u16,
 }
 
 /// One rendered file in `BASE_DIR/etc/<service>/`.
@@ -188,8 +212,11 @@ pub struct Endpoint {
     pub scheme: String,
     /// Host to open, e.g. `127.0.0.1` or `n8n.tenant-1001.example.com`.
     pub host: String,
-    /// Published port.
+    /// Port to open there: a published one, or the front door's.
     pub port: u16,
+    /// Published port on this host by which it is reached too.
+    #[serde(skip)]
+    pub published: u16,
     /// True when it goes through the proxy.
     pub proxied: bool,
 }
@@ -340,6 +367,7 @@ pub fn stack_of(
         services: Vec::new(),
         left_out: selection.left_out.clone(),
         own_root: own_root(settings, &grant.base_dir),
+        front_door: None,
         time_scale,
         secrets: Secrets::of(settings, catalog),
         overridden: Vec::new(),
@@ -353,6 +381,10 @@ pub fn stack_of(
             }
             Err(more) => errors.extend(more),
         }
+    }
+    match inputs.front_door() {
+        Ok(door) => stack.front_door = door,
+        Err(error) => errors.push(error),
     }
     let mut unique: Vec<DesiredError> = Vec::new();
     for error in errors {
@@ -412,6 +444,50 @@ impl<'a> Inputs<'a> {
             .filter(|entry| entry.phase == Phase::Ingress)
             .flat_map(|entry| &entry.ports)
             .find(|port| port.scheme == scheme)
+    }
+
+    /// The port that visitors find the proxy's sites on: the front door's, or the one it is published on.
+    fn public_port(&self, proxy: &Port) -> Result<u32, DesiredError> {
+        match &self.grant.front_door {
+            Some(door) => Ok(door.https_port),
+            None => Ok(self.port(&proxy.key)?.into()),
+        }
+    }
+
+    /// Every name of every site at the host's front door, where there are a front door and a proxy.
+    fn front_door(&self) -> Result<Option<FrontDoor>, DesiredError> {
+        let (Some(door), Some(proxy)) = (&self.grant.front_door, self.proxy("https")) else {
+            return Ok(None);
+        };
+        let port = |port: u32| {
+            let number = u16::try_from(port).ok().filter(|port| *port > 0);
+            number.ok_or_else(|| mistake("DOMAIN_NAME", "the front door has no port number"))
+        };
+        let published = self.port(&proxy.key)?;
+        let sites = self.entries.iter().filter_map(|entry| {
+            let site = entry.site.as_ref()?;
+            Some((&entry.name, &site.host))
+        });
+        let names = sites.flat_map(|(service, host)| {
+            self.domains().map(move |domain| PublicName {
+                service: service.clone(),
+                host: format!("{host}.{domain}"),
+                published,
+            })
+        });
+        Ok(Some(FrontDoor {
+            http_port: port(door.http_port)?,
+            https_port: port(door.https_port)?,
+            names: names.collect(),
+        }))
+    }
+
+    /// Every domain of the tenant.
+    fn domains(&self) -> impl Iterator<Item = &str> {
+        let more = self.grant.domains.iter();
+        std::iter::once(&self.grant.domain)
+            .chain(more)
+            .map(String::as_str)
     }
 
     /// A value of the manifest; empty is a value.

@@ -17,6 +17,9 @@ enum Listed<'a> {
     Site(&'a Entry, &'a Site),
     Route(&'a Entry, &'a Route),
     Scrape(&'a Entry, &'a Scrape),
+    FrontDoor,
+    /// A site by one of its domains.
+    PublicName(&'a Entry, &'a str),
 }
 
 impl<'a> Scope<'a> {
@@ -100,10 +103,7 @@ impl<'a> Scope<'a> {
         let Self { inputs, entry, .. } = self;
         let host = self.public_host(entry)?;
         match (inputs.proxy("https"), entry.ports.first()) {
-            (Some(proxy), _) => Ok(match inputs.port(&proxy.key)? {
-                443 => format!("https://{host}"),
-                port => format!("https://{host}:{port}"),
-            }),
+            (Some(proxy), _) => Ok(https(&host, inputs.public_port(proxy)?)),
             (None, Some(own)) => {
                 let (address, port) = (inputs.setting("LOCALHOST")?, inputs.port(&own.key)?);
                 Ok(format!("{}://{address}:{port}", own.scheme))
@@ -114,14 +114,8 @@ impl<'a> Scope<'a> {
 
     fn each(self, list: List) -> Result<String, DesiredError> {
         let each = &self.entry.each;
-        let template = match list {
-            List::Site => &each.site,
-            List::Scrape => &each.scrape,
-            List::Route => &each.route,
-        };
-        let template = template
-            .as_ref()
-            .ok_or_else(|| no_value(&Name::Each(list)))?;
+        let template = each.template(list);
+        let template = template.ok_or_else(|| no_value(&Name::Each(list)))?;
         self.listed(list)
             .into_iter()
             .map(|item| {
@@ -150,23 +144,75 @@ impl<'a> Scope<'a> {
                 .filter(|route| has(&route.service))
                 .map(|route| Listed::Route(entry, route))
                 .collect(),
-            (List::Route, _) => Vec::new(),
+            (List::FrontDoor, _) => {
+                let door = self.inputs.grant.front_door.iter();
+                door.map(|_| Listed::FrontDoor).collect()
+            }
+            (List::PublicName, Some(Listed::Site(entry, _))) => {
+                let domains = self.inputs.domains();
+                let behind = domains.filter(|_| self.inputs.grant.front_door.is_some());
+                behind
+                    .map(|domain| Listed::PublicName(entry, domain))
+                    .collect()
+            }
+            (List::Route | List::PublicName, _) => Vec::new(),
         }
     }
 
     fn item(self, item: Item) -> Result<String, DesiredError> {
-        let listed = self.item.ok_or_else(|| no_value(&Name::Item(item)))?;
-        let (of, service, port, path) = match listed {
-            Listed::Site(entry, site) => (entry, &entry.name, site.port, None),
-            Listed::Route(entry, route) => (entry, &route.service, route.port, Some(&route.path)),
-            Listed::Scrape(entry, scrape) => (entry, &entry.name, scrape.port, Some(&scrape.path)),
-        };
+        let missing = || no_value(&Name::Item(item));
+        match self.item.ok_or_else(missing)? {
+            Listed::Site(entry, site) => {
+                self.listed_service(item, entry, (&entry.name, site.port), None)
+            }
+            Listed::Route(entry, route) => {
+                let upstream = (route.service.as_str(), route.port);
+                self.listed_service(item, entry, upstream, Some(&route.path))
+            }
+            Listed::Scrape(entry, scrape) => {
+                self.listed_service(item, entry, (&entry.name, scrape.port), Some(&scrape.path))
+            }
+            Listed::FrontDoor => match (item, &self.inputs.grant.network) {
+                // The host speaks to containers from its own address on their bridge.
+                (Item::Source, Some(network)) => Ok(network.gateway.clone()),
+                _ => Err(missing()),
+            },
+            Listed::PublicName(entry, domain) => {
+                let site = entry.site.as_ref().ok_or_else(missing)?;
+                let host = format!("{}.{domain}", site.host);
+                match (item, &self.inputs.grant.front_door) {
+                    (Item::Service, _) => Ok(entry.name.clone()),
+                    (Item::Host, _) => Ok(host),
+                    (Item::Url, Some(door)) => Ok(https(&host, door.https_port)),
+                    _ => Err(missing()),
+                }
+            }
+        }
+    }
+
+    /// What every list of services has: the service that is asked, with its port, and a path.
+    fn listed_service(
+        self,
+        item: Item,
+        of: &Entry,
+        (service, port): (&str, u16),
+        path: Option<&String>,
+    ) -> Result<String, DesiredError> {
         match item {
-            Item::Service => Ok(service.clone()),
+            Item::Service => Ok(service.to_owned()),
             Item::Host => self.public_host(of),
             Item::Upstream => Ok(format!("{}:{port}", self.inputs.host(service))),
             Item::Path => path.cloned().ok_or_else(|| no_value(&Name::Item(item))),
+            Item::Url | Item::Source => Err(no_value(&Name::Item(item))),
         }
+    }
+}
+
+/// An address, without the port where it is the scheme's own.
+fn https(host: &str, port: u32) -> String {
+    match port {
+        443 => format!("https://{host}"),
+        port => format!("https://{host}:{port}"),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::names::Scope;
-use super::{Check, DesiredError, Endpoint, Request, Via};
+use super::{Check, DesiredError, Endpoint, Request, Via, mistake};
 use crate::catalog::{CheckEntry, StepEntry, Template};
 
 /// Its own ports, and its host name behind the proxy.
@@ -15,6 +15,7 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
             scheme: port.scheme.clone(),
             host: inputs.setting("LOCALHOST")?.to_owned(),
             port: inputs.port(&port.key)?,
+            published: inputs.port(&port.key)?,
             proxied: false,
         });
     }
@@ -24,7 +25,9 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
         endpoints.push(Endpoint {
             scheme: "https".to_owned(),
             host: scope.public_host(entry)?,
-            port: inputs.port(&proxy.key)?,
+            port: u16::try_from(inputs.public_port(proxy)?)
+                .map_err(|_| mistake("DOMAIN_NAME", "the front door has no port number"))?,
+            published: inputs.port(&proxy.key)?,
             proxied: true,
         });
     }

@@ -205,6 +205,12 @@ fn container(
             .collect::<Result<_, _>>()?,
         address: inputs.setting("LOCALHOST")?.to_owned(),
         network: inputs.setting("DOCKER_NETWORK")?.to_owned(),
+        network_address: entry
+            .each
+            .front_door
+            .as_ref()
+            .and(inputs.grant.front_door.as_ref())
+            .map(|door| door.proxy.clone()),
         joins: entry
             .network_of
             .as_ref()

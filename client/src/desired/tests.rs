@@ -1,4 +1,5 @@
 mod denied;
+mod front_door;
 mod scaled;
 mod words;
 

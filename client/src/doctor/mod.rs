@@ -11,6 +11,7 @@ mod docker;
 mod files;
 mod finding;
 mod limit;
+mod sites;
 mod stack;
 
 use std::path::{Path, PathBuf};
@@ -85,6 +86,9 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         && let Ok(Ok(own)) = limit.answer(engine.published()).await
     {
         findings.extend(stack::foreign_listeners(who, desired.as_ref(), &own));
+    }
+    if let Some(desired) = &desired {
+        findings.extend(sites::front_door(desired).await);
     }
     if let (Some(engine), Some(containers)) = (&gateway.engine, containers) {
         let (warnings, images, states) = tokio::join!(

@@ -7,6 +7,7 @@ pub mod configs;
 pub mod deployed_on;
 pub mod deployer;
 pub mod diagnose;
+pub mod front_door;
 pub mod gate;
 pub mod graph;
 pub mod images;

@@ -7,6 +7,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::run::{Context, Session};
 use crate::stack::checks::CheckResult;
+use crate::stack::front_door::{self, Reach};
 use crate::stack::{ask, select};
 use crate::ui::{Progress, Tone};
 
@@ -19,7 +20,12 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
     let chosen = select(&args.services, &stack.names())?;
     let containers = session.engine.list().await?;
     let progress = Progress::new(context.printer);
-    let results = ask::ask_all(&session.engine, &stack, &chosen, &containers, &progress).await;
+    let mut results = ask::ask_all(&session.engine, &stack, &chosen, &containers, &progress).await;
+    let reached = front_door::look(&stack).await;
+    let reached = reached
+        .iter()
+        .filter(|reach| chosen.contains(&reach.service));
+    results.extend(reached.map(Reach::to_check));
     progress.clear();
     show(context, &results)?;
     let failed: Vec<&CheckResult> = results.iter().filter(|result| !result.ok).collect();

@@ -9,6 +9,7 @@ use aistack_helper::accept::Bounds;
 use aistack_helper::admin::audit::{self, AuditCommand};
 use aistack_helper::admin::doctor::{self, DoctorArgs};
 use aistack_helper::admin::guard::{self, GuardCommand};
+use aistack_helper::admin::ingress::{self, IngressCommand};
 use aistack_helper::admin::policy::{self, PolicyCommand};
 use aistack_helper::audit::{Audit, Rotation, Settings};
 use aistack_helper::cli::{Helper, HelperCommand, HelperServe};
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         HelperCommand::Policy(command) => read_policy(&command),
         HelperCommand::Guard(command) => guard_host(&command),
         HelperCommand::Audit(command) => read_audit(command),
+        HelperCommand::Ingress(command) => front_door(&command),
         HelperCommand::Doctor(args) => examine(&args),
     };
     result.unwrap_or_else(|error| {
@@ -73,6 +75,11 @@ fn main() -> ExitCode {
 fn read_policy(command: &PolicyCommand) -> Result<ExitCode, BoxError> {
     let mut out = Printable::lines(io::stdout().lock());
     Ok(ExitCode::from(policy::run(command, &mut out)?))
+}
+
+fn front_door(command: &IngressCommand) -> Result<ExitCode, BoxError> {
+    let mut out = Printable::lines(io::stdout().lock());
+    Ok(ExitCode::from(ingress::run(command, &mut out)?))
 }
 
 fn examine(args: &DoctorArgs) -> Result<ExitCode, BoxError> {

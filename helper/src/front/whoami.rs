@@ -101,6 +101,12 @@ fn grant_message(grant: &Grant) -> v1::Grant {
             .iter()
             .map(|(part, rule)| (part.to_owned(), rule.to_string()))
             .collect(),
+        front_door: grant.front_door.map(|door| v1::FrontDoor {
+            proxy: door.proxy.to_string(),
+            http_port: door.http_port.into(),
+            https_port: door.https_port.into(),
+        }),
+        domains: grant.domains.clone(),
     }
 }
 

@@ -10,26 +10,41 @@ use aistack_policy::guard::Facts;
 const RESOLV_CONF: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 /// As much of one as is read, bytes.
 const MAX_LENGTH: u64 = 64 << 10;
+/// passwd(5), with a line for each of thousands of tenants.
+const PASSWD: &str = "/etc/passwd";
+/// As much of it as is read, bytes.
+const MAX_PASSWD: u64 = 16 << 20;
 /// As many servers as count.
 const MAX_SERVERS: usize = 16;
+
+/// User that HAProxy of the front door runs as (the package's sysusers.d).
+const FRONT_DOOR_USER: &str = "aistack-ingress";
 
 /// The facts of this host.
 #[must_use]
 pub fn of_host() -> Facts {
-    let mut texts = RESOLV_CONF.iter().map(|path| read(path));
+    let mut texts = RESOLV_CONF.iter().map(|path| read(path, MAX_LENGTH));
     Facts {
         name_servers: texts
             .find_map(|text| Some(name_servers(&text)).filter(|servers| !servers.is_empty()))
             .unwrap_or_default(),
-        front_door: None,
+        front_door: uid_of(FRONT_DOOR_USER, &read(PASSWD, MAX_PASSWD)),
     }
 }
 
+/// A system user's UID from passwd(5).
+fn uid_of(user: &str, passwd: &str) -> Option<u32> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let uid = (fields.next()? == user).then(|| fields.nth(1))??;
+        uid.parse().ok().filter(|uid| *uid != 0)
+    })
+}
+
 /// Empty when it is not there: then containers have no name server of the host.
-fn read(path: &str) -> String {
+fn read(path: &str, most: u64) -> String {
     let mut text = String::new();
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(MAX_LENGTH).read_to_string(&mut text));
+    let read = std::fs::File::open(path).and_then(|file| file.take(most).read_to_string(&mut text));
     match read {
         Ok(_) => text,
         Err(_) => String::new(),
@@ -52,6 +67,20 @@ fn name_servers(text: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_front_door_is_the_system_user_of_its_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\naistack-ingress2:x:7:7::/:/x\naistack-ingress:x:998:997::/:/x\n";
+        assert_eq!(uid_of(FRONT_DOOR_USER, passwd), Some(998));
+        for none in [
+            "",
+            "aistack-ingress:x",
+            "aistack-ingress:x:y:",
+            "aistack-ingress:x:0:0:::",
+        ] {
+            assert_eq!(uid_of(FRONT_DOOR_USER, none), None, "{none}");
+        }
+    }
 
     #[test]
     fn name_servers_are_addresses_that_a_container_can_ask() {

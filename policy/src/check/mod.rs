@@ -3,6 +3,7 @@
 
 mod claim;
 mod guard;
+mod ingress;
 mod names;
 mod numbers;
 mod warnings;
@@ -47,6 +48,7 @@ pub(crate) fn whole(document: &Document, lines: &Lines, report: &mut Report) {
     }
     guard::required(subject, report);
     names::all(subject, report);
+    ingress::all(subject, report);
     if report.is_clean() {
         warnings::all(subject, report);
     }

@@ -6,7 +6,7 @@ use super::Subject;
 use crate::file::{Document, Named, Run, Volume};
 use crate::report::{LISTED_CLASHES, Report};
 use crate::text::At;
-use crate::value::{Relation, Template};
+use crate::value::{Relation, Template, UidRange};
 use crate::{DiskMatch, VolumeKind};
 
 /// A kind of name.
@@ -16,6 +16,8 @@ struct Kind {
     part: &'static str,
     /// The key below `tenants` and `tenant[…]`.
     key: &'static str,
+    /// The key below `tenant[…]` for more of them; the same where there is none.
+    further: &'static str,
     /// For messages.
     noun: &'static str,
     /// Cuts a name into the parts that are compared from the first on.
@@ -25,24 +27,28 @@ struct Kind {
 const DIRECTORY: Kind = Kind {
     part: "base_dir",
     key: "base_dir",
+    further: "base_dir",
     noun: "directory",
     split: |text| text.split('/').skip(1).collect(),
 };
 const DOMAIN: Kind = Kind {
     part: "domain",
     key: "domain",
+    further: "domains",
     noun: "domain",
     split: |text| text.rsplit('.').collect(),
 };
 const NETWORK: Kind = Kind {
     part: "network",
     key: "network.name",
+    further: "network.name",
     noun: "network name",
     split: |text| vec![text],
 };
 const NAME: Kind = Kind {
     part: "name",
     key: "name",
+    further: "name",
     noun: "name",
     split: |text| vec![text],
 };
@@ -54,7 +60,7 @@ pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
     check(
         DIRECTORY,
         base_dir,
-        |named| named.base_dir.clone(),
+        (|named| named.base_dir.clone(), |_| &[]),
         subject,
         report,
     );
@@ -62,7 +68,7 @@ pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
     check(
         DOMAIN,
         domain,
-        |named| named.domain.clone(),
+        (|named| named.domain.clone(), |named| &named.domains),
         subject,
         report,
     );
@@ -72,12 +78,12 @@ pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
         network.value.name.at.or(network.at),
     );
     let own = |named: &Named| named.network.as_ref().and_then(|n| n.value.name.clone());
-    check(NETWORK, template, own, subject, report);
+    check(NETWORK, template, (own, |_| &[]), subject, report);
     let template = Template::known("tenant-{uid}");
     check(
         NAME,
         (&template, None),
-        |named| named.name.clone(),
+        (|named| named.name.clone(), |_| &[]),
         subject,
         report,
     );
@@ -105,9 +111,21 @@ impl Users {
         in_runs.fold(outside, u64::saturating_add)
     }
 
-    fn first(&self) -> Option<u32> {
-        let in_runs = self.runs.iter().map(|run| run.uids.first).min();
-        in_runs.or_else(|| self.outsiders.first().copied())
+    /// The first one who is not `uid`.
+    fn first_but(&self, uid: u32) -> Option<u32> {
+        let in_runs = self.runs.iter().filter_map(|run| {
+            let UidRange { first, last } = run.uids;
+            let next = if first == uid {
+                first.checked_add(1)?
+            } else {
+                first
+            };
+            (next <= last).then_some(next)
+        });
+        let mut outside = self.outsiders.iter().copied();
+        in_runs
+            .min()
+            .or_else(|| outside.find(|other| *other != uid))
     }
 
     fn contains(&self, uid: u32) -> bool {
@@ -118,17 +136,23 @@ impl Users {
 /// A name that one UID has.
 struct Fixed {
     uid: u32,
+    /// The key below `tenant[…]`.
+    key: &'static str,
     text: At<String>,
 }
 
+/// `own` is what a named tenant has instead of the template's, and what it has besides.
 fn check(
     kind: Kind,
     (template, template_at): (&Template, Option<usize>),
-    own: impl Fn(&Named) -> Option<At<String>>,
+    (own, further): (
+        impl Fn(&Named) -> Option<At<String>>,
+        impl Fn(&Named) -> &[At<String>],
+    ),
     subject: Subject<'_>,
     report: &mut Report,
 ) {
-    if !subject.broken.holds_none(&[kind.part]) {
+    if !subject.broken.holds_none(&[kind.part, kind.further]) {
         return;
     }
     let users = Users::of(subject.document, |named| own(named).is_some());
@@ -145,9 +169,17 @@ fn check(
     }
     let named = subject.document.named.values();
     let fixed: Vec<Fixed> = named
-        .filter_map(|named| {
+        .flat_map(|named| {
             let uid = named.uid.value;
-            own(named).map(|text| Fixed { uid, text })
+            let (key, instead) = (kind.key, own(named).into_iter());
+            let besides = further(named).iter().cloned();
+            instead
+                .map(move |text| Fixed { uid, key, text })
+                .chain(besides.map(move |text| Fixed {
+                    uid,
+                    key: kind.further,
+                    text,
+                }))
         })
         .collect();
     against_template(kind, template, &users, &fixed, report);
@@ -168,8 +200,9 @@ fn against_template(
         let parts = (kind.split)(&own.text.value);
         let other = match Relation::of(pattern.iter().copied(), parts.iter().copied()) {
             Relation::Apart => None,
-            Relation::One(uid) => users.contains(uid).then_some(uid),
-            Relation::All => users.first(),
+            // A tenant may have a name inside of its own.
+            Relation::One(uid) => (uid != own.uid && users.contains(uid)).then_some(uid),
+            Relation::All => users.first_but(own.uid),
         };
         let Some(other) = other else { continue };
         found += 1;
@@ -184,7 +217,7 @@ fn against_template(
             template.fill(other),
             kind.key
         );
-        let key = format!("tenant[{}].{}", own.uid, kind.key);
+        let key = format!("tenant[{}].{}", own.uid, own.key);
         report.error(own.text.at, &key, message);
     }
 }
@@ -202,6 +235,9 @@ fn among_fixed(kind: Kind, fixed: &[Fixed], subject: Subject<'_>, report: &mut R
             outer = Some((parts, own));
             continue;
         };
+        if around.uid == own.uid && around.text.value != own.text.value {
+            continue;
+        }
         let (earlier, later) = if around.text.at <= own.text.at {
             (*around, own)
         } else {
@@ -218,7 +254,7 @@ fn among_fixed(kind: Kind, fixed: &[Fixed], subject: Subject<'_>, report: &mut R
         );
         report.error(
             later.text.at,
-            &format!("tenant[{}].{}", later.uid, kind.key),
+            &format!("tenant[{}].{}", later.uid, later.key),
             message,
         );
     }

@@ -37,6 +37,7 @@ pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
     images(subject, report);
     local_images(subject, report);
     networks(subject, report);
+    super::ingress::warnings(subject, report);
 }
 
 fn meeting(claims: &[Claim], low: u64, high: u64) -> impl Iterator<Item = &Claim> {

@@ -1,7 +1,8 @@
-//! The policy file in its own shape: `[tenants]` with every default filled in, and the named
-//! tenants with what each overrides.
+//! The policy file in its own shape: `[tenants]` and `[ingress]` with every default filled in, and the
+//! named tenants with what each overrides.
 
 mod guard;
+mod ingress;
 mod named;
 mod parts;
 mod tenants;
@@ -19,6 +20,7 @@ use crate::text::Lines;
 use crate::value::UidRange;
 
 pub(crate) use guard::Guard;
+pub(crate) use ingress::Ingress;
 pub(crate) use named::Named;
 pub(crate) use parts::ServiceUids;
 pub(crate) use tenants::{Setting, Tenants};
@@ -27,6 +29,7 @@ pub(crate) use volume::Volume;
 /// The whole file.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
+    pub(crate) ingress: Ingress,
     pub(crate) tenants: Tenants,
     pub(crate) named: BTreeMap<u32, Named>,
     pub(crate) guard: Guard,
@@ -44,8 +47,16 @@ impl Document {
     /// Reads the file; what cannot be read is in the report and stands here as its default.
     pub(crate) fn read(table: &Spanned<DeTable<'_>>, lines: &Lines, report: &mut Report) -> Self {
         let root = Section::root(table);
-        root.only(&["version", "guard", "tenants", "tenant"], report);
+        root.only(
+            &["version", "ingress", "guard", "tenants", "tenant"],
+            report,
+        );
         read_version(&root, report);
+        let ingress = root
+            .get("ingress")
+            .and_then(|entry| entry.section(report))
+            .map(|section| Ingress::read(&section, report))
+            .unwrap_or_default();
         let tenants = root
             .get("tenants")
             .and_then(|entry| entry.section(report))
@@ -63,6 +74,7 @@ impl Document {
             }
         }
         Self {
+            ingress,
             tenants,
             named,
             guard,

@@ -22,6 +22,8 @@ pub(crate) struct Named {
     pub(crate) name: Option<At<String>>,
     pub(crate) base_dir: Option<At<String>>,
     pub(crate) domain: Option<At<String>>,
+    /// Further names of the tenant.
+    pub(crate) domains: Vec<At<String>>,
     pub(crate) network: Option<At<NetworkOverride>>,
     pub(crate) ports: Option<At<PortsOverride>>,
     pub(crate) service_uids: Option<At<ServiceUids>>,
@@ -50,12 +52,16 @@ pub(crate) struct PortsOverride {
     pub(crate) count: u16,
 }
 
-const KEYS: [&str; 17] = [
+/// Further domains of one tenant, at most.
+const MAX_DOMAINS: usize = 64;
+
+const KEYS: [&str; 18] = [
     "uid",
     "gid",
     "name",
     "base_dir",
     "domain",
+    "domains",
     "network",
     "ports",
     "service_uids",
@@ -93,6 +99,7 @@ impl Named {
         let name = entry("name").and_then(|e| e.parse(tenant_name, report));
         let base_dir = entry("base_dir").and_then(|e| e.parse(directory, report));
         let domain = entry("domain").and_then(|e| e.parse(domain, report));
+        let domains = entry("domains").map(|e| read_domains(&e, report));
         let network = entry("network").and_then(|e| read_network(&e, fill, report));
         let default = tenants.ports.value.per_tenant;
         let ports = entry("ports").and_then(|e| read_ports(&e, default, report));
@@ -117,6 +124,7 @@ impl Named {
             name,
             base_dir: base_dir.map(fill),
             domain: domain.map(fill),
+            domains: domains.unwrap_or_default().into_iter().map(fill).collect(),
             network,
             ports,
             service_uids,
@@ -131,6 +139,14 @@ impl Named {
             writable_layer,
         })
     }
+}
+
+/// Further domains, each once; whether they meet anybody's is for the whole file to say.
+fn read_domains(entry: &Entry<'_, '_>, report: &mut Report) -> Vec<At<Template>> {
+    let list = entry.list(MAX_DOMAINS, report).unwrap_or_default();
+    list.iter()
+        .filter_map(|element| element.parse(domain, report))
+        .collect()
 }
 
 fn read_uid(section: &Section<'_, '_>, report: &mut Report) -> Option<At<u32>> {

@@ -7,7 +7,7 @@ use crate::fixtures::{errors, named, warnings};
 #[test]
 fn named_tenants() {
     let head = "version = 1\ntenants.images = ['docker.io/library/*']\n";
-    let keys = "uid, gid, name, base_dir, domain, network, ports, service_uids, volume, egress, guard, apparmor, capabilities, images, local_images, limits, writable_layer";
+    let keys = "uid, gid, name, base_dir, domain, domains, network, ports, service_uids, volume, egress, guard, apparmor, capabilities, images, local_images, limits, writable_layer";
     assert_eq!(
         errors(&format!("{head}[[tenant]]\nuix = 1")),
         [

@@ -34,7 +34,7 @@ fn columns_are_characters() {
     assert_eq!(
         errors(text),
         [
-            "2:1: größe: unknown key; known here: version, guard, tenants, tenant",
+            "2:1: größe: unknown key; known here: version, ingress, guard, tenants, tenant",
             "3:13: tenants.ü: unknown key; known here: uids, base_dir, domain, network, ports, \
              service_uids, volume, egress, guard, apparmor, capabilities, images, local_images, limits, writable_layer",
             "3:31: tenants.domain: \"ö\" is no domain: each label is 1 to 63 of a-z, 0-9 and \
@@ -56,7 +56,7 @@ fn the_file_itself() {
             "1:11: version: expected an integer, found string",
             "2:11: tenants: expected a table, found integer",
             "3:10: tenant: expected a list, found integer",
-            "4:1: surprise: unknown key; known here: version, guard, tenants, tenant",
+            "4:1: surprise: unknown key; known here: version, ingress, guard, tenants, tenant",
         ]
     );
     assert_eq!(

@@ -72,6 +72,8 @@ fn placed(entry: &Entry) -> Vec<(Place<'_>, &Template)> {
         (List::Site, &each.site),
         (List::Scrape, &each.scrape),
         (List::Route, &each.route),
+        (List::FrontDoor, &each.front_door),
+        (List::PublicName, &each.public_name),
     ] {
         let template = template.as_ref();
         all.extend(template.map(|template| (Place::Each(list), template)));
@@ -104,25 +106,34 @@ fn unknown(catalog: &Catalog, entry: &Entry, name: &Name, place: Place<'_>) -> O
             }
         }
         Name::Url => entry.site.is_none().then(|| "it has no [site]".to_owned()),
-        Name::Each(List::Route) => {
-            let sound = matches!(place, Place::Each(List::Site)) && entry.each.route.is_some();
+        Name::Each(list @ (List::Route | List::PublicName)) => {
+            let defined = entry.each.template(*list).is_some();
+            let sound = matches!(place, Place::Each(List::Site)) && defined;
             (!sound).then(|| "stands in [each] site, with its own template in [each]".to_owned())
         }
         Name::Each(list) => {
-            let defined = match list {
-                List::Site => &entry.each.site,
-                _ => &entry.each.scrape,
-            };
+            let defined = entry.each.template(*list);
             (!matches!(place, Place::Config) || defined.is_none())
                 .then(|| "lists stand in `config`, with their template in [each]".to_owned())
         }
         Name::Item(item) => match (place, item) {
-            (Place::Each(List::Site), Item::Path) | (Place::Each(List::Scrape), Item::Host) => {
-                Some("this list has none".to_owned())
+            (Place::Each(list), item) => {
+                (!has(list, *item)).then(|| "this list has none".to_owned())
             }
-            (Place::Each(_), _) => None,
             _ => Some("stands in [each] only".to_owned()),
         },
+    }
+}
+
+/// True when what a list has comes with this.
+fn has(list: List, item: Item) -> bool {
+    match item {
+        Item::Service => list != List::FrontDoor,
+        Item::Upstream => !matches!(list, List::FrontDoor | List::PublicName),
+        Item::Host => matches!(list, List::Site | List::Route | List::PublicName),
+        Item::Path => matches!(list, List::Route | List::Scrape),
+        Item::Url => list == List::PublicName,
+        Item::Source => list == List::FrontDoor,
     }
 }
 

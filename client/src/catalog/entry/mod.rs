@@ -16,7 +16,7 @@ pub use container::{Filesystem, Health, LimitsEntry, Mounts, Port, Stop};
 pub use outside::{Docs, Route, Scrape, Site, Upgrade};
 pub use values::{Database, Rotation, Secret, SecretFormat, SettingEntry};
 
-use super::template::{Name, Template};
+use super::template::{List, Name, Template};
 use super::units::Span;
 use crate::preset::Preset;
 
@@ -169,6 +169,21 @@ impl Entry {
     }
 }
 
+impl Each {
+    /// The template of a list.
+    #[must_use]
+    pub fn template(&self, list: List) -> Option<&Template> {
+        match list {
+            List::Site => &self.site,
+            List::Scrape => &self.scrape,
+            List::Route => &self.route,
+            List::FrontDoor => &self.front_door,
+            List::PublicName => &self.public_name,
+        }
+        .as_ref()
+    }
+}
+
 /// Which UID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -260,4 +275,10 @@ pub struct Each {
     pub scrape: Option<Template>,
     /// For each `[[site.route]]` of the site, inside `site`.
     pub route: Option<Template>,
+    /// Where the host has a front door. Its visitors are sent to this service, which gets the address for
+    /// them on the tenant's network; it listens on port 9080 for HTTP and 9443 for TLS, each after a
+    /// PROXY header.
+    pub front_door: Option<Template>,
+    /// For each name of the site at the front door, inside `site`.
+    pub public_name: Option<Template>,
 }

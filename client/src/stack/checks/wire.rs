@@ -20,16 +20,16 @@ use crate::ui;
 const MAX_BODY: usize = 1024 * 1024;
 
 /// A request with everything filled in.
-pub(super) struct Outgoing {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: String,
+pub(in crate::stack) struct Outgoing {
+    pub(in crate::stack) method: String,
+    pub(in crate::stack) path: String,
+    pub(in crate::stack) headers: Vec<(String, String)>,
+    pub(in crate::stack) body: String,
 }
 
 /// What came back.
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(in crate::stack) struct Answer {
+    pub(in crate::stack) status: u16,
     /// Values of `Set-Cookie`.
     pub(super) cookies: Vec<String>,
     /// What `Retry-After` says in seconds (RFC 9110, 10.2.3); a date is not read.
@@ -80,7 +80,8 @@ pub(crate) async fn connect(port: u16) -> Result<TcpStream, String> {
         .map_err(|error| format!("127.0.0.1:{port}: {error}"))
 }
 
-async fn exchange(
+/// One request on a connection.
+pub(in crate::stack) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     host: &str,
     outgoing: Outgoing,

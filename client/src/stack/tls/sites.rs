@@ -61,7 +61,7 @@ pub fn of(stack: &Stack) -> Vec<Site> {
             sites.map(|endpoint| Site {
                 service: service.name.clone(),
                 host: endpoint.host.clone(),
-                port: endpoint.port,
+                port: endpoint.published,
             })
         })
         .collect()

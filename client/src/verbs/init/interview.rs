@@ -166,7 +166,10 @@ fn summary(session: &Session, manifest: &Manifest, stack: &Stack) -> Table {
             .iter()
             .filter(|endpoint| !endpoint.proxied)
         {
-            table.text([&format!("  {}", service.name), &endpoint.port.to_string()]);
+            table.text([
+                &format!("  {}", service.name),
+                &endpoint.published.to_string(),
+            ]);
         }
     }
     table

@@ -288,16 +288,28 @@ object! {
     /// How it is attached to one network.
     Endpoint {
         "Aliases" => aliases: Vec<String>,
+        "IPAMConfig" => ipam: EndpointIpam,
     }
     unset {
         "NetworkID" | "EndpointID" => "ENDPOINT_REFUSED", "no-endpoint-settings",
             "it would attach the container to a further network";
-        "IPAMConfig" | "MacAddress" | "Gateway" | "IPAddress" | "IPPrefixLen" | "IPv6Gateway"
+        "MacAddress" | "Gateway" | "IPAddress" | "IPPrefixLen" | "IPv6Gateway"
         | "GlobalIPv6Address" | "GlobalIPv6PrefixLen" => "ENDPOINT_REFUSED", "no-addresses",
             "Docker chooses the addresses on the tenant's network";
         "Links" | "DNSNames" => "ENDPOINT_REFUSED", "no-links",
             "names on the network are given in Aliases";
         "DriverOpts" | "GwPriority" => "ENDPOINT_REFUSED", "no-endpoint-settings",
             "the tenant's network has no options";
+    }
+}
+
+object! {
+    /// The address that it asks for there.
+    EndpointIpam {
+        "IPv4Address" => ipv4: String,
+    }
+    unset {
+        "IPv6Address" | "LinkLocalIPs" => "ENDPOINT_REFUSED", "no-addresses",
+            "Docker chooses the addresses on the tenant's network";
     }
 }

@@ -1,5 +1,7 @@
 //! Which network a container is on: the tenant's own, none, or that of a container of the tenant.
 
+use std::net::Ipv4Addr;
+
 use aistack_policy::{Refusal, Rule};
 
 use super::super::json::shown;
@@ -15,8 +17,13 @@ const MAX_LABEL: usize = 63;
 /// The one network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Network {
-    /// The tenant's own, by Docker's full id, with further names there.
-    Own { id: String, aliases: Vec<String> },
+    /// The tenant's own, by Docker's full id, with further names there, and with the address that the front
+    /// door sends visitors to where the container is the tenant's proxy.
+    Own {
+        id: String,
+        aliases: Vec<String>,
+        address: Option<Ipv4Addr>,
+    },
     /// No network.
     Nothing,
     /// That of another container of the tenant, by its full id.
@@ -73,11 +80,12 @@ fn own(
 ) -> Result<Network, Refusal> {
     let known = |name: &str| names_own(context, name) || name == "default" && is_default(mode);
     let mut endpoints = networking.endpoints.iter();
-    let aliases = match (endpoints.next(), endpoints.next()) {
-        (None, _) => Vec::new(),
+    let (aliases, address) = match (endpoints.next(), endpoints.next()) {
+        (None, _) => (Vec::new(), None),
         (Some((name, endpoint)), None) if known(name) => {
             check_aliases(&endpoint.aliases)?;
-            endpoint.aliases.clone()
+            let address = address(context, &endpoint.ipam.ipv4)?;
+            (endpoint.aliases.clone(), address)
         }
         (Some((first, _)), other) => {
             let foreign = other.map(|(name, _)| name).filter(|name| !known(name));
@@ -97,7 +105,33 @@ fn own(
     Ok(Network::Own {
         id: id.to_owned(),
         aliases,
+        address,
     })
+}
+
+/// No address, or that of the tenant's proxy, which Docker gives to one container at a time.
+fn address(context: &CreateContext<'_>, requested: &str) -> Result<Option<Ipv4Addr>, Refusal> {
+    if requested.is_empty() {
+        return Ok(None);
+    }
+    let proxy = context.grant.front_door.map(|door| door.proxy);
+    if proxy.is_some_and(|proxy| proxy.to_string() == requested) {
+        return Ok(proxy);
+    }
+    let own = match proxy {
+        Some(proxy) => format!("Docker chooses all but {proxy}, the address of the tenant's proxy"),
+        None => "Docker chooses them, and the policy has no front door".to_owned(),
+    };
+    let message = format!(
+        "NetworkingConfig.EndpointsConfig: IPAMConfig.IPv4Address is \"{}\": of the addresses on the \
+         tenant's network, {own}",
+        shown(requested)
+    );
+    Err(Refusal::new(
+        "ENDPOINT_REFUSED",
+        message,
+        Rule::builtin("no-addresses"),
+    ))
 }
 
 fn is_default(mode: &str) -> bool {

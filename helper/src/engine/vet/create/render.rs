@@ -2,6 +2,7 @@
 //! setting that matters is said outright, so that no default of Docker's decides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use aistack_policy::engine::ApiVersion;
 use serde::Serialize;
@@ -173,6 +174,14 @@ struct Networking<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Endpoint<'a> {
     aliases: &'a [String],
+    #[serde(rename = "IPAMConfig", skip_serializing_if = "Option::is_none")]
+    ipam_config: Option<EndpointIpam>,
+}
+
+#[derive(Serialize)]
+struct EndpointIpam {
+    #[serde(rename = "IPv4Address")]
+    ipv4_address: Ipv4Addr,
 }
 
 /// The body's bytes. Serialising these types cannot fail, as every map has text for keys; if it
@@ -330,7 +339,20 @@ fn network_mode(network: &Network) -> String {
 
 fn networking(network: &Network) -> Networking<'_> {
     let endpoint = match network {
-        Network::Own { id, aliases } => Some((id.as_str(), Endpoint { aliases })),
+        Network::Own {
+            id,
+            aliases,
+            address,
+        } => {
+            let ipam_config = address.map(|ipv4_address| EndpointIpam { ipv4_address });
+            Some((
+                id.as_str(),
+                Endpoint {
+                    aliases,
+                    ipam_config,
+                },
+            ))
+        }
         Network::Nothing | Network::Joined(_) => None,
     };
     Networking {

@@ -161,6 +161,59 @@ fn the_network_is_the_tenants_by_its_full_id() {
 }
 
 #[test]
+fn the_one_address_that_can_be_asked_for_is_that_of_the_tenants_proxy() {
+    let text = include_str!("../../../../../tests/corpus/policy.toml");
+    let text = format!("{text}\n[ingress]\nenabled = true\n");
+    let grant = aistack_policy::Policy::parse(&text)
+        .unwrap()
+        .grant(1001)
+        .unwrap();
+    let door = Host {
+        grant,
+        ..Host::default()
+    };
+    let asks = |address: &str| {
+        json!({
+            "Image": "redis",
+            "NetworkingConfig": {"EndpointsConfig": {"aistack-1001": {
+                "IPAMConfig": {"IPv4Address": address, "IPv6Address": "", "LinkLocalIPs": null},
+            }}},
+        })
+    };
+    let rendered = door.rendered(&asks("10.128.0.62"));
+    let endpoints = json!({NETWORK: {
+        "Aliases": [], "IPAMConfig": {"IPv4Address": "10.128.0.62"},
+    }});
+    assert_eq!(rendered["NetworkingConfig"]["EndpointsConfig"], endpoints);
+    let nothing = json!({NETWORK: {"Aliases": []}});
+    assert_eq!(
+        door.rendered(&asks(""))["NetworkingConfig"]["EndpointsConfig"],
+        nothing
+    );
+    for other in [
+        "10.128.0.61",
+        "10.128.0.1",
+        "10.128.0.63",
+        "10.128.0.126",
+        "010.128.0.62",
+        "10.128.0.62 ",
+        "10.128.0.62/26",
+        "::ffff:10.128.0.62",
+        "0.0.0.0",
+        "x",
+    ] {
+        let refusal = door.vet(&asks(other)).unwrap_err();
+        assert_eq!(refusal.rule.to_string(), "builtin.no-addresses", "{other}");
+        assert!(refusal.message.contains("but 10.128.0.62"), "{refusal}");
+    }
+    // Where there is no front door, nobody needs it.
+    assert_eq!(
+        Host::default().reason(&asks("10.128.0.62")),
+        "ENDPOINT_REFUSED"
+    );
+}
+
+#[test]
 fn a_network_that_does_not_exist_is_said_to_be_missing() {
     let context = Host {
         network: None,
