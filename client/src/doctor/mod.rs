@@ -88,7 +88,7 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.extend(stack::foreign_listeners(who, desired.as_ref(), &own));
     }
     if let Some(desired) = &desired {
-        findings.extend(sites::front_door(desired).await);
+        findings.extend(Box::pin(sites::front_door(desired)).await);
     }
     if let (Some(engine), Some(containers)) = (&gateway.engine, containers) {
         let (warnings, images, states) = tokio::join!(

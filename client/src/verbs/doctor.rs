@@ -12,7 +12,7 @@ use crate::ui::{Table, Tone, clean, seconds};
 
 pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let began = Instant::now();
-    let findings = doctor::examine(context).await;
+    let findings = Box::pin(doctor::examine(context)).await;
     show(context, &findings, began.elapsed())?;
     let problems = findings.iter().any(|finding| finding.level == Level::Error);
     Ok(if problems { Exit::Config } else { Exit::Done })

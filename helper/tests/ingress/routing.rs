@@ -8,6 +8,7 @@ use crate::hello::{hello, plain, records};
 use crate::test_host::{HTTP, HTTPS, TestHost, line_after, line_of, two_tenants, visit};
 
 #[test]
+#[ignore = "needs root, haproxy and network namespaces"]
 fn every_hello_gets_to_the_tenant_whose_name_it_has_and_to_nobody_else() {
     let Some(tenants_host) = TestHost::start(2) else {
         return;
@@ -47,6 +48,7 @@ fn every_hello_gets_to_the_tenant_whose_name_it_has_and_to_nobody_else() {
 }
 
 #[test]
+#[ignore = "needs root, haproxy and network namespaces"]
 fn hellos_that_break_other_routers_get_through_whole() {
     let Some(tenants_host) = TestHost::start(2) else {
         return;
@@ -70,6 +72,7 @@ fn hellos_that_break_other_routers_get_through_whole() {
 }
 
 #[test]
+#[ignore = "needs root, haproxy and network namespaces"]
 fn what_is_no_hello_is_closed_in_time() {
     let Some(tenants_host) = TestHost::start(2) else {
         return;
@@ -96,6 +99,7 @@ fn what_is_no_hello_is_closed_in_time() {
 }
 
 #[test]
+#[ignore = "needs root, haproxy and network namespaces"]
 fn the_visitors_address_arrives_over_both_versions_of_ip_and_cannot_be_forged() {
     let Some(tenants_host) = TestHost::start(2) else {
         return;
@@ -111,6 +115,7 @@ fn the_visitors_address_arrives_over_both_versions_of_ip_and_cannot_be_forged() 
 }
 
 #[test]
+#[ignore = "needs root, haproxy and network namespaces"]
 fn plain_http_goes_by_the_host_of_each_request() {
     let Some(tenants_host) = TestHost::start(2) else {
         return;
@@ -144,6 +149,7 @@ fn plain_http_goes_by_the_host_of_each_request() {
 }
 
 #[test]
+#[ignore = "needs root, haproxy and network namespaces"]
 fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
     let Some(tenants_host) = TestHost::start(2) else {
         return;
@@ -173,6 +179,7 @@ fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
 }
 
 #[test]
+#[ignore = "needs root, haproxy and network namespaces"]
 fn a_gibibyte_goes_through_both_ways() {
     let Some(tenants_host) = TestHost::start(2) else {
         return;
