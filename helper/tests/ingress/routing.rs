@@ -10,9 +10,7 @@ use crate::test_host::{HTTP, HTTPS, TestHost, line_after, line_of, two_tenants, 
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
 fn every_hello_gets_to_the_tenant_whose_name_it_has_and_to_nobody_else() {
-    let Some(tenants_host) = TestHost::start(2) else {
-        return;
-    };
+    let tenants_host = TestHost::start(2);
     two_tenants(&tenants_host);
     for (name, tenant) in [
         ("t-63001.example.test", Some(0)),
@@ -50,9 +48,7 @@ fn every_hello_gets_to_the_tenant_whose_name_it_has_and_to_nobody_else() {
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
 fn hellos_that_break_other_routers_get_through_whole() {
-    let Some(tenants_host) = TestHost::start(2) else {
-        return;
-    };
+    let tenants_host = TestHost::start(2);
     two_tenants(&tenants_host);
     let large = hello(Some("n8n.t-63002.example.test"), 8_000);
     let bytes = records(&large, 16_384);
@@ -74,9 +70,7 @@ fn hellos_that_break_other_routers_get_through_whole() {
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
 fn what_is_no_hello_is_closed_in_time() {
-    let Some(tenants_host) = TestHost::start(2) else {
-        return;
-    };
+    let tenants_host = TestHost::start(2);
     two_tenants(&tenants_host);
     assert_eq!(
         line_after(
@@ -101,9 +95,7 @@ fn what_is_no_hello_is_closed_in_time() {
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
 fn the_visitors_address_arrives_over_both_versions_of_ip_and_cannot_be_forged() {
-    let Some(tenants_host) = TestHost::start(2) else {
-        return;
-    };
+    let tenants_host = TestHost::start(2);
     two_tenants(&tenants_host);
     assert!(line_after("[::1]:443", &plain("t-63001.example.test")).starts_with("tenant 0 ::1 "));
     assert!(line_after(HTTPS, &plain("t-63001.example.test")).starts_with("tenant 0 127.0.0.1 "));
@@ -117,9 +109,7 @@ fn the_visitors_address_arrives_over_both_versions_of_ip_and_cannot_be_forged() 
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
 fn plain_http_goes_by_the_host_of_each_request() {
-    let Some(tenants_host) = TestHost::start(2) else {
-        return;
-    };
+    let tenants_host = TestHost::start(2);
     two_tenants(&tenants_host);
     let mut stream = visit(HTTP);
     for (host, answer) in [
@@ -151,9 +141,7 @@ fn plain_http_goes_by_the_host_of_each_request() {
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
 fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
-    let Some(tenants_host) = TestHost::start(2) else {
-        return;
-    };
+    let tenants_host = TestHost::start(2);
     // Only the second one is there, and somebody listens on everything that an ordinary user can.
     crate::test_host::proxy(
         &tenants_host,
@@ -181,9 +169,7 @@ fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
 fn a_gibibyte_goes_through_both_ways() {
-    let Some(tenants_host) = TestHost::start(2) else {
-        return;
-    };
+    let tenants_host = TestHost::start(2);
     two_tenants(&tenants_host);
     let mut stream = visit(HTTPS);
     stream.write_all(&plain("t-63001.example.test")).unwrap();
