@@ -30,9 +30,9 @@ fn is_there(name: &str, code: &str) -> bool {
         };
     }
     let probe = name.trim_start_matches('"');
-    ["probe", "absent"]
-        .iter()
-        .any(|kind| PROBES.contains(&format!("\n{kind} \"{probe}\" ")))
+    let starts = ["probe", "absent"].map(|kind| format!("{kind} \"{probe}\" "));
+    let mut lines = PROBES.lines().map(str::trim_start);
+    lines.any(|line| starts.iter().any(|start| line.starts_with(start)))
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn refused(method: &str, target: &str) -> String {
         Err(refusal) => refusal.reason.to_string(),
     };
     let alone = reason(target);
-    let path = target.trim_start_matches("/v1.41");
+    let path = target.strip_prefix("/v1.41").unwrap_or(target);
     // What names a version of its own, or is no path below one, is refused as it is.
     if path.starts_with('/') && !path.starts_with("/v") {
         for version in every_version() {
