@@ -7,6 +7,7 @@
 mod as_user;
 mod clients;
 mod dockerd;
+mod dockerd_images;
 mod floods;
 mod hostile;
 mod images;
