@@ -1,7 +1,13 @@
 //! The gateway as tenants meet it: hostile requests through its real socket, with a Docker behind
 //! it that only records, and the real docker command with the real dockerd.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::expect_used
+)]
 
 #[path = "../floods/mod.rs"]
 mod as_user;
