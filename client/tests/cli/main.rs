@@ -6,6 +6,8 @@
     reason = "a test that cannot go on has failed, in its helper functions too"
 )]
 
+mod doctor;
+
 use std::fmt::Write as _;
 use std::io::Read;
 use std::os::unix::net::UnixListener;
@@ -220,79 +222,6 @@ fn the_manual_page_tells_the_exit_codes() {
     assert_eq!(written, text(&run(&["man"]).stdout));
     assert!(written.contains("EXIT STATUS"), "{written}");
     assert!(written.contains("another run holds the lock"), "{written}");
-}
-
-/// Findings of `doctor --json`, as `check level`.
-fn doctor(command: &mut Command) -> (Option<i32>, Vec<String>) {
-    let output = command.output().unwrap();
-    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let checks = document["checks"].as_array().unwrap().iter();
-    let found = checks.map(|check| {
-        let word = |key: &str| check[key].as_str().unwrap().to_owned();
-        assert!(!word("found").is_empty());
-        format!("{} {}", word("check"), word("level"))
-    });
-    (output.status.code(), found.collect())
-}
-
-#[test]
-fn profiles_are_checked_without_a_helper_and_the_refused_line_is_shown() {
-    let dir = tempfile::tempdir().unwrap();
-    let base = dir.path().to_str().unwrap();
-    let directory = dir.path().join("apparmor");
-    std::fs::create_dir(&directory).unwrap();
-    let name = format!("ai-platform-{}", nix::unistd::getuid());
-    let apparmor = |verb: &str| run(&["apparmor", verb, "-C", base]);
-    assert_eq!(apparmor("check").status.code(), Some(0));
-    let refused = format!("profile {name} {{\n  file,\n  mount,\n}}\n");
-    std::fs::write(directory.join(&name), refused).unwrap();
-    let check = apparmor("check");
-    assert_eq!(check.status.code(), Some(5));
-    let said = text(&check.stdout);
-    assert!(said.contains(&format!("{name}:3")), "{said}");
-    assert!(said.contains("   3 |   mount,"), "{said}");
-    assert!(said.contains("E_RULE"), "{said}");
-    assert!(text(&apparmor("diff").stdout).contains("+  mount,"));
-    assert_eq!(apparmor("reset").status.code(), Some(0));
-    let backup = std::fs::read_to_string(directory.join(format!("{name}.bak"))).unwrap();
-    assert!(backup.contains("mount,"));
-    assert_eq!(apparmor("check").status.code(), Some(0));
-    assert_eq!(text(&apparmor("diff").stdout), "");
-    let unknown = run(&["apparmor", "reset", "-C", base, "docker-default"]);
-    assert_eq!(unknown.status.code(), Some(4));
-}
-
-#[test]
-fn the_doctor_works_when_everything_is_broken() {
-    let (code, found) = doctor(&mut aistack(&["doctor", "--json"]));
-    assert_eq!(code, Some(5));
-    assert!(found.contains(&"helper problem".to_owned()), "{found:?}");
-    assert!(found.contains(&"gateway problem".to_owned()), "{found:?}");
-    assert!(found.contains(&"files unchecked".to_owned()), "{found:?}");
-    let said = text(&run(&["doctor"]).stdout);
-    assert!(
-        said.contains("ask the administrator to start aistack-helper"),
-        "{said}"
-    );
-}
-
-#[test]
-fn the_doctor_looks_at_the_files_also_without_a_helper() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("config");
-    std::fs::create_dir(&config).unwrap();
-    std::fs::write(config.join(".env"), "not a line\n").unwrap();
-    let base = dir.path().to_str().unwrap();
-    let (code, found) = doctor(&mut aistack(&["doctor", "--json", "-C", base]));
-    assert_eq!(code, Some(5));
-    assert!(found.contains(&".env problem".to_owned()), "{found:?}");
-    assert!(found.contains(&"volume problem".to_owned()), "{found:?}");
-    assert!(
-        found.contains(&"directories unchecked".to_owned()),
-        "{found:?}"
-    );
-    let named = doctor(aistack(&["doctor", "--json"]).env("BASE_DIR", base));
-    assert_eq!(named, (code, found));
 }
 
 #[test]
