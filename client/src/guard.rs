@@ -77,10 +77,14 @@ pub fn summary(who: &WhoAmIResponse) -> String {
             "in force: only your UIDs and the host's reach your ports and containers; those reach {egress}"
         );
     }
-    match (state(who), guard.problem.as_str()) {
-        ("off", _) => "switched off by the policy".to_owned(),
-        (state, "") => state.to_owned(),
-        (state, problem) => format!("{state}, {problem}"),
+    let state = match state(who) {
+        "off" => return "switched off by the policy".to_owned(),
+        "none" => "not in force",
+        state => state,
+    };
+    match guard.problem.as_str() {
+        "" => state.to_owned(),
+        problem => format!("{state}: {problem}"),
     }
 }
 
@@ -90,9 +94,9 @@ pub fn warning(who: &WhoAmIResponse) -> Option<String> {
     let guard = who.guard.as_ref().filter(|_| !in_force(who))?;
     let summary = summary(who);
     Some(if guard.required {
-        format!("the policy requires the network guard, so no container may start: {summary}")
+        format!("no container may start, since the policy requires the network guard: {summary}")
     } else {
-        format!("the network guard is not in force ({summary}): aistack doctor says what is open")
+        format!("the network guard: {summary}; aistack doctor says what is open")
     })
 }
 
@@ -141,6 +145,7 @@ mod tests {
             NetworkGuardState::Unspecified,
         ] {
             let mut open = who(state, &["loopback-ports"]);
+            assert!(!warning(&open).unwrap().contains("none"), "{state:?}");
             assert!(
                 warning(&open).unwrap().contains("aistack doctor"),
                 "{state:?}"
