@@ -158,7 +158,7 @@ fn volumes() {
             ),
             (
                 "{ size = 20000001 }",
-                &["9: .size: 20000001 bytes is no multiple of 4096"],
+                &["9: .size: 20000001 bytes is not a multiple of 4096"],
             ),
             (
                 "{ fs = 'xfs', size = '100M' }",
