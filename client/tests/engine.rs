@@ -464,7 +464,7 @@ async fn what_was_changed_elsewhere_is_taken_back_with_the_change() {
     assert!(!report.restored, "{report:?}");
     let now = report.now.unwrap();
     assert!(
-        now.contains("did not come back") && now.contains("exit code 9"),
+        now.contains("was not restored") && now.contains("exit code 9"),
         "{now}"
     );
 }

@@ -170,11 +170,11 @@ mod tests {
         assert_eq!(files, [own("fake-model", SMALL)]);
         let messages: Vec<String> = broken.iter().map(ToString::to_string).collect();
         for (messages, why) in messages.iter().zip([
-            "no regular file",
+            "not a regular file",
             "larger than 64 KiB",
             "link.toml: ",
-            "others may write it",
-            "no regular file",
+            "others can write it",
+            "not a regular file",
         ]) {
             assert!(messages.contains(why), "{messages}: {why}");
         }

@@ -108,7 +108,7 @@ mod tests {
         for words in [
             "20.10.24 with storage driver overlay2",
             "29.4.0 with storage driver overlayfs",
-            "does not show",
+            "does not have its",
             "aistack deploy",
             "data is on your volume and stays",
         ] {

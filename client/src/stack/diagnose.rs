@@ -277,7 +277,7 @@ mod tests {
             likely_cause(Some(inspection), &[text.to_owned()]).unwrap_or_default()
         };
         assert!(cause(&exited(137, true), "").contains("memory"));
-        assert!(cause(&exited(127, false), "").contains("does not hold the command"));
+        assert!(cause(&exited(127, false), "").contains("does not have the service's command"));
         assert!(cause(&exited(126, false), "").contains("another user"));
         let mut again = exited(127, false);
         (again.running, again.restarting) = (true, true);

@@ -186,7 +186,7 @@ mod tests {
         });
         let (status, text) = fault.response();
         assert_eq!(status, 500);
-        for words in ["/data/redis", "although this host has it", "restart Docker"] {
+        for words in ["/data/redis", "although it exists on this host", "restart Docker"] {
             assert!(text.contains(words), "{text}");
         }
     }

@@ -100,7 +100,7 @@ fn while_others_connect_in_a_loop_every_request_of_a_tenant_is_answered() {
         times[99]
     );
     assert!(flood.tries() > 1000);
-    if setting.host.said().contains("is not kept out") {
+    if setting.host.said().contains("is not shut out") {
         eprintln!("SKIPPED: that the kernel refuses floods: this file system has no access lists");
         return;
     }

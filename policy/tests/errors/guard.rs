@@ -90,7 +90,7 @@ fn what_is_switched_off_cannot_be_required() {
 fn egress_is_a_word_or_networks_that_a_container_could_reach() {
     let malformed = "is not a network; write it like \"192.168.7.0/24\" or \"2001:db8::/32\"";
     let unreachable =
-        "it is this host's own, link-local, multicast, a metadata address or no address of a host";
+        "it is the host's own, link-local, multicast, a metadata address or not a host address";
     for (value, message) in [
         (
             "'lan'",

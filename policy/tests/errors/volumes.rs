@@ -16,7 +16,7 @@ fn volumes_on_disks() {
     for volume in good {
         assert_eq!(warnings(&named(&format!("volume = {volume}"))), [""; 0]);
     }
-    let position = "says where a disk is, not which: add the uuid of its file system";
+    let position = "is a disk's position, not its identity: add the uuid of its file system";
     let made = "a volume with a uuid has its file system already and is never formatted";
     let cases = [
         (

@@ -124,7 +124,7 @@ async fn a_log_that_is_renamed_removed_replaced_cut_or_written_to_is_noticed_at_
             true,
         ),
         (
-            "another file was put in its place",
+            "it was replaced",
             |log| {
                 std::fs::remove_file(log).unwrap();
                 std::fs::write(log, "{}\n").unwrap();
@@ -132,7 +132,7 @@ async fn a_log_that_is_renamed_removed_replaced_cut_or_written_to_is_noticed_at_
             true,
         ),
         (
-            "it was cut",
+            "it was truncated",
             |log| {
                 let file = std::fs::OpenOptions::new().write(true).open(log).unwrap();
                 file.set_len(100).unwrap();

@@ -93,7 +93,7 @@ mod tests {
                 "/v1.41/build".to_owned(),
                 "build the image elsewhere",
             ),
-            ("POST", "/containers/prune".to_owned(), "by their names"),
+            ("POST", "/containers/prune".to_owned(), "by name"),
             ("POST", "/containers/x/pause".to_owned(), "stop and start"),
         ] {
             let refusal = Endpoint::parse(method, &path).unwrap_err();
