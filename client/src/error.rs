@@ -115,7 +115,7 @@ impl CliError {
     pub fn io(step: &str, path: &std::path::Path, source: &std::io::Error) -> Self {
         if is_full(source) {
             let what = format!(
-                "no space is left to {step} {}; what was there is whole",
+                "no space left to {step} {}; the existing file is intact",
                 path.display()
             );
             return Self {
@@ -138,8 +138,7 @@ impl CliError {
             failure = failure.because(text);
             failure = picture.iter().fold(failure, Self::because);
         }
-        failure
-            .next("correct it there, or take it away; docs/own-services.md tells how one is made")
+        failure.next("fix the file or remove it; see docs/own-services.md")
     }
 
     /// A file that cannot be read as a manifest.
@@ -154,7 +153,7 @@ impl CliError {
                 ),
                 |failure, error| failure.because(error.to_string()),
             )
-            .next("correct the file, then run the command again")
+            .next("fix the file, then run the command again")
     }
 
     /// The failure as the `error` member of a JSON document.
@@ -171,8 +170,8 @@ impl CliError {
 }
 
 /// What to do on a full volume.
-const FREE_SPACE: &str = "remove files you do not need, or `aistack remove --purge SERVICE`, which works on a full volume \
-                          too; `aistack volume status` shows what is free";
+const FREE_SPACE: &str = "remove files you do not need, or `aistack remove --purge SERVICE`, which also works on a full \
+                          volume; `aistack volume status` shows the free space";
 
 /// Whether there was no space left, or none of the user's share.
 #[must_use]
@@ -182,8 +181,8 @@ pub fn is_full(error: &std::io::Error) -> bool {
 }
 
 /// What to do where a daemon answers others, and this caller not for now.
-const ASKED_TOO_OFTEN: &str = "wait until your other commands have ended, then run it again; if \
-                               there are none, tell the administrator";
+const ASKED_TOO_OFTEN: &str = "wait until your other commands have ended, then try again; if \
+                               there are none, ask the administrator";
 /// What to do where the helper does not answer.
 const HELPER_GONE: &str = "ask the administrator to start aistack-helper";
 const ENGINE_GONE: &str = "ask the administrator to start aistack-engine";
@@ -193,10 +192,10 @@ const ENGINE_GONE: &str = "ask the administrator to start aistack-engine";
 fn when_unreachable(why: Option<std::io::ErrorKind>, gone: &'static str) -> &'static str {
     match why {
         Some(std::io::ErrorKind::PermissionDenied) => {
-            "end what connects to aistack in a loop, wait ten seconds, then try again"
+            "stop what connects to aistack in a loop, wait ten seconds, then try again"
         }
         Some(std::io::ErrorKind::WouldBlock) => {
-            "somebody floods the socket: try again, or tell the administrator"
+            "another user floods the socket: try again, or ask the administrator"
         }
         _ => gone,
     }
@@ -212,15 +211,15 @@ impl From<HelperError> for CliError {
                 .next(when_unreachable(Some(source.kind()), HELPER_GONE)),
             HelperError::HungUp => Self::new(exit, what).next(ASKED_TOO_OFTEN),
             HelperError::Nobody { .. } => Self::new(exit, what)
-                .because("no policy can make it a tenant, and the daemons do not answer it")
+                .because("it cannot be a tenant, and the daemons do not answer it")
                 .next("run the command as yourself, outside of any user namespace"),
             HelperError::NotRoot { uid, .. } if uid == helper::overflow_uid() => {
                 Self::new(exit, what)
-                    .because("in a user namespace the host's root looks like that: is this one?")
+                    .because("this is how the host's root appears inside a user namespace")
                     .next("run the command outside of containers and user namespaces")
             }
             HelperError::NotRoot { .. } => {
-                Self::new(exit, what).next("unset AISTACK_HELPER_SOCKET, or tell the administrator")
+                Self::new(exit, what).next("unset AISTACK_HELPER_SOCKET, or ask the administrator")
             }
             HelperError::Answered {
                 rule,
@@ -259,18 +258,18 @@ impl From<EngineError> for CliError {
                 rule: Some(rule), ..
             } => failure
                 .by_rule("refused by the engine gateway", Some(rule))
-                .next("compare with `aistack whoami`, or show the rule to the administrator"),
+                .next("see `aistack whoami -v`, or show the rule to the administrator"),
             EngineError::Unfit { next, .. } => failure.next(next),
             EngineError::DockerAway => failure.next(
                 "it may be restarting or being upgraded: run the command again, and ask the administrator \
-                 when it stays away",
+                 if it stays unreachable",
             ),
             _ => failure,
         }
     }
 }
 
-/// Output that nobody reads any more is no failure; everything else on a stream is.
+/// Output that nobody reads any more is not a failure; everything else on a stream is.
 impl From<std::io::Error> for CliError {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {

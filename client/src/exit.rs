@@ -7,7 +7,7 @@ pub enum Exit {
     Done,
     /// Failed; repeating is safe.
     Failed,
-    /// Wrong usage, or something is missing and there is no terminal to ask.
+    /// Wrong usage, or input is required and stdin is not a terminal.
     Usage,
     /// The stack or a service is not healthy (what LSB calls "not running").
     NotHealthy,
@@ -77,18 +77,18 @@ impl Exit {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Done => "done",
-            Self::Failed => "failed; repeating is safe",
-            Self::Usage => "wrong usage, or something is missing and there is no terminal to ask",
+            Self::Failed => "failed; it is safe to run the command again",
+            Self::Usage => "wrong usage, or input is required and stdin is not a terminal",
             Self::NotHealthy => "the stack or a service is not healthy",
             Self::NotFound => "no such service, or no stack here",
             Self::Config => {
-                "the configuration was refused, or `doctor` found a problem; nothing was changed"
+                "the configuration is invalid, or `doctor` found a problem; nothing was changed"
             }
             Self::Pending => "changes are pending (`plan --exit-code`)",
-            Self::Policy => "refused by the host's policy",
+            Self::Policy => "not allowed by the host's policy",
             Self::Locked => "another run holds the lock",
             Self::Unreachable => "the helper or the gateway does not answer",
-            Self::TimedOut => "time ran out",
+            Self::TimedOut => "timed out",
             Self::Interrupted => "interrupted (Ctrl-C)",
             Self::Terminated => "terminated (SIGTERM)",
             Self::Inner(_) => "what the command in the container ended with",

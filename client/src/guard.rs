@@ -9,14 +9,14 @@ pub const ADVICE: &str = "the administrator can close it: docs/admin.md, \"The n
 fn sentence(word: &str) -> Option<&'static str> {
     Some(match word {
         "metadata-address" => {
-            "your containers reach the metadata address 169.254.169.254, on a cloud the host's credentials"
+            "your containers can reach the metadata address 169.254.169.254, which on a cloud serves the host's credentials"
         }
-        "host-listeners" => "your containers reach what listens on this host",
+        "host-listeners" => "your containers can reach what listens on this host",
         "lan-to-containers" => {
-            "a machine of the LAN that routes your subnet to this host reaches your containers' ports"
+            "a machine on the LAN that routes your subnet to this host can reach your containers' ports"
         }
         "loopback-ports" => {
-            "any user of this host may ask your ports on 127.0.0.1, and take one while its service is down"
+            "any user of this host can connect to your ports on 127.0.0.1, and take one while its service is down"
         }
         _ => return None,
     })
@@ -74,7 +74,7 @@ pub fn summary(who: &WhoAmIResponse) -> String {
             networks => networks,
         };
         return format!(
-            "in force: only your UIDs and the host's reach your ports and containers; those reach {egress}"
+            "in force: only your UIDs and the host's can reach your ports and containers, which can reach {egress}"
         );
     }
     let state = match state(who) {

@@ -41,7 +41,7 @@ pub enum HelperError {
         source: io::Error,
     },
     /// Somebody answers who is not root.
-    #[error("{} is served by UID {uid}, not by root: refusing to talk to it", socket.display())]
+    #[error("{} belongs to UID {uid}, not to root; not connecting", socket.display())]
     NotRoot {
         /// The socket.
         socket: PathBuf,
@@ -49,7 +49,7 @@ pub enum HelperError {
         uid: u32,
     },
     /// The caller has no UID that the helper could know.
-    #[error("you are UID {uid} (nobody), which stands for every user that the kernel cannot name")]
+    #[error("you are UID {uid} (nobody), which the kernel shows for every user that it cannot map")]
     Nobody {
         /// The overflow UID.
         uid: u32,
@@ -193,7 +193,7 @@ impl Helper {
     }
 
     async fn channel(socket: &Path) -> Result<Channel, HelperError> {
-        // Connected by hand first: a refusal of the connector would reach us as text only.
+        // Connected manually first: a refusal of the connector would reach us as text only.
         let stream = connect_as_root(socket).await?;
         let endpoint = Endpoint::from_static("http://aistack-helper.invalid")
             // How slow the machine is, is told later.

@@ -57,7 +57,7 @@ pub const BASE: &[BaseKey] = &[
     key("TAILSCALE_HOSTNAME"),
     headed(
         TIME_SCALE,
-        "1 to 20: on a slow machine, how many times as long services may take to start and to answer.",
+        "1 to 20: on a slow machine, the factor by which services may take longer to start and to answer.",
     ),
 ];
 

@@ -138,7 +138,7 @@ async fn say_what_runs(context: &Context, interrupt: &mut Signal) {
             if let Ok(Some(text)) = shown {
                 context.printer.say(&text);
             }
-            context.printer.say("next: run the same command again, it continues");
+            context.printer.say("next: run the same command again to continue");
         }
     }
 }
@@ -157,5 +157,5 @@ fn timed_out(limit: Duration) -> CliError {
         format!("not done within {}", aistack::ui::seconds(limit)),
     )
     .because("containers are left as they are")
-    .next("aistack status; then run the same command again, it continues")
+    .next("aistack status; then run the same command again to continue")
 }

@@ -67,11 +67,11 @@ impl Again {
 
     fn sentence(&self) -> &'static str {
         match self {
-            Self::TooOften(_) => "your commands ask it more often than it answers one user",
+            Self::TooOften(_) => "your commands send more requests than one user may",
             Self::Busy => "another operation of yours is still running",
-            Self::HungUp => "it closed the connection; your commands may have too many open",
+            Self::HungUp => "it closed the connection; you may have too many open",
             Self::DockerAway => {
-                "the host's Docker Engine does not answer it, and may be restarting; Ctrl-C ends this"
+                "the host's Docker Engine does not answer and may be restarting; press Ctrl-C to stop"
             }
         }
     }
@@ -145,8 +145,8 @@ impl Patience {
         let (daemon, socket) = (self.daemon, self.socket.display());
         self.tell(0, || {
             format!(
-                "waiting for {daemon}: no answer on {socket} for {}; `aistack doctor` in another \
-                 terminal says what hangs, Ctrl-C ends this",
+                "waiting for {daemon}: no answer on {socket} for {}; run `aistack doctor` in \
+                 another terminal, or press Ctrl-C to stop",
                 seconds(self.times.long)
             )
         });

@@ -31,7 +31,7 @@ impl FromStr for Span {
                 .unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(unit_end);
             let part = part(number, unit)
-                .ok_or_else(|| format!("`{written}` is no duration: write 90s, 15m or 2h"))?;
+                .ok_or_else(|| format!("`{written}` is not a duration: write 90s, 15m or 2h"))?;
             total = total
                 .checked_add(part)
                 .ok_or_else(|| format!("`{written}` is too long"))?;
@@ -80,7 +80,9 @@ pub fn parse_moment(text: &str, now: Timestamp) -> Result<i32, String> {
         Ok(Span(before)) => now.as_second() - i64::try_from(before.as_secs()).unwrap_or(i64::MAX),
         Err(_) => text
             .parse::<Timestamp>()
-            .map_err(|_| format!("`{text}` is no moment: write 10m (ago) or 2026-01-31T12:00:00Z"))?
+            .map_err(|_| {
+                format!("`{text}` is not a moment: write 10m (ago) or 2026-01-31T12:00:00Z")
+            })?
             .as_second(),
     };
     i32::try_from(moment.max(0)).map_err(|_| format!("`{text}` is out of range"))

@@ -129,7 +129,7 @@ pub struct OpenRecord {
 
 impl Audit {
     /// Opens (or creates) `<dir>/<daemon>.jsonl`, reads the chain through, cuts off a torn last
-    /// line and closes open intents of an earlier run as `interrupted`. What it had to mend, and a
+    /// line and closes open intents of an earlier run as `interrupted`. What it had to repair, and a
     /// chain that was broken by someone, is recorded; only [`read::verify`] judges.
     ///
     /// # Errors

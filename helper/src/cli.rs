@@ -27,7 +27,7 @@ pub struct Helper {
 pub enum HelperCommand {
     /// Run the daemon.
     Serve(HelperServe),
-    /// Mount again what was mounted, and load the profiles, before Docker starts; its unit runs it.
+    /// Mount what was mounted and load the profiles, before Docker starts; run by its unit.
     Boot(HelperServe),
     /// Check a policy file, or show what it gives to a UID.
     #[command(subcommand)]
@@ -61,8 +61,8 @@ pub struct HelperServe {
     /// Where the audit log is written.
     #[arg(long, value_name = "DIR", default_value = "/var/log/aistack")]
     pub audit_dir: PathBuf,
-    /// Keep the audit log within this size (512M, 4G), or so many full files of 64 MiB each (8), or
-    /// all; the oldest files go first, with a record.
+    /// Keep the audit log within this size (512M, 4G) or this number of full 64 MiB files (8), or
+    /// keep all; the oldest files are removed first, with a record.
     #[arg(long, value_name = "SIZE|N|all", default_value_t = Keep::DEFAULT)]
     pub audit_keep: Keep,
     /// Docker's own socket.
@@ -97,8 +97,8 @@ pub struct MountServe {
     pub socket: PathBuf,
 }
 
-/// Gives the tenants that a policy names a vetted subset of the Docker Engine API. Run it as a user
-/// of its own in group docker, without any capability.
+/// Gives the tenants that a policy names a vetted subset of the Docker Engine API. Run it as a
+/// dedicated user in group docker, without any capability.
 #[derive(Debug, Parser)]
 #[command(name = "aistack-engine", version, arg_required_else_help = true)]
 pub struct Engine {
@@ -126,14 +126,14 @@ pub struct EngineServe {
     /// Docker's own socket.
     #[arg(long, value_name = "SOCKET", default_value = "/run/docker.sock")]
     pub docker_socket: PathBuf,
-    /// Where the daemon keeps which images each tenant has pulled; a directory of its own user.
+    /// Where the daemon records which images each tenant has pulled; a directory that its user owns.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/aistack-engine")]
     pub state_dir: PathBuf,
-    /// Where the audit log is written; a directory of this daemon's own user.
+    /// Where the audit log is written; a directory that the daemon's user owns.
     #[arg(long, value_name = "DIR", default_value = "/var/log/aistack-engine")]
     pub audit_dir: PathBuf,
-    /// Keep the audit log within this size (512M, 4G), or so many full files of 64 MiB each (8), or
-    /// all; the oldest files go first, with a record.
+    /// Keep the audit log within this size (512M, 4G) or this number of full 64 MiB files (8), or
+    /// keep all; the oldest files are removed first, with a record.
     #[arg(long, value_name = "SIZE|N|all", default_value_t = Keep::DEFAULT)]
     pub audit_keep: Keep,
     /// Where aistack-helper says which AppArmor profiles are loaded.
@@ -144,8 +144,8 @@ pub struct EngineServe {
     /// /var/lib/containerd, name that root and Docker's own directory.
     #[arg(long, value_name = "DIR")]
     pub docker_dir: Vec<PathBuf>,
-    /// Measure what containers have written outside of their mounts so often; at once, too, when the disk
-    /// loses 512 MiB or 50000 inodes.
+    /// How often to measure what containers have written outside of their mounts; also measured when the
+    /// disk loses 512 MiB or 50000 inodes.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub layers_every: u32,
 }

@@ -38,9 +38,9 @@ pub enum ListenError {
     #[error(transparent)]
     Directory(#[from] OwnDirError),
     /// A daemon answers there.
-    #[error("another process listens on {} already", .0.display())]
+    #[error("another process already listens on {}", .0.display())]
     InUse(PathBuf),
-    /// Something that is no socket has the name.
+    /// Something that is not a socket has the name.
     #[error("{} exists and is not a socket", .0.display())]
     NotASocket(PathBuf),
     /// The kernel refused.
@@ -239,7 +239,7 @@ pub async fn reload_policy(policy: &PolicyStore, audit: &Audit) {
             audit.note("policy-reloaded", detail).await
         }
         Err(error) => {
-            tracing::error!(%error, "policy not reloaded; the one in force stays");
+            tracing::error!(%error, "policy not reloaded; keeping the current one");
             let detail = json!({"error": error.to_string(), "in_force": before});
             audit.note("policy-refused", detail).await
         }
@@ -270,9 +270,9 @@ pub async fn keep_watchdog_quiet() {
 /// Lets `work` end within [`DRAIN`], then records the stop.
 pub async fn drain(work: impl Future<Output = ()>, audit: &Audit) {
     notify(&[NotifyState::Stopping]);
-    tracing::info!("stopping; what runs may finish");
+    tracing::info!("stopping; waiting for running operations");
     if tokio::time::timeout(DRAIN, work).await.is_err() {
-        tracing::warn!("stopping although something still runs");
+        tracing::warn!("stopping with operations still running");
     }
     report(audit.stop().await);
 }
@@ -285,6 +285,6 @@ fn report(result: Result<(), AuditError>) {
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!(%error, "cannot tell systemd");
+        tracing::warn!(%error, "cannot notify systemd");
     }
 }

@@ -79,7 +79,7 @@ pub enum DockerError {
         source: std::io::Error,
     },
     /// The connection broke or was not HTTP.
-    #[error("Docker's answer broke off")]
+    #[error("Docker's answer was cut short")]
     Http(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The engine speaks no version that aistack does.
     #[error(
@@ -97,7 +97,7 @@ pub enum DockerError {
     #[error("Docker did not answer within {} s", .0.as_secs())]
     TooSlow(std::time::Duration),
     /// Engines of other versions take turns behind the socket.
-    #[error("the Docker Engine of this host changes its API version again and again")]
+    #[error("the Docker Engine of this host keeps changing its API version")]
     Unsettled,
     /// Docker answered with an error of its own.
     #[error("Docker answered {status}: {message}")]

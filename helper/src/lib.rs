@@ -9,6 +9,7 @@
 
 pub mod accept;
 pub mod admin;
+mod admission;
 pub mod apparmor;
 pub mod audit;
 pub mod cli;
@@ -30,3 +31,4 @@ pub mod rate;
 pub mod safe_path;
 pub mod sandbox;
 mod seldom;
+pub mod service_name;

@@ -57,7 +57,7 @@ pub enum PolicyStoreError {
          group that the gateway runs in"
     )]
     Closed(PathError),
-    /// Something that is no file stands there.
+    /// Something that is not a file stands there.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
     /// More than [`MAX_POLICY`] bytes.
@@ -186,8 +186,8 @@ fn open_checked(path: &Path) -> Result<File, PolicyStoreError> {
     if stat.st_mode & OTHERS_READ != 0 {
         tracing::warn!(
             path = %path.display(),
-            "everybody on this host may read who has what; root:GROUP with the gateway's group and \
-             mode 0640 are enough"
+            "every user of this host can read the policy; root:GROUP with the gateway's group and \
+             mode 0640 is enough"
         );
     }
     Ok(File::from(fd))

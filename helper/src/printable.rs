@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use aistack_policy::printable::{is_printable, write_escaped};
 
 /// Escapes everything that is not printable on its way to `W`, as JSON does, so that JSON stays
-/// JSON. Bytes that are no UTF-8 become U+FFFD.
+/// JSON. Bytes that are not UTF-8 become U+FFFD.
 #[derive(Debug)]
 pub struct Printable<W: Write> {
     out: W,

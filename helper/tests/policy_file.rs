@@ -135,7 +135,7 @@ fn the_gateway_reads_and_reloads_a_policy_that_others_cannot_read() {
     let socket = host.path("run/engine.sock");
     host.wait_until("the socket", || UnixStream::connect(&socket).is_ok());
     assert!(
-        !host.said().contains("everybody on this host"),
+        !host.said().contains("every user of this host"),
         "{}",
         host.said()
     );
@@ -154,7 +154,7 @@ fn the_gateway_reads_and_reloads_a_policy_that_others_cannot_read() {
     host.reload();
     host.wait_until("the second reload", || host.logged("policy-reloaded") == 2);
     assert!(
-        host.said().contains("everybody on this host"),
+        host.said().contains("every user of this host"),
         "{}",
         host.said()
     );

@@ -66,7 +66,7 @@ impl DiskMatch {
             Ok(Self::Ebs { id: id.to_owned() })
         } else {
             Err(format!(
-                "{id:?} is no EBS volume: \"vol-\" and 8 or 17 of 0-9, a-f"
+                "{id:?} is not an EBS volume: \"vol-\" and 8 or 17 of 0-9, a-f"
             ))
         }
     }
@@ -98,7 +98,7 @@ fn serial(text: &str) -> Result<DiskMatch, String> {
     };
     if !printable(model) || !printable(serial) {
         return Err(format!(
-            "{text:?} is no MODEL/SERIAL: both printable ASCII, without spaces around them"
+            "{text:?} is not a MODEL/SERIAL: both printable ASCII, without spaces around them"
         ));
     }
     if model == EBS_MODEL {
@@ -114,7 +114,7 @@ fn by_id(link: &str) -> Result<DiskMatch, String> {
     let valid = (1..=MAX_TEXT).contains(&link.len()) && link.bytes().all(plain);
     if !valid || link.starts_with('.') {
         return Err(format!(
-            "{link:?} is no name in /dev/disk/by-id: letters, digits and \"#+-.:=@_\""
+            "{link:?} is not a name in /dev/disk/by-id: letters, digits and \"#+-.:=@_\""
         ));
     }
     if link.starts_with("nvme-Amazon_Elastic_Block_Store_") {
@@ -131,7 +131,7 @@ fn xvd(device: &str) -> Result<DiskMatch, String> {
         return Ok(DiskMatch::Xvd { device });
     }
     Err(format!(
-        "{device:?} is no whole Xen disk: \"xvd\" and one or two letters"
+        "{device:?} is not a whole Xen disk: \"xvd\" and one or two letters"
     ))
 }
 
@@ -148,7 +148,7 @@ pub fn parse_uuid(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "{text:?} is no UUID: 8-4-4-4-12 of 0-9, a-f, as blkid shows it"
+        "{text:?} is not a UUID: 8-4-4-4-12 of 0-9, a-f, as blkid shows it"
     ))
 }
 

@@ -244,7 +244,7 @@ pub fn judge(engine: &EngineFacts) -> Vec<EngineFault> {
     faults
 }
 
-/// Why nothing is made on this engine: its processes would not be the tenants', or it is no Docker
+/// Why nothing is made on this engine: its processes would not be the tenants', or it is not a Docker
 /// Engine. `None` where containers and networks may be made.
 #[must_use]
 pub fn refusal(engine: &EngineFacts) -> Option<Refusal> {
@@ -272,15 +272,15 @@ pub fn unseen_volume(base_dir: &str) -> EngineFault {
     EngineFault {
         severity: Severity::Failing,
         found: format!("Docker does not see the volume that is mounted at {base_dir}"),
-        means: "no container can be made with a directory of the volume: the engine has mounts of its own, \
-                as in a snap, in a container or under a unit with MountFlags=private",
+        means: "no container can mount a directory of the volume: the engine runs in its own mount \
+                namespace, as in a snap, in a container or under a unit with MountFlags=private",
         next: SHOW_THE_VOLUME,
     }
 }
 
 /// What to do where the engine does not see a volume.
-pub const SHOW_THE_VOLUME: &str = "restart Docker, which shows it what is mounted now, and for good to run it in the host's mount \
-     namespace, as its packages do: not as a snap, and without MountFlags= in docker.service";
+pub const SHOW_THE_VOLUME: &str = "restart Docker, which makes current mounts visible; to fix it permanently, run Docker in the \
+     host's mount namespace, as its packages do: not as a snap, and without MountFlags= in docker.service";
 
 fn podman(engine: &EngineFacts) -> Option<EngineFault> {
     (engine.kind == EngineKind::Podman).then(|| EngineFault {
@@ -289,9 +289,9 @@ fn podman(engine: &EngineFacts) -> Option<EngineFault> {
             "the socket is Podman's, not a Docker Engine's ({})",
             engine.name()
         ),
-        means: "nothing is made on it, since Podman reads the same requests in its own way and holds \
-                containers otherwise",
-        next: "give aistack the socket of a Docker Engine that runs as root (--docker-socket)",
+        means: "nothing is created on it, because Podman interprets requests and confines containers \
+                differently",
+        next: "point aistack to the socket of a Docker Engine that runs as root (--docker-socket)",
     })
 }
 
@@ -328,7 +328,7 @@ fn version(engine: &EngineFacts) -> Option<EngineFault> {
             ApiVersion::OLDEST_SPOKEN,
             ApiVersion::NEWEST_SPOKEN
         ),
-        means: "containers and networks can be neither seen nor changed; those that run go on",
+        means: "containers and networks cannot be listed or changed; running ones keep running",
         next: other_version(newest),
     })
 }
@@ -346,7 +346,7 @@ fn user_namespaces(engine: &EngineFacts) -> Option<EngineFault> {
     has_option(engine, "userns").then(|| EngineFault {
         severity: Severity::Unsupported,
         found: "Docker maps the users of containers to others (userns-remap)".to_owned(),
-        means: "nothing is made on it, since a service would run as another UID than the tenant's \
+        means: "nothing is created on it, because a service would run as another UID than the tenant's \
                 and could not write its own directories",
         next: "remove `userns-remap` from /etc/docker/daemon.json and restart Docker",
     })
@@ -357,9 +357,9 @@ fn rootless(engine: &EngineFacts) -> Option<EngineFault> {
     rootless.then(|| EngineFault {
         severity: Severity::Unsupported,
         found: "Docker runs without root (rootless)".to_owned(),
-        means: "nothing is made on it, since a service would run as another UID than the tenant's, \
+        means: "nothing is created on it, because a service would run as another UID than the tenant's, \
                 could not write its own directories, and no AppArmor profile could hold it",
-        next: "give aistack the socket of a Docker Engine that runs as root (--docker-socket)",
+        next: "point aistack to the socket of a Docker Engine that runs as root (--docker-socket)",
     })
 }
 
@@ -384,11 +384,10 @@ fn limits(engine: &EngineFacts) -> Option<EngineFault> {
     };
     Some(EngineFault {
         severity: Severity::Failing,
-        found: format!("Docker cannot hold a container to {without} on this host"),
+        found: format!("Docker cannot enforce {without} of a container on this host"),
         means: "a container without the limits of the policy is not started (CONTAINER_OUTDATED)",
-        next: "turn the control groups on: the controllers memory, cpu and pids in \
-               /sys/fs/cgroup/cgroup.controllers, on some systems by cgroup_enable=memory on the \
-               kernel's command line",
+        next: "enable the cgroup controllers memory, cpu and pids \
+               (/sys/fs/cgroup/cgroup.controllers), on some systems with cgroup_enable=memory on the kernel's command line",
     })
 }
 
@@ -408,7 +407,7 @@ fn seccomp(engine: &EngineFacts) -> Option<EngineFault> {
     Some(EngineFault {
         severity: Severity::Limited,
         found,
-        means: "containers may use system calls that Docker's own filter keeps them from",
+        means: "containers may use system calls that Docker's own filter blocks",
         next,
     })
 }
@@ -417,7 +416,7 @@ fn nri(engine: &EngineFacts) -> Option<EngineFault> {
     engine.nri.then(|| EngineFault {
         severity: Severity::Limited,
         found: "Docker lets NRI plugins change containers".to_owned(),
-        means: "what a plugin adds to a container (mounts, devices, limits) is not vetted by aistack",
+        means: "aistack does not vet what a plugin adds to a container (mounts, devices, limits)",
         next: "remove `nri-opts` from /etc/docker/daemon.json where no plugin is needed",
     })
 }
@@ -427,10 +426,10 @@ fn insecure_registries(engine: &EngineFacts) -> Option<EngineFault> {
     (!registries.is_empty()).then(|| EngineFault {
         severity: Severity::Limited,
         found: format!(
-            "Docker does not check who the registry is ({})",
+            "Docker does not verify the registry ({})",
             registries.join(", ")
         ),
-        means: "an image from there can be another one than its publisher's, unless it is named by its \
+        means: "an image from there may have been replaced, unless it is named by its \
                 digest",
         next: "give the registry a certificate and remove `insecure-registries` from \
                /etc/docker/daemon.json",
@@ -441,9 +440,9 @@ fn live_restore(engine: &EngineFacts) -> Option<EngineFault> {
     engine.live_restore.then(|| EngineFault {
         severity: Severity::Limited,
         found: "Docker leaves containers running when it stops (live-restore)".to_owned(),
-        means: "while Docker is down nothing sees or stops them, their health is not asked, and \
-                their volumes cannot be unmounted",
-        next: "stop the containers before Docker where they shall stop with it, or remove \
+        means: "while Docker is down nothing lists or stops them, their health is not checked, \
+                and their volumes cannot be unmounted",
+        next: "stop the containers before Docker, or remove \
                `live-restore` from /etc/docker/daemon.json",
     })
 }

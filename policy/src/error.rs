@@ -9,7 +9,7 @@ pub struct PolicyError {
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
-    /// Dotted key, e.g. `tenants.ports` or `tenant[1001].domain`; `syntax` for text that is no TOML.
+    /// Dotted key, e.g. `tenants.ports` or `tenant[1001].domain`; `syntax` for text that is not TOML.
     pub key: String,
     /// One sentence with the numbers that clash.
     pub message: String,

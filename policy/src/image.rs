@@ -33,7 +33,7 @@ pub enum Version {
     Digest(String),
 }
 
-/// Why a text is no image reference, in words that go on after "it is no image reference: ".
+/// Why a text is not an image reference, in words that go on after "it is not an image reference: ".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct ImageError {

@@ -63,7 +63,7 @@ impl Policy {
         })
     }
 
-    /// What `uid` may have; `None` when it is no tenant.
+    /// What `uid` may have; `None` when it is not a tenant.
     ///
     /// Pure, and linear in the number of ranges of the file; the ranges themselves may be of any
     /// size.

@@ -60,7 +60,7 @@ impl<'t> Cursor<'t> {
             (self.line, self.at, self.column) = (line, self.lines.start(line), 1);
         }
         if let Some(between) = self.text.as_bytes().get(self.at..at) {
-            // Every character has exactly one byte that is no UTF-8 continuation.
+            // Every character has exactly one byte that is not UTF-8 continuation.
             self.column += between.iter().filter(|b| **b & 0xC0 != 0x80).count();
             self.at = at;
         }

@@ -164,7 +164,7 @@ fn what_the_file_leaves_out_has_a_default_without_a_line() {
     let warned: Vec<String> = policy.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(
         warned,
-        ["2: tenants.images: no image is allowed, so that no container can be made"]
+        ["2: tenants.images: no image is allowed, so no container can be created"]
     );
 }
 

@@ -135,7 +135,7 @@ start_helper() {
         --socket "$HELPER_SOCKET" --state-dir "$WORLD_DIR/state" --audit-dir "$WORLD_DIR/audit" \
         --docker-socket "$DOCKER_SOCKET" --mount-socket "$MOUNT_SOCKET"
 }
-# The gateway is no root: it has the Docker socket through its group and no capability.
+# The gateway is not root: it has the Docker socket through its group and no capability.
 # Its socket is made in a directory of its own user, which only root could have made.
 start_engine() {
     as_root install -d -m 755 -o "$USER_ENGINE" "$WORLD_RUN/engine"

@@ -86,7 +86,7 @@ impl Confinement {
             _ if self.loaded => None,
             (true, _) => Some("aistack apparmor load"),
             (false, true) => Some(
-                "ask the administrator to boot this host with AppArmor, or to say \
+                "ask the administrator to boot this host with AppArmor, or to set \
                  apparmor = \"if-available\" in the policy",
             ),
             (false, false) => None,
@@ -103,7 +103,7 @@ impl Confinement {
         }
         let mut failure = CliError::new(
             Exit::Policy,
-            "the policy requires AppArmor, which this host has not; nothing was changed",
+            "the policy requires AppArmor, which this host does not support; nothing was changed",
         )
         .by_rule(self.summary.as_str(), self.rule.clone());
         failure.next = self.next().map(str::to_owned);

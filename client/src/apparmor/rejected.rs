@@ -87,7 +87,7 @@ impl RejectedSource {
         let name = self.path.file_name().unwrap_or_default();
         let name = name.to_string_lossy();
         format!(
-            "correct the line and run `aistack apparmor check`, or take the default again with \
+            "fix the line and run `aistack apparmor check`, or restore the default with \
              `aistack apparmor reset {name}`"
         )
     }

@@ -52,7 +52,7 @@ impl Edition {
     #[must_use]
     pub fn sentence(self) -> &'static str {
         match self {
-            Self::Missing => "is not there; the helper takes the default",
+            Self::Missing => "is missing; the helper uses the default",
             Self::Default => "is the default",
             Self::Own => "is edited by you",
             Self::OldDefault => "is the default of an earlier version",
@@ -92,7 +92,7 @@ pub fn sources(grant: &Grant) -> Result<[Source; 2], CliError> {
                 grant.platform_profile, grant.openclaw_profile
             ),
         )
-        .next("tell the administrator: client and helper do not fit together")
+        .next("the client and the helper are incompatible: ask the administrator to upgrade them")
     })?;
     let base_dir = Path::new(&grant.base_dir);
     Ok(Kind::ALL.map(|kind| Source::new(base_dir, kind, &names)))

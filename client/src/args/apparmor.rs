@@ -14,15 +14,15 @@ pub struct AppArmorArgs {
 /// Verbs of `apparmor`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AppArmorVerb {
-    /// Vet them as the helper will, without it: the line and the reason where one is refused
+    /// Check them as the helper does, without it, and show the line and the reason for each refusal
     Check,
-    /// Have the helper vet and load them; deploy does so too
+    /// Have the helper check and load them, as deploy does
     Load,
-    /// How they differ from the defaults
+    /// Show how they differ from the defaults
     Diff,
-    /// Take the default again; what was there is kept as NAME.bak
+    /// Restore the default; your version is saved as NAME.bak
     Reset(ProfilesArgs),
-    /// Keep your edits and hear no more of the newer default
+    /// Keep your edits and stop the notice about the newer default
     Keep(ProfilesArgs),
 }
 

@@ -19,7 +19,7 @@ pub struct Globals {
     /// Your base directory; must be the one that the policy gives you
     #[arg(short = 'C', long, global = true, value_name = "BASE_DIR")]
     pub dir: Option<PathBuf>,
-    /// Print one JSON document, errors too; logs print an object a line
+    /// Print one JSON document, also for errors; logs print one object per line
     #[arg(long, global = true)]
     pub json: bool,
     /// When to use colour
@@ -45,25 +45,25 @@ pub struct Globals {
         hide_default_value = true
     )]
     pub progress: ProgressMode,
-    /// Say only what goes wrong
+    /// Print errors only
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more
+    /// Print more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Answer every question with yes
+    /// Answer yes to every question
     #[arg(short, long, global = true)]
     pub yes: bool,
     /// Never ask; also AISTACK_NO_INPUT
     #[arg(long, global = true)]
     pub no_input: bool,
-    /// Give up after this time, e.g. 90s or 15m
+    /// Stop after this time, e.g. 90s or 15m
     #[arg(long, global = true, value_name = "TIME")]
     pub timeout: Option<Span>,
-    /// Wait for another run to end, 10m unless told otherwise
+    /// Wait for another run to end, 10m by default
     #[arg(long, global = true, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "10m")]
     pub lock_wait: Option<Span>,
-    /// Say what would be done and change nothing
+    /// Show what would be done and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
 }
@@ -112,9 +112,9 @@ pub enum ProgressMode {
     Auto,
     /// A live table
     Tty,
-    /// A line for each change
+    /// One line for each change
     Plain,
-    /// One JSON object a line for each change, on standard error
+    /// One JSON object per line for each change, on standard error
     Json,
     /// Nothing
     Quiet,
@@ -139,7 +139,7 @@ impl ProgressMode {
 pub enum Mode {
     /// A live table.
     Tty,
-    /// A line for each change.
+    /// One line for each change.
     Plain,
     /// An event as one line of JSON for each change.
     Json,

@@ -6,10 +6,10 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
-  aistack images list                  which image each service runs, and whether it is locked
-  aistack images lock                  from now on deploy uses exactly what runs now
-  aistack images lock --update redis   pull its tag again and lock that
-  aistack images unlock redis          the tag decides again")]
+  aistack images list                  show each service's image and whether it is locked
+  aistack images lock                  lock what runs now
+  aistack images lock --update redis   pull its tag again and lock the result
+  aistack images unlock redis          follow the tag again")]
 pub struct ImagesArgs {
     /// What to do with them
     #[command(subcommand)]
@@ -21,9 +21,9 @@ pub struct ImagesArgs {
 pub enum ImagesVerb {
     /// The image of each service: reference, digest, whether it is locked
     List,
-    /// Record the digests of what runs; deploy then uses these, whatever a tag means meanwhile
+    /// Lock the images that run now by digest, so that deploy keeps using them when a tag moves
     Lock(LockImagesArgs),
-    /// Take locks away
+    /// Remove locks
     Unlock(UnlockImagesArgs),
 }
 
@@ -33,7 +33,7 @@ pub struct LockImagesArgs {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
-    /// Pull the references again, and lock what they stand for now
+    /// Pull the references again and lock what they resolve to now
     #[arg(long)]
     pub update: bool,
 }

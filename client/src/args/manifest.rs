@@ -40,11 +40,11 @@ pub enum ConfigVerb {
         /// Take the value from a file, or from standard input with -
         #[arg(long, value_name = "FILE", conflicts_with = "value")]
         secret_file: Option<String>,
-        /// Also a secret that existing data cannot be read without
+        /// Also change a secret that existing data depends on
         #[arg(long)]
         force: bool,
     },
-    /// Take a value back to what init would write; a secret is made anew
+    /// Reset a value to what init would write; a secret is generated again
     Unset {
         /// Its key
         #[arg(value_name = "KEY")]
@@ -82,7 +82,7 @@ pub enum SecretsVerb {
         /// Its key
         #[arg(value_name = "KEY")]
         key: String,
-        /// Also into a pipe or a file
+        /// Also print to a pipe or a file
         #[arg(long)]
         force: bool,
     },
@@ -101,9 +101,9 @@ pub struct LockArgs {
 pub enum LockVerb {
     /// Whether a run changes the stack, which one, since when; exit code 8 when one does
     Status,
-    /// End the run that holds the lock, when you are sure that it hangs
+    /// End the run that holds the lock, if it hangs
     Release {
-        /// Also while the run lives: it is told to end
+        /// Also end a run that is still alive
         #[arg(long)]
         force: bool,
     },

@@ -43,9 +43,9 @@ const STYLES: Styles = Styles::styled()
 #[command(after_help = "Exit codes: `aistack help exit-codes`")]
 #[command(after_long_help = "\
 Examples:
-  aistack init                  choose ports, make secrets, write BASE_DIR/config/.env
-  aistack deploy                make the stack, or change what differs
-  aistack status                what runs, and where to open it
+  aistack init                  choose ports, generate secrets, write BASE_DIR/config/.env
+  aistack deploy                create the stack, or apply changes
+  aistack status                show what runs and where to open it
   aistack logs -f n8n           follow one service
   N8N_PORT=5190 aistack deploy  a variable of the environment wins over the .env
 
@@ -54,7 +54,7 @@ pub struct Cli {
     /// Flags of all verbs.
     #[command(flatten)]
     pub globals: Globals,
-    /// What to do; without one it is told where things stand.
+    /// What to do; without a command, show the state of the stack.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -76,27 +76,27 @@ impl Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Mount your volume, choose ports, make every secret, write BASE_DIR/config/.env
+    /// Mount your volume, choose ports, generate secrets, write BASE_DIR/config/.env
     Init(InitArgs),
-    /// What the host's policy gives you
+    /// Show what the host's policy gives you
     Whoami,
-    /// What is wrong, what it means and what to do about it; changes nothing
+    /// Find problems and show how to fix them; changes nothing
     Doctor,
     /// What deploy would do
     Plan(PlanArgs),
-    /// Make the stack, or change what differs; a second run changes nothing
+    /// Create the stack, or apply changes; a second run changes nothing
     #[command(visible_alias = "up")]
     Deploy(DeployArgs),
-    /// What runs, and where to open it
+    /// Show what runs and where to open it
     #[command(visible_alias = "ps")]
     Status(StatusArgs),
-    /// What the services write
+    /// Show the logs of services
     Logs(LogsArgs),
-    /// Add services: of the catalog, or of a file of your own
+    /// Add services from the catalog or from your own file
     Add(AddArgs),
-    /// Take services out of your stack; their data stays
+    /// Remove services from your stack; their data stays
     Remove(RemoveArgs),
-    /// The services that there are
+    /// List the services that you can deploy
     Catalog(CatalogArgs),
     /// Start stopped services with what they need, and wait until they are healthy
     Start(ServicesArgs),
@@ -116,21 +116,21 @@ pub enum Command {
     Config(ConfigArgs),
     /// The secrets of your stack
     Secrets(SecretsArgs),
-    /// Which image each service runs, and holding on to it
+    /// Show and lock the images that your services run
     Images(ImagesArgs),
-    /// Which run changes the stack at the moment
+    /// Show or end the run that holds the stack's lock
     Lock(LockArgs),
-    /// Ask each service what its users would ask
+    /// Check that each service works for its users
     Validate(ServicesArgs),
-    /// Certificates of your sites: how they stand, new ones, the test authority, your own root
+    /// Certificates of your sites: status, renewal, staging, your own root
     Tls(TlsArgs),
     /// Remove the containers and the network; your data stays
     Destroy(DestroyArgs),
-    /// Your volume: mount it, see it, grow it, take it off
+    /// Your volume: status, mount, grow, unmount
     Volume(VolumeArgs),
-    /// Give the files of services to the users they run as, e.g. after you copied some in
+    /// Set the owners of service files, e.g. after you copied files in
     Chown(ServicesArgs),
-    /// Your AppArmor profiles, which you may edit: check, load, compare, take back
+    /// Your AppArmor profiles, which you may edit: check, load, compare, reset
     #[command(name = "apparmor")]
     AppArmor(AppArmorArgs),
     /// Completions for your shell

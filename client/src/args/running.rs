@@ -8,7 +8,7 @@ pub struct RestartArgs {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
-    /// Make those anew whose configuration changed since they were made
+    /// Recreate containers whose configuration has changed
     #[arg(long)]
     pub apply: bool,
 }
@@ -26,10 +26,10 @@ pub struct ExecArgs {
     /// The service
     #[arg(value_name = "SERVICE", id = "services")]
     pub service: String,
-    /// No terminal, also when this is one
+    /// Do not allocate a terminal
     #[arg(short = 'T', long)]
     pub no_tty: bool,
-    /// Refused: every command runs as the service's user
+    /// Not allowed: every command runs as the service's user
     #[arg(short = 'u', long, value_name = "USER", hide = true)]
     pub user: Option<String>,
     /// Program and arguments

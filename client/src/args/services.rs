@@ -9,7 +9,7 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   aistack add grafana                  from the catalog, with what it needs
-  aistack add qdrant                   as the vector database, in place of the present one
+  aistack add qdrant                   as the vector database, replacing the present one
   aistack add --file my-service.toml   a service of your own; docs/own-services.md")]
 pub struct AddArgs {
     /// Services of the catalog
@@ -18,7 +18,7 @@ pub struct AddArgs {
     /// A service file of your own, named SERVICE.toml; it is copied to BASE_DIR/config/services
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Write the .env and deploy nothing
+    /// Write the .env only, without deploying
     #[arg(long)]
     pub no_deploy: bool,
 }
@@ -36,7 +36,7 @@ pub struct RemoveArgs {
     /// Remove their data, logs, databases and own service files as well
     #[arg(long)]
     pub purge: bool,
-    /// Remove what needs them too
+    /// Also remove services that need them
     #[arg(long)]
     pub force: bool,
     /// The services' names with commas, instead of typing them, for --purge
@@ -47,10 +47,10 @@ pub struct RemoveArgs {
 /// `catalog`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct CatalogArgs {
-    /// Everything about this one
+    /// Show everything about this service
     #[arg(value_name = "SERVICE", id = "services")]
     pub service: Option<String>,
-    /// Only those of your stack
+    /// List only those of your stack
     #[arg(long)]
     pub installed: bool,
     /// The JSON Schema of a service file, for editors

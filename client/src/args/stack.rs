@@ -14,7 +14,7 @@ use crate::preset::Preset;
 Examples:
   aistack init                            asks on a terminal, takes the defaults elsewhere
   aistack init --set N8N_PORT=5190        with a port of your own
-  aistack init --preset minimal           the least that is of use; also standard, full
+  aistack init --preset minimal           a minimal useful set; also standard, full
   aistack init --services n8n,open-webui  these, and what they need
   aistack init --vector-db none           without a vector database
   aistack init --secret-file OPENAI_API_KEY=key.txt")]
@@ -25,8 +25,8 @@ pub struct InitArgs {
     /// Set a secret to the content of a file
     #[arg(long, value_name = "KEY=FILE", value_parser = key_value)]
     pub secret_file: Vec<(String, String)>,
-    /// Which services: the least that is of use, what most want (in a new .env unless told
-    /// otherwise), or all that need no decision of their own
+    /// Which services: a minimal useful set, a standard one (the default of a new .env),
+    /// or all that need no further decision
     #[arg(long, value_name = "NAME", value_enum)]
     pub preset: Option<Preset>,
     /// Services by name, with commas; what they need comes with them. With --preset in addition to
@@ -39,14 +39,14 @@ pub struct InitArgs {
     /// The domain, the same as --set DOMAIN_NAME=NAME
     #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,
-    /// Also write what your shell's environment sets, e.g. N8N_PORT; without it that holds for one
-    /// run
+    /// Also write variables of your shell's environment, e.g. N8N_PORT, which otherwise hold for
+    /// one run
     #[arg(long)]
     pub from_env: bool,
-    /// Ask again although there is a .env
+    /// Ask again even if there is a .env
     #[arg(long)]
     pub reconfigure: bool,
-    /// Also another value of a secret that existing data cannot be read without
+    /// Also change a secret that existing data depends on
     #[arg(long)]
     pub force: bool,
     /// Print the .env without its secrets and write nothing
@@ -60,10 +60,10 @@ pub struct PlanArgs {
     /// Services; all when none is named
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
-    /// Exit with 6 when there are changes
+    /// Exit with code 6 if there are changes
     #[arg(long)]
     pub exit_code: bool,
-    /// What `deploy --force` would do
+    /// Show what `deploy --force` would do
     #[arg(long)]
     pub force: bool,
 }
@@ -95,10 +95,10 @@ pub struct DeployArgs {
     /// Which images to pull
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub pull: Pull,
-    /// Make every container anew
+    /// Recreate every container
     #[arg(long)]
     pub recreate: bool,
-    /// Do not ask the services at the end
+    /// Do not check the services at the end
     #[arg(long)]
     pub skip_validate: bool,
     /// Take secrets that data depends on from your shell's environment, too, against the .env

@@ -14,11 +14,11 @@ pub struct TlsArgs {
 /// Verbs of `tls`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum TlsVerb {
-    /// For each site: who issued its certificate, how long it holds, what is wrong
+    /// Show each site's certificate: issuer, expiry, problems
     Status,
-    /// Have caddy renew what is due, then check what is served
+    /// Have caddy renew certificates that are due, then check what it serves
     Renew(RenewArgs),
-    /// Take certificates of Let's Encrypt's test authority, or the real ones again
+    /// Switch to certificates of Let's Encrypt's staging authority, or back
     Staging(StagingArgs),
     /// Print the root certificate of your proxy's own authority, to be trusted by browsers
     Root,
@@ -30,7 +30,7 @@ pub struct RenewArgs {
     /// Host names or services; all sites when none is named
     #[arg(value_name = "HOST")]
     pub hosts: Vec<String>,
-    /// Also what is not due; an old certificate stays where no new one comes
+    /// Also renew what is not due; the old certificate stays if that fails
     #[arg(long)]
     pub force: bool,
 }
@@ -46,7 +46,7 @@ pub struct StagingArgs {
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
-    /// The test authority, which has generous limits and which no browser trusts
+    /// The staging authority, with generous limits, which no browser trusts
     On,
     /// The real one
     Off,

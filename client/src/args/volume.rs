@@ -14,13 +14,13 @@ pub struct VolumeArgs {
 /// Verbs of `volume`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum VolumeVerb {
-    /// Where it is mounted, from which device, and how much is free
+    /// Show where it is mounted, its device and its free space
     Status,
     /// Mount it; deploy and init do so too
     Mount,
-    /// Grow its file system to the size that the policy or the device allows
+    /// Grow its file system to the size of its device or the policy's size
     Grow,
-    /// Take it off its place; says so when it is safe to detach
+    /// Unmount it; says when it is safe to detach
     Unmount(UnmountArgs),
 }
 

@@ -56,7 +56,7 @@ pub fn text() -> String {
 mod tests {
     use super::*;
 
-    /// `INSTA_UPDATE=always cargo test -p aistack --lib schema` writes docs/service.schema.json anew.
+    /// `INSTA_UPDATE=always cargo test -p aistack --lib schema` rewrites docs/service.schema.json.
     #[test]
     fn the_file_in_docs_is_this_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/service.schema.json");

@@ -199,7 +199,7 @@ impl TryFrom<String> for Template {
                 _ => (Form::Plain, inside),
             };
             let name = Name::parse(inside)
-                .ok_or_else(|| format!("`${{{inside}}}` is no name that a template can use"))?;
+                .ok_or_else(|| format!("`${{{inside}}}` is not a name that a template can use"))?;
             pieces.push(Piece::Name { name, form });
             rest = after;
         }

@@ -125,7 +125,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "${uid}",
         "${uid",
-        "thing.toml:8:8: `${uid ${host:thing}` is no name",
+        "thing.toml:8:8: `${uid ${host:thing}` is not a name",
     ),
     (
         "${uid}",
@@ -150,7 +150,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "start_timeout",
         "needs = [\"redis\"]\nstart_timeout",
-        "thing.toml:5:10: it needs \"redis\", which is no service",
+        "thing.toml:5:10: it needs \"redis\", which is not a service",
     ),
     (
         "start_timeout",

@@ -23,7 +23,7 @@ impl TryFrom<String> for Bytes {
             .filter(|_| unit > 0)
             .and_then(|count| count.checked_mul(unit))
             .map(Self)
-            .ok_or_else(|| format!("{text:?} is no size; write e.g. \"64M\" or \"2G\""))
+            .ok_or_else(|| format!("{text:?} is not a size; write e.g. \"64M\" or \"2G\""))
     }
 }
 
@@ -39,7 +39,7 @@ impl TryFrom<String> for Span {
         text.strip_suffix('s')
             .and_then(number)
             .map(|seconds| Self(Duration::from_secs(seconds)))
-            .ok_or_else(|| format!("{text:?} is no time; write e.g. \"90s\""))
+            .ok_or_else(|| format!("{text:?} is not a time; write e.g. \"90s\""))
     }
 }
 

@@ -503,7 +503,7 @@ impl<'a> Inputs<'a> {
             .parse()
             .ok()
             .filter(|port| *port > 0)
-            .ok_or_else(|| mistake(key, "is no port number"))
+            .ok_or_else(|| mistake(key, "is not a port number"))
     }
 
     /// A refusal by one part of the grant.

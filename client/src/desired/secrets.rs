@@ -4,7 +4,7 @@ use crate::catalog::Catalog;
 use crate::env_file::Settings;
 use crate::keys;
 
-/// A shorter value is no secret, and masking it would eat ordinary text.
+/// A shorter value is not a secret, and masking it would eat ordinary text.
 const SHORTEST: usize = 4;
 /// So much of a secret in a row is a piece of it, characters.
 const PIECE: usize = 8;

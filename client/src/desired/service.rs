@@ -91,7 +91,7 @@ pub(super) fn render(inputs: &Inputs<'_>, entry: &Entry) -> Result<Rendered, Vec
 
 fn empty_secret(change: Rotation) -> &'static str {
     if change.bound_to_data() {
-        "is empty; put back the value that the data was made with, or run `aistack init`"
+        "is empty; restore the value that the data was made with, or run `aistack init`"
     } else {
         "is empty; run `aistack init` to make one"
     }
@@ -142,8 +142,12 @@ fn image(inputs: &Inputs<'_>, entry: &Entry) -> Result<(String, Vec<String>), De
     let key = entry.image_key();
     let other = inputs.settings.get(&key).filter(|image| !image.is_empty());
     let requested = other.unwrap_or(&entry.image);
-    let image = ImageRef::parse(requested)
-        .map_err(|why| mistake(&key, format!("{requested:?} is no image reference: {why}")))?;
+    let image = ImageRef::parse(requested).map_err(|why| {
+        mistake(
+            &key,
+            format!("{requested:?} is not an image reference: {why}"),
+        )
+    })?;
     let grant = inputs.grant;
     if !grant.images.iter().any(|pattern| image.matches(pattern)) {
         let given = grant.images.join(", ");

@@ -58,7 +58,7 @@ impl TimeScale {
         Self::parse(&setting.value).ok_or_else(|| {
             let (least, most) = (Self::LEAST, Self::MOST);
             let place = setting.source;
-            let message = format!("is no whole number from {least} to {most} ({place})");
+            let message = format!("is not a whole number from {least} to {most} ({place})");
             mistake(TIME_SCALE, message)
         })
     }

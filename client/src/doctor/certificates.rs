@@ -22,7 +22,7 @@ const MAX_FILES: usize = 200;
 /// Who renews a certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Renewal {
-    /// The tenant, by hand.
+    /// The tenant, manually.
     Tenant,
     /// Caddy; its own authority's are short-lived, so only one that has ended says anything.
     Caddy,
@@ -57,12 +57,12 @@ fn judge(path: &Path, renewal: Renewal, end: SystemTime, now: SystemTime) -> Opt
     let shown = path.display();
     let Ok(left) = end.duration_since(now) else {
         let next = match renewal {
-            Renewal::Tenant => "put a new one in its place, then aistack restart caddy",
-            Renewal::Caddy => "aistack logs -n 50 caddy tells why it was not renewed",
+            Renewal::Tenant => "replace it, then run aistack restart caddy",
+            Renewal::Caddy => "aistack logs -n 50 caddy shows why it was not renewed",
         };
         return Some(
             Finding::problem("certificates", format!("{shown} has expired"))
-                .means("browsers refuse what it is for")
+                .means("browsers reject its site")
                 .next(next),
         );
     };
@@ -72,7 +72,7 @@ fn judge(path: &Path, renewal: Renewal, end: SystemTime, now: SystemTime) -> Opt
     let days = left.as_secs() / (24 * 60 * 60);
     Some(
         Finding::warning("certificates", format!("{shown} ends in {days} days"))
-            .next("put a new one in its place, then aistack restart caddy"),
+            .next("replace it, then run aistack restart caddy"),
     )
 }
 

@@ -31,7 +31,7 @@ fn mode(confinement: &Confinement) -> Finding {
     finding
 }
 
-/// The tenant's sources, vetted as the helper will. A mistake is no problem where no kernel looks.
+/// The tenant's sources, vetted as the helper will. A mistake is not a problem where no kernel looks.
 pub(super) fn profiles(
     sources: Result<Vec<Source>, CliError>,
     who: Option<&WhoAmIResponse>,
@@ -54,10 +54,10 @@ fn profile(source: &Source, used: bool) -> Finding {
             source.name, refused.sentence, refused.code
         );
         let (finding, means) = if used {
-            let means = "deploy ends there; what is loaded already stays in force";
+            let means = "deploy stops there; loaded profiles stay in force";
             (Finding::problem("profiles", found), means)
         } else {
-            let means = "it matters as soon as this host has AppArmor";
+            let means = "it matters once this host has AppArmor";
             (Finding::warning("profiles", found), means)
         };
         return refused
@@ -70,7 +70,7 @@ fn profile(source: &Source, used: bool) -> Finding {
     let edition = source.edition(text.as_deref());
     let found = format!("{} {}", source.name, edition.sentence());
     if edition.is_old() {
-        Finding::warning("profiles", found).next("aistack apparmor diff, then `reset` or `keep` it")
+        Finding::warning("profiles", found).next("aistack apparmor diff, then reset or keep it")
     } else {
         Finding::ok("profiles", found)
     }
@@ -104,12 +104,12 @@ pub(super) fn labels(
 
 fn unlabelled(service: &str, label: &str) -> Finding {
     let label = if label.is_empty() {
-        "no profile of yours"
+        "none of your profiles"
     } else {
         label
     };
     Finding::warning("apparmor", format!("{service} runs under {label}"))
-        .means("it was made before your profiles were loaded")
+        .means("it was created before your profiles were loaded")
         .next(format!("aistack deploy --recreate {service}"))
 }
 

@@ -71,7 +71,7 @@ pub(super) fn helper(answer: &HelperAnswer) -> Vec<Finding> {
         Err(failure) => return vec![from_failure("helper", failure)],
         Ok(who) => who,
     };
-    let served = Finding::ok("helper", format!("root answers on {socket}"));
+    let served = Finding::ok("helper", format!("the helper answers on {socket}"));
     match who {
         Err(failure) => vec![served, from_failure("policy", failure)],
         Ok(who) => {
@@ -93,7 +93,7 @@ fn grant_of(who: &WhoAmIResponse) -> Finding {
             format!("you are tenant {} (UID {})", grant.name, grant.uid),
         ),
         None => Finding::problem("policy", "the helper answered without a grant")
-            .means("client and helper do not fit together")
+            .means("the client and the helper are incompatible")
             .next("tell the administrator"),
     }
 }
@@ -104,7 +104,7 @@ fn versions(helper: &str) -> Finding {
     }
     let found = format!("the client is {CLIENT_VERSION}, the helper {helper}");
     Finding::warning("versions", found)
-        .means("what is new in one of them may not work")
+        .means("newer features may not work")
         .next("ask the administrator to upgrade both packages")
 }
 
@@ -156,14 +156,14 @@ pub(super) fn gateway(answer: &GatewayAnswer) -> Vec<Finding> {
     let socket = answer.socket.display();
     match (&answer.peer, &answer.containers) {
         (Err(error), _) => vec![
-            Finding::problem("gateway", format!("nobody answers on {socket}: {error}"))
-                .means("containers can be neither seen nor changed; those that run go on")
+            Finding::problem("gateway", format!("no answer on {socket}: {error}"))
+                .means("containers cannot be listed or changed; running ones keep running")
                 .next("ask the administrator to start aistack-engine"),
         ],
         (Ok(_), Err(failure)) => vec![from_failure("gateway", failure)],
         (Ok(uid), Ok(_)) => vec![Finding::ok(
             "gateway",
-            format!("UID {uid} answers on {socket}"),
+            format!("{socket} belongs to UID {uid}"),
         )],
     }
 }
@@ -174,7 +174,7 @@ pub(super) async fn warnings(engine: &Engine, limit: Limit) -> Vec<Finding> {
     // A gateway that does not answer is a finding of its own.
     let warnings = reply.ok().and_then(Result::ok).unwrap_or_default();
     let finding = |text: String| {
-        Finding::warning("engine", text).next("tell the administrator; docs/admin.md has more")
+        Finding::warning("engine", text).next("ask the administrator; see docs/admin.md")
     };
     warnings.into_iter().map(finding).collect()
 }
@@ -205,11 +205,11 @@ fn synchronised(answer: Option<&[u8]>) -> Finding {
     match answer.map(<[u8]>::trim_ascii) {
         Some(b"yes") => Finding::ok("clock", "the clock is synchronised"),
         Some(b"no") => Finding::warning("clock", "the clock is not synchronised")
-            .means("certificates and sign-ins by token fail when it is wrong by minutes")
+            .means("certificates and token logins fail when it is off by minutes")
             .next("ask the administrator to turn on time synchronisation"),
         _ => Finding::unchecked(
             "clock",
-            "this host does not tell whether it is synchronised",
+            "this host does not report whether it is synchronised",
         ),
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn of_helper(answer: &CheckEngineResponse, reported: &[Finding]) -> V
 fn judged(facts: &EngineFacts) -> Vec<Finding> {
     let faults = judge(facts);
     if faults.is_empty() {
-        let found = format!("{} has what a stack needs", facts.name());
+        let found = format!("{} supports everything a stack needs", facts.name());
         return vec![Finding::ok("docker", found)];
     }
     let faults = faults.iter();

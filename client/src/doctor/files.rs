@@ -46,9 +46,12 @@ pub(super) fn volume(
     }
     if !is_mount(base_dir) {
         return vec![
-            Finding::problem("volume", format!("it is mounted, and not seen at {base}"))
-                .means("this shell looks at the file tree from a mount namespace of its own")
-                .next("log in again"),
+            Finding::problem(
+                "volume",
+                format!("it is mounted, but not visible at {base}"),
+            )
+            .means("this shell runs in its own mount namespace")
+            .next("log in again"),
         ];
     }
     vec![space(state.available_bytes, state.total_bytes)]
@@ -68,7 +71,7 @@ fn space(free: u64, total: u64) -> Finding {
     }
     .means("databases stop when it is full")
     .next(
-        "remove what you do not need, or `aistack volume grow` after the administrator enlarged it",
+        "remove what you do not need, or have the administrator enlarge it and run `aistack volume grow`",
     )
 }
 
@@ -109,7 +112,7 @@ pub(super) fn directories(
     let Some(grant) = grant else {
         return vec![Finding::unchecked(
             "directories",
-            "their owners follow from the policy, and the helper does not tell it",
+            "their owners come from the policy, and the helper does not answer",
         )];
     };
     if !is_mount(base_dir) {
@@ -175,7 +178,7 @@ fn directory(base_dir: &Path, expected: &Expected) -> Option<Finding> {
         Ok(found) => found,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let found = format!("{shown} is not there");
-            return Some(Finding::warning("directories", found).next("aistack deploy makes it"));
+            return Some(Finding::warning("directories", found).next("aistack deploy creates it"));
         }
         Err(error) => {
             let found = format!("cannot look at {shown}: {error}");
@@ -186,7 +189,7 @@ fn directory(base_dir: &Path, expected: &Expected) -> Option<Finding> {
         let found = format!("{shown} is not a directory");
         return Some(
             Finding::problem("directories", found)
-                .means("the helper makes nothing in its place")
+                .means("the helper does not replace it")
                 .next("move it away, then aistack deploy"),
         );
     }
@@ -201,7 +204,7 @@ fn directory(base_dir: &Path, expected: &Expected) -> Option<Finding> {
                 .means("its service cannot use it")
                 .next(match &expected.service {
                     Some(service) => format!("aistack chown {service}"),
-                    None => "ask the administrator to give it back".to_owned(),
+                    None => "ask the administrator to correct its owner".to_owned(),
                 }),
         );
     }
@@ -213,9 +216,9 @@ fn directory(base_dir: &Path, expected: &Expected) -> Option<Finding> {
     }
     let found = format!("{shown} has mode {mode:04o}, not {:04o}", expected.mode);
     let means = if too_open == 0 {
-        "what runs on it may be locked out"
+        "its service may not be able to use it"
     } else {
-        "others may get further than they should"
+        "others may have more access than they should"
     };
     let own = expected.uid == rustix::process::geteuid().as_raw();
     let next = if own {
@@ -258,14 +261,14 @@ pub(super) fn manifest(base_dir: &Path) -> (Option<EnvFile>, Vec<Finding>) {
         let open = open.display();
         findings.push(
             Finding::problem(".env", format!("others may read {open}"))
-                .means("your .env files of before hold secrets")
+                .means("your earlier .env files hold secrets")
                 .next(format!("chmod {mode} {open}")),
         );
     }
     if store::is_from_the_future(&path) {
         findings.push(
-            Finding::warning("clock", format!("{shown} was written after now"))
-                .means("the clock was set back, or is wrong")
+            Finding::warning("clock", format!("{shown} was modified in the future"))
+                .means("the clock was set back or is wrong")
                 .next("ask the administrator to look at the host's clock"),
         );
     }

@@ -54,7 +54,7 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.push(
             Finding::unchecked(
                 "files",
-                "which directory is yours, the helper tells; it does not answer",
+                "your base directory is unknown because the helper does not answer",
             )
             .next("aistack doctor -C BASE_DIR looks at its files in the meantime"),
         );
@@ -112,7 +112,7 @@ fn on_volume(
     let grant = who.and_then(grant_of);
     let (manifest, mut about_manifest) = files::manifest(base_dir);
     if grant.is_none() && manifest.is_some() {
-        let found = "it can be read; what it asks for is judged by the helper's answer";
+        let found = "readable; it cannot be checked because the helper does not answer";
         about_manifest.push(Finding::ok(".env", found));
     }
     let desired = grant.zip(manifest).and_then(|(grant, file)| {
@@ -122,7 +122,7 @@ fn on_volume(
         about_manifest.extend(broken.iter().map(|broken| {
             Finding::problem("service files", broken.to_string())
                 .means("a stack that has this service cannot be deployed")
-                .next("correct the file or take it away; docs/own-services.md")
+                .next("fix the file or remove it; see docs/own-services.md")
         }));
         let incomplete = !broken.is_empty();
         let (desired, found) = stack::desired(context, &catalog, grant, &file, incomplete);

@@ -42,7 +42,7 @@ pub(super) fn desired(
     let unknown = manifest::unknown(catalog, file, incomplete);
     let unknown = unknown
         .into_iter()
-        .map(|text| Finding::warning(".env", text).next("correct it, or take the line out"));
+        .map(|text| Finding::warning(".env", text).next("fix it or remove the line"));
     match stack {
         Ok(stack) => {
             let found = format!("valid, {} services", stack.services.len());
@@ -58,22 +58,19 @@ pub(super) fn network(who: &WhoAmIResponse, containers: Option<&[Container]>) ->
     let grant_of = who.grant.as_ref().and_then(|grant| grant.network.clone());
     let name = grant_of.unwrap_or_default().name;
     let Some(network) = &who.network else {
-        return Finding::unchecked(
-            "network",
-            "whether it is there, Docker tells; it does not answer",
-        );
+        return Finding::unchecked("network", "unknown, because Docker does not answer");
     };
     if network.exists {
         return Finding::ok("network", format!("{name} is there"));
     }
     if containers.is_some_and(|containers| !containers.is_empty()) {
         return Finding::problem("network", format!("{name} is not there"))
-            .means("your containers do not reach each other")
+            .means("your containers cannot reach each other")
             .next("aistack deploy");
     }
     Finding::ok(
         "network",
-        format!("{name} is not made yet; deploy makes it"),
+        format!("{name} does not exist yet; deploy creates it"),
     )
 }
 
@@ -82,7 +79,7 @@ pub(super) fn ports(stack: &Stack, containers: Option<&[Container]>) -> Vec<Find
     let Some(containers) = containers else {
         return vec![Finding::unchecked(
             "ports",
-            "whose they are, the gateway tells; it does not answer",
+            "their owners are unknown because the gateway does not answer",
         )];
     };
     let mut findings = Vec::new();
@@ -114,9 +111,9 @@ fn taken(service: &DesiredService, port: u16, by: &str) -> Finding {
     Finding::problem("ports", format!("{port} ({name}) is taken by {by}"))
         .means(format!("{name} cannot start"))
         .means(format!(
-            "whoever asks 127.0.0.1:{port} is answered by that, not by {name}"
+            "clients of 127.0.0.1:{port} reach that process instead of {name}"
         ))
-        .next("choose another in the .env, or have the administrator end it; then aistack deploy")
+        .next("choose another port in the .env, or ask the administrator to end that process; then aistack deploy")
 }
 
 /// What aistack does not guard on this host's network.
@@ -128,7 +125,7 @@ pub(super) fn guard(who: &WhoAmIResponse) -> Option<Finding> {
     }
     let required = who.guard.as_ref().is_some_and(|guard| guard.required);
     let finding = if required {
-        Finding::problem("guard", found).means("the policy lets no container start without it")
+        Finding::problem("guard", found).means("the policy requires it to start a container")
     } else if open.is_empty() {
         return None;
     } else {
@@ -166,14 +163,19 @@ pub(super) fn foreign_listeners(
 fn foreign(port: u16, uid: u32, own: u32) -> Finding {
     let by = listeners::describe(uid);
     if uid == own {
-        let found = format!("{port} of your range is held by a process of yours, no container");
+        let found = format!(
+            "port {port} of your range is in use by a process of yours outside of a container"
+        );
         return Finding::warning("ports", found);
     }
-    Finding::problem("ports", format!("{port} of your range is held by {by}"))
-        .means(format!(
-            "whoever asks 127.0.0.1:{port} is answered by that, not by a service of yours"
-        ))
-        .next("use other ports, and tell the administrator")
+    Finding::problem(
+        "ports",
+        format!("port {port} of your range is in use by {by}"),
+    )
+    .means(format!(
+        "clients of 127.0.0.1:{port} reach that process instead of your service"
+    ))
+    .next("use other ports and tell the administrator")
 }
 
 /// Ports of the host that a service publishes.
@@ -220,7 +222,7 @@ fn image_finding(image: &str, here: Result<bool, EngineError>) -> Option<Finding
         Ok(true) => None,
         Ok(false) => Some(
             Finding::warning("images", format!("{image} is not on this host"))
-                .means("deploy pulls it, which takes a while"),
+                .means("deploy pulls it"),
         ),
         Err(error) => {
             let mut finding = from_failure("images", &CliError::from(error));
@@ -314,15 +316,15 @@ fn left_running(left: &[Leftover]) -> Finding {
 fn apart(stack: &Stack, observed: &Observed) -> Vec<Finding> {
     let network: fn(String) -> Finding = |names| {
         Finding::problem("network", format!("not on your network: {names}"))
-            .means("nothing reaches them, however healthy they are")
+            .means("nothing can reach them, even if they are healthy")
     };
     let mounts: fn(String) -> Finding = |names| {
         Finding::problem("volume", format!("not on your volume: {names}"))
-            .means("they hold the one that was mounted when they were started")
+            .means("they use the volume that was mounted when they started")
     };
     let image: fn(String) -> Finding = |names| {
         Finding::warning("images", format!("of an earlier image: {names}"))
-            .means("their reference stands for another one on this host since they were made")
+            .means("their tag points to a newer image on this host")
     };
     let parts = [
         (held::NETWORK, network),
@@ -399,7 +401,7 @@ fn not_running(stopped: &[&Container]) -> Option<Finding> {
     Some(
         Finding::problem("containers", format!("do not run: {}", names.join(", ")))
             .means(format!("{service}: {}", first.status))
-            .next("aistack deploy; `aistack logs -n 50 SERVICE` tells why one ended"),
+            .next("aistack deploy; `aistack logs -n 50 SERVICE` shows why one ended"),
     )
 }
 

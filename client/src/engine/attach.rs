@@ -110,7 +110,7 @@ impl Engine {
                 let chunk = chunk.map_err(|error| self.error(error))?;
                 match write_output(&chunk, &mut stdout, &mut stderr) {
                     Ok(()) => {}
-                    // Nobody reads any more, as in `| head`, which is no failure anywhere here.
+                    // Nobody reads any more, as in `| head`, which is not a failure anywhere here.
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(false),
                     Err(error) => {
                         let message = format!("cannot write the output: {error}");

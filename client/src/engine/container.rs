@@ -48,7 +48,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// `None` for a container that is no service of a stack.
+    /// `None` for a container that is not a service of a stack.
     pub(super) fn from_summary(summary: ContainerSummary) -> Option<Self> {
         let labels = summary.labels.unwrap_or_default();
         let service = labels.get(LABEL_SERVICE)?.clone();

@@ -41,7 +41,7 @@ pub enum EngineError {
         message: String,
     },
     /// The gateway was asked too often, and waiting did not help.
-    #[error("the engine gateway answers you no more for now: {message}")]
+    #[error("the engine gateway limits your requests: {message}")]
     TooOften {
         /// The gateway's words.
         message: String,
@@ -132,7 +132,7 @@ impl EngineError {
             }
             503 if message.starts_with(DOCKER_AWAY) => Self::DockerAway,
             502 => Self::Failed {
-                message: format!("Docker does not answer the gateway as it should: {message}"),
+                message: format!("Docker's answer to the gateway is unexpected: {message}"),
             },
             _ => Self::Failed { message },
         }
@@ -250,7 +250,10 @@ mod tests {
             let away = again(&answered(503, &text), repeatable);
             assert_eq!(away, Some(Again::DockerAway));
         }
-        assert_eq!(again(&answered(503, "this node is no manager"), true), None);
+        assert_eq!(
+            again(&answered(503, "this node is not a manager"), true),
+            None
+        );
         assert_eq!(again(&answered(502, "broke off"), false), None);
         assert_eq!(
             again(&answered(502, "broke off"), true),

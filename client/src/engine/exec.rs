@@ -74,7 +74,7 @@ impl Engine {
     /// Runs `command` in a container and feeds it `stdin`.
     ///
     /// # Errors
-    /// What the gateway answered. A command that fails is no error.
+    /// What the gateway answered. A command that fails is not an error.
     pub async fn exec(
         &self,
         id: &str,

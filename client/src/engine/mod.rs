@@ -303,7 +303,7 @@ impl Engine {
         Ok(summaries.into_iter().filter_map(|own| own.id).collect())
     }
 
-    /// Starts a container; one that runs already is no error.
+    /// Starts a container; one that runs already is not an error.
     ///
     /// # Errors
     /// What the gateway answered.
@@ -313,7 +313,7 @@ impl Engine {
             .await
     }
 
-    /// Stops a container; one that does not run is no error. Its own time to stop is waited for.
+    /// Stops a container; one that does not run is not an error. Its own time to stop is waited for.
     ///
     /// # Errors
     /// What the gateway answered.
@@ -331,7 +331,7 @@ impl Engine {
         stopped.map_err(|error| self.error(error))
     }
 
-    /// Removes a container with its anonymous volumes; one that is gone is no error.
+    /// Removes a container with its anonymous volumes; one that is gone is not an error.
     ///
     /// # Errors
     /// What the gateway answered.
@@ -386,7 +386,7 @@ fn as_json(answer: &impl serde::Serialize) -> Result<serde_json::Value, EngineEr
 
 fn unreadable(error: impl std::fmt::Display) -> EngineError {
     EngineError::Failed {
-        message: format!("what the engine says of itself cannot be read: {error}"),
+        message: format!("the engine's description of itself cannot be read: {error}"),
     }
 }
 

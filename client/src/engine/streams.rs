@@ -13,7 +13,7 @@ use super::{Engine, EngineError};
 /// Which lines of a container's log.
 #[derive(Debug, Clone, Default)]
 pub struct LogQuery {
-    /// Stay and wait for more.
+    /// Follow the output.
     pub follow: bool,
     /// Only the last lines; `None` for all.
     pub tail: Option<u32>,

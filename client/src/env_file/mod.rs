@@ -110,7 +110,7 @@ impl EnvFile {
     /// Parses what is in a file.
     ///
     /// # Errors
-    /// The first bytes that are no UTF-8, else every mistake.
+    /// The first bytes that are not UTF-8, else every mistake.
     pub fn parse_bytes(bytes: &[u8]) -> Result<Self, Vec<EnvError>> {
         let wrong = match std::str::from_utf8(bytes) {
             Ok(text) => return Self::parse(text),
@@ -123,7 +123,7 @@ impl EnvFile {
         Err(vec![EnvError {
             line,
             column: before.chars().count() + 1,
-            message: "bytes that are no UTF-8; save the file as UTF-8".to_owned(),
+            message: "bytes that are not UTF-8; save the file as UTF-8".to_owned(),
         }])
     }
 
@@ -151,7 +151,7 @@ impl EnvFile {
     /// Sets a key: in place where it stands, at the end (under `comment`, if it is new) otherwise.
     /// The value is taken literally and quoted as needed.
     ///
-    /// Returns false, and changes nothing, when `key` is no name that a line can start with.
+    /// Returns false, and changes nothing, when `key` is not a name that a line can start with.
     pub fn set(&mut self, key: &str, value: &str, comment: Option<&str>) -> bool {
         if !is_key(key) {
             return false;

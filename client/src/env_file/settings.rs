@@ -191,7 +191,11 @@ impl<'a> Resolver<'a> {
                 Segment::Reference(reference) => self.substitute(reference, line, value)?,
             }
             if value.len() > MAX_VALUE {
-                return Err(self.report(line, 1, "the value grows too long by its references"));
+                return Err(self.report(
+                    line,
+                    1,
+                    "the value becomes too long through its references",
+                ));
             }
         }
         Ok(())

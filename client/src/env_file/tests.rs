@@ -97,11 +97,11 @@ fn mistakes_name_line_and_column_and_never_the_value() {
         ("A=\"s3cret", ".env:1:3: the double quote is never closed"),
         (
             "A=\"s3cret\" s3cret",
-            ".env:1:11: something stands behind the closing quote",
+            ".env:1:11: unexpected text after the closing quote",
         ),
         (
             "A=\"s3cret\\t\"",
-            ".env:1:10: in double quotes a backslash stands before \\ \" $ or n only",
+            ".env:1:10: in double quotes a backslash may only precede \\, \", $ or n",
         ),
         ("A=é${B", ".env:1:4: `${B` is never closed by a brace"),
         (
@@ -279,7 +279,7 @@ proptest! {
 
 fn check_round_trip(text: &str) -> Result<(), TestCaseError> {
     if let Ok(parsed) = EnvFile::parse(text) {
-        // The mark in front is no part of the text.
+        // The mark in front is not part of the text.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let rendered = parsed.render();
         let ended = if text.is_empty() || text.ends_with('\n') {
@@ -315,7 +315,7 @@ fn bytes_that_are_no_utf_8_are_told_with_their_line() {
     let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(
         messages,
-        [".env:3:4: bytes that are no UTF-8; save the file as UTF-8"]
+        [".env:3:4: bytes that are not UTF-8; save the file as UTF-8"]
     );
 }
 

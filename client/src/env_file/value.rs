@@ -164,7 +164,7 @@ fn nothing_behind(text: &str, end: usize, column: usize) -> Result<(), ParseErro
         return Ok(());
     }
     let at = column + text.get(..end).map_or(0, |value| value.chars().count());
-    Err((at, "something stands behind the closing quote".to_owned()))
+    Err((at, "unexpected text after the closing quote".to_owned()))
 }
 
 /// What ends a run of segments.
@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
             Some('n') => Ok('\n'),
             _ => Err((
                 column,
-                "in double quotes a backslash stands before \\ \" $ or n only".to_owned(),
+                "in double quotes a backslash may only precede \\, \", $ or n".to_owned(),
             )),
         }
     }

@@ -102,7 +102,7 @@ pub enum ManifestError {
     },
     /// The range is used up.
     #[error(
-        "no free port for {key} in {first} to {last}; stop what listens there, or ask your admin for more ports"
+        "no free port for {key} in {first} to {last}; stop what listens there, or ask the administrator for more ports"
     )]
     NoFreePort {
         /// The port's key.
@@ -144,7 +144,7 @@ fn list(lost: &[LostSecret]) -> String {
 /// `free` says whether nothing listens on a port of loopback; `random` fills a buffer.
 ///
 /// # Errors
-/// A bad override, secrets that would be made anew over existing data, a range without a free port.
+/// A bad override, secrets that would be generated again over existing data, a range without a free port.
 pub fn decide(
     request: &Request<'_>,
     free: &mut dyn FnMut(u16) -> bool,
@@ -327,7 +327,7 @@ fn new_file() -> EnvFile {
     let mut file = EnvFile::default();
     file.push_comment(
         "Everything that this stack is made of. Change a value, run `aistack deploy`, and what\n\
-         depends on it is made anew. ${KEY} is substituted; the shell's environment wins.\n\
+         depends on it is recreated. ${KEY} is substituted; the shell's environment wins.\n\
          Keep a copy in a safe place: it holds every secret.",
     );
     file

@@ -159,7 +159,7 @@ fn a_full_range_is_an_error() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no free port for PROMETHEUS_PORT in 5100 to 5199; stop what listens there, or ask your admin for more ports"
+        "no free port for PROMETHEUS_PORT in 5100 to 5199; stop what listens there, or ask the administrator for more ports"
     );
 }
 
@@ -315,7 +315,7 @@ fn the_choice_may_refer_to_other_keys() {
         ..setup()
     });
     assert!(manifest.unwrap().file.get("N8N_DB_PASSWORD").is_some());
-    // A reference to what is yet to be added is no mistake.
+    // A reference to what is yet to be added is not a mistake.
     let literal = "SERVICES=n8n\nVECTOR_DB=none\nURL=http://127.0.0.1:${N8N_PORT}\n";
     let manifest = run(&Setup {
         existing: Some(EnvFile::parse(literal).unwrap()),
@@ -333,7 +333,7 @@ fn a_mistyped_service_is_told_with_the_nearest() {
     assert_eq!(
         error.unwrap_err().to_string(),
         "SERVICES: there is no service \"prometeus\"; did you mean \"prometheus\"?; pgvector is \
-         not chosen by its name but by VECTOR_DB; set that to pgvector"
+         not chosen by name; set VECTOR_DB to pgvector"
     );
 }
 

@@ -38,7 +38,7 @@ pub(super) fn diff(desired: &Stack, observed: &Observed) -> Plan {
 }
 
 /// The action of a service, in view of the service whose network it shares: a network namespace
-/// ends with the container that made it, so whoever shares it must be made anew with it.
+/// ends with the container that made it, so whoever shares it must be recreated with it.
 fn joined(
     service: &DesiredService,
     actions: &BTreeMap<&str, Action>,

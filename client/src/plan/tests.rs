@@ -355,7 +355,7 @@ fn who_is_in_the_network_of_a_container_that_is_gone_is_made_anew() {
     let stack = render(&[services, key]).unwrap();
     assert_eq!(held(&stack, |_| {}), []);
     let other = held(&stack, |observed| {
-        observed.services.get_mut("tailscale").unwrap().id = "made anew by hand".to_owned();
+        observed.services.get_mut("tailscale").unwrap().id = "recreated manually".to_owned();
     });
     assert_eq!(other, [replace("openclaw", &["network of tailscale"])]);
 }

@@ -103,7 +103,7 @@ mod tests {
         for number in 0..25 {
             keep(dir.path(), format!("N={number}\n").as_bytes()).unwrap();
         }
-        // The same again is no other one.
+        // The same again is not another one.
         keep(dir.path(), b"N=24\n").unwrap();
         let wanted: Vec<String> = (5..25).map(|number| format!("N={number}\n")).collect();
         assert_eq!(contents(dir.path()), wanted);

@@ -60,12 +60,11 @@ fn judge(
         .find(|bound| bound.change == Rotation::Never && !force)
     {
         let (service, key) = (&lost.service, &lost.key);
-        let what =
-            format!("{service} has data that was made with the old {key}; nothing was changed");
+        let what = format!("the data of {service} depends on the old {key}; nothing was changed");
         return Err(CliError::new(Exit::Config, what)
-            .because("with another value that data could not be read any more")
+            .because("with another value that data could no longer be read")
             .next(format!(
-                "leave it; or, to bring back the value that the data was made with, `aistack config set {key} \
+                "keep the old value; to restore the value that the data was created with, run `aistack config set {key} \
                  --secret-file FILE --force`"
             )));
     }
@@ -74,7 +73,7 @@ fn judge(
         .filter(|bound| bound.change == Rotation::InService);
     let shown = kept.map(|Bound { key, service, .. }| {
         format!(
-            "{service} keeps the old {key} in its data: change it there as well, or it refuses the \
+            "{service} keeps the old {key} in its data: change it there as well, or it rejects the \
              new one"
         )
     });
@@ -126,7 +125,7 @@ fn fits_in_a_url(key: &str, value: &str, service: &str) -> Result<(), CliError> 
         return Ok(());
     }
     let what = format!(
-        "{key} has a character that {service} cannot take: the value becomes a part of a URL; \
+        "{key} has a character that {service} cannot take: the value becomes part of a URL; \
          nothing was changed"
     );
     Err(CliError::new(Exit::Config, what)
@@ -179,7 +178,7 @@ pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Resul
         // Whatever is forced: data would be made with a value that is written nowhere.
         let what = format!("{key} is in your environment only, and data will depend on it");
         return Err(CliError::new(Exit::Config, what)
-            .because("the .env has no value of it; the next run would make up another one")
+            .because("the .env has no value for it; the next run would generate another one")
             .next(format!(
                 "write it with `aistack init --from-env`, or unset {key}"
             )));

@@ -77,7 +77,7 @@ pub enum LockState {
 /// How the lock stands now.
 ///
 /// # Errors
-/// What the kernel said; no file is no lock.
+/// What the kernel said; no file is not a lock.
 pub fn state(base_dir: &Path) -> Result<LockState, CliError> {
     let path = base_dir.join("config/.lock");
     let options = OpenOptions::new()
@@ -127,7 +127,7 @@ pub fn end(base_dir: &Path, holder: &Holder) -> Result<(), CliError> {
     }
     Err(CliError::new(
         Exit::Locked,
-        format!("PID {} does not end", holder.pid),
+        format!("PID {} did not end", holder.pid),
     ))
 }
 

@@ -64,7 +64,7 @@ fn of_old(source: &Source) -> Result<Option<String>, CliError> {
     let path = source.path.display();
     Ok(edition.is_old().then(|| {
         format!(
-            "{path} {}: see `aistack apparmor diff`, then `reset` or `keep` it",
+            "{path} {}: run `aistack apparmor diff`, then reset or keep it",
             edition.sentence()
         )
     }))

@@ -31,7 +31,7 @@ pub fn path_of(base_dir: &Path, service: &str) -> PathBuf {
 /// Reads a file that the caller names, wherever it is. What it says is not looked at yet.
 ///
 /// # Errors
-/// When it cannot be read, is no text, is too large, or its name is none of a `.toml` file.
+/// When it cannot be read, is not text, is too large, or its name is none of a `.toml` file.
 pub fn read(path: &Path) -> io::Result<OwnFile> {
     open(path, OFlags::empty(), None)
 }
@@ -89,7 +89,7 @@ fn open(path: &Path, flags: OFlags, owner: Option<u32>) -> io::Result<OwnFile> {
         .open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
-        return Err(other("it is no regular file"));
+        return Err(other("it is not a regular file"));
     }
     if let Some(uid) = owner {
         if found.uid() != uid {
@@ -97,7 +97,7 @@ fn open(path: &Path, flags: OFlags, owner: Option<u32>) -> io::Result<OwnFile> {
             return Err(io::Error::other(text));
         }
         if found.permissions().mode() & 0o022 != 0 {
-            return Err(other("others may write it: run `chmod 600` on it"));
+            return Err(other("others can write it: run `chmod 600` on it"));
         }
     }
     let mut text = String::new();
@@ -170,11 +170,11 @@ mod tests {
         assert_eq!(files, [own("fake-model", SMALL)]);
         let messages: Vec<String> = broken.iter().map(ToString::to_string).collect();
         for (messages, why) in messages.iter().zip([
-            "no regular file",
+            "not a regular file",
             "larger than 64 KiB",
             "link.toml: ",
-            "others may write it",
-            "no regular file",
+            "others can write it",
+            "not a regular file",
         ]) {
             assert!(messages.contains(why), "{messages}: {why}");
         }

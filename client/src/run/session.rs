@@ -29,7 +29,7 @@ pub struct Context {
     pub globals: Globals,
     /// Where output goes.
     pub printer: Printer,
-    /// The process environment; values that are no UTF-8 are left out.
+    /// The process environment; values that are not UTF-8 are left out.
     pub environment: BTreeMap<String, String>,
     /// How much time it has.
     pub pace: Pace,
@@ -145,8 +145,9 @@ impl Session {
         let engine = context.engine()?;
         let who = helper.who_am_i().await?;
         let grant = who.grant.clone().ok_or_else(|| {
-            CliError::new(Exit::Failed, "the helper answered without a grant")
-                .next("tell the administrator: client and helper do not fit together")
+            CliError::new(Exit::Failed, "the helper answered without a grant").next(
+                "the client and the helper are incompatible: ask the administrator to upgrade them",
+            )
         })?;
         // A disk that was torn out must keep nobody from unmounting it.
         let (locks, unread) = match store::read_locks(Path::new(&grant.base_dir)) {
@@ -176,7 +177,7 @@ impl Session {
         let (catalog, more) = own::with_files(&files);
         broken.extend(more);
         for broken in &broken {
-            let text = format!("{broken}; the catalog is without it");
+            let text = format!("{broken}; it is left out of the catalog");
             context.printer.warn(&crate::ui::clean(&text));
         }
         (self.catalog, self.broken) = (catalog, broken);
@@ -296,7 +297,7 @@ impl Session {
             } else {
                 CliError::new(
                     Exit::NotFound,
-                    "your volume is not mounted, so no stack is to be seen",
+                    "your volume is not mounted, so the stack cannot be read",
                 )
                 .next("aistack deploy, which mounts it")
             }

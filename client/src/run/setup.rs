@@ -121,7 +121,7 @@ pub async fn for_deploy(
     session.confinement().check()?;
     prepare_volume(context, session, progress).await?;
     if session.manifest()?.is_none() {
-        progress.note("there is no .env yet: doing what `aistack init` does first");
+        progress.note("no .env yet: running the steps of `aistack init` first");
     }
     let lock = take_lock(context, session, "aistack deploy").await?;
     // Another run may have written it before this one had the lock.
@@ -134,7 +134,7 @@ pub async fn for_deploy(
 }
 
 /// Mounts the volume and makes the fixed directories, where they are missing. Nothing is made where the
-/// engine is none that containers can be made on.
+/// engine is not one that containers can be made on.
 ///
 /// # Errors
 /// What the helper answered, and what is wrong with the engine.
@@ -149,7 +149,11 @@ pub async fn prepare_volume(
         let volume = session.helper.mount_volume().await?;
         // The .env can be read from here on, and is to be judged.
         session.who = session.helper.who_am_i().await?;
-        let made = if volume.formatted { ", newly made" } else { "" };
+        let made = if volume.formatted {
+            ", new file system"
+        } else {
+            ""
+        };
         progress.note(&format!(
             "mounted your volume at {} ({}, {}{made})",
             session.grant.base_dir,
@@ -244,7 +248,7 @@ async fn put_in_place(
     if store::directories_are_missing(session.base_dir(), &stack.directories) {
         let directories = stack.directories.clone();
         let made = session.helper.prepare_directories(directories).await?;
-        progress.note(&format!("made {} directories", made.created));
+        progress.note(&format!("created {} directories", made.created));
     }
     let unconfined = profiles::load(session, context.printer, progress).await?;
     // Asked again under the lock: a run that was waited for, or killed, may have removed it.
@@ -253,7 +257,7 @@ async fn put_in_place(
         let network = session.helper.create_network().await?;
         if network.changed {
             progress.note(&format!(
-                "made network {} ({})",
+                "created network {} ({})",
                 network.name, network.subnet
             ));
         }
@@ -306,10 +310,10 @@ fn refused(error: &ManifestError) -> CliError {
     let failure = CliError::new(Exit::Config, error.to_string());
     match error {
         ManifestError::SecretsLost { .. } => failure.next(
-            "give an old value with `aistack init --secret-file KEY=FILE`, or restore the old .env",
+            "set the old value with `aistack init --secret-file KEY=FILE`, or restore the old .env",
         ),
         ManifestError::Selection(_) => {
-            failure.next("correct SERVICES in the .env, the environment or on the command line")
+            failure.next("fix SERVICES in the .env, the environment or on the command line")
         }
         ManifestError::Override { .. } | ManifestError::NoFreePort { .. } => failure,
     }

@@ -66,7 +66,7 @@ fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, CliError> {
 pub fn manifest_warning(base_dir: &Path) -> Option<String> {
     let path = manifest_path(base_dir);
     others_may_read(&path)
-        .then(|| format!("others may read {}: run `chmod 600` on it", path.display()))
+        .then(|| format!("others can read {}: run `chmod 600` on it", path.display()))
 }
 
 /// Whether a file is open to anybody but its owner.
@@ -127,7 +127,7 @@ pub fn read_locks(base_dir: &Path) -> Result<Locks, CliError> {
                 CliError::new(Exit::Config, format!("{} has a mistake", path.display())),
                 CliError::because,
             )
-            .next("correct it; or remove it and run `aistack images lock`")
+            .next("fix it, or remove it and run `aistack images lock`")
     })
 }
 
@@ -221,7 +221,7 @@ pub fn random(bytes: &mut [u8]) -> Result<(), CliError> {
     getrandom::fill(bytes).map_err(|error| {
         CliError::new(
             crate::exit::Exit::Failed,
-            "the kernel gives no random numbers",
+            "the kernel does not provide random numbers",
         )
         .because(error.to_string())
     })

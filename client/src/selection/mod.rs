@@ -93,7 +93,7 @@ pub enum SelectionError {
         near: Option<String>,
     },
     /// `SERVICES` names a service that another key decides on.
-    #[error("{name} is not chosen by its name but by {key}; set that to {value}")]
+    #[error("{name} is not chosen by name; set {key} to {value}")]
     Conditional {
         /// Its name.
         name: String,
@@ -111,7 +111,7 @@ pub enum SelectionError {
         group: String,
     },
     /// A part needs a service whose condition does not hold.
-    #[error("{service} needs {need}, which is there only with {condition}")]
+    #[error("{service} needs {need}, which is only part of the stack with {condition}")]
     Excluded {
         /// The part.
         service: String,
@@ -265,7 +265,7 @@ fn closure<'a>(
             if parts.contains_key(need) || out.contains_key(need) {
                 continue;
             }
-            // A need that is no entry is found when the catalog is loaded.
+            // A need that is not an entry is found when the catalog is loaded.
             let Some(needed) = catalog.get(need) else {
                 continue;
             };

@@ -137,7 +137,7 @@ fn names_that_cannot_be_chosen() {
         [
             "there is no service \"ap\"; did you mean \"app\"?",
             "there is no service \"zzzzzz\"",
-            "vec is not chosen by its name but by VECTOR_DB; set that to vec",
+            "vec is not chosen by name; set VECTOR_DB to vec",
         ]
     );
     let said =

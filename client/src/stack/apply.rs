@@ -75,7 +75,7 @@ pub async fn apply(
     let checks = Vec::new();
     if plan.is_empty() {
         deployed_on::note(engine, stack.base_dir.as_ref()).await;
-        // A file that somebody changed by hand is put right; no container is made of it.
+        // A file that somebody changed manually is put right; no container is made of it.
         configs::write_all(stack.base_dir.as_ref(), &files(stack, &plan))?;
         return Ok(Applied { plan, checks });
     }
@@ -97,7 +97,7 @@ pub async fn apply(
     let checks = if args.skip_validate {
         checks
     } else {
-        progress.note("asking the services");
+        progress.note("checking the services");
         ask::ask_changed(engine, stack, &plan, progress).await?
     };
     let failed: Vec<&CheckResult> = checks.iter().filter(|result| !result.ok).collect();
@@ -141,12 +141,12 @@ async fn agree(with: &Tools<'_>, plan: &Plan, stack: &Stack) -> Result<(), CliEr
         return Ok(());
     }
     preview::show(with.printer, plan, stack)?;
-    if prompt::confirm("Go on?", true).await? {
+    if prompt::confirm("Continue?", true).await? {
         return Ok(());
     }
     Err(CliError::new(
         Exit::Failed,
-        "not confirmed; no service was changed",
+        "not confirmed; nothing was changed",
     ))
 }
 

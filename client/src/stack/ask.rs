@@ -84,7 +84,7 @@ pub async fn ask_changed(
     let proxy = |service: &&DesiredService| service.phase == Phase::Ingress;
     let mut proxies = stack.services.iter().filter(proxy);
     if proxies.any(|proxy| planned.contains(&proxy.name)) {
-        // What came to the proxy anew came to every site.
+        // What is new in the proxy came to every site.
         let sites = sites::of(stack);
         let trust = Trust::open(stack.own_root.as_deref());
         let limit = stack.time_scale.stretch(CERTIFICATES);

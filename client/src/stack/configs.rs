@@ -45,7 +45,7 @@ pub fn put_back(files: &[(PathBuf, Option<Vec<u8>>)]) -> Result<(), CliError> {
             Some(content) => rewrite(path, content),
             None => std::fs::remove_file(path),
         };
-        done.map_err(|error| CliError::io("put back", path, &error))?;
+        done.map_err(|error| CliError::io("restore", path, &error))?;
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ fn write(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
 }
 
 /// Modes of folders and of files. The service's directory lets in its owner and its group only.
-/// Where that group is a service UID's, which the tenant is no member of and cannot give files to,
+/// Where that group is a service UID's, which the tenant is not a member of and cannot give files to,
 /// what is in it must be open to it.
 fn modes(directory: &Path) -> io::Result<(u32, u32)> {
     let group = std::fs::metadata(directory)?.gid();

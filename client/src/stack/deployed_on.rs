@@ -63,14 +63,14 @@ fn sentence(before: &DeployedOn, now: &DeployedOn) -> String {
     };
     let why = if before.storage_driver == now.storage_driver {
         format!(
-            "{} has none of the containers that you deployed: they were removed, or its data directory is \
-             another one",
+            "{} has none of the containers that you deployed: they were removed, or its data directory \
+             changed",
             describe(now)
         )
     } else {
         format!(
-            "you deployed on {}; now there is {}, which does not show the containers and images of the \
-             other",
+            "you deployed on {}; the host now runs {}, which does not have its containers and \
+             images",
             describe(before),
             describe(now)
         )
@@ -108,7 +108,7 @@ mod tests {
         for words in [
             "20.10.24 with storage driver overlay2",
             "29.4.0 with storage driver overlayfs",
-            "does not show",
+            "does not have its",
             "aistack deploy",
             "data is on your volume and stays",
         ] {

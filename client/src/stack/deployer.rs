@@ -74,7 +74,7 @@ impl Deployer {
             (Action::Wait | Action::Start, Some(container)) => {
                 match self.restart(service, &container.id).await {
                     // It was made under another policy, or for a network that is gone: one that is
-                    // made anew is judged by what holds now.
+                    // recreated is judged by what holds now.
                     Err(trouble) if is_refused(&trouble) => self.renew(service, container).await,
                     result => result,
                 }
@@ -202,11 +202,11 @@ impl Deployer {
             let restored = Box::pin(self.restore(service, &before, undo)).await;
             report.restored = restored.is_ok();
             report.now = Some(match restored {
-                Ok(()) => "what ran before the change runs again".to_owned(),
+                Ok(()) => "rolled back to what ran before".to_owned(),
                 Err(why) => {
                     // It may quote what a command said.
                     let why = self.engine.secrets().mask_quoted(&why);
-                    format!("what ran before the change does not run again: {why}")
+                    format!("the rollback failed: {why}")
                 }
             });
         }
@@ -254,12 +254,12 @@ impl Deployer {
             (Ok(()), Err(trouble)) => Err(format!("it {}", diagnose::problem(&trouble))),
             (Err(trouble), healthy) => {
                 let state = match healthy {
-                    Ok(()) => "it runs all the same".to_owned(),
+                    Ok(()) => "it still runs".to_owned(),
                     Err(trouble) => format!("it {}", diagnose::problem(&trouble)),
                 };
                 let why = diagnose::problem(&trouble);
                 Err(format!(
-                    "what it had elsewhere did not come back ({why}); {state}"
+                    "its data in other services was not restored ({why}); {state}"
                 ))
             }
         }

@@ -122,17 +122,15 @@ pub(super) fn problem(trouble: &ServiceError) -> String {
             format!("exited with code {}", inspection.exit_code)
         }
         ServiceError::Exited(inspection) => format!("did not start: {}", inspection.error),
-        ServiceError::Unhealthy(..) => {
-            "is unhealthy: its probe failed as often as it may".to_owned()
-        }
+        ServiceError::Unhealthy(..) => "is unhealthy: its probe failed too often".to_owned(),
         ServiceError::TooSlow(_, limits) => {
             format!(
                 "did not become healthy within {}",
                 crate::ui::seconds(limits.timeout)
             )
         }
-        ServiceError::Engine { step, error } => format!("could not {step}: {error}"),
-        ServiceError::Provision { title, why } => format!("could not prepare {title}: {why}"),
+        ServiceError::Engine { step, error } => format!("cannot {step}: {error}"),
+        ServiceError::Provision { title, why } => format!("cannot prepare {title}: {why}"),
     }
 }
 
@@ -140,20 +138,20 @@ pub(super) fn problem(trouble: &ServiceError) -> String {
 const SIGNS: [(&str, &str); 12] = [
     (
         "backend error: invalid key",
-        "Tailscale refused the auth key, or it has expired: make a new one on your tailnet's admin \
-         page and give it with `aistack config set TAILSCALE_AUTH_KEY --secret-file FILE`",
+        "Tailscale rejected the auth key, or it has expired: create a new one on your tailnet's \
+         admin page and set it with `aistack config set TAILSCALE_AUTH_KEY --secret-file FILE`",
     ),
     (
         "to approve your machine",
-        "your tailnet wants this machine approved: do that on its admin page, then deploy again",
+        "your tailnet requires approval of this machine: approve it on the admin page, then deploy again",
     ),
     (
         "machine authorization required",
-        "your tailnet wants this machine approved: do that on its admin page, then deploy again",
+        "your tailnet requires approval of this machine: approve it on the admin page, then deploy again",
     ),
     (
         "permission denied",
-        "a file or directory belongs to another user than the service runs as",
+        "a file or directory belongs to a different user than the service",
     ),
     (
         "read-only file system",
@@ -161,15 +159,15 @@ const SIGNS: [(&str, &str); 12] = [
     ),
     (
         "address already in use",
-        "something else listens on its port",
+        "another process listens on its port",
     ),
     (
         "port is already allocated",
-        "another container publishes its port: choose another in the .env",
+        "another container publishes its port: choose another port in the .env",
     ),
     (
         "password authentication failed",
-        "its password in the .env is not the one its data was made with",
+        "its password in the .env is not the one that its data was created with",
     ),
     (
         "no space left on device",
@@ -177,7 +175,7 @@ const SIGNS: [(&str, &str); 12] = [
     ),
     (
         "exec format error",
-        "the image is for another kind of processor",
+        "the image is for another processor architecture",
     ),
     (
         "no such image",
@@ -185,13 +183,13 @@ const SIGNS: [(&str, &str); 12] = [
     ),
     (
         "name or service not known",
-        "it asks for a host name that does not exist in its network",
+        "it looks up a host name that does not exist in its network",
     ),
 ];
 
-const NOT_RUNNABLE: &str = "the image holds the command that the service is started with, but its \
-                            user may not run it: the image wants to start as another user";
-const NOT_FOUND: &str = "the image does not hold the command that the service is started with";
+const NOT_RUNNABLE: &str = "the image has the service's command, but its user may not run it: the \
+                            image expects another user";
+const NOT_FOUND: &str = "the image does not have the service's command";
 
 /// Whether its exit code is that of its last end. Docker calls a container that waits for its next
 /// start running too.
@@ -240,8 +238,8 @@ fn more_time(trouble: &ServiceError) -> Option<String> {
     };
     (!scale.is_most()).then(|| {
         format!(
-            "too little time, if this machine is slow: `aistack config set {TIME_SCALE} N` gives every \
-             service N times as long (at most {}; {scale} now)",
+            "too little time, if this machine is slow: `aistack config set {TIME_SCALE} N` multiplies \
+             every limit by N (at most {}; now {scale})",
             TimeScale::MOST
         )
     })
@@ -279,7 +277,7 @@ mod tests {
             likely_cause(Some(inspection), &[text.to_owned()]).unwrap_or_default()
         };
         assert!(cause(&exited(137, true), "").contains("memory"));
-        assert!(cause(&exited(127, false), "").contains("does not hold the command"));
+        assert!(cause(&exited(127, false), "").contains("does not have the service's command"));
         assert!(cause(&exited(126, false), "").contains("another user"));
         let mut again = exited(127, false);
         (again.running, again.restarting) = (true, true);
@@ -307,7 +305,7 @@ mod tests {
         assert_eq!(problem(&slow), "did not become healthy within 60.0 s");
         insta::assert_snapshot!(
             more_time(&slow).unwrap(),
-            @"too little time, if this machine is slow: `aistack config set TIME_SCALE N` gives every service N times as long (at most 20; 1 now)"
+            @"too little time, if this machine is slow: `aistack config set TIME_SCALE N` multiplies every limit by N (at most 20; now 1)"
         );
         for (trouble, expected) in [
             (ServiceError::TooSlow(probed("boom"), limits("19")), true),

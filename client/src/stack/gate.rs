@@ -149,8 +149,7 @@ impl Gate {
                 "this host is slow"
             };
             let (empty, timeout) = (seconds(empty), seconds(timeout));
-            let detail =
-                format!("{why}; an empty command took {empty}: waiting for up to {timeout}");
+            let detail = format!("{why}; an empty command took {empty}: waiting up to {timeout}");
             progress.service(service, Word::Starting, &detail);
         }
     }
@@ -201,7 +200,7 @@ async fn read_events(engine: Engine, events: broadcast::Sender<Event>) {
     loop {
         let mut stream = pin!(engine.events());
         while let Some(Ok(event)) = stream.next().await {
-            // Nobody waiting at the moment is no error.
+            // Nobody waiting at the moment is not an error.
             drop(events.send(event));
         }
         tokio::time::sleep(REOPEN).await;

@@ -22,7 +22,7 @@ const UNCHANGED: &str = "; no service was changed";
 /// Makes sure that every image is here.
 ///
 /// # Errors
-/// Every image that cannot be had, by its reference; [`Exit::Policy`] when the gateway does not
+/// Every image that cannot be pulled, by its reference; [`Exit::Policy`] when the gateway does not
 /// allow one.
 pub async fn ensure(
     engine: &Engine,
@@ -38,7 +38,7 @@ pub async fn ensure(
     all_of(ended.into_iter().filter_map(Result::err).collect())
 }
 
-/// One failure for all: a user who mends one reference wants to know of the next one now.
+/// One failure for all: a user who fixes one reference wants to know of the next one now.
 fn all_of(mut failures: Vec<CliError>) -> Result<(), CliError> {
     if failures.len() < 2 {
         return failures.pop().map_or(Ok(()), Err);
@@ -49,7 +49,7 @@ fn all_of(mut failures: Vec<CliError>) -> Result<(), CliError> {
         failures
             .get(first)
             .map_or(Exit::Failed, |failure| failure.exit),
-        format!("{} images cannot be had{UNCHANGED}", failures.len()),
+        format!("{} images cannot be pulled{UNCHANGED}", failures.len()),
     );
     whole.next = failures.get(first).and_then(|failure| failure.next.clone());
     for failure in failures {
@@ -107,16 +107,15 @@ fn not_to_be_had(image: &str, error: EngineError) -> CliError {
     if exit == Exit::Unreachable {
         return failure;
     }
-    failure.what = format!("image {image} cannot be had{UNCHANGED}");
+    failure.what = format!("image {image} cannot be pulled{UNCHANGED}");
     failure.because(cause).next(if exit == Exit::Policy {
-        "compare with the images in `aistack whoami`, or show the rule to the administrator"
+        "see the images in `aistack whoami -v`, or show the rule to the administrator"
     } else if image.contains('@') {
-        "if it was locked, `aistack images unlock SERVICE` lets its tag decide again, or ask the \
-         administrator to load that very image; then run the command again"
+        "if it was locked, run `aistack images unlock SERVICE` to follow its tag again, or ask \
+         the administrator to load that image; then run the command again"
     } else {
-        "check the reference in the .env and this host's way to the registry, or ask the \
-         administrator to load the image and to name it in the policy's local_images; then run \
-         the command again"
+        "check the reference in the .env and this host's connection to the registry, or \
+         ask the administrator to load the image and add it to local_images in the policy; then run the command again"
     })
 }
 
@@ -150,14 +149,20 @@ mod tests {
     fn every_image_that_cannot_be_had_is_named_and_a_rule_decides_the_code() {
         assert!(all_of(Vec::new()).is_ok());
         let one = all_of(vec![not_to_be_had("a:1", missing())]).unwrap_err();
-        assert_eq!(one.what, "image a:1 cannot be had; no service was changed");
+        assert_eq!(
+            one.what,
+            "image a:1 cannot be pulled; no service was changed"
+        );
         let failures = vec![
             not_to_be_had("a:1", missing()),
             not_to_be_had("b:2", refused("b:2")),
         ];
         let both = all_of(failures).unwrap_err();
         assert_eq!(both.exit, Exit::Policy);
-        assert_eq!(both.what, "2 images cannot be had; no service was changed");
+        assert_eq!(
+            both.what,
+            "2 images cannot be pulled; no service was changed"
+        );
         assert!(both.causes[0].text.contains("a:1"), "{:?}", both.causes);
         assert!(both.causes[0].text.contains("manifest unknown"));
         assert!(both.causes[1].text.contains("b:2"));

@@ -77,7 +77,7 @@ pub fn describe(left: &[Leftover]) -> String {
         .map(|own| format!("{} (process {})", own.service, own.pid))
         .collect();
     format!(
-        "still running on your data and no container of this Docker Engine: {}",
+        "processes outside of this Docker Engine still use your data: {}",
         names.join(", ")
     )
 }
@@ -93,7 +93,7 @@ pub fn next(left: &[Leftover]) -> String {
         })
         .collect();
     format!(
-        "{}; then aistack deploy. A former Docker Engine left them: docs/upgrade.md",
+        "{}; then run aistack deploy. A former Docker Engine left them: see docs/upgrade.md",
         kill.join("; ")
     )
 }

@@ -61,8 +61,8 @@ pub fn port_refused(text: &str) -> Option<u16> {
 #[must_use]
 pub fn taken(port: u16) -> String {
     format!(
-        "port {port} of this host is taken by {}: choose another in the .env, or have the \
-         administrator end it; whoever asks 127.0.0.1:{port} is answered by that meanwhile",
+        "port {port} of this host is taken by {}: choose another port in the .env, or ask \
+         the administrator to end that process; until then, clients of 127.0.0.1:{port} reach that process",
         holder(port)
     )
 }

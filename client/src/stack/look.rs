@@ -66,12 +66,12 @@ pub async fn wait_until_stable(
         let operation = operation.trim_start_matches("container.");
         let what = format!("{operation} of {}", container.name);
         if began.elapsed() > CHANGING {
-            let what = format!("an earlier request has not ended: {what}");
+            let what = format!("an earlier operation has not ended: {what}");
             return Err(CliError::new(Exit::TimedOut, what)
-                .next("tell the administrator that Docker does not end it"));
+                .next("ask the administrator: Docker does not end it"));
         }
         if !announced && began.elapsed() > MOMENT {
-            progress.note(&format!("waiting for what was begun before: {what}"));
+            progress.note(&format!("waiting for an earlier operation: {what}"));
             announced = true;
         }
         tokio::time::sleep(AGAIN).await;

@@ -126,7 +126,7 @@ pub fn tell_overridden(printer: Printer, stack: &Stack) {
     if !stack.overridden.is_empty() {
         printer.warn(&format!(
             "taken from your environment and not from the .env, for this run only: {}; the next run \
-             without it takes the .env's again",
+             without them uses the .env",
             stack.overridden.join(", ")
         ));
     }

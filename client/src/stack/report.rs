@@ -79,16 +79,16 @@ pub fn deployed(outcomes: &BTreeMap<String, Outcome>, running: &[String]) -> Res
         .unwrap_or(Exit::NotHealthy);
     let mut failure = CliError::new(exit, format!("not healthy: {}", failed.join(", ")));
     if !skipped.is_empty() {
-        failure = failure.because(format!("not tried because of that: {}", skipped.join(", ")));
+        failure = failure.because(format!("skipped because of that: {}", skipped.join(", ")));
     }
     if !running.is_empty() {
         failure = failure.because(format!("left running: {}", running.join(", ")));
     }
-    // The log of a service that was put back is not that of the container that failed.
+    // The log of a service that was restored is not that of the container that failed.
     let failing = reports.iter().find(|report| !report.restored);
     let look = failing.map(|report| format!("aistack logs {}; ", report.service));
     failure = failure.next(format!(
-        "{}mend the cause, then run `aistack deploy` again",
+        "{}fix the cause, then run `aistack deploy` again",
         look.unwrap_or_default()
     ));
     failure.reports = reports;

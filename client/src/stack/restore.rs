@@ -10,7 +10,7 @@ use crate::engine::{Inspection, LABEL_IMAGE};
 const RESERVED_LABELS: &str = "io.aistack.";
 
 /// The create body of what `before` was made of. Security options, user namespaces and the like
-/// are left to the gateway, which sets them anew.
+/// are left to the gateway, which sets them again.
 #[must_use]
 pub fn create_body(before: &Inspection, desired: &ContainerCreateBody) -> ContainerCreateBody {
     let config = before.config.clone();

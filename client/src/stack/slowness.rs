@@ -137,7 +137,7 @@ mod tests {
             (vec![WEDGED, NO], false, false, true),
             (vec![NO, WEDGED, NO], true, true, true),
             (vec![LATE, LATE], true, false, true),
-            // An answer as it should be begins anew.
+            // An answer as it should be starts over.
             (vec![NO, (0, ""), NO], false, false, false),
             // Docker has counted what nobody sees any more.
             (vec![], true, true, false),

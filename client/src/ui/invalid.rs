@@ -34,7 +34,7 @@ pub fn settings(errors: Vec<DesiredError>) -> CliError {
         }
     }
     failure.next(if by_policy {
-        "compare with `aistack whoami`, or show the rule to the administrator"
+        "see `aistack whoami -v`, or show the rule to the administrator"
     } else {
         "correct the .env file or the environment, then run the command again"
     })

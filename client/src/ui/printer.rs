@@ -123,7 +123,7 @@ impl Printer {
         }
     }
 
-    /// A line that also `--quiet` does not silence. Nobody reading it is no failure.
+    /// A line that also `--quiet` does not silence. Nobody reading it is not a failure.
     pub fn say(&self, text: &str) {
         let mut stderr = io::stderr().lock();
         drop(writeln!(stderr, "{}", safe(text)));

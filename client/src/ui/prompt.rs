@@ -65,13 +65,14 @@ async fn ask<T: Send + 'static>(
         Ok(Err(Error::IO(error))) if error.kind() == std::io::ErrorKind::Interrupted => {
             Err(CliError::silent(Exit::Interrupted))
         }
-        Ok(Err(error)) => {
-            Err(CliError::new(Exit::Failed, "the question cannot be asked")
-                .because(error.to_string()))
-        }
-        Err(error) => {
-            Err(CliError::new(Exit::Failed, "the question cannot be asked")
-                .because(error.to_string()))
-        }
+        Ok(Err(error)) => Err(CliError::new(
+            Exit::Failed,
+            "input required, stdin is not a terminal",
+        )
+        .because(error.to_string())),
+        Err(error) => Err(
+            CliError::new(Exit::Failed, "input required, stdin is not a terminal")
+                .because(error.to_string()),
+        ),
     }
 }

@@ -8,7 +8,7 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// Switches standard input to raw mode; `None` when that is no terminal.
+    /// Switches standard input to raw mode; `None` when that is not a terminal.
     #[must_use]
     pub fn enable() -> Option<Self> {
         let stdin = rustix::stdio::stdin();

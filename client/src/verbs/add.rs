@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, CliEr
             .document(json!({"added": added, "left_out": ready.stack.left_out}))?;
         context
             .printer
-            .data("written; `aistack deploy` makes it so\n")?;
+            .data("written; `aistack deploy` applies it\n")?;
         return Ok(Exit::Done);
     }
     let containers = session.engine.list().await?;
@@ -218,7 +218,7 @@ fn stands_for(name: &str) -> Option<(&'static str, &'static str)> {
     match name {
         "minio" | "s3" => Some((
             "seaweedfs",
-            "MinIO is archived and its last image has a published hole; seaweedfs fills its role with the same S3 API and the keys MINIO_S3_PORT, S3_ACCESS_KEY, S3_SECRET_KEY",
+            "MinIO is archived and its last image has a known vulnerability; seaweedfs replaces it with the same S3 API and the keys MINIO_S3_PORT, S3_ACCESS_KEY, S3_SECRET_KEY",
         )),
         "tailscale" => Some((
             "openclaw",
@@ -243,10 +243,10 @@ async fn replace_vector_db(
     if present.is_empty() || present == "none" || present == name || context.globals.yes {
         return Ok(());
     }
-    let question = format!("{name} takes the place of {present}, whose data is kept. Go on?");
+    let question = format!("{name} replaces {present}, whose data is kept. Continue?");
     if !context.interactive() {
         return Err(CliError::new(Exit::Usage, question)
-            .because("it cannot ask here: there is no terminal, or --json or --no-input is set")
+            .because("input required, but stdin is not a terminal, or --json or --no-input is set")
             .next(format!("aistack add --yes {name}")));
     }
     if prompt::confirm(&question, true).await? {
@@ -280,7 +280,7 @@ fn tell(
             && !names.contains(&member.entry.name)
         {
             context.printer.note(&format!(
-                "{by} needs {}, which is added too",
+                "{by} needs {}, which is added as well",
                 member.entry.name
             ));
         }
@@ -295,7 +295,7 @@ fn tell(
     if !added.is_empty() {
         let given = Sums::given(&session.grant.limits.unwrap_or_default());
         context.printer.note(&format!(
-            "new: {}; the stack may then use {} of memory (now {}) of the {} that the policy gives",
+            "new: {}; the stack may then use {} of memory (now {}) of the {} that the policy allows",
             added.join(", "),
             gib(new.sums().memory_bytes),
             gib(old.sums().memory_bytes),

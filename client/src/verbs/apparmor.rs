@@ -167,7 +167,7 @@ async fn load(context: &Context) -> Result<Exit, CliError> {
         return check(context, &sources);
     }
     if !session.base_dir().join("apparmor").is_dir() {
-        let what = "your directories are not made yet, so there are no profiles to load";
+        let what = "your directories do not exist yet, so there are no profiles to load";
         return Err(CliError::new(Exit::NotFound, what).next("aistack init"));
     }
     let wait = context.globals.lock_wait();
@@ -199,11 +199,11 @@ fn tell_loaded(
     }
     let names = names.join(", ");
     if !changed {
-        printer.data(&format!("in force already: {names}\n"))?;
+        printer.data(&format!("already in force: {names}\n"))?;
         return Ok(());
     }
     printer.data(&format!("loaded: {names}\n"))?;
-    printer.note("containers that run under them are confined by the new rules from now on");
+    printer.note("running containers are confined by the new rules from now on");
     Ok(())
 }
 
@@ -226,7 +226,7 @@ fn reset(context: &Context, chosen: &[&Source]) -> Result<Exit, CliError> {
         .collect();
     printer.document(json!({"reset": names, "dry_run": context.globals.dry_run}))?;
     if done.is_empty() {
-        printer.data("nothing to do: it is the default already\n")?;
+        printer.data("nothing to do: it is already the default\n")?;
         return Ok(Exit::Done);
     }
     let verb = if context.globals.dry_run {
@@ -238,7 +238,7 @@ fn reset(context: &Context, chosen: &[&Source]) -> Result<Exit, CliError> {
         let path = source.path.display();
         printer.data(&format!("{path} {verb} the default again\n"))?;
         if *kept {
-            printer.note(&format!("what it was: {}", source.backup().display()));
+            printer.note(&format!("your version: {}", source.backup().display()));
         }
     }
     printer.note("next: aistack apparmor load");
@@ -263,7 +263,7 @@ fn keep(context: &Context, chosen: &[&Source]) -> Result<Exit, CliError> {
     } else {
         let names = kept.join(", ");
         printer.data(&format!(
-            "kept as it is: {names}; told again when the default changes\n"
+            "kept as is: {names}; you will see a notice when the default changes again\n"
         ))?;
     }
     Ok(Exit::Done)

@@ -43,9 +43,7 @@ async fn give(
     let path = store::directory_path(session.base_dir(), directory);
     let path = path.display();
     if context.globals.dry_run {
-        context
-            .printer
-            .data(&format!("would look through {path}\n"))?;
+        context.printer.data(&format!("would check {path}\n"))?;
         return Ok(0);
     }
     let changed = session.helper.chown(directory.clone()).await?;

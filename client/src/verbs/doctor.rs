@@ -84,14 +84,14 @@ mod tests {
     #[test]
     fn what_it_means_and_what_to_do_stand_below_the_finding() {
         let mut table = Table::plain();
-        rows(&mut table, &Finding::ok("helper", "root answers"));
+        rows(&mut table, &Finding::ok("helper", "the helper answers"));
         let problem = Finding::problem("volume", "full\u{1b}[2J")
             .means("databases stop")
             .next("aistack volume grow");
         rows(&mut table, &problem);
         assert_eq!(
             table.render(Paint::new(false)),
-            "ok       helper  root answers\n\
+            "ok       helper  the helper answers\n\
              PROBLEM  volume  full\n\
              \x20                databases stop\n\
              \x20                next: aistack volume grow\n"

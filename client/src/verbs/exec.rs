@@ -18,7 +18,7 @@ const SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash; exec sh";
 
 pub(super) async fn run(context: &Context, args: &ExecArgs) -> Result<Exit, CliError> {
     if args.user.is_some() {
-        return Err(CliError::new(Exit::Usage, "--user is not offered")
+        return Err(CliError::new(Exit::Usage, "--user is not supported")
             .because("every command in a container runs as the service's own user, which is you or your service UID")
             .next(format!("aistack exec {} -- COMMAND", args.service)));
     }

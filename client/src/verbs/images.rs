@@ -151,15 +151,17 @@ async fn decide(
     let Some(image) = image else {
         // In containerd's image store the image of a tag that has moved on has no name left.
         let what = match runs {
-            Some(_) => "what it runs has no name on this host any more, as its tag has moved on",
+            Some(_) => {
+                "the image that it runs has no name on this host any more, because its tag has moved"
+            }
             None => "its image is not on this host",
         };
-        let why = format!("{what}: deploy it, or lock with --update");
+        let why = format!("{what}: deploy it, or lock it with --update");
         return Ok(Outcome::Not(why));
     };
     let Some(digest) = digest_of(&service.reference, &image) else {
         return Ok(Outcome::Not(
-            "its image has no digest of a registry: it was built or loaded on this host".to_owned(),
+            "its image has no registry digest: it was built or loaded on this host".to_owned(),
         ));
     };
     if held.is_some_and(|held| held.reference == service.reference && held.digest == digest) {
@@ -261,9 +263,12 @@ async fn unlock(
     )?;
     let names: Vec<&str> = gone.iter().map(|name| name.as_str()).collect();
     let text = match (names.is_empty(), context.globals.dry_run) {
-        (true, _) => "nothing of that is locked\n".to_owned(),
+        (true, _) => "none of these is locked\n".to_owned(),
         (false, true) => format!("would unlock: {}\n", names.join(", ")),
-        (false, false) => format!("unlocked: {}; their tags decide again\n", names.join(", ")),
+        (false, false) => format!(
+            "unlocked: {}; deploy follows their tags again\n",
+            names.join(", ")
+        ),
     };
     printer.data(&text)?;
     Ok(Exit::Done)

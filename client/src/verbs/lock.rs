@@ -30,10 +30,9 @@ fn status(context: &Context, state: &LockState) -> Result<Exit, CliError> {
                 "locked": true, "holder": holder, "seconds": age.map(|age| age.as_secs()),
                 "alive": holder.as_ref().map(lock::Holder::alive),
             }))?;
-            let who = holder.as_ref().map_or_else(
-                || "a run that did not say who it is".to_owned(),
-                ToString::to_string,
-            );
+            let who = holder
+                .as_ref()
+                .map_or_else(|| "an unknown run".to_owned(), ToString::to_string);
             printer.data(&format!("locked by {who}\n"))?;
             return Ok(Exit::Locked);
         }
@@ -52,19 +51,18 @@ fn release(
         return status(context, state);
     };
     let Some(holder) = holder else {
-        return Err(CliError::new(
-            Exit::Locked,
-            "the run that holds the lock did not say who it is",
-        )
-        .because("a lock ends with the process that holds it")
-        .next("fuser -v BASE_DIR/config/.lock shows it"));
+        return Err(
+            CliError::new(Exit::Locked, "the run that holds the lock is unknown")
+                .because("a lock ends with the process that holds it")
+                .next("fuser -v BASE_DIR/config/.lock shows it"),
+        );
     };
     if !force {
         return Err(CliError::new(
             Exit::Locked,
             format!("PID {} still holds the lock and lives", holder.pid),
         )
-        .because("a lock ends with its process, so to release it is to end that run")
+        .because("a lock ends with its process: releasing it ends that run")
         .next("wait for it, or: aistack lock release --force"));
     }
     if context.globals.dry_run {
@@ -81,7 +79,7 @@ fn release(
         .printer
         .document(json!({"released": true, "pid": holder.pid}))?;
     context.printer.data(&format!(
-        "ended PID {}; `aistack deploy` goes on where it stood\n",
+        "ended PID {}; `aistack deploy` continues from there\n",
         holder.pid
     ))?;
     Ok(Exit::Done)

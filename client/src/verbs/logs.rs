@@ -58,7 +58,7 @@ fn query(args: &LogsArgs) -> Result<LogQuery, CliError> {
 fn wanted(args: &LogsArgs) -> Result<Option<Regex>, CliError> {
     let wanted = args.grep.as_deref().map(Regex::new).transpose();
     wanted.map_err(|error| {
-        let failure = CliError::new(Exit::Usage, "--grep is no regular expression");
+        let failure = CliError::new(Exit::Usage, "--grep is not a regular expression");
         error.to_string().lines().fold(failure, CliError::because)
     })
 }

@@ -87,6 +87,6 @@ pub async fn still_running(context: &Context) -> Option<String> {
         .collect();
     Some(match running.len() {
         0 => "none of your services runs".to_owned(),
-        count => format!("{count} services still run: {}", running.join(", ")),
+        count => format!("{count} services still running: {}", running.join(", ")),
     })
 }

@@ -18,7 +18,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     printer.document(json!({"state": state, "next": next}))?;
     printer.data(&format!("{state}\nnext: {next}\n\n"))?;
     printer.table(&verbs())?;
-    printer.data("\n`aistack help` tells the rest\n")?;
+    printer.data("\n`aistack help` shows all commands\n")?;
     Ok(Exit::Done)
 }
 
@@ -49,14 +49,14 @@ fn summary(manifest: bool, containers: &[Container]) -> (String, &'static str) {
 fn verbs() -> Table {
     let mut table = Table::plain();
     for (verb, what) in [
-        ("init", "choose ports, make secrets, write the .env"),
+        ("init", "choose ports, generate secrets, write the .env"),
         ("plan", "what deploy would do"),
-        ("deploy", "make the stack, or change what differs"),
-        ("status", "what runs, and where to open it"),
+        ("deploy", "create the stack, or apply changes"),
+        ("status", "show what runs and where to open it"),
         ("logs", "what the services write"),
         ("restart", "stop and start services"),
-        ("validate", "ask each service what its users would ask"),
-        ("doctor", "what is wrong, and what to do about it"),
+        ("validate", "check that each service works for its users"),
+        ("doctor", "find problems and how to fix them"),
         ("destroy", "remove the containers; your data stays"),
     ] {
         table.text([&format!("  aistack {verb}"), what]);

@@ -67,7 +67,7 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, C
         if let (true, Action::Replace { because }) = (chosen.contains(&step.service), &step.action)
         {
             context.printer.warn(&format!(
-                "{}: {} changed since it was made; a restart does not apply that, `aistack restart --apply {}` does",
+                "{}: {} changed since it was created; apply that with `aistack restart --apply {}`",
                 step.service,
                 because.join(", "),
                 step.service
@@ -120,7 +120,7 @@ pub(super) async fn run(context: &Context, args: &RestartArgs) -> Result<Exit, C
     report::moved(context.printer, "restarted", &with(outcomes, applied))
 }
 
-/// Those that were made anew are restarted, too.
+/// Those that were recreated are restarted, too.
 fn with(
     mut outcomes: BTreeMap<String, Outcome>,
     applied: BTreeSet<String>,

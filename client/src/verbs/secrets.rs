@@ -111,17 +111,17 @@ fn list(context: &Context, session: &Session) -> Result<Exit, CliError> {
     let rows = table.render(printer.out);
     if !rows.is_empty() {
         let name = printer.out.paint(Tone::Strong, "others");
-        printer.data(&format!("{name}  of no service of your stack\n{rows}"))?;
+        printer.data(&format!("{name}  not used by your stack\n{rows}"))?;
     }
     printer.document(json!({"secrets": documents}))?;
-    printer.note("aistack secrets show KEY shows one; when each was made the .env does not tell");
+    printer.note("`aistack secrets show KEY` shows one");
     Ok(Exit::Done)
 }
 
 /// What a new value would mean, in a few words.
 pub(super) fn meaning(change: Rotation) -> &'static str {
     match change {
-        Rotation::Never => "makes data unreadable: never",
+        Rotation::Never => "would make data unreadable: do not change",
         Rotation::InService => "must be changed inside the service as well",
         Rotation::Deploy => "takes effect with the next deploy",
     }

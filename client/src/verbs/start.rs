@@ -98,7 +98,7 @@ pub(super) async fn stop(context: &Context, args: &ServicesArgs) -> Result<Exit,
         .collect();
     if !still.is_empty() {
         context.printer.warn(&format!(
-            "still running and in need of what is stopped: {}",
+            "still running, but needs what is being stopped: {}",
             still.join(", ")
         ));
     }
@@ -134,7 +134,7 @@ async fn stop_what_is_there(
     let known = containers.iter().map(|container| container.service.clone());
     let names = select(&args.services, &known.collect())?;
     context.printer.warn(&format!(
-        "{}: what needs what is not known, so all is stopped at once",
+        "{}: dependencies unknown, stopping everything at once",
         failure.what
     ));
     if context.globals.dry_run {

@@ -1,4 +1,4 @@
-//! `aistack status`: what runs, and where to open it.
+//! `aistack status`: show what runs and where to open it.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ struct More {
     apart: Vec<Apart>,
     /// Why no container is there, where another Docker Engine has them.
     hidden: Option<String>,
-    /// What runs on the tenant's data and is no container of this Docker Engine.
+    /// What runs on the tenant's data and is not a container of this Docker Engine.
     left_running: Vec<Leftover>,
 }
 
@@ -53,11 +53,11 @@ fn apart(stack: &Stack, observed: &Observed) -> Vec<Apart> {
     let parts = [
         (
             held::NETWORK,
-            "it is not on your network, so nothing reaches it",
+            "it is not on your network, so nothing can reach it",
         ),
         (
             held::MOUNTS,
-            "it holds another volume than the one at your base directory",
+            "it uses another volume than the one at your base directory",
         ),
     ];
     let apart = parts.into_iter().flat_map(|(part, why)| {
@@ -317,7 +317,7 @@ fn show(
     }
     if more.pending > 0 {
         printer.note(&format!(
-            "{} services are not as the .env has them: aistack plan",
+            "{} services differ from the .env: aistack plan",
             more.pending
         ));
     }

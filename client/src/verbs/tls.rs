@@ -143,16 +143,16 @@ async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result
     let wanted: Vec<SiteState> = before.iter().filter(|state| due(state)).cloned().collect();
     let progress = Progress::new(context.printer);
     let not_told = |why: String| {
-        CliError::new(Exit::Failed, "the proxy did not do it")
+        CliError::new(Exit::Failed, "the proxy failed")
             .because(why)
             .next(format!("aistack logs -n 100 {PROXY}"))
     };
     let after = if args.force {
-        progress.note(&format!("new certificates to come: {}", wanted.len()));
+        progress.note(&format!("requesting new certificates: {}", wanted.len()));
         if stack.own_root.is_none() {
-            context.printer.warn(
-                "Let's Encrypt issues the same certificate five times in seven days and no more",
-            );
+            context
+                .printer
+                .warn("Let's Encrypt issues the same certificate at most five times in seven days");
         }
         proxy.replace(&trust, &wanted).await.map_err(not_told)?
     } else {
@@ -196,7 +196,7 @@ fn dry_run(
         .collect();
     context.printer.document(json!({"would_renew": hosts}))?;
     let list = match hosts.as_slice() {
-        [] => "nothing, none is due".to_owned(),
+        [] => "nothing: none is due".to_owned(),
         hosts => hosts.join(", "),
     };
     context.printer.data(&format!("would renew: {list}\n"))?;
@@ -272,7 +272,7 @@ async fn staging(context: &Context, session: &Session, switch: Switch) -> Result
     let ready = setup::prepare(context, session, &overrides, command, &progress).await?;
     if switch == Switch::On {
         context.printer.warn(
-            "no browser trusts certificates of the test authority, so `aistack validate` finds the sites wrong until `aistack tls staging off`",
+            "no browser trusts certificates of the test authority, so `aistack validate` fails until `aistack tls staging off`",
         );
     }
     let args = DeployArgs {
@@ -298,7 +298,7 @@ fn root(context: &Context, session: &Session) -> Result<Exit, CliError> {
     let der = own_root(path).map_err(|why| {
         CliError::new(
             Exit::NotFound,
-            "your proxy has made no root certificate yet",
+            "your proxy has not created a root certificate yet",
         )
         .because(why)
         .next("aistack deploy")

@@ -77,7 +77,7 @@ pub(super) async fn open(context: &Context, args: &OpenArgs) -> Result<Exit, Cli
     if !opened {
         context
             .printer
-            .note("there is no desktop here to open it; give this address to your browser");
+            .note("no desktop here: open this address in your browser");
     }
     Ok(Exit::Done)
 }

@@ -84,9 +84,9 @@ async fn mount(context: &Context, session: &Session) -> Result<Exit, CliError> {
         "uuid": answer.uuid, "warnings": answer.warnings,
     }))?;
     let what = match (answer.changed, answer.formatted) {
-        (false, _) => "was mounted already",
+        (false, _) => "already mounted",
         (true, false) => "mounted",
-        (true, true) => "mounted, newly made",
+        (true, true) => "mounted, new file system",
     };
     let grown = if answer.grown { ", grown" } else { "" };
     context.printer.data(&format!(
@@ -122,7 +122,7 @@ async fn grow(context: &Context, session: &Session) -> Result<Exit, CliError> {
     } else {
         context.printer.data(&format!("nothing to grow: {now}\n"))?;
         context.printer.note(
-            "a larger volume comes first: the administrator enlarges it, or its size in the policy",
+            "enlarge the volume first: ask the administrator to enlarge it, or its size in the policy",
         );
     }
     Ok(Exit::Done)
@@ -138,7 +138,10 @@ async fn unmount(
         let names: Vec<&str> = running.iter().map(|(_, name)| name.as_str()).collect();
         return Err(CliError::new(
             Exit::Failed,
-            format!("{} containers run on your volume; it stays", running.len()),
+            format!(
+                "{} containers use your volume; it stays mounted",
+                running.len()
+            ),
         )
         .because(names.join(", "))
         .next("aistack volume unmount --stop, or `docker stop` them yourself"));
@@ -165,7 +168,7 @@ async fn unmount(
     if !running.is_empty() {
         context
             .printer
-            .note("`aistack deploy` mounts it again and starts what was stopped");
+            .note("`aistack deploy` mounts it again and starts them");
     }
     Ok(Exit::Done)
 }
@@ -173,7 +176,7 @@ async fn unmount(
 /// What an unmount is told as. Only the helper knows whether the device is free.
 fn unmounted(changed: bool, safe_to_detach: bool) -> &'static str {
     match (changed, safe_to_detach) {
-        (true, true) => "unmounted, and safe to detach; what it holds stays in it\n",
+        (true, true) => "unmounted; safe to detach; its data is kept\n",
         (false, true) => "was not mounted; safe to detach\n",
         (true, false) => "unmounted; do NOT detach it yet: this host still uses its device\n",
         (false, false) => "was not mounted; do NOT detach it: this host may still use its device\n",
@@ -198,7 +201,10 @@ async fn stop(
     if left.is_empty() {
         return Ok(());
     }
-    let what = format!("{} containers did not stop; your volume stays", left.len());
+    let what = format!(
+        "{} containers did not stop; your volume stays mounted",
+        left.len()
+    );
     let failure = CliError::new(Exit::Failed, what);
     Err(left.into_iter().fold(failure, CliError::because))
 }

@@ -62,7 +62,7 @@ fn table(session: &Session, rules: bool) -> Table {
         .network
         .as_ref()
         .is_some_and(|state| state.exists);
-    let state = if exists { "exists" } else { "not made yet" };
+    let state = if exists { "exists" } else { "not created yet" };
     row(
         "network",
         format!("{} {} ({state})", network.name, network.subnet),

@@ -50,7 +50,7 @@ async fn what_a_provider_cannot_make_stops_the_service_and_hides_its_input() {
     let report = create.work("needy").await.unwrap_err();
     assert_eq!(
         report.problem,
-        "could not prepare database x in provider: exit code 5"
+        "cannot prepare database x in provider: exit code 5"
     );
 }
 
@@ -161,7 +161,7 @@ async fn what_was_changed_elsewhere_is_taken_back_with_the_change() {
     assert_eq!(password().await, "old");
     assert_eq!(
         report.now.as_deref(),
-        Some("what ran before the change runs again")
+        Some("rolled back to what ran before")
     );
 
     // What does not come back is told.
@@ -177,7 +177,7 @@ async fn what_was_changed_elsewhere_is_taken_back_with_the_change() {
     assert!(!report.restored, "{report:?}");
     let now = report.now.unwrap();
     assert!(
-        now.contains("did not come back") && now.contains("exit code 9"),
+        now.contains("was not restored") && now.contains("exit code 9"),
         "{now}"
     );
 }

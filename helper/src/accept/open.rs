@@ -14,7 +14,7 @@ use crate::rate::Debts;
 
 /// UIDs whose debts are known at once; more do not send at one moment.
 const MAX_DEBTORS: usize = 4096;
-/// Whose debts all strangers share: -1 is no UID.
+/// Whose debts all strangers share: -1 is not a UID.
 const STRANGERS: u32 = u32::MAX;
 /// How long a door that closes waits for those that came through it to be taken.
 const LAST_ONES: Duration = Duration::from_secs(1);

@@ -87,7 +87,7 @@ impl ShutOut {
             let mine = is_own(socket) && clear(socket).is_ok();
             if !mine {
                 tracing::warn!(socket = %socket.display(),
-                    "the socket's access list is not the daemon's to change: who floods it is not kept out");
+                    "cannot change the socket's access list: a UID that floods it is not shut out");
             }
             mine
         });
@@ -109,7 +109,7 @@ impl ShutOut {
                 uid,
                 unsaid,
                 seconds = FOR.as_secs(),
-                "a UID floods the socket; its connections are refused for a while"
+                "a UID floods the socket; refusing its connections for a while"
             );
         }
         self.write(&socket.clone());
@@ -140,7 +140,7 @@ impl ShutOut {
         };
         if let Err(error) = written {
             tracing::warn!(socket = %socket.display(), %error,
-                "cannot keep out who floods the socket");
+                "cannot shut out a UID that floods the socket");
             // What is in the list already is taken out of it, if that can be.
             let _ = clear(socket);
             self.socket = None;
@@ -247,7 +247,7 @@ mod tests {
         assert!(flooders.closed(1, SECOND));
         assert!(!flooders.closed(1, SECOND), "it is out already");
         assert_eq!(flooders.next(), Some(SECOND + FOR));
-        // The next second is counted anew.
+        // The next second is counted again.
         assert!(!flooders.closed(2, 3 * SECOND));
         assert!(!flooders.forgive(FOR));
         assert!(flooders.forgive(SECOND + FOR));

@@ -274,7 +274,7 @@ fn sentence(record: &Value) -> String {
             let who = uid.unwrap_or_else(|| format!("other {}", field("of")));
             let reaching = record.get("reaching").and_then(Value::as_u64);
             let reaching = reaching.map_or(String::new(), |count| {
-                format!(", {count} of them for what leads to the host")
+                format!(", {count} of them for access to the host")
             });
             let (count, seconds) = (field("count"), field("seconds"));
             format!("{head} {who} {count} more refusals within {seconds} s{reaching}")

@@ -84,7 +84,7 @@ async fn look(args: &DoctorArgs) -> Found {
         Err(error) => {
             let policy = args.policy.display();
             let errors = &mut found.errors;
-            errors.push(format!("{policy}: {error}; no volume is looked at"));
+            errors.push(format!("{policy}: {error}; no volume was checked"));
             return found;
         }
     };
@@ -120,9 +120,8 @@ fn grants(args: &DoctorArgs) -> io::Result<Vec<Grant>> {
     let file = File::open(&args.policy)?;
     file.take(limit.saturating_add(1))
         .read_to_string(&mut text)?;
-    let policy = Policy::parse(&text).map_err(|_| {
-        io::Error::other("it has mistakes, which `aistack-helper policy check` shows")
-    })?;
+    let policy = Policy::parse(&text)
+        .map_err(|_| io::Error::other("it has mistakes; run `aistack-helper policy check`"))?;
     let uids = policy.tenants().iter().cloned().flatten();
     let grants = uids.take(MOST_TENANTS).filter_map(|uid| policy.grant(uid));
     Ok(grants.collect())

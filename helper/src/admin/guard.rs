@@ -88,9 +88,9 @@ fn apply(args: &GuardArgs, out: &mut impl Write) -> Result<u8, GuardCommandError
         Ok(Applied::InForce) => ("in-force", "the network guard is in force".to_owned()),
         Ok(Applied::Off(true)) => (
             "off",
-            "the policy wants no network guard; the table was removed".to_owned(),
+            "the policy disables the network guard; the table was removed".to_owned(),
         ),
-        Ok(Applied::Off(false)) => ("off", "the policy wants no network guard".to_owned()),
+        Ok(Applied::Off(false)) => ("off", "the policy disables the network guard".to_owned()),
         Err(error) => (
             "failed",
             format!("the network guard was not applied: {}", error_chain(error)),
@@ -119,8 +119,7 @@ fn off(args: &GuardArgs, out: &mut impl Write) -> Result<u8, GuardCommandError> 
     let (word, text) = match &done {
         Ok(true) => (
             "off",
-            "the network guard was removed; systemctl restart aistack-guard puts it back"
-                .to_owned(),
+            "the network guard was removed; systemctl restart aistack-guard restores it".to_owned(),
         ),
         Ok(false) => ("off", "there was no network guard".to_owned()),
         Err(error) => (
@@ -134,22 +133,22 @@ fn off(args: &GuardArgs, out: &mut impl Write) -> Result<u8, GuardCommandError> 
 
 fn sentence(status: Status) -> &'static str {
     match status {
-        Status::InForce => "the network guard is in force, as the policy wants it",
-        Status::Off => "the policy wants no network guard, and there is none",
+        Status::InForce => "the network guard is in force",
+        Status::Off => "the policy disables the network guard, and it is off",
         Status::Missing => {
             "the network guard is not in force: the kernel has no table inet aistack; \
              run systemctl restart aistack-guard"
         }
         Status::Outdated => {
-            "the network guard in force is not what the policy and the host's name servers ask for now; \
-             run systemctl reload aistack-guard"
+            "the network guard is outdated: the policy or the host's name servers have changed; run \
+             systemctl reload aistack-guard"
         }
         Status::Changed => {
-            "somebody has changed the table inet aistack since it was applied; \
-             run systemctl reload aistack-guard"
+            "the table inet aistack was modified after it was applied; run \
+             systemctl reload aistack-guard"
         }
         Status::Unwanted => {
-            "the policy wants no network guard, and there is one; run systemctl reload aistack-guard"
+            "the policy disables the network guard, but it is in force; run systemctl reload aistack-guard"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the admin runs by hand: `aistack-helper policy …`, `guard …`, `ingress …`, `audit …` and `doctor`.
+//! What the admin runs manually: `aistack-helper policy …`, `guard …`, `ingress …`, `audit …` and `doctor`.
 
 pub mod audit;
 pub mod doctor;

@@ -125,7 +125,7 @@ fn explain(args: &ExplainArgs, out: &mut impl Write) -> io::Result<u8> {
         }
         None => writeln!(
             out,
-            "UID {} is no tenant: {} names {}",
+            "UID {} is not a tenant: {} names {}",
             args.uid,
             args.policy.display(),
             render::ranges_text(&policy)

@@ -12,7 +12,7 @@ pub enum ProfileError {
     /// This host cannot do it and the policy requires it.
     #[error(transparent)]
     Off(aistack_policy::Refusal),
-    /// The text of a source is none that is accepted.
+    /// The text of a source is not one that is accepted.
     #[error("{file}:{}: {}: {}", refusal.line, refusal.code, refusal.sentence)]
     Rejected {
         /// Name of the source file.
@@ -100,17 +100,17 @@ impl ProfileError {
         Some(match self {
             Self::Off(refusal) => return refusal.hint.clone(),
             Self::Rejected { file, .. } => format!(
-                "correct the line in apparmor/{file} below the base directory, or remove the file \
-                 to get the default"
+                "fix the line in apparmor/{file} below the base directory, or remove the file to \
+                 get the default"
             ),
             Self::Source { path, .. } => {
                 format!("remove {path} from the base directory to get the default")
             }
             Self::TooOften(wait) => format!("try again in {} s", wait.as_secs().max(1)),
-            Self::Place { .. } => "ask the administrator to move it away".to_owned(),
+            Self::Place { .. } => "ask the administrator to move it".to_owned(),
             Self::Carried { .. } => "remove the containers first: run `aistack destroy`".to_owned(),
             Self::Parser { .. } | Self::NotVerified { .. } => {
-                "ask the administrator: the helper's log says more".to_owned()
+                "ask the administrator to check the helper's log".to_owned()
             }
             Self::Io { .. } => return None,
         })

@@ -208,7 +208,7 @@ impl<'p> Host<'p> {
     }
 
     /// Gives the kernel what it had. Where that fails too, the profile is not published any more and
-    /// stays marked as cut off, so that the next load begins anew.
+    /// stays marked as cut off, so that the next load starts over.
     fn restore(&self, failed: &Profile, previous: Option<String>) {
         let name = &failed.name;
         let restored = match previous {
@@ -230,7 +230,7 @@ impl<'p> Host<'p> {
         }
     }
 
-    /// There was no text before: the kernel shall have none either.
+    /// There was no text before: the kernel must have none either.
     fn withdraw_new(&self, name: &str) -> Result<(), ProfileError> {
         self.published.withdraw(name)?;
         if !self.loaded()?.has(name) {

@@ -32,13 +32,13 @@ pub enum ParserError {
     #[error("apparmor_parser cannot be run")]
     Run(#[source] io::Error),
     /// It did not end in time, or went over a limit.
-    #[error("apparmor_parser took too long or too much memory")]
+    #[error("apparmor_parser used too much time or memory")]
     Limits,
     /// It says that it failed; its text is in the daemon's log.
     #[error("apparmor_parser refused the profile")]
     Rejected,
     /// The text defines something else than the one profile.
-    #[error("apparmor_parser found another profile than the one that was written")]
+    #[error("apparmor_parser found an unexpected profile")]
     Names,
 }
 

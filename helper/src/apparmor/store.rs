@@ -81,7 +81,7 @@ impl Store {
         if text.len() as u64 > MAX_KEPT {
             return Err(self.taken(name, "is larger than any profile"));
         }
-        // Text that is no UTF-8 is none of ours, and is replaced like any other.
+        // Text that is not UTF-8 is none of ours, and is replaced like any other.
         Ok(Some(String::from_utf8_lossy(&text).into_owned()))
     }
 

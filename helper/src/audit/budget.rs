@@ -40,8 +40,8 @@ impl Budget {
 /// A UID has used up its budget: what it asks for cannot be recorded, and so is not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "your records have used up your budget in the audit log ({} KiB, {} bytes come back each second{}), so \
-     nothing was done; there is room for this one again in {} s",
+    "you have used up your budget in the audit log ({} KiB, {} bytes come back each second{}), so \
+     nothing was done; try again in {} s",
     budget.bytes >> 10,
     budget.per_second,
     if *scarce { "; it is small because the log's disk is full" } else { "" },

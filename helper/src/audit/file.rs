@@ -1,5 +1,5 @@
-//! The log's file: opened where only the daemon can write, appended to in whole batches, and put
-//! back to its last whole state when a batch fails. A full one gives way to a new one.
+//! The log's file: opened where only the daemon can write, appended to in whole batches, and restored to
+//! its last whole state when a batch fails. A full one gives way to a new one.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -96,7 +96,7 @@ impl LogFile {
         match saved {
             Ok(Some(saved)) => head::contradicts(saved, &self.head, found.digest.as_deref()),
             Ok(None) => found.had_head.then(|| {
-                "its head file is gone, so nobody can say whether its end was cut off".to_owned()
+                "its head file is missing, so a truncated end cannot be detected".to_owned()
             }),
             Err(error) => Some(format!("its head file cannot be read: {error}")),
         }
@@ -160,7 +160,7 @@ impl LogFile {
         if self.good >= self.rotation.bytes && self.open.len() <= MAX_UNDER_WAY {
             // A log that grows too long is better than none.
             if let Err(error) = self.begin_a_new_file() {
-                tracing::error!(%error, "the audit log cannot go on in a new file");
+                tracing::error!(%error, "cannot start a new audit log file");
             }
         }
         self.append_here(events)
@@ -197,7 +197,7 @@ impl LogFile {
     }
 
     /// Puts a new file in the place of the one that is written. Until its first record is on the
-    /// disk nothing has changed; a kill between the two renames is mended by the next start.
+    /// disk nothing has changed; a kill between the two renames is repaired by the next start.
     fn begin_a_new_file(&mut self) -> io::Result<()> {
         let current = files::current(&self.daemon);
         let full = files::full(&self.daemon, self.head.seq);
@@ -210,7 +210,7 @@ impl LogFile {
             self.rename(&full, &current)?;
             return Err(error);
         }
-        tracing::info!(%full, "the audit log goes on in a new file");
+        tracing::info!(%full, "started a new audit log file");
         self.remove_the_oldest()
     }
 

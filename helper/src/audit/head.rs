@@ -51,7 +51,7 @@ pub(super) fn read(dir: &OwnedFd, daemon: &str) -> io::Result<Option<Head>> {
 pub(super) fn contradicts(saved: &Head, end: &Head, digest: Option<&str>) -> Option<String> {
     if saved.seq > end.seq {
         return Some(format!(
-            "it ends with record {}, and its head file tells of record {}: what is between was cut off",
+            "it ends with record {}, but its head file names record {}: the records in between were cut off",
             end.seq, saved.seq
         ));
     }
@@ -59,7 +59,7 @@ pub(super) fn contradicts(saved: &Head, end: &Head, digest: Option<&str>) -> Opt
         .is_some_and(|digest| digest != saved.digest)
         .then(|| {
             format!(
-                "record {} is not the one that its head file tells of: the log was rewritten",
+                "record {} is not the one that its head file names: the log was rewritten",
                 saved.seq
             )
         })

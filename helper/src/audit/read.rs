@@ -26,7 +26,7 @@ pub enum VerifyError {
         problem: Break,
     },
     /// The last line is not whole and no daemon is writing it.
-    #[error("{}:{line}: is not whole; the daemon's next start cuts it off", path.display())]
+    #[error("{}:{line}: is incomplete; the daemon removes it at its next start", path.display())]
     Torn {
         /// The log.
         path: PathBuf,
@@ -142,7 +142,7 @@ pub fn verify(log: &Log) -> Result<Verified, VerifyError> {
     let problem = match saved {
         Ok(Some(saved)) => head::contradicts(&saved, &verified.head, sight.digest.as_deref()),
         Ok(None) => Some(format!(
-            "{} is not there, so nobody can say whether the end was cut off",
+            "{} is missing, so a truncated end cannot be detected",
             head::name(&log.daemon)
         )),
         Err(error) => Some(format!(
@@ -240,7 +240,7 @@ fn is_written(file: &File) -> bool {
 }
 
 /// Goes through the whole lines of one log. A torn last line is left out; calling again with the
-/// same reader goes on with what came since, when the torn bytes are read anew.
+/// same reader goes on with what came since, when the torn bytes are read again.
 #[derive(Debug)]
 pub struct Records {
     reader: BufReader<File>,

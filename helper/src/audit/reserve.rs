@@ -51,19 +51,19 @@ impl Reserve {
             Ok(()) => {
                 self.until = end.saturating_add(self.wanted);
                 if self.refused.take().is_some() {
-                    tracing::warn!("the audit log's disk has room again");
+                    tracing::warn!("the audit log's disk has space again");
                 }
             }
             Err(Errno::NOSPC | Errno::DQUOT) => {
                 if self.refused.replace(Instant::now()).is_none() {
                     tracing::error!(
-                        "the audit log's disk is full: the log goes on in its reserve, with small budgets"
+                        "the audit log's disk is full: writing to the reserve, with small budgets"
                     );
                 }
             }
             // A file system without it: there is no reserve.
             Err(error) => {
-                tracing::debug!(%error, "no room can be held for the audit log");
+                tracing::debug!(%error, "cannot reserve space for the audit log");
                 self.wanted = 0;
                 self.refused = None;
             }

@@ -39,11 +39,11 @@ impl LogFile {
         let length = u64::try_from(open.st_size).unwrap_or_default();
         Ok(
             if (named.st_dev, named.st_ino) != (open.st_dev, open.st_ino) {
-                Some("another file was put in its place while it was written")
+                Some("it was replaced while it was written")
             } else if length < self.good {
-                Some("it was cut while it was written")
+                Some("it was truncated while it was written")
             } else if length > self.good && !self.dirty {
-                Some("somebody else wrote to it")
+                Some("another process wrote to it")
             } else {
                 None
             },
@@ -55,7 +55,7 @@ impl LogFile {
             problem,
             seq = self.head.seq,
             digest = %self.head.digest,
-            "the audit log was tampered with; it goes on in a new file"
+            "the audit log was tampered with; started a new file"
         );
         let current = files::current(&self.daemon);
         let full = files::full(&self.daemon, self.head.seq);

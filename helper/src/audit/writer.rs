@@ -167,7 +167,7 @@ impl Writer {
     /// Nothing is to be written: whether the log still is where it was.
     fn look(&mut self) {
         if let Err(error) = self.log.look() {
-            tracing::error!(%error, "the audit log is not where it was, and no new one can be begun");
+            tracing::error!(%error, "the audit log was moved, and a new one cannot be created");
         }
     }
 
@@ -391,7 +391,7 @@ fn summary(counted: Counted) -> Event {
     }
 }
 
-/// What the daemon's start writes: itself, what was mended, and the ends of what was cut off.
+/// What the daemon's start writes: itself, what was repaired, and the ends of what was cut off.
 pub(super) fn opening_events(daemon: &str, found: &Found) -> Vec<Event> {
     let daemon_event = |what: &str, detail| Event::Daemon {
         what: what.to_owned(),
@@ -401,7 +401,7 @@ pub(super) fn opening_events(daemon: &str, found: &Found) -> Vec<Event> {
     if let Some(torn) = &found.torn {
         tracing::warn!(
             bytes = torn.bytes,
-            "cut off a torn last line of the audit log"
+            "removed an incomplete last line of the audit log"
         );
         let detail = json!({"bytes": torn.bytes, "sha256": torn.sha256});
         events.push(daemon_event("torn-line-cut-off", detail));

@@ -108,7 +108,7 @@ fn read_audit(command: AuditCommand) -> Result<ExitCode, BoxError> {
         audit::run(command, &mut Printable::lines(out))
     };
     match result {
-        // `audit show | head` is no failure.
+        // `audit show | head` is not a failure.
         Err(audit::AuditCommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
         other => other?,
     }
@@ -187,7 +187,7 @@ fn boot(options: &HelperServe) -> Result<ExitCode, BoxError> {
     let whole = runtime.block_on(async {
         let work = bring_up(&ops, &policy, &audit);
         let whole = tokio::time::timeout(BOOT, work).await.unwrap_or_else(|_| {
-            tracing::error!("not everything came up in time; Docker starts without it");
+            tracing::error!("not everything was ready in time; Docker starts anyway");
             Ok(false)
         });
         audit.stop().await?;
@@ -249,11 +249,11 @@ fn tell_out_of_reach(file_access: &FileAccess, policy: &PolicyStore) -> bool {
     let missing: Vec<_> = file_access.missing(&parents).collect();
     for parent in &missing {
         tracing::warn!(parent = %parent.display(),
-            "the policy has base directories in a new place; it takes a new start of aistack-helper to write there");
+            "the policy has base directories in a new place; restart aistack-helper to write there");
     }
     for parent in parents.iter().filter(|parent| is_read_only(parent)) {
         tracing::warn!(parent = %parent.display(),
-            "the unit of aistack-helper lets it write nothing there; add ReadWritePaths= (see aistack-helper(8))");
+            "the unit of aistack-helper does not allow it to write there; add ReadWritePaths= (see aistack-helper(8))");
     }
     !missing.is_empty()
 }

@@ -29,7 +29,7 @@ impl Api {
     pub(super) fn of(version: &Value) -> Result<Self, DockerError> {
         let text = |key: &str| version.get(key).and_then(Value::as_str).unwrap_or_default();
         let newest = ApiVersion::parse(text("ApiVersion"))
-            .ok_or_else(|| super::broke("it does not say its version"))?;
+            .ok_or_else(|| super::broke("it does not report its version"))?;
         let oldest = ApiVersion::parse(text("MinAPIVersion"));
         let spoken =
             ApiVersion::negotiated(oldest, newest).ok_or_else(|| DockerError::Version {

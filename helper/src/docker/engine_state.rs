@@ -202,7 +202,7 @@ fn tell(state: &EngineState<'_>, last: &mut String) {
     *last = now;
     match state {
         EngineState::Unknown(error) => {
-            tracing::warn!(%error, "Docker does not say what it is; it is asked again later");
+            tracing::warn!(%error, "Docker does not describe itself; will retry");
         }
         EngineState::Seen(facts) => {
             let newest = facts.newest.map(|version| version.to_string());

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::error::GatewayError;
 use super::gateway::{Gateway, Tenant};
+use super::handlers::Reply;
 use super::own::{self, LocalImage, text};
-use super::perform::Reply;
 use super::vet::create::{CreateContext, CreateRequest, HostAppArmor, container_name, decide};
 use super::vet::existing;
 use crate::apparmor;
@@ -114,13 +114,11 @@ impl Gateway {
         let remove = self.docker.act(Method::DELETE, &path, Body::NONE);
         self.enforced(intent, remove).await?;
         let message = format!(
-            "the image showed another configuration than the container got, which was removed: {}",
+            "the image's configuration did not match the container's, which was removed: {}",
             refusal.message
         );
         Err(Refusal::new("IMAGE_MISLEADS", message, refusal.rule)
-            .with_hint(
-                "use another image: the index and the manifest of this one contradict each other",
-            )
+            .with_hint("use another image: this one's index and manifest disagree")
             .into())
     }
 }

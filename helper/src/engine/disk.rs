@@ -113,7 +113,7 @@ impl Gateway {
                 tracing::warn!(
                     docker = %docker.display(),
                     audit = %audit_dir.display(),
-                    "containers and the audit log share one file system; give Docker one of its own"
+                    "containers and the audit log share a file system; give Docker its own"
                 );
             }
         }
@@ -143,7 +143,7 @@ impl Gateway {
         }
     }
 
-    /// The same without asking Docker again, which a look every two seconds shall not: where systemd listens for
+    /// The same without asking Docker again, which a look every two seconds must not: where systemd listens for
     /// Docker, a question starts an engine that the administrator has stopped.
     async fn disks_as_known(&self) -> Disks {
         let known = self
@@ -247,12 +247,12 @@ impl Gateway {
                 // Removed or ended meanwhile, or Docker is slow: the next round sees.
                 Ok(Err(error)) => {
                     if let Some(unsaid) = NOT_MEASURED.again() {
-                        tracing::warn!(%error, unsaid, "a container's layer was not looked at");
+                        tracing::warn!(%error, unsaid, "a container's layer was not checked");
                     }
                 }
                 Err(_) => tracing::warn!(
                     container = text(container, "/Id"),
-                    "a container's layer was not measured in a minute"
+                    "measuring a container's layer took over a minute"
                 ),
             }
         }
@@ -264,7 +264,7 @@ impl Gateway {
         let owner = owner
             .and_then(Value::as_str)
             .and_then(|uid| uid.parse().ok());
-        // The containers of who is no tenant any more are the administrator's to stop.
+        // The containers of that is no longer a tenant are the administrator's to stop.
         let Some(grant) = owner.and_then(|uid| self.grant(uid)) else {
             return Ok(());
         };
@@ -304,10 +304,10 @@ impl Gateway {
             policy: self.policy_digest(),
         };
         let path = format!("/containers/{id}/stop?t={GRACE}");
-        // Told from now on: who looks while it stops shall see why. It stays told when Docker answers with
+        // Told from now on: who looks while it stops must see why. It stays told when Docker answers with
         // an error: one that did not see the end of the container within 10 s has killed it all the same,
         // and one that did not stop it is asked again in the next round.
-        let why = format!("stopped by the gateway: {excess}; remove it and make it again");
+        let why = format!("stopped by the gateway: {excess}; recreate it");
         held(&self.disk.stopped).insert(id.clone(), why);
         let stop = self.docker.act(Method::POST, &path, Body::NONE);
         self.enforced(intent, stop).await
@@ -400,7 +400,7 @@ impl Watch {
         }
         match &now {
             Ok(false) => tracing::error!(
-                "Docker's disk is down to its reserve: nothing new may write to it until there is room"
+                "Docker's disk is down to its reserve: no new writers until there is space"
             ),
             Ok(true) if self.reported.is_some() => {
                 tracing::info!("Docker's disk has its reserve again");

@@ -5,6 +5,7 @@ use aistack_policy::engine::SHOW_THE_VOLUME;
 use aistack_policy::printable::is_printable;
 use aistack_proto::DOCKER_AWAY;
 
+use crate::admission;
 use crate::audit::{AuditError, BUDGET_RULE, OverBudget};
 use crate::docker::{DockerError, UNSEEN_SOURCE, is_full_id};
 
@@ -33,7 +34,7 @@ pub(super) enum GatewayError {
     #[error("Docker's answer cannot be read")]
     Answer,
     /// A task of the gateway's own broke down.
-    #[error("the gateway failed at this request")]
+    #[error("internal error of the gateway")]
     Internal,
     /// A container did not come under its AppArmor label.
     #[error("the container {0} did not come under its AppArmor profile and was stopped")]
@@ -64,7 +65,9 @@ impl GatewayError {
                 let next = SHOW_THE_VOLUME;
                 (
                     500,
-                    format!("{text}, although this host has it; ask the administrator to {next}"),
+                    format!(
+                        "{text}, although it exists on this host; ask the administrator to {next}"
+                    ),
                 )
             }
             Self::Docker(DockerError::Response { status, message }) => {
@@ -85,7 +88,7 @@ impl GatewayError {
             ),
             Self::Docker(DockerError::Http(_)) | Self::Answer => (
                 502,
-                "Docker's answer broke off or cannot be read".to_owned(),
+                "Docker's answer was cut short or cannot be read".to_owned(),
             ),
             Self::OverBudget(_) => (429, self.to_string()),
             Self::Audit(_) | Self::Internal => (500, self.to_string()),
@@ -102,7 +105,7 @@ fn is_unseen(message: &str) -> bool {
 
 fn status_of(refusal: &Refusal) -> u16 {
     match refusal.reason {
-        "TOO_OFTEN" => 429,
+        admission::TOO_MANY_REQUESTS => 429,
         "DISK_RESERVE" => 507,
         "UNKNOWN_FIELD" | "FIELD_OF_OTHER_VERSION" => 400,
         reason if reason.starts_with("BAD_") => 400,
@@ -183,7 +186,7 @@ mod tests {
         });
         let (status, text) = fault.response();
         assert_eq!(status, 500);
-        for words in ["/data/redis", "although this host has it", "restart Docker"] {
+        for words in ["/data/redis", "although it exists on this host", "restart Docker"] {
             assert!(text.contains(words), "{text}");
         }
     }

@@ -16,16 +16,14 @@ use super::pulled::Pulled;
 use super::reach;
 use super::request_limit::RequestLimit;
 use super::vet::target::{Line, Offered};
+use crate::admission;
 use crate::audit::{Audit, Denied, Intent, OpenRecord, Outcome};
 use crate::docker::{Docker, DockerError};
 use crate::guard::{Answer, Probe};
 use crate::locks::Locks;
 use crate::peer::Caller;
 use crate::policy_store::{LoadedPolicy, PolicyStore};
-use crate::rate::{Limiter, Rate, Rates, RequestKind};
-use crate::seldom::Seldom;
-
-static NOT_RECORDED: Seldom = Seldom::new();
+use crate::rate::{Limiter, Rate, Rates};
 
 /// How often the requests of one UID are answered.
 const RATES: Rates = Rates {
@@ -161,37 +159,34 @@ impl Gateway {
         target: &str,
     ) -> Result<(Tenant, Line), GatewayError> {
         let policy = self.policy.current();
-        let Some(grant) = policy.policy.grant(caller.uid) else {
-            let refusal = self.stranger(caller.uid);
-            let intent = Intent {
-                caller,
-                operation: "request",
-                arguments: path_only(method, target),
-                rule: String::new(),
-                policy: policy.digest.clone(),
-            };
-            return Err(self.denied(intent, Denied::Stranger, refusal).await);
-        };
-        let tenant = Tenant {
-            caller,
-            grant: Arc::new(grant),
-            policy,
-        };
-        // What is refused writes a record too, and counts as what it says it is.
         let known = self.docker.known_api().map(|api| api.spoken);
         let parsed = Line::parse(method, target, Offered::with(known));
-        let kind = match &parsed {
-            Ok(line) if !line.endpoint.counts_as_change() => RequestKind::Read(caller.uid),
-            _ => RequestKind::Change(caller.uid),
-        };
-        match self.in_time(kind).and(parsed) {
-            Ok(line) => Ok((tenant, line)),
-            Err(refusal) => {
-                let rule = refusal.rule.clone();
-                let intent = tenant.intent("request", path_only(method, target), &rule);
-                Err(self.refused(intent, refusal).await)
+        // What is refused writes a record too, and counts as what it says it is.
+        let counts_as_change = !matches!(&parsed, Ok(line) if !line.endpoint.counts_as_change());
+        let grant = policy.policy.grant(caller.uid);
+        let stranger = grant.is_none();
+        let admitted = admission::admit(&self.limiter, caller.uid, grant, counts_as_change);
+        let (who, refusal) = match (admitted, parsed) {
+            (Ok(grant), Ok(line)) => {
+                let tenant = Tenant {
+                    caller,
+                    grant: Arc::new(grant),
+                    policy,
+                };
+                return Ok((tenant, line));
             }
-        }
+            (Ok(_), Err(refusal)) => (reach::kind_of(&refusal), refusal),
+            (Err(denial), _) if stranger => (Denied::Stranger, denial.refusal()),
+            (Err(denial), _) => (Denied::Tenant, denial.refusal()),
+        };
+        let intent = Intent {
+            caller,
+            operation: "request",
+            arguments: path_only(method, target),
+            rule: String::new(),
+            policy: policy.digest.clone(),
+        };
+        Err(self.denied(intent, who, refusal).await)
     }
 
     /// Records that `refusal` ended a tenant's request.
@@ -200,16 +195,8 @@ impl Gateway {
         self.denied(intent, who, refusal).await
     }
 
-    async fn denied(&self, mut intent: Intent, who: Denied, refusal: Refusal) -> GatewayError {
-        intent.rule = refusal.rule.to_string();
-        let reason = format!("{}: {}", refusal.reason, refusal.message);
-        // A refusal holds even where it cannot be recorded: nothing is done either way.
-        if let Err(error) = self.audit.denied(intent, who, &reason).await {
-            // Callers cause this as often as they are refused.
-            if let Some(unsaid) = NOT_RECORDED.again() {
-                tracing::error!(%error, unsaid, "a refusal is not in the audit log");
-            }
-        }
+    async fn denied(&self, intent: Intent, who: Denied, refusal: Refusal) -> GatewayError {
+        admission::record_refusal(&self.audit, intent, who, &refusal).await;
         GatewayError::Refusal(refusal)
     }
 
@@ -233,27 +220,11 @@ impl Gateway {
         closed(record, act).await
     }
 
-    /// Returns when this UID is no tenant any more.
+    /// Returns when this UID is not a tenant any more.
     pub(super) async fn dismissed(&self, uid: u32) {
         while self.is_tenant(uid) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-    }
-
-    fn stranger(&self, uid: u32) -> Refusal {
-        match self.limiter.take(RequestKind::Stranger) {
-            Err(wait) => too_often(wait),
-            Ok(()) => Refusal::new(
-                "NO_GRANT",
-                format!("the policy of this host gives UID {uid} nothing"),
-                Rule::builtin("default-deny"),
-            )
-            .with_hint("ask the administrator to name it in the policy"),
-        }
-    }
-
-    fn in_time(&self, kind: RequestKind) -> Result<(), Refusal> {
-        self.limiter.take(kind).map_err(too_often)
     }
 }
 
@@ -268,14 +239,6 @@ async fn closed<T>(
     };
     record.finish(outcome).await?;
     Ok(result?)
-}
-
-fn too_often(wait: Duration) -> Refusal {
-    // Rounded up: whoever comes back then is answered.
-    let wait = wait.as_millis().saturating_add(1);
-    let rule = Rule::builtin("rate-limit");
-    Refusal::new("TOO_OFTEN", "too many requests", rule)
-        .with_hint(format!("try again in {wait} ms"))
 }
 
 /// A query may hold anything; its path says enough for the log.

@@ -25,12 +25,12 @@ fn decide(grant: &Grant, answer: Answer) -> Result<(), Refusal> {
         Answer::InForce => return Ok(()),
         Answer::NotInForce => "the network guard, which the policy requires, is not in force",
         Answer::Unknown => {
-            "the policy requires the network guard, and the gateway cannot see whether it is in force"
+            "the policy requires the network guard, and the gateway cannot determine whether it is in force"
         }
     };
     let refusal = Refusal::new("GUARD_REQUIRED", why, grant.rules.guard.clone());
     Err(refusal.with_hint(
-        "ask the administrator to look at `aistack-helper guard status` and to run \
+        "ask the administrator to check `aistack-helper guard status` and to run \
          `systemctl restart aistack-guard`",
     ))
 }

@@ -27,7 +27,7 @@ const RAW_STREAM: &str = "application/vnd.docker.raw-stream";
 /// Why a request could not be read. The text is for the caller.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    /// It is no HTTP/1.1 that can be read in one way only.
+    /// It is not an HTTP/1.1 that can be read in one way only.
     #[error("{0}")]
     Bad(&'static str),
     /// The connection broke off, or ended before a request.
@@ -50,7 +50,7 @@ pub(super) struct Head {
     pub(super) method: String,
     pub(super) target: String,
     pub(super) framing: Framing,
-    /// `Upgrade: tcp`: the connection shall become a stream.
+    /// `Upgrade: tcp`: the connection is to become a stream.
     pub(super) upgrade: bool,
     /// The caller waits for `100 Continue`.
     pub(super) expects_continue: bool,
@@ -134,7 +134,7 @@ fn parse_head(head: &[u8]) -> Result<Head, ReadError> {
     let fields = Fields(request.headers);
     if fields.of("host").count() != 1 {
         return Err(ReadError::Bad(
-            "the request has not exactly one Host header",
+            "the request must have exactly one Host header",
         ));
     }
     Ok(Head {
@@ -181,7 +181,7 @@ fn check_bytes(head: &[u8]) -> Result<(), ReadError> {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let words = line.split(|byte| *byte == b' ');
     if words.clone().count() != 3 || words.into_iter().any(<[u8]>::is_empty) {
-        return Err(ReadError::Bad("the request line has not three words"));
+        return Err(ReadError::Bad("the request line does not have three parts"));
     }
     Ok(())
 }
@@ -206,7 +206,7 @@ impl Fields<'_> {
                 Ok(Framing::Chunked)
             }
             _ => Err(ReadError::Bad(
-                "the body has another transfer encoding than chunked, or a length beside it",
+                "the transfer encoding is not chunked, or there is also a Content-Length",
             )),
         }
     }
@@ -221,7 +221,7 @@ impl Fields<'_> {
             (true, None, Ok(length)) if length <= MAX_BODY => Ok(length),
             (true, None, Ok(_)) => Err(ReadError::Bad("the body is longer than 256 KiB")),
             _ => Err(ReadError::Bad(
-                "the request has not exactly one plain Content-Length",
+                "the request must have exactly one plain Content-Length",
             )),
         }
     }
@@ -235,7 +235,7 @@ impl Fields<'_> {
         match (upgrades.next(), upgrades.next()) {
             (None, _) if !connection => Ok(false),
             (Some("tcp"), None) if connection => Ok(true),
-            _ => Err(ReadError::Bad("only an upgrade to tcp is offered")),
+            _ => Err(ReadError::Bad("only an upgrade to tcp is supported")),
         }
     }
 
@@ -243,7 +243,9 @@ impl Fields<'_> {
         match self.of("expect").next() {
             None => Ok(false),
             Some(value) if value.eq_ignore_ascii_case("100-continue") => Ok(true),
-            Some(_) => Err(ReadError::Bad("what the request expects is not offered")),
+            Some(_) => Err(ReadError::Bad(
+                "the request's Expect header is not supported",
+            )),
         }
     }
 

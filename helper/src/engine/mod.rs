@@ -2,7 +2,7 @@
 //!
 //! [`vet`] holds the pure part: text in, typed value or refusal out. `http` reads one request from
 //! a connection, [`gateway`] says whether its caller may be answered at all, `own` resolves what
-//! it names, `perform` and `create` do it between two audit records, and `views` (pure) takes
+//! it names, `handlers` and `create` do it between two audit records, and `views` (pure) takes
 //! what is not the caller's out of the answer. `confined` looks at what was started,
 //! `disk` at what containers write, and
 //! `pulled` keeps which images a tenant has pulled.
@@ -14,9 +14,9 @@ mod disk;
 mod error;
 pub mod gateway;
 mod guarded;
+mod handlers;
 mod http;
 mod own;
-mod perform;
 pub mod pulled;
 mod reach;
 mod request_limit;

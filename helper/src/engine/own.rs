@@ -207,7 +207,7 @@ fn by_start(list: &Value, start: &str) -> Option<String> {
 }
 
 /// Verifies that every bind source of an existing container still is a directory that only root
-/// could replace: Docker resolves it anew at each start.
+/// could replace: Docker resolves it again at each start.
 pub(super) async fn verify_binds_of(
     grant: &Grant,
     container: &OwnContainer,
@@ -250,7 +250,7 @@ pub(super) async fn verify_binds(
     verified.map_err(|error| bind_refused(grant, &error.into()))
 }
 
-/// Why a directory is no bind source.
+/// Why a directory is not a bind source.
 #[derive(Debug, thiserror::Error)]
 enum BindSourceError {
     #[error("a bind source is not on this tenant's volume")]
@@ -272,12 +272,10 @@ fn bind_refused(grant: &Grant, why: &BindSourceError) -> GatewayError {
             problem: ComponentError::Missing,
             ..
         })) => format!(
-            "a directory is not made by binding it: aistack makes {base}/data/NAME, etc/NAME and \
-             logs/NAME for each service, one of the catalog (aistack init) or one that you describe in \
-             a file (docs/own-services.md); below a directory of yours make what you like and bind \
-             the directory"
+            "binding does not create a directory: aistack creates {base}/data/NAME, etc/NAME and \
+             logs/NAME for each service of the catalog (aistack init) or of your own (docs/own-services.md); create other directories below one of these and bind that one"
         ),
-        _ => format!("run aistack init, which makes the directories in {base}"),
+        _ => format!("run aistack init, which creates the directories in {base}"),
     };
     GatewayError::Refusal(Refusal::new("BIND_REFUSED", message, rule).with_hint(hint))
 }

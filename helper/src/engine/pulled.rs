@@ -3,7 +3,7 @@
 //!
 //! One small file for each UID, `<uid>.json`: the references in the order of their first pull. It is
 //! replaced as a whole, so that a kill leaves the old one or the new one. A file that cannot be read
-//! counts as empty, and the next pull writes it anew.
+//! counts as empty, and the next pull rewrites it.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -42,7 +42,7 @@ pub(super) enum NoteError {
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Another note of the same UID does not end.
-    #[error("another pull of this UID does not end")]
+    #[error("another pull of this UID did not end")]
     Busy,
 }
 
@@ -161,7 +161,7 @@ struct Said {
     failed: bool,
 }
 
-/// The longest progress line that is understood, bytes; an answer with a longer one is no success.
+/// The longest progress line that is understood, bytes; an answer with a longer one is not a success.
 const MAX_LINE: usize = 64 << 10;
 
 impl Said {
@@ -221,9 +221,8 @@ impl Pulling {
             return None;
         }
         let error = self.pulled.note(self.uid, &self.image).await.err()?;
-        tracing::error!(uid = self.uid, %error, "a pull cannot be noted");
-        let text =
-            "the image is here, but the gateway cannot note that you have pulled it; pull again";
+        tracing::error!(uid = self.uid, %error, "a pull cannot be recorded");
+        let text = "the image was pulled, but the gateway cannot record that; pull again";
         let line = serde_json::json!({"error": text, "errorDetail": {"message": text}});
         Some(format!("{line}\r\n").into_bytes())
     }

@@ -10,7 +10,7 @@ use crate::audit::Denied;
 /// adds later is listed until somebody says that it is harmless.
 const ORDINARY: [&str; 26] = [
     // Too much, too early, too late, or not there.
-    "TOO_OFTEN",
+    "TOO_MANY_REQUESTS",
     "LIMITS_REFUSED",
     "APPARMOR_MISSING",
     "NETWORK_MISSING",
@@ -95,7 +95,7 @@ mod tests {
         }
         assert!(attempts > 400, "only {attempts}");
         for (reason, rule) in [
-            ("TOO_OFTEN", "rate-limit"),
+            ("TOO_MANY_REQUESTS", "rate-limit"),
             ("LIMITS_REFUSED", "x"),
             ("ENDPOINT_REFUSED", "endpoints"),
         ] {

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::error::GatewayError;
 use super::gateway::{Gateway, Tenant};
+use super::handlers::{Call, Reply};
 use super::http::{self, Head, ReadError, Served};
-use super::perform::{Call, Reply};
 use super::pulled::Pulling;
 use super::vet::target::{Endpoint, Line};
 use super::views::AsOf;
@@ -168,7 +168,7 @@ async fn before_the_end(
     }
 }
 
-/// Tells a caller that it has too many connections, whatever it asks for. It is no record of the
+/// Tells a caller that it has too many connections, whatever it asks for. It is not a record of the
 /// audit log: there is a bound to how many are told, and none to how many are closed.
 async fn turn_away(connection: &mut Connection, gateway: &Gateway, open: usize) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(1024);
@@ -178,8 +178,8 @@ async fn turn_away(connection: &mut Connection, gateway: &Gateway, open: usize) 
     }
     let with_body = !head.is_ok_and(|head| head.method == "HEAD");
     let text = format!(
-        "{open} connections of yours are open, and there is no place for more [builtin.connections]; \
-         end some, then try again"
+        "you have {open} open connections, the maximum [builtin.connections]; close some, then try \
+         again"
     );
     tell(connection, &gateway.served(), 429, &text, with_body).await
 }

@@ -132,7 +132,7 @@ pub(super) fn version(docker: &Value, offered: ApiVersion) -> Value {
         "MinAPIVersion".to_owned(),
         json!(Offered::OLDEST.to_string()),
     );
-    // What is no Docker Engine calls itself something else, and tenants see that.
+    // What is not a Docker Engine calls itself something else, and tenants see that.
     let program = docker.pointer("/Components/0/Name").and_then(Value::as_str);
     if let Some(name) = program.filter(|name| *name != "Engine") {
         let version = docker.pointer("/Components/0/Version");

@@ -1,4 +1,4 @@
-//! The choke point: who is calling, may they, and not too often. No call passes beside it.
+//! Admission of a gRPC call: who is calling, may they, and not too often. No call passes beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,11 @@ use tonic::{Code, Status};
 
 use super::method::Method;
 use super::{Front, status};
+use crate::admission::{self, Denial};
 use crate::audit::{Denied, Intent};
-use crate::daemon::error_chain;
 use crate::peer::Caller;
 use crate::policy_store::LoadedPolicy;
-use crate::rate::{Rate, Rates, RequestKind};
-use crate::seldom::Seldom;
-
-static NOT_RECORDED: Seldom = Seldom::new();
+use crate::rate::{Rate, Rates};
 
 /// How often the calls of one UID are answered.
 pub(super) const RATES: Rates = Rates {
@@ -34,7 +31,7 @@ pub(super) const RATES: Rates = Rates {
     },
 };
 
-/// A call that may be made: by whom, what, and under which grant. Only the choke point makes one.
+/// A call that may be made: by whom, what, and under which grant. Only admission makes one.
 #[derive(Debug, Clone)]
 pub(super) struct Permission {
     pub(super) caller: Caller,
@@ -68,31 +65,25 @@ impl Front {
         let method = Method::of(path);
         let grant = policy.policy.grant(caller.uid);
         let stranger = grant.is_none();
-        let refused = match (grant, method) {
-            (Some(grant), Some(method)) => {
-                let kind = if method.changes() {
-                    RequestKind::Change(caller.uid)
-                } else {
-                    RequestKind::Read(caller.uid)
-                };
-                let Some(wait) = self.wait_of(kind) else {
-                    return Ok(Permission {
-                        caller,
-                        method,
-                        grant: Arc::new(grant),
-                        policy,
-                    });
-                };
-                Denial::TooOften(wait)
+        let counts_as_change = method.is_some_and(Method::changes);
+        let admitted = admission::admit(&self.shared.limiter, caller.uid, grant, counts_as_change);
+        let (who, refusal, wait) = match (admitted, method) {
+            (Ok(grant), Some(method)) => {
+                return Ok(Permission {
+                    caller,
+                    method,
+                    grant: Arc::new(grant),
+                    policy,
+                });
             }
-            (Some(_), None) => match self.wait_of(RequestKind::Read(caller.uid)) {
-                Some(wait) => Denial::TooOften(wait),
-                None => Denial::By(status::unknown_method()),
-            },
-            (None, _) => match self.wait_of(RequestKind::Stranger) {
-                Some(wait) => Denial::TooOften(wait),
-                None => Denial::By(status::no_grant(caller.uid)),
-            },
+            (Ok(_), None) => (Denied::Tenant, status::unknown_method(), None),
+            (Err(denial), _) => {
+                let wait = match denial {
+                    Denial::RateLimited(wait) => Some(wait),
+                    Denial::NotTenant(_) => None,
+                };
+                (who(stranger), denial.refusal(), wait)
+            }
         };
         let intent = Intent {
             caller,
@@ -101,57 +92,44 @@ impl Front {
             rule: String::new(),
             policy: policy.digest.clone(),
         };
-        let who = if stranger {
-            Denied::Stranger
-        } else {
-            Denied::Tenant
-        };
-        Err(self.refuse(intent, who, &refused).await)
+        Err(self.refuse(intent, who, &refusal, wait).await)
     }
 
     /// Records a refusal of a permitted call for what is in its message. No ordinary client sends
     /// such a message, so it is listed.
     pub(super) async fn refuse_message(&self, permission: &Permission, refusal: Refusal) -> Status {
         let intent = permission.intent(json!({}));
-        self.refuse(intent, Denied::Reaching, &Denial::By(refusal))
-            .await
+        self.refuse(intent, Denied::Reaching, &refusal, None).await
     }
 
-    /// A refusal holds even where it cannot be recorded: nothing is done either way.
-    async fn refuse(&self, mut intent: Intent, who: Denied, refused: &Denial) -> Status {
-        let (status, refusal) = match refused {
-            Denial::TooOften(wait) => (status::too_often(*wait), &status::rate()),
-            Denial::By(refusal) => (status::refused(code_of(refusal), refusal), refusal),
-        };
-        intent.rule = refusal.rule.to_string();
-        let reason = format!("{}: {}", refusal.reason, refusal.message);
-        if let Err(error) = self.shared.audit.denied(intent, who, &reason).await {
-            // Callers cause this as often as they are refused.
-            if let Some(unsaid) = NOT_RECORDED.again() {
-                tracing::error!(error = %error_chain(&error), unsaid, "a refusal is not in the audit log");
-            }
+    async fn refuse(
+        &self,
+        intent: Intent,
+        who: Denied,
+        refusal: &Refusal,
+        wait: Option<Duration>,
+    ) -> Status {
+        admission::record_refusal(&self.shared.audit, intent, who, refusal).await;
+        match wait {
+            Some(wait) => status::rate_limited(refusal, wait),
+            None => status::refused(code_of(refusal), refusal),
         }
-        status
-    }
-
-    /// How long the caller must wait before its next call, `None` when it may call now.
-    fn wait_of(&self, kind: RequestKind) -> Option<Duration> {
-        self.shared.limiter.take(kind).err()
     }
 }
 
-/// Why a call does not pass.
-#[derive(Debug)]
-enum Denial {
-    TooOften(Duration),
-    By(Refusal),
+fn who(stranger: bool) -> Denied {
+    if stranger {
+        Denied::Stranger
+    } else {
+        Denied::Tenant
+    }
 }
 
 /// Everything but these two is about what the caller sent.
 fn code_of(refusal: &Refusal) -> Code {
     match refusal.reason {
         "UNKNOWN_METHOD" => Code::Unimplemented,
-        "NO_GRANT" => Code::PermissionDenied,
+        admission::NO_GRANT => Code::PermissionDenied,
         _ => Code::InvalidArgument,
     }
 }

@@ -74,7 +74,7 @@ fn strictly<Req: Message + Default>(bytes: &Bytes) -> Decoded<Req> {
     if message.encode_to_vec() != *bytes {
         return Err(refusal(
             "UNKNOWN_FIELDS",
-            "the request holds something that this version does not know",
+            "the request has fields that this version does not know",
         ));
     }
     Ok(message)

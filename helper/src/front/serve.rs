@@ -57,7 +57,7 @@ pub async fn serve(
     let stop = async move {
         tokio::select! {
             () = stop => {}
-            () = unused.unused(&mut keeper) => tracing::info!("nobody needed anything for a while"),
+            () = unused.unused(&mut keeper) => tracing::info!("idle"),
         }
         // Who comes from now on waits in the socket for the next daemon.
         keeper.close().await;

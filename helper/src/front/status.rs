@@ -20,48 +20,25 @@ pub(super) fn nobody() -> Status {
     plain(
         Code::Unauthenticated,
         "NO_CREDENTIALS",
-        "the kernel did not say who is calling",
+        "the kernel gave no credentials for the caller",
     )
-}
-
-/// The caller is no tenant.
-pub(super) fn no_grant(uid: u32) -> Refusal {
-    let rule = Rule {
-        key: "tenants.uids".to_owned(),
-        line: None,
-    };
-    Refusal::new(
-        "NO_GRANT",
-        format!("UID {uid} is no tenant of this host"),
-        rule,
-    )
-    .with_hint("ask the administrator to name your UID in the policy file")
 }
 
 /// The path is none of this service's methods.
 pub(super) fn unknown_method() -> Refusal {
     Refusal::new(
         "UNKNOWN_METHOD",
-        "aistack-helper has no such method",
+        "unknown method",
         Rule::builtin("closed-methods"),
     )
 }
 
-/// The caller asks too often, as the audit log has it.
-pub(super) fn rate() -> Refusal {
-    let rule = Rule::builtin("rate");
-    Refusal::new("TOO_MANY_REQUESTS", "too many requests", rule)
-}
-
-/// The caller asks too often.
-pub(super) fn too_often(wait: Duration) -> Status {
-    let refusal = rate();
+/// The caller sends too many requests.
+pub(super) fn rate_limited(refusal: &Refusal, wait: Duration) -> Status {
     let rule = refusal.rule.to_string();
-    let mut details = info(refusal.reason, Some(&rule), None);
+    let mut details = info(refusal.reason, Some(&rule), refusal.hint.as_deref());
     details.set_retry_info(Some(wait));
-    let wait = wait.as_millis().max(1);
-    let message = format!("{}, try again in {wait} ms", refusal.message);
-    Status::with_error_details(Code::ResourceExhausted, message, details)
+    Status::with_error_details(Code::ResourceExhausted, refusal.message.clone(), details)
 }
 
 /// The caller has so many connections that this one has no place. It is not in the audit log:
@@ -77,7 +54,7 @@ pub(super) fn too_many_connections(open: usize, pid: Option<i32>) -> Status {
     );
     details.set_retry_info(Some(wait));
     let message = format!(
-        "{open} connections of yours are open, and there is no place for more, try again in {} ms",
+        "you have {open} open connections, the maximum; try again in {} ms",
         wait.as_millis()
     );
     Status::with_error_details(Code::ResourceExhausted, message, details)
@@ -99,9 +76,9 @@ pub(super) fn still_running() -> Status {
     let details = info(
         "STILL_RUNNING",
         None,
-        Some("the operation goes on; run the command again to see how it ended"),
+        Some("the operation continues; run the command again to see its result"),
     );
-    let message = "the operation takes longer than a call may";
+    let message = "the operation takes longer than the call's deadline";
     Status::with_error_details(Code::DeadlineExceeded, message, details)
 }
 
@@ -115,7 +92,7 @@ pub(super) fn not_audited() -> Status {
     let details = info(
         "AUDIT_UNAVAILABLE",
         Some("builtin.audit"),
-        Some("ask the administrator to look at the audit log's disk"),
+        Some("ask the administrator to check the audit log's disk"),
     );
     let message = "the audit log cannot be written, so nothing was done";
     Status::with_error_details(Code::Unavailable, message, details)
@@ -137,7 +114,7 @@ pub(super) fn outcome_not_audited() -> Status {
     let details = info(
         "AUDIT_UNAVAILABLE",
         Some("builtin.audit"),
-        Some("ask the administrator to look at the audit log's disk, then run the command again"),
+        Some("ask the administrator to check the audit log's disk, then run the command again"),
     );
     let message = "the operation ended, but the audit log cannot be written";
     Status::with_error_details(Code::Unavailable, message, details)
@@ -148,7 +125,7 @@ pub(super) fn internal() -> Status {
     plain(
         Code::Internal,
         "INTERNAL",
-        "aistack-helper made a mistake; its log says more",
+        "internal error of aistack-helper; see its log",
     )
 }
 

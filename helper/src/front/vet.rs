@@ -33,7 +33,7 @@ pub(super) fn directories(
     if request.directories.len() > MAX_DIRECTORIES {
         return Err(Refusal::new(
             "TOO_MANY_DIRECTORIES",
-            format!("one request may name {MAX_DIRECTORIES} directories at most"),
+            format!("a request may name at most {MAX_DIRECTORIES} directories"),
             Rule::builtin("directories"),
         ));
     }

@@ -104,10 +104,10 @@ pub enum ApplyError {
     #[error(transparent)]
     State(#[from] StateError),
     /// nft listed less than it was given.
-    #[error("the kernel took the table, but lists it without {0}")]
+    #[error("the kernel accepted the table, but lists it without {0}")]
     Missing(&'static str),
     /// The table is listed, and a packet that it drops passes.
-    #[error("the kernel lists the table, but does not act on it")]
+    #[error("the kernel lists the table, but does not apply it")]
     NotActing,
 }
 
@@ -116,10 +116,10 @@ impl ApplyError {
     fn problem(&self) -> &'static str {
         match self {
             Self::Nft(NftError::NotInstalled) => "nftables is not installed on this host",
-            Self::Nft(_) => "the kernel or nft(8) of this host refused the table",
-            Self::State(_) => "what was done could not be written down",
+            Self::Nft(_) => "the kernel or nft(8) of this host rejected the table",
+            Self::State(_) => "the state could not be recorded",
             Self::Missing(_) | Self::NotActing => {
-                "the kernel of this host does not act on the table"
+                "the kernel of this host does not apply the table"
             }
         }
     }

@@ -30,7 +30,7 @@ pub enum NftError {
     #[error("cannot run {PROGRAM}")]
     Run(#[source] io::Error),
     /// It says why.
-    #[error("nft refused to {step}: {message}")]
+    #[error("nft cannot {step}: {message}")]
     Rejected {
         /// Verb phrase.
         step: &'static str,

@@ -156,7 +156,7 @@ fn unreadable(offset: u64, why: &dyn std::fmt::Display) -> Error {
     let message =
         format!("the volume cannot be read at offset {offset}: {why}; nothing was written");
     Error::new(ErrorReason::Unreadable, message)
-        .with_hint("ask the administrator to look at the kernel's log")
+        .with_hint("ask the administrator to check the kernel's log")
 }
 
 /// The file system that is on a mounted device, as far as its superblock tells while it is in use.

@@ -1,4 +1,4 @@
-//! Whether a volume is used, made anew or refused: a pure function of what is remembered, what is
+//! Whether a volume is used, formatted or refused: a pure function of what is remembered, what is
 //! there, and what is wanted.
 
 use super::Result;
@@ -127,41 +127,41 @@ fn format(wipe: bool, may_format: bool) -> Result<Step> {
 
 /// Refuses to make a file system where the policy says never.
 pub(super) fn no_formatting() -> Error {
-    let message = "the volume is empty and the policy does not allow to format it";
+    let message = "the volume is empty, and the policy does not allow formatting it";
     Error::new(ErrorReason::BlankVolume, message)
         .with_hint("ask the administrator to set `format = \"if-blank\"` for the volume")
 }
 
-/// A file system was there and is gone; it is never made anew.
+/// A file system was there and is gone; it is never formatted.
 pub(super) fn lost(uuid: &str, what: &str) -> Error {
     let message = format!("the volume's file system {uuid} is lost: {what}; nothing was written");
     Error::new(ErrorReason::LostFilesystem, message).with_hint(
-        "ask the administrator to restore the volume, or to remove its record to start anew",
+        "ask the administrator to restore the volume, or to remove its record to start over",
     )
 }
 
 /// Another file system of the right kind: a swapped volume, or one that was formatted elsewhere.
 fn wrong_contents(found: &str, wanted: &str) -> Error {
-    let message = format!("the volume holds the file system {found}, it must hold {wanted}");
+    let message = format!("the volume has the file system {found}, but must have {wanted}");
     Error::new(ErrorReason::WrongContents, message)
-        .with_hint("ask the administrator to put the right volume back")
+        .with_hint("ask the administrator to attach the right volume")
 }
 
 /// A copy of a volume is not that volume.
 pub(super) fn a_copy(uuid: &str) -> Error {
     let message = format!(
-        "the volume holds the file system {uuid}, which another volume of this host has: one of \
+        "the volume has the file system {uuid}, as another volume of this host does: one of \
          them is a copy"
     );
     Error::new(ErrorReason::WrongContents, message)
-        .with_hint("ask the administrator to give the copy a UUID of its own, or to detach it")
+        .with_hint("ask the administrator to give the copy a new UUID, or to detach it")
 }
 
 fn wrong_kind(actual: FileSystem, wanted: FileSystem) -> Error {
     let (actual, wanted) = (actual.name(), wanted.name());
-    let message = format!("the volume holds {actual}, the policy says {wanted}");
+    let message = format!("the volume has {actual}, but the policy says {wanted}");
     Error::new(ErrorReason::WrongFilesystem, message)
-        .with_hint("ask the administrator to set the volume's `fs` to what it holds")
+        .with_hint("ask the administrator to correct the volume's `fs` in the policy")
 }
 
 fn broken(fs: FileSystem) -> Error {
@@ -171,7 +171,7 @@ fn broken(fs: FileSystem) -> Error {
 }
 
 fn not_empty(what: &str) -> Error {
-    let message = format!("the volume holds {what}; what holds anything is never formatted");
+    let message = format!("the volume holds {what}; a volume with data is never formatted");
     Error::new(ErrorReason::NotEmpty, message)
         .with_hint("ask the administrator for an empty volume, or to empty this one")
 }

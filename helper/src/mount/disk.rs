@@ -72,24 +72,26 @@ impl Disk {
     /// do not all mean the disk that was asked for.
     pub(super) fn require_same(&self) -> Result<()> {
         let changed = |what: String| {
-            let message = format!("{} changed while it was looked at: {what}", self.which);
+            let message = format!("{} changed while it was checked: {what}", self.which);
             Error::new(ErrorReason::DeviceChanged, message).with_hint("run it again")
         };
         if sequence(&self.fd)? != self.sequence {
-            return Err(changed("it was attached anew".to_owned()));
+            return Err(changed("it was attached again".to_owned()));
         }
         let dir = self.host.device(self.rdev);
         if let Some(sequence) = attribute(&dir.join("diskseq"))?
             && sequence != self.sequence.to_string()
         {
-            return Err(changed("it was attached anew".to_owned()));
+            return Err(changed("it was attached again".to_owned()));
         }
         if !is_it(&self.host, &self.which, &self.name, &dir)? {
-            return Err(changed("the device reports to be another one".to_owned()));
+            return Err(changed(
+                "the device reports a different identity".to_owned(),
+            ));
         }
         let named = attribute(&self.host.disks().join(&self.name).join("dev"))?;
         if named.as_deref().and_then(device_number) != Some(self.rdev) {
-            return Err(changed(format!("{} is another device now", self.name)));
+            return Err(changed(format!("{} is now another device", self.name)));
         }
         Ok(())
     }
@@ -105,8 +107,9 @@ impl Disk {
         if length < size_min {
             let message =
                 format!("{which} has {length} bytes, the policy's size_min is {size_min}");
-            return Err(Error::new(ErrorReason::TooSmall, message)
-                .with_hint("ask the administrator to grow the disk, or to attach the right one"));
+            return Err(Error::new(ErrorReason::TooSmall, message).with_hint(
+                "ask the administrator to enlarge the disk, or to attach the right one",
+            ));
         }
         let failed = |error| looking(&self.name, error);
         if ioctl::is_read_only(&self.fd).map_err(failed)? {
@@ -122,23 +125,23 @@ impl Disk {
         }
         if let Some(holder) = entries(&dir.join("holders"))?.first() {
             let holder = file_name(holder);
-            let message = format!("{which} ({name}) is held by {holder}");
+            let message = format!("{which} ({name}) is in use by {holder}");
             return Err(Error::new(ErrorReason::InUse, message));
         }
         if let Some(point) = mounts::anywhere(&self.host, self.rdev)? {
             // Where it is mounted may be another tenant's business.
             tracing::warn!(disk = %self.which, point = %point.display(), "mounted elsewhere");
-            let message = format!("{which} is mounted elsewhere on this host already");
-            return Err(Error::new(ErrorReason::InUse, message)
-                .with_hint("the log of aistack-mount says where"));
+            let message = format!("{which} is already mounted elsewhere on this host");
+            return Err(
+                Error::new(ErrorReason::InUse, message).with_hint("see the log of aistack-mount")
+            );
         }
         if self.is_free()? {
             return Ok(());
         }
         let message =
             format!("the kernel says that {which} is in use, perhaps mounted inside a container");
-        Err(Error::new(ErrorReason::InUse, message)
-            .with_hint("stop what uses it, then run it again"))
+        Err(Error::new(ErrorReason::InUse, message).with_hint("stop what uses it, then try again"))
     }
 
     /// True when nobody has the device exclusively: nothing is mounted from it in any mount
@@ -198,9 +201,10 @@ fn find(host: &Host, which: &DiskMatch) -> Result<Seen> {
         }
         (Some(one), Some(two)) => {
             let (one, two) = (one.name, two.name);
-            let message = format!("{which} appears as {one} and as {two}; nothing was done");
-            Err(Error::new(ErrorReason::AmbiguousDisk, message)
-                .with_hint("ask the administrator: a stale attachment, or a disk attached twice"))
+            let message = format!("{which} appears as both {one} and {two}; nothing was done");
+            Err(Error::new(ErrorReason::AmbiguousDisk, message).with_hint(
+                "ask the administrator: the attachment is stale, or the disk is attached twice",
+            ))
         }
     }
 }
@@ -259,9 +263,9 @@ fn refuse_system_disk(host: &Host, which: &DiskMatch, seen: &Seen, base_dir: &Pa
         devices.extend(device.as_deref().and_then(device_number));
     }
     if mounts::hold_the_system(host, &devices, base_dir)? {
-        let message = format!("{which} is a disk that this host runs from");
+        let message = format!("{which} is a system disk of this host");
         return Err(Error::new(ErrorReason::SystemDisk, message)
-            .with_hint("ask the administrator to correct the policy"));
+            .with_hint("ask the administrator to fix the policy"));
     }
     Ok(())
 }

@@ -83,7 +83,10 @@ fn require_length(record: &Record, length: u64) -> Result<()> {
     if record.state == State::Intended || length >= record.size {
         return Ok(());
     }
-    let message = format!("the volume has {length} bytes and had {} once", record.size);
+    let message = format!(
+        "the volume has {length} bytes, but had {} before",
+        record.size
+    );
     Err(Error::new(ErrorReason::SizeDiffers, message)
         .with_hint("ask the administrator to restore the volume"))
 }
@@ -93,7 +96,7 @@ fn require_room(superblock: &Superblock, length: u64) -> Result<()> {
     if bytes <= length {
         return Ok(());
     }
-    let message = format!("the file system has {bytes} bytes and the volume only {length}");
+    let message = format!("the file system has {bytes} bytes, but the volume only {length}");
     Err(Error::new(ErrorReason::SizeDiffers, message)
         .with_hint("ask the administrator to restore the volume"))
 }
@@ -128,7 +131,7 @@ fn make(store: &Store, medium: &Medium, wanted: &Mount, remains: bool) -> Result
             })
         }
         _ => {
-            let message = "mkfs reported success but the file system is not there";
+            let message = "mkfs reported success, but there is no file system";
             Err(Error::new(ErrorReason::MkfsFailed, message))
         }
     }
@@ -167,7 +170,7 @@ fn check(medium: &Medium, fs: FileSystem) -> Result<Vec<String>> {
             ended.output
         )]),
         Some(2 | 3) => Ok(vec![format!(
-            "e2fsck repaired the file system and asks for a restart of the host: {}",
+            "e2fsck repaired the file system and requires a reboot: {}",
             ended.output
         )]),
         _ => {

@@ -60,5 +60,5 @@ fn grow_xfs(root: &OwnedFd, base_dir: &Path) -> Result<()> {
 fn failed(why: &str) -> Error {
     let message = format!("the file system was not grown: {why}");
     Error::new(ErrorReason::GrowFailed, message)
-        .with_hint("ask the administrator; what is on the volume is as it was")
+        .with_hint("ask the administrator; the data is unchanged")
 }

@@ -69,7 +69,9 @@ pub(super) fn open_behind(image: &Stat, device: u64) -> Result<BlockDevice> {
     let number = minor(device);
     let fd = open_loop(number, OFlags::RDONLY).map_err(looking)?;
     if ioctl::backing(&fd).map_err(looking)? != Some(backing_of(image)) {
-        return Err(looking(io::Error::other("the image is behind another one")));
+        return Err(looking(io::Error::other(
+            "the loop device has another image",
+        )));
     }
     Ok(BlockDevice {
         fd,
@@ -102,7 +104,7 @@ pub(super) fn release_unused(image: &Stat, name: &str) -> Result<()> {
         }
         std::thread::sleep(STEP);
     }
-    let message = "the volume is still in use elsewhere on this host, perhaps by containers";
+    let message = "the volume is still in use on this host, perhaps by containers";
     Err(Error::new(ErrorReason::InUse, message)
         .with_hint("stop the containers that use it, then run the command again"))
 }

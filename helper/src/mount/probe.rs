@@ -40,14 +40,14 @@ pub(super) fn require_agreement(volume: &OwnedFd, contents: &Contents) -> Result
         text => format!("\"{text}\""),
     };
     let message = format!(
-        "it is not certain what the volume holds: {} by its bytes, blkid sees {}, wipefs sees {}; \
+        "the content of the volume is ambiguous: {} by its bytes, {} by blkid, {} by wipefs; \
          nothing was written",
         describe(contents),
         sees(&blkid),
         sees(&wipefs)
     );
     Err(Error::new(ErrorReason::NotEmpty, message)
-        .with_hint("ask the administrator to look at the volume"))
+        .with_hint("ask the administrator to check the volume"))
 }
 
 fn describe(contents: &Contents) -> &'static str {

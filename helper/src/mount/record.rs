@@ -52,7 +52,7 @@ pub(super) struct FileId {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Attachment {
-    /// The kernel's number of it (`diskseq`), counted anew after a restart of the host.
+    /// The kernel's number of it (`diskseq`), counted again after a restart of the host.
     pub(super) sequence: u64,
     /// Which run of the host.
     pub(super) boot: String,

@@ -49,7 +49,11 @@ fn answer(stream: &UnixStream, host: &Host) -> io::Result<()> {
     let peer = Caller::of(stream).map_err(io::Error::other)?;
     if peer.uid != 0 {
         if let Some(unsaid) = NOT_ROOT.again() {
-            tracing::warn!(uid = peer.uid, unsaid, "refused a peer that is not root");
+            tracing::warn!(
+                uid = peer.uid,
+                unsaid,
+                "rejected a connection: peer is not root"
+            );
         }
         return Ok(());
     }
@@ -85,7 +89,7 @@ fn perform(host: &Host, request: &Request) -> Reply {
     let act = AssertUnwindSafe(|| volume::perform(host, request));
     let reply = std::panic::catch_unwind(act);
     let reply = reply.unwrap_or_else(|_| {
-        let message = "the mount worker failed inside; its log says where";
+        let message = "internal error of the mount worker; see its log";
         Reply::Failed(Error::new(ErrorReason::Internal, message))
     });
     let reply = within_bounds(reply);

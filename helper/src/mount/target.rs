@@ -92,7 +92,7 @@ impl Target {
             return Ok(());
         }
         Err(bad_target("the base directory is not empty".to_owned())
-            .with_hint("ask the administrator to move away what is in it"))
+            .with_hint("ask the administrator to move its content"))
     }
 
     /// Puts the detached mount here.
@@ -141,7 +141,7 @@ pub(super) fn mount_detached(
     sharing: Sharing,
 ) -> Result<OwnedFd> {
     let context = fsopen(fs.name(), FsOpenFlags::FSOPEN_CLOEXEC)
-        .map_err(|errno| mount_failed(errno, "the kernel may lack this file system"))?;
+        .map_err(|errno| mount_failed(errno, "the kernel may not support this file system"))?;
     let failed = |errno| mount_failed(errno, &kernel_log(&context));
     configure(&context, device, fs).map_err(failed)?;
     match sharing {
@@ -177,7 +177,7 @@ fn create(host: &Host, context: &OwnedFd, device: &BlockDevice) -> Result<()> {
         // Before Linux 6.6 (fsconfig(2)): somebody else's mount would be reused, so look first.
         Err(Errno::OPNOTSUPP) => {
             if mounts::anywhere(host, device.rdev)?.is_some() || !disk::is_free(&device.fd)? {
-                let message = "the volume was mounted by somebody else a moment ago";
+                let message = "the volume was mounted by another process at the same time";
                 return Err(Error::new(ErrorReason::InUse, message));
             }
             fsconfig_create(context)
@@ -191,7 +191,7 @@ fn check_root(mount: &OwnedFd, device: &BlockDevice) -> Result<()> {
     let failed = cannot("look at the mounted volume");
     let stat = rustix::fs::fstat(mount).map_err(&failed)?;
     if stat.st_dev != device.rdev {
-        let message = "another device than the volume's was mounted; it was put away again";
+        let message = "a device other than the volume was mounted; it was unmounted again";
         return Err(Error::new(ErrorReason::MountFailed, message));
     }
     if stat.st_uid != 0 || stat.st_gid != 0 {

@@ -51,7 +51,7 @@ pub(super) fn run(name: &str, args: &[&str], volume: &OwnedFd, limit: Duration) 
         end(&mut child);
         let seconds = limit.as_secs();
         return Err(internal(format!(
-            "{name} took more than {seconds} s and was ended"
+            "{name} took more than {seconds} s and was killed"
         )));
     };
     let status = child.wait().map_err(failed)?;

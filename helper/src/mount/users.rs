@@ -60,12 +60,12 @@ fn used(host: &Host, user: &User, tenant: u32) -> Error {
         let whose = format!("your process {}", user.pid);
         (whose, "stop the containers that use it, then run it again")
     } else {
-        let next = "stop the containers that use it, then run it again; if none runs, ask the administrator, \
-                    who finds the process in the log of aistack-mount";
+        let next = "stop the containers that use it, then run it again; if there are none, ask the \
+                    administrator to find the process in the log of aistack-mount";
         ("a process".to_owned(), next)
     };
     let message = format!(
-        "the volume is in use: {whose} has it in a mount namespace of its own, as containers do"
+        "the volume is in use: {whose} has it mounted in another mount namespace, as containers do"
     );
     Error::new(ErrorReason::InUse, message).with_hint(next)
 }
@@ -108,7 +108,7 @@ fn first(host: &Host, device: u64, base_dir: &Path, until: Instant) -> Result<Op
         }
     })?;
     if !in_time {
-        let message = "this host has too many mounts to see in time whether the volume is in use";
+        let message = "this host has too many mounts to check in time whether the volume is in use";
         return Err(Error::new(ErrorReason::Busy, message).with_hint("run it again"));
     }
     let user = candidates.into_iter().find(|candidate| {

@@ -139,7 +139,7 @@ fn verify(place: &Place, device: u64) -> Result<Target> {
     if target.mounted()? == Some(device) && target.is_confined()? {
         return Ok(target);
     }
-    let message = "the volume was mounted but does not show at the base directory";
+    let message = "the volume was mounted but does not appear at the base directory";
     Err(Error::new(ErrorReason::MountFailed, message))
 }
 
@@ -174,7 +174,7 @@ fn remember_size(store: &Store, medium: &Medium) -> Result<()> {
 fn grow_mounted(host: &Host, volume: &Volume) -> Result<Mounted> {
     let store = Store::open(volume)?;
     let Some(found) = mounted_volume(host, &store, volume)? else {
-        let message = "the volume is not mounted, so that it cannot be grown";
+        let message = "the volume is not mounted, so it cannot be grown";
         return Err(Error::new(ErrorReason::NotMounted, message));
     };
     let record = known(&store)?;
@@ -237,7 +237,7 @@ fn put_back(host: &Host, store: &Store, medium: &Medium, place: &Place, device: 
 }
 
 fn in_use() -> Error {
-    let message = "the volume is in use on this host, perhaps by a container that starts; it stays";
+    let message = "the volume is in use on this host, perhaps by a container that is starting; it stays mounted";
     Error::new(ErrorReason::InUse, message)
         .with_hint("stop the containers that use it, then run it again")
 }

@@ -32,7 +32,7 @@ pub struct BootVolume {
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
     /// The policy does not name the UID any more.
-    #[error("the policy does not grant UID {0} a volume any more")]
+    #[error("the policy no longer gives UID {0} a volume")]
     NotGranted(u32),
     /// The audit log cannot be written, so nothing was done.
     #[error(transparent)]

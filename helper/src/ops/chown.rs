@@ -207,7 +207,7 @@ impl<'a> Walk<'a> {
 fn require_a_tenants(owner: Ownership) -> Result<(), Error> {
     let no_tenants = |id: u32| id == 0 || id == u32::MAX;
     if no_tenants(owner.uid) || no_tenants(owner.gid) {
-        let message = format!("nothing is given to {}:{}", owner.uid, owner.gid);
+        let message = format!("files cannot be given to {}:{}", owner.uid, owner.gid);
         return Err(Refusal::new("BAD_OWNER", message, Rule::builtin("owner")).into());
     }
     Ok(())

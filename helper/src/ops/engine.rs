@@ -99,7 +99,7 @@ async fn sees(docker: &Docker, place: &str) -> Result<bool, DockerError> {
         }
         Err(error) => Err(error),
         Ok(()) => Err(DockerError::Http(
-            "it made a container of an image that is none".into(),
+            "it created a container from an image that does not exist".into(),
         )),
     }
 }

@@ -53,7 +53,7 @@ pub enum Error {
         what: String,
     },
     /// A directory has another owner than it must have.
-    #[error("{path} belongs to {actual} and must belong to {expected}")]
+    #[error("{path} belongs to {actual}, but must belong to {expected}")]
     WrongOwner {
         /// Path below the base directory, or the base directory.
         path: String,
@@ -96,13 +96,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A Docker network of the tenant's name exists and is not the tenant's.
-    #[error("a Docker network named {name} exists that aistack did not make for this tenant")]
+    #[error("there is a Docker network {name} that aistack did not create for this tenant")]
     NetworkNameTaken {
         /// Network name.
         name: String,
     },
     /// The tenant's own network has another shape than the policy says now.
-    #[error("network {name} has {actual} and the policy says {expected}")]
+    #[error("network {name} has {actual}, but the policy says {expected}")]
     NetworkDiffers {
         /// Network name.
         name: String,
@@ -112,7 +112,7 @@ pub enum Error {
         expected: String,
     },
     /// The bridge interface exists already and is not of the tenant's network.
-    #[error("an interface named {bridge} exists already on this host")]
+    #[error("an interface named {bridge} already exists on this host")]
     BridgeInUse {
         /// Interface name.
         bridge: String,
@@ -139,7 +139,7 @@ pub enum Error {
     #[error(transparent)]
     Docker(#[from] DockerError),
     /// The operation was cut off by a fault of the helper's own.
-    #[error("the operation was cut off inside the helper")]
+    #[error("the operation was interrupted inside the helper")]
     Interrupted,
 }
 
@@ -195,10 +195,10 @@ impl Error {
             Self::VolumeNotMounted { .. } => "mount it first: run `aistack init`",
             Self::WorkerUnreachable { .. } => "ask the administrator to start aistack-mount",
             Self::WrongOwner { .. } => "run `aistack chown`, or ask the administrator",
-            Self::UnsafePath { .. } => "move it away, then run the command again",
+            Self::UnsafePath { .. } => "move it, then run the command again",
             Self::Missing { .. } => "create it first: run `aistack init`",
             Self::NetworkNameTaken { .. } => {
-                "ask the administrator to remove it or to change the policy's network name"
+                "ask the administrator to remove it, or to change the policy's network name"
             }
             // Docker leaves its bridges behind, and with another data directory knows nothing of them.
             Self::BridgeInUse { .. } => {

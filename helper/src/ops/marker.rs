@@ -25,7 +25,7 @@ pub(super) async fn set(ops: &Ops, uid: u32) -> Result<(), Error> {
     .await
 }
 
-/// Forgets it; what was not remembered is no error.
+/// Forgets it; what was not remembered is not an error.
 pub(super) async fn clear(ops: &Ops, uid: u32) -> Result<(), Error> {
     let path = ops.marker_dir.clone();
     blocking(move || {

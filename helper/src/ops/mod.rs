@@ -37,7 +37,7 @@ use crate::safe_path::plain_components;
 pub use boot::{BootError, BootVolume};
 pub use engine::sees_volume;
 pub use error::Error;
-pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir, ServiceName};
+pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir};
 
 /// Everything the operations act through.
 #[derive(Debug)]

@@ -43,7 +43,7 @@ pub(super) async fn mount(ops: &Ops, grant: &Grant) -> Result<MountVolumeRespons
         grow: grant.volume.grow,
     });
     let Reply::Mounted(mounted) = worker::ask(&ops.mount_socket, &request).await? else {
-        return Err(contradicted("answered a question that was not asked"));
+        return Err(contradicted("sent an answer to another request"));
     };
     let shown = verified(grant, mounted.device).await?;
     marker::set(ops, grant.uid).await?;
@@ -63,12 +63,12 @@ pub(super) async fn mount(ops: &Ops, grant: &Grant) -> Result<MountVolumeRespons
 async fn verified(grant: &Grant, device: u64) -> Result<Shown, Error> {
     let shown = match show(grant).await {
         Err(Error::VolumeNotMounted { .. }) => {
-            return Err(contradicted("no volume shows at the base directory"));
+            return Err(contradicted("no volume appears at the base directory"));
         }
         other => other?,
     };
     if shown.device != device {
-        return Err(contradicted("another device shows at the base directory"));
+        return Err(contradicted("another device appears at the base directory"));
     }
     if !shown.confined {
         return Err(contradicted(
@@ -91,12 +91,12 @@ pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeRes
         safe_to_detach,
     } = reply
     else {
-        return Err(contradicted("answered a question that was not asked"));
+        return Err(contradicted("sent an answer to another request"));
     };
     match show(grant).await {
         Err(Error::VolumeNotMounted { .. }) => {}
         Err(error) => return Err(error),
-        Ok(_) => return Err(contradicted("a volume still shows at the base directory")),
+        Ok(_) => return Err(contradicted("a volume still appears at the base directory")),
     }
     marker::clear(ops, grant.uid).await?;
     Ok(UnmountVolumeResponse {
@@ -115,7 +115,7 @@ async fn named(ops: &Ops, grant: &Grant, mut failure: wire::Error) -> wire::Erro
     if !names.is_empty() {
         let names = names.join(", ");
         failure.hint = Some(format!(
-            "these containers of yours run: {names}; stop them, then run it again"
+            "your containers still run: {names}; stop them, then try again"
         ));
     }
     failure
@@ -149,7 +149,7 @@ async fn running(docker: &Docker, grant: &Grant) -> Result<Vec<String>, DockerEr
 pub(super) async fn grow(ops: &Ops, grant: &Grant) -> Result<GrowVolumeResponse, Error> {
     let request = Request::Grow(volume(ops, grant)?);
     let Reply::Mounted(mounted) = worker::ask(&ops.mount_socket, &request).await? else {
-        return Err(contradicted("answered a question that was not asked"));
+        return Err(contradicted("sent an answer to another request"));
     };
     let shown = verified(grant, mounted.device).await?;
     Ok(GrowVolumeResponse {

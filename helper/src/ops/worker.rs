@@ -34,7 +34,7 @@ async fn exchange(socket: &Path, request: &Request) -> io::Result<Reply> {
     let mut stream = UnixStream::connect(socket).await?;
     let peer = Caller::of(&stream).map_err(io::Error::other)?;
     if peer.uid != 0 {
-        return Err(io::Error::other("what listens there is not root's"));
+        return Err(io::Error::other("peer is not root"));
     }
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');

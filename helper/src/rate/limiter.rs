@@ -15,7 +15,7 @@ pub struct Rates {
     pub reads: Rate,
     /// Requests of one tenant that write to the audit log.
     pub changes: Rate,
-    /// Requests of everyone who is no tenant, together.
+    /// Requests of everyone who is not a tenant, together.
     pub strangers: Rate,
 }
 

@@ -22,7 +22,7 @@ pub enum BindError {
     #[error("the whole volume cannot be a bind source")]
     WholeVolume,
     /// The directory is of nobody that may use it.
-    #[error("{} belongs to UID {uid}, which is none of this tenant's", path.display())]
+    #[error("{} belongs to UID {uid}, which is not one of this tenant's", path.display())]
     Owner {
         /// The directory.
         path: PathBuf,

@@ -48,10 +48,12 @@ impl FileAccess {
         match status.ruleset {
             RulesetStatus::FullyEnforced => {}
             RulesetStatus::PartiallyEnforced => {
-                tracing::info!("this kernel knows an older Landlock; what it knows is in force");
+                tracing::info!(
+                    "this kernel supports an older version of Landlock, which is in force"
+                );
             }
             RulesetStatus::NotEnforced => tracing::warn!(
-                "this kernel has no Landlock: only its user and its unit limit what this daemon writes"
+                "this kernel has no Landlock: only its user and its unit limit where this daemon writes"
             ),
         }
         Ok(())

@@ -117,7 +117,7 @@ async fn a_boot_loads_what_is_missing_publishes_it_all_and_leaves_strangers_alon
         "loaded",
         &format!("{BASE} (enforce)\n{OPENCLAW} (enforce)\n"),
     );
-    // Somebody else's file, a UID that is no tenant, and numbers that are not written so.
+    // Somebody else's file, a UID that is not a tenant, and numbers that are not written so.
     for name in [
         "ai-base-1",
         "ai-base-062401",

@@ -104,7 +104,7 @@ fn while_others_connect_in_a_loop_every_request_of_a_tenant_is_answered() {
     assert!(flood.tries() > 1000);
     let said = setting.host.said();
     assert!(
-        !said.contains("is not kept out"),
+        !said.contains("is not shut out"),
         "/run has no access lists: {said}"
     );
     assert!(full <= 25, "the queue was full {full} times of 500");

@@ -111,7 +111,7 @@ fn answer(line: &str) -> String {
             "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
                 .to_owned()
         }
-        // A success that is no stream, and that has no end.
+        // A success that is not a stream, and that has no end.
         rest if rest.contains("/attach") => "HTTP/1.1 200 OK\r\n\r\n".to_owned(),
         rest if rest.starts_with("/events") => {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

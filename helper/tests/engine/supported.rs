@@ -62,7 +62,7 @@ fn nothing_is_made_on_an_engine_that_is_refused() {
             assert!(answer.starts_with("HTTP/1.1 403 "), "{words}: {answer}");
             for words in [
                 words,
-                "nothing is made on it",
+                "nothing is created on it",
                 "[builtin.supported-engine]",
                 "ask the administrator to",
             ] {

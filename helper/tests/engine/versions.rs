@@ -196,7 +196,7 @@ fn an_engine_that_shares_no_version_is_told_to_tenants_and_admin() {
         "GET /version".to_owned(),
         "GET /info".to_owned(),
         "GET /containers/json".to_owned(),
-        // Docker's 400 is no answer about what was asked for.
+        // Docker's 400 is not an answer about what was asked for.
         format!("GET /containers/{id}/json"),
         format!("GET /exec/{id}/json"),
         "GET /images/aistack-dev-gateway:1/json".to_owned(),

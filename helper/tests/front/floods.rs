@@ -250,7 +250,7 @@ async fn a_flood_of_pings_or_settings_is_answered_slowly_and_others_at_once() {
         let answers = flood.join().unwrap();
         let most = ((128 << 10) + (SECONDS + 2) * (16 << 10)) / length;
         println!("{answers} answers in {SECONDS} s, {most} are the bound");
-        assert!(answers > 100, "it was no flood: {answers}");
+        assert!(answers > 100, "it was not a flood: {answers}");
         assert!(answers <= most, "{answers} of {most}");
         // B's calls come back.
         std::thread::sleep(Duration::from_secs(3));

@@ -82,7 +82,7 @@ async fn a_full_disk_refuses_operations_until_there_is_room() {
     assert!(intact, "{said}");
     assert!(
         client.who_am_i(v1::WhoAmIRequest {}).await.is_ok(),
-        "reading is no operation"
+        "reading is not an operation"
     );
     std::fs::remove_file(disk.filler()).unwrap();
     let status = client.grow_volume(grow).await.unwrap_err();

@@ -256,7 +256,7 @@ END",
 fn a_port_that_is_translated_is_judged_by_what_was_asked_for_and_by_where_it_ends() {
     let host = Host::start();
     let _container = host.listen("a", 0, "0.0.0.0:80");
-    // As Docker without userland-proxy; the second by somebody else, from a port that is no tenant's.
+    // As Docker without userland-proxy; the second by somebody else, from a port that is not a tenant's.
     host.inside(
         "host",
         "echo 1 >/proc/sys/net/ipv4/conf/ai-70001/route_localnet",
@@ -542,7 +542,7 @@ fn who_has_no_privilege_sees_whether_the_guard_of_this_policy_is_in_force() {
     assert_eq!(ask(POLICY), Answer::InForce);
     host.inside("host", "nft flush ruleset");
     assert_eq!(ask(POLICY), Answer::NotInForce);
-    // Something that refuses everything is no guard.
+    // Something that refuses everything is not a guard.
     host.inside(
         "host",
         "nft add table ip f; nft 'add chain ip f o { type filter hook output priority 0; policy drop; }'",
@@ -586,7 +586,7 @@ fn a_thousand_tenants_load_and_connections_cost_no_more() {
             let end = Instant::now() + Duration::from_secs(1);
             let mut connections = 0_u32;
             while Instant::now() < end {
-                // The backlog of the listener is short: what is full is no refusal.
+                // The backlog of the listener is short: what is full is not a refusal.
                 connections += u32::from(TcpStream::connect("127.0.0.1:5109").is_err());
             }
             connections

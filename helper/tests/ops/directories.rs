@@ -4,7 +4,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aistack_helper::ops::{DirKind, DirOwner, ServiceDir, ServiceName};
+use aistack_helper::ops::{DirKind, DirOwner, ServiceDir};
+use aistack_helper::service_name::ServiceName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::test_host::{A, TestHost, as_the_helper, runtime};

@@ -209,7 +209,7 @@ fn check_16_a_swapped_or_reformatted_volume_is_refused() {
     let host = TestHost::with_disks();
     let disk = xfs_disk(&host);
     let uuid = formatted(&host);
-    // Somebody formats it anew.
+    // Somebody formats it again.
     run("mkfs.ext4", &["-q", "-F", &disk.node]);
     let before = disk.digest();
     assert_eq!(refused(host.ask(&host.ebs_mount())), "WRONG_CONTENTS");

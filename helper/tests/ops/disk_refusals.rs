@@ -317,7 +317,7 @@ fn check_18_a_disk_that_changes_under_the_check_is_not_written_to() {
     let sequence = host.disks().sys(NAME).join("diskseq");
     let reply = std::thread::scope(|scope| {
         let asking = scope.spawn(|| host.ask(&host.ebs_mount()));
-        // While the worker reads the disk, it is attached anew.
+        // While the worker reads the disk, it is attached again.
         let io = format!("/proc/{}/io", host.worker_pid());
         let read = || {
             let text = std::fs::read_to_string(&io).unwrap();

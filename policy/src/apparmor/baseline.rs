@@ -95,7 +95,7 @@ fn capability_rules(strict: bool) -> Vec<String> {
         .collect()
 }
 
-/// The first rule covers everything in /proc that is no process; `/proc/self` is resolved before
+/// The first rule covers everything in /proc that is not a process; `/proc/self` is resolved before
 /// AppArmor looks.
 const DENIED_PATHS: [&str; 7] = [
     "deny /proc/[^1-9]*{,/**} wl",

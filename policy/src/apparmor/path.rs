@@ -107,7 +107,7 @@ impl<'t> Scan<'t> {
                 '[' => self.class()?,
                 '{' => self.group()?,
                 ']' | '}' => {
-                    return reject(Code::Glob, "a bracket or brace is closed and not open");
+                    return reject(Code::Glob, "a bracket or brace is closed but not open");
                 }
                 _ if is_literal(next) => {
                     self.after_star &= next != '/';
@@ -189,7 +189,7 @@ impl<'t> Scan<'t> {
         let inside = self.rest.get(1..end).unwrap_or_default();
         let after = self.rest.get(end + 1..).unwrap_or_default();
         if inside.contains('{') {
-            return reject(Code::Glob, "a group stands in a group");
+            return reject(Code::Glob, "groups cannot be nested");
         }
         if inside.contains(",,") || !inside.contains(',') {
             return reject(

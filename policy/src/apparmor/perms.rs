@@ -47,7 +47,7 @@ impl Perms {
                 );
             };
             if bits & bit != 0 {
-                return reject(Code::Perm, "a permission stands twice");
+                return reject(Code::Perm, "a permission is given twice");
             }
             bits |= bit;
             rest = rest.get(length..).unwrap_or_default();

@@ -42,7 +42,7 @@ pub enum Code {
     Exec,
     /// File permissions that cannot be granted so.
     Perm,
-    /// A path that is no plain absolute path.
+    /// A path that is not a plain absolute path.
     Path,
     /// A pattern outside the limits.
     Glob,

@@ -131,7 +131,7 @@ pub(super) fn is_include(text: &str, target: &str) -> bool {
     split_words(text).eq(["include", target])
 }
 
-/// What is no rule at all, whatever its words are.
+/// What is not a rule at all, whatever its words are.
 fn check_shape(text: &str) -> Result<(), LineError> {
     if let Some(why) = text.split(super::lines::is_blank).next().and_then(refused) {
         return Err(why);
@@ -157,8 +157,7 @@ fn check_shape(text: &str) -> Result<(), LineError> {
     Ok(())
 }
 
-const NO_RULE: &str =
-    "this is no rule; a rule is deny, owner, file, a path and permissions, capability or network";
+const NO_RULE: &str = "this is not a rule; a rule is deny, owner, file, a path and permissions, capability or network";
 
 fn capability(names: &[&str], deny: bool, kind: Kind) -> Result<Rule, LineError> {
     let [name] = names else {
@@ -167,7 +166,7 @@ fn capability(names: &[&str], deny: bool, kind: Kind) -> Result<Rule, LineError>
     let Some(known) = CAPABILITIES.iter().find(|known| *known == name) else {
         return reject(
             Code::Cap,
-            "this is no capability; the names are lower case, without cap_",
+            "this is not a capability; the names are lower case, without cap_",
         );
     };
     if !deny && kind == Kind::Openclaw {

@@ -28,7 +28,7 @@ pub(super) fn required(subject: Subject<'_>, report: &mut Report) {
     if document.guard.settings.enabled {
         return;
     }
-    let message = "required, but guard.enabled is false: no container could ever start";
+    let message = "required, but guard.enabled is false: no container could start";
     let tenants = &document.tenants.guard;
     if let (GuardMode::Required, Some(at)) = (tenants.value, tenants.at) {
         report.error(at, "tenants.guard", message);

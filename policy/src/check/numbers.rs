@@ -279,7 +279,7 @@ fn named_subnets(subject: Subject<'_>, report: &mut Report) -> Vec<Claim> {
 fn missing(named: &Named, part: &str, what: &str, how: &str, report: &mut Report) {
     let uid = named.uid.value;
     let message = format!(
-        "UID {uid} stands in no range of tenants.uids, so no formula gives it {what}; write {how}"
+        "UID {uid} is in no range of tenants.uids, so no formula gives it {what}; write {how}"
     );
     report.error(named.uid.at, &format!("tenant[{uid}].{part}"), message);
 }

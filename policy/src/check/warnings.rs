@@ -81,7 +81,7 @@ fn ephemeral(subject: Subject<'_>, report: &mut Report) {
     }
     for ((at, key), (first, uids)) in met {
         let message = format!(
-            "ports from {first} on ({uids} UIDs) are ephemeral ports ({low}-{high}): an outgoing connection may hold a port that a service wants"
+            "ports from {first} on ({uids} UIDs) are ephemeral ports ({low}-{high}): an outgoing connection may take a service's port"
         );
         report.warn(at, &key, message);
     }
@@ -143,7 +143,7 @@ fn capabilities(subject: Subject<'_>, report: &mut Report) {
             .collect();
         if !strong.is_empty() {
             let message = format!(
-                "{} reaches beyond a container: there is no user namespace around it",
+                "{} reaches beyond a container, because there is no user namespace",
                 strong.join(", ")
             );
             report.warn(at, &format!("{who}.capabilities"), message);
@@ -160,7 +160,7 @@ fn images(subject: Subject<'_>, report: &mut Report) {
             report.warn(
                 at,
                 &key,
-                "no image is allowed, so that no container can be made",
+                "no image is allowed, so no container can be created",
             );
         }
         for pattern in images {
@@ -169,7 +169,7 @@ fn images(subject: Subject<'_>, report: &mut Report) {
                 report.warn(
                     at,
                     &key,
-                    format!("{text} allows everything of the registry"),
+                    format!("{text} allows every image of the registry"),
                 );
             }
         }
@@ -203,8 +203,8 @@ fn local_images(subject: Subject<'_>, report: &mut Report) {
         let open = patterns.iter().map(ToString::to_string);
         for pattern in open.filter(|text| nameless.contains(&text.as_str())) {
             let message = format!(
-                "{pattern} allows every image of this host that has no registry in its name, also \
-                 one that was never meant for tenants"
+                "{pattern} allows every local image without a registry in its name, including \
+                 images not meant for tenants"
             );
             report.warn(at, &format!("{who}.local_images"), message);
         }

@@ -20,7 +20,11 @@ impl EngineFacts {
     pub fn explained(&self) -> Vec<Fact> {
         let fact = |name, value: String, means| Fact { name, value, means };
         let mut facts = vec![
-            fact("engine", self.name(), "it is judged by its API version"),
+            fact(
+                "engine",
+                self.name(),
+                "aistack only depends on its API version",
+            ),
             self.api(),
             self.images(),
             self.cgroup(),
@@ -39,7 +43,7 @@ impl EngineFacts {
                 if self.nri {
                     "they change containers after aistack has vetted them"
                 } else {
-                    "nothing changes containers behind aistack"
+                    "nothing changes containers after aistack has vetted them"
                 },
             ),
             fact(
@@ -48,7 +52,7 @@ impl EngineFacts {
                 if self.cdi_dirs.is_empty() {
                     "no devices are described for containers"
                 } else {
-                    "devices described there reach a container only by requests that aistack refuses"
+                    "containers get these devices only by requests that aistack refuses"
                 },
             ),
             fact(
@@ -58,15 +62,15 @@ impl EngineFacts {
                 } else {
                     self.address_pools.join(", ")
                 },
-                "networks of others come from there; the tenants' come from `network.pool`",
+                "other networks use these; the tenants' use `network.pool`",
             ),
             fact(
                 "insecure registries",
                 none_or(&self.insecure_registries),
                 if self.insecure_registries.is_empty() {
-                    "every registry but one of this host's own must prove who it is"
+                    "every registry except on this host is verified"
                 } else {
-                    "images from these registries are not protected on their way"
+                    "images from these registries are not protected in transit"
                 },
             ),
             fact(
@@ -78,15 +82,15 @@ impl EngineFacts {
                 "authorization plugins",
                 none_or(&self.authorization),
                 if self.authorization.is_empty() {
-                    "nothing else decides about the requests that aistack makes"
+                    "nothing else authorizes aistack's requests"
                 } else {
-                    "they may refuse more than aistack does, and see its requests"
+                    "they see aistack's requests and may refuse more of them"
                 },
             ),
             fact(
                 "swarm",
                 on(self.swarm).to_owned(),
-                "tenants have no call for it; containers of services are nobody's of aistack",
+                "tenants cannot use it; aistack does not manage containers of swarm services",
             ),
         ]);
         facts
@@ -116,7 +120,7 @@ impl EngineFacts {
             name: "live-restore",
             value: on(self.live_restore).to_owned(),
             means: if self.live_restore {
-                "containers run on while Docker is down, and nobody sees them then"
+                "containers keep running while Docker is down, and cannot be listed then"
             } else {
                 "containers stop with Docker"
             },
@@ -129,7 +133,7 @@ impl EngineFacts {
             name: "userland proxy",
             value: on(proxy).to_owned(),
             means: if proxy {
-                "connections from this host to a published port pass a process of root's"
+                "connections from this host to a published port pass a root process"
             } else {
                 "the kernel alone forwards to published ports"
             },
@@ -143,7 +147,7 @@ impl EngineFacts {
         Fact {
             name: "api",
             value: format!("{} to {}", text(self.oldest), text(self.newest)),
-            means: "aistack speaks to it in a version of its own, whatever a tenant asks in",
+            means: "aistack chooses the version, whatever version a tenant uses",
         }
     }
 
@@ -174,8 +178,8 @@ impl EngineFacts {
                 "version {version}, driver {}",
                 or_unsaid(&self.cgroup_driver)
             ),
-            means: "they hold memory, CPUs and processes of each container; each has a cgroup namespace \
-                    of its own",
+            means: "they limit memory, CPUs and processes of each container; each has its own cgroup \
+                    namespace",
         }
     }
 
@@ -190,7 +194,7 @@ impl EngineFacts {
         } else {
             (
                 "the host's",
-                "a service runs as its tenant's UID, and the kernel holds it to that",
+                "a service runs as its tenant's UID, enforced by the kernel",
             )
         };
         Fact {
@@ -206,11 +210,11 @@ impl EngineFacts {
             Seccomp::Off => ("off", "containers may use every system call"),
             Seccomp::Default => (
                 "Docker's own",
-                "containers cannot use the system calls that it leaves out",
+                "containers cannot use the system calls that it blocks",
             ),
             Seccomp::File(file) => (
                 file.as_str(),
-                "what containers may use is in this file, and aistack does not read it",
+                "this file decides which system calls are allowed; aistack does not read it",
             ),
         };
         Fact {
@@ -222,12 +226,12 @@ impl EngineFacts {
 
     fn apparmor(&self) -> Fact {
         let (value, means) = if has_option(self, "apparmor") {
-            ("on", "the tenants' profiles hold their containers")
+            ("on", "the tenants' profiles confine their containers")
         } else {
             (
                 "off",
-                "no profile holds a container; a policy with `apparmor = \"required\"` refuses to \
-                 make one",
+                "no profile confines a container; with `apparmor = \"required\"` in the policy \
+                 none is created",
             )
         };
         Fact {
@@ -241,8 +245,8 @@ impl EngineFacts {
         let (value, means) = if self.firewall.starts_with("nftables") {
             (
                 self.firewall.clone(),
-                "Docker's rules are in tables of their own, and there is no chain DOCKER-USER: rules for \
-                 containers go into a table of yours",
+                "Docker uses its own tables, and there is no chain DOCKER-USER: put rules for containers \
+                 into your own table",
             )
         } else {
             let value = if self.firewall.is_empty() {
@@ -250,7 +254,7 @@ impl EngineFacts {
             } else {
                 self.firewall.clone()
             };
-            (value, "rules for containers go into the chain DOCKER-USER")
+            (value, "put rules for containers into the chain DOCKER-USER")
         };
         Fact {
             name: "firewall",

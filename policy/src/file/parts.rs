@@ -88,7 +88,7 @@ pub(super) fn egress(entry: &Entry<'_, '_>, report: &mut Report) -> Option<At<Eg
     let mut networks: Vec<Cidr> = Vec::new();
     let elements = entry.list(MAX_LIST, report)?;
     if elements.is_empty() {
-        let message = "names no network; write \"none\" for nothing";
+        let message = "is empty; write \"none\" for no network";
         report.error(entry.at, &entry.key, message);
     }
     for element in elements {

@@ -124,9 +124,8 @@ fn refuse_pins(section: &Section<'_, '_>, pins: Pins, report: &mut Report) {
     }
     for (name, noun) in [("id", "an id"), ("match", "a match"), ("uuid", "a uuid")] {
         if let Some(entry) = section.get(name) {
-            let message = format!(
-                "{noun} belongs into a [[tenant]]: one volume cannot serve several tenants"
-            );
+            let message =
+                format!("{noun} belongs in a [[tenant]]: one volume cannot serve several tenants");
             report.error(entry.at, &entry.key, message);
         }
     }
@@ -167,7 +166,7 @@ fn whole_size(entry: &Entry<'_, '_>, fs: &str, report: &mut Report) -> Option<u6
     if found.is_multiple_of(4096) {
         return Some(found);
     }
-    let message = format!("{found} bytes is no multiple of 4096");
+    let message = format!("{found} bytes is not a multiple of 4096");
     report.error(entry.at, &entry.key, message);
     None
 }
@@ -205,8 +204,9 @@ fn read_disk(section: &Section<'_, '_>, found: &mut Volume, pins: Pins, report: 
         _ => return,
     };
     if section.get("uuid").is_none() {
-        let message =
-            format!("{position} says where a disk is, not which: add the uuid of its file system");
+        let message = format!(
+            "{position} is a disk's position, not its identity: add the uuid of its file system"
+        );
         report.error(section.at, &section.key("uuid"), message);
     }
 }

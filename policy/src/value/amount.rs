@@ -6,7 +6,9 @@ pub(crate) const MIB: u64 = 1024 * 1024;
 /// `"20G"`: digits and one of K, M, G, T, in powers of 1024; plain digits are bytes.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     let malformed = || {
-        format!("{text:?} is no size; write digits and K, M, G or T (powers of 1024), like \"20G\"")
+        format!(
+            "{text:?} is not a size; write digits and K, M, G or T (powers of 1024), like \"20G\""
+        )
     };
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'K')) => (text.get(..at), 1024),
@@ -27,8 +29,9 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
 
 /// `4` or `1.5` CPUs, at most three decimals, as thousandths.
 pub(crate) fn cpu_millis(text: &str) -> Result<u64, String> {
-    let malformed =
-        || format!("{text} is no number of CPUs; write it like 4 or 1.5, at most three decimals");
+    let malformed = || {
+        format!("{text} is not a number of CPUs; write it like 4 or 1.5, at most three decimals")
+    };
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !digits(whole) || !digits(fraction) || whole.len() > 6 || fraction.len() > 3 {

@@ -6,8 +6,9 @@ use crate::guard::{Cidr, is_unreachable};
 
 /// `"192.168.7.0/24"`, `"2001:db8::/32"`: canonical, host bits zero.
 pub(crate) fn cidr(text: &str) -> Result<Cidr, String> {
-    let malformed =
-        || format!("{text:?} is no network; write it like \"192.168.7.0/24\" or \"2001:db8::/32\"");
+    let malformed = || {
+        format!("{text:?} is not a network; write it like \"192.168.7.0/24\" or \"2001:db8::/32\"")
+    };
     let (address, length) = text.split_once('/').ok_or_else(malformed)?;
     let address: IpAddr = address.parse().map_err(|_| malformed())?;
     let prefix: u8 = length.parse().map_err(|_| malformed())?;
@@ -19,7 +20,7 @@ pub(crate) fn cidr(text: &str) -> Result<Cidr, String> {
         return Err(format!("the prefix /{prefix} is longer than /{bits}"));
     }
     if prefix == 0 {
-        return Err(format!("{text} is everything; write egress = \"all\""));
+        return Err(format!("{text} is every address; write egress = \"all\""));
     }
     let network = Cidr { address, prefix };
     let host_bits = match address {
@@ -31,8 +32,8 @@ pub(crate) fn cidr(text: &str) -> Result<Cidr, String> {
     }
     if is_unreachable(network) {
         return Err(format!(
-            "no container may connect to {text}: it is this host's own, link-local, multicast, a metadata \
-             address or no address of a host"
+            "no container may connect to {text}: it is the host's own, link-local, multicast, a metadata \
+             address or not a host address"
         ));
     }
     Ok(network)
@@ -42,9 +43,9 @@ pub(crate) fn cidr(text: &str) -> Result<Cidr, String> {
 pub(crate) fn name_server(text: &str) -> Result<IpAddr, String> {
     let address: IpAddr = text
         .parse()
-        .map_err(|_| format!("{text:?} is no IP address"))?;
+        .map_err(|_| format!("{text:?} is not an IP address"))?;
     if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
-        return Err(format!("{text} is no address that a container can ask"));
+        return Err(format!("{text} is not an address that a container can ask"));
     }
     Ok(address)
 }

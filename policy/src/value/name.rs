@@ -95,7 +95,7 @@ pub(crate) fn domain(text: &str) -> Result<Template, String> {
         let hyphens_inside = !label.starts_with('-') && !label.ends_with('-');
         if !(1..=63).contains(&label.len()) || !label.bytes().all(plain) || !hyphens_inside {
             return Err(format!(
-                "{text:?} is no domain: each label is 1 to 63 of a-z, 0-9 and inner \"-\""
+                "{text:?} is not a domain: each label is 1 to 63 of a-z, 0-9 and inner \"-\""
             ));
         }
     }
@@ -114,7 +114,7 @@ pub(crate) fn network_name(text: &str) -> Result<Template, String> {
     let starts_well = longest.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !starts_well || !longest.bytes().all(plain) || longest.len() > 64 {
         return Err(format!(
-            "{text:?} is no network name: at most 64 of letters, digits, \"_\", \".\" and \"-\", a letter or digit first"
+            "{text:?} is not a network name: at most 64 of letters, digits, \"_\", \".\" and \"-\", a letter or digit first"
         ));
     }
     let predefined = [
@@ -143,7 +143,7 @@ pub(crate) fn tenant_name(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "{text:?} is no short name: 1 to 32 of a-z, 0-9 and inner \"-\""
+            "{text:?} is not a short name: 1 to 32 of a-z, 0-9 and inner \"-\""
         ))
     }
 }
@@ -165,7 +165,7 @@ pub(crate) fn image_pattern(text: &str) -> Result<ImagePattern, String> {
     };
     if !fixed.split('/').all(is_component) {
         return Err(format!(
-            "{text:?} is no image pattern: registry/path in lower case without tag or digest, \"*\" only as the last component"
+            "{text:?} is not an image pattern: registry/path in lower case without tag or digest, \"*\" only as the last component"
         ));
     }
     if registry == "docker.io" && !path.contains('/') {
@@ -239,7 +239,7 @@ const CAPABILITIES: [&str; 41] = [
 /// A capability without `CAP_`; `ALL` is none.
 pub(crate) fn capability(text: &str) -> Result<String, String> {
     if text == "ALL" {
-        return Err("ALL is not granted; name each capability".to_owned());
+        return Err("ALL is not allowed; name each capability".to_owned());
     }
     if CAPABILITIES.contains(&text) {
         return Ok(text.to_owned());
@@ -249,7 +249,7 @@ pub(crate) fn capability(text: &str) -> Result<String, String> {
     if CAPABILITIES.contains(&meant) {
         Err(format!("write {meant} for {text:?}"))
     } else {
-        Err(format!("{text:?} is no Linux capability"))
+        Err(format!("{text:?} is not a Linux capability"))
     }
 }
 

@@ -22,7 +22,7 @@ impl Template {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let rest = text.replacen(PLACEHOLDER, "", 1);
         if rest.contains(PLACEHOLDER) {
-            return Err("{uid} may stand only once".to_owned());
+            return Err("{uid} may appear only once".to_owned());
         }
         if rest.contains(['{', '}']) {
             return Err(format!("{text:?} has a brace that is not part of {{uid}}"));

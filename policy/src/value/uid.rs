@@ -37,7 +37,7 @@ impl UidRange {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let (Some(first), Some(last)) = (decimal(first), decimal(last)) else {
             return Err(format!(
-                "{text:?} is no UID range; write \"1001-1999\" or \"1001\""
+                "{text:?} is not a UID range; write \"1001-1999\" or \"1001\""
             ));
         };
         if first > last {

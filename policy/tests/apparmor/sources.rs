@@ -49,7 +49,7 @@ fn entry(folder: &Path, line: &str) -> Entry {
     let kind = match fields.next().unwrap().as_str() {
         "platform" => Kind::Platform,
         "openclaw" => Kind::Openclaw,
-        other => unreachable!("{file}: {other} is no kind"),
+        other => unreachable!("{file}: {other} is not a kind"),
     };
     let source = std::fs::read(folder.join(&file)).unwrap();
     let expected = fields.collect();

@@ -35,25 +35,25 @@ fn apparmor_and_limits() {
             (
                 "{ cpus = -1 }",
                 &[
-                    "9: .cpus: -1 is no number of CPUs; write it like 4 or 1.5, at most three decimals",
+                    "9: .cpus: -1 is not a number of CPUs; write it like 4 or 1.5, at most three decimals",
                 ],
             ),
             (
                 "{ cpus = nan }",
                 &[
-                    "9: .cpus: nan is no number of CPUs; write it like 4 or 1.5, at most three decimals",
+                    "9: .cpus: nan is not a number of CPUs; write it like 4 or 1.5, at most three decimals",
                 ],
             ),
             (
                 "{ cpus = 1e3 }",
                 &[
-                    "9: .cpus: 1e3 is no number of CPUs; write it like 4 or 1.5, at most three decimals",
+                    "9: .cpus: 1e3 is not a number of CPUs; write it like 4 or 1.5, at most three decimals",
                 ],
             ),
             (
                 "{ cpus = 1.2345 }",
                 &[
-                    "9: .cpus: 1.2345 is no number of CPUs; write it like 4 or 1.5, at most three decimals",
+                    "9: .cpus: 1.2345 is not a number of CPUs; write it like 4 or 1.5, at most three decimals",
                 ],
             ),
             (
@@ -78,7 +78,7 @@ fn apparmor_and_limits() {
 
 #[test]
 fn writable_layers() {
-    let malformed = "is no size; write digits and K, M, G or T (powers of 1024), like \"20G\"";
+    let malformed = "is not a size; write digits and K, M, G or T (powers of 1024), like \"20G\"";
     for (value, message) in [
         ("'always'", format!("\"always\" {malformed}")),
         ("'Never'", format!("\"Never\" {malformed}")),
@@ -107,7 +107,7 @@ fn capabilities() {
             (
                 "['ALL', 'CAP_SYS_ADMIN', 'chown', 'FOO', 'KILL', 'KILL', 5]",
                 &[
-                    "1: : ALL is not granted; name each capability",
+                    "1: : ALL is not allowed; name each capability",
                     "8: : write SYS_ADMIN for \"CAP_SYS_ADMIN\"",
                     "25: : write CHOWN for \"chown\"",
                     "34: : \"FOO\" is no Linux capability",
@@ -121,7 +121,7 @@ fn capabilities() {
 
 #[test]
 fn images() {
-    let shape = "is no image pattern: registry/path in lower case without tag or digest, \"*\" only as the last component";
+    let shape = "is not an image pattern: registry/path in lower case without tag or digest, \"*\" only as the last component";
     let no_registry = "does not start with a registry; write it like \"docker.io/library/redis\"";
     for (pattern, message) in [
         ("redis", format!("\"redis\" {no_registry}")),

@@ -39,7 +39,7 @@ fn the_host_part_is_a_closed_table_of_exact_types() {
         ),
         (
             "dns = ['127.0.0.53']",
-            "3:8: guard.dns: 127.0.0.53 is no address that a container can ask",
+            "3:8: guard.dns: 127.0.0.53 is not an address that a container can ask",
         ),
         (
             "dns = ['10.0.0.2', '10.0.0.2']",
@@ -78,7 +78,7 @@ fn nobody_whom_the_policy_names_may_connect_to_everybody() {
 
 #[test]
 fn what_is_switched_off_cannot_be_required() {
-    let why = "required, but guard.enabled is false: no container could ever start";
+    let why = "required, but guard.enabled is false: no container could start";
     let text = "version = 1\n[guard]\nenabled = false\n[tenants]\nuids = ['1001-1002']\nguard = 'required'\n";
     assert_eq!(errors(text), [format!("6:9: tenants.guard: {why}")]);
     let text = "version = 1\n[guard]\nenabled = false\n[tenants]\nuids = ['1001-1002']\n[[tenant]]\n\
@@ -88,9 +88,9 @@ fn what_is_switched_off_cannot_be_required() {
 
 #[test]
 fn egress_is_a_word_or_networks_that_a_container_could_reach() {
-    let malformed = "is no network; write it like \"192.168.7.0/24\" or \"2001:db8::/32\"";
+    let malformed = "is not a network; write it like \"192.168.7.0/24\" or \"2001:db8::/32\"";
     let unreachable =
-        "it is this host's own, link-local, multicast, a metadata address or no address of a host";
+        "it is the host's own, link-local, multicast, a metadata address or not a host address";
     for (value, message) in [
         (
             "'lan'",
@@ -99,7 +99,7 @@ fn egress_is_a_word_or_networks_that_a_container_could_reach() {
         ("true", "10: expected a list, found boolean".to_owned()),
         (
             "[]",
-            "10: names no network; write \"none\" for nothing".to_owned(),
+            "10: is empty; write \"none\" for no network".to_owned(),
         ),
         ("['10.0.0.0']", format!("11: \"10.0.0.0\" {malformed}")),
         (

@@ -92,7 +92,7 @@ fn directories() {
                     "0: : \"/mnt/a b{uid}\" may hold only letters, digits, \".\", \"_\", \"-\" and \"/\"",
                 ],
             ),
-            ("'/mnt/{uid}{uid}'", &["0: : {uid} may stand only once"]),
+            ("'/mnt/{uid}{uid}'", &["0: : {uid} may appear only once"]),
             (
                 "'/mnt/{gid}'",
                 &["0: : \"/mnt/{gid}\" has a brace that is not part of {uid}"],
@@ -139,7 +139,7 @@ fn directories() {
 #[test]
 fn domains() {
     let malformed = |text: &str| {
-        format!("0: : {text:?} is no domain: each label is 1 to 63 of a-z, 0-9 and inner \"-\"")
+        format!("0: : {text:?} is not a domain: each label is 1 to 63 of a-z, 0-9 and inner \"-\"")
     };
     for text in [
         "",
@@ -177,7 +177,7 @@ fn domains() {
 fn networks() {
     let bad_name = |text: &str| {
         format!(
-            "9: .name: {text:?} is no network name: at most 64 of letters, digits, \"_\", \".\" \
+            "9: .name: {text:?} is not a network name: at most 64 of letters, digits, \"_\", \".\" \
              and \"-\", a letter or digit first"
         )
     };

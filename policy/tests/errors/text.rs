@@ -1,4 +1,4 @@
-//! A file that is no TOML, or has no known shape.
+//! A file that is not TOML, or has no known shape.
 
 use aistack_policy::MAX_TEXT_BYTES;
 

@@ -16,7 +16,7 @@ fn volumes_on_disks() {
     for volume in good {
         assert_eq!(warnings(&named(&format!("volume = {volume}"))), [""; 0]);
     }
-    let position = "says where a disk is, not which: add the uuid of its file system";
+    let position = "is a disk's position, not its identity: add the uuid of its file system";
     let made = "a volume with a uuid has its file system already and is never formatted";
     let cases = [
         (
@@ -158,7 +158,7 @@ fn volumes() {
             ),
             (
                 "{ size = 20000001 }",
-                &["9: .size: 20000001 bytes is no multiple of 4096"],
+                &["9: .size: 20000001 bytes is not a multiple of 4096"],
             ),
             (
                 "{ fs = 'xfs', size = '100M' }",

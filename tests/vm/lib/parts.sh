@@ -181,7 +181,7 @@ boot() {
         # model of it, because wide registers cost much to emulate.
         -name aistack-vm -accel tcg,thread=single,tb-size=1024 -cpu Nehalem -smp 1 -m 3072
         -kernel "$root.vmlinuz" -initrd "$root.initrd" -display none -monitor "unix:$run/monitor,server=on,wait=off"
-        # Emulation is no place for workarounds of real CPUs. Nor for the kernel's question at boot whether its timer
+        # Emulation is not a place for workarounds of real CPUs. Nor for the kernel's question at boot whether its timer
         # ticks, which an emulator that the host does not let run in that moment answers with a panic.
         -append "root=LABEL=aistack-root rw console=ttyS0 mitigations=off tsc=reliable no_timer_check panic=0 systemd.show_status=false quiet ${keep:+aistack.keep}"
         -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng

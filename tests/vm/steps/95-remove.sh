@@ -15,7 +15,7 @@ step remove-keeps-stacks-and-policy removed
 purged() {
     DEBIAN_FRONTEND=noninteractive apt-get purge -y aistack aistack-helper || return 1
     ls -d /etc/aistack /var/log/aistack /var/log/aistack-engine /var/lib/aistack-engine /run/aistack 2>/dev/null && return 1
-    # The data of the tenants is no part of the package.
+    # The data of the tenants is not part of the package.
     [ -s "$(base_dir 1001)/config/.env" ]
 }
 step purge-keeps-the-data-of-the-tenants purged

@@ -48,7 +48,7 @@ fn reached(
         return;
     };
     if catalog.published(entry).all(|own| own.key != *key) {
-        let message = format!("{key:?} is no port of this service");
+        let message = format!("{key:?} is not a port of this service");
         found.push((quoted(key), message));
     }
 }
@@ -60,22 +60,22 @@ fn all_steps(steps: &[StepEntry], found: &mut Vec<Error>) {
             && !METHODS.contains(&method.as_str())
         {
             let known = METHODS.join(", ");
-            let message = format!("{method:?} is no method; they are {known}");
+            let message = format!("{method:?} is not a method; they are {known}");
             found.push((quoted(method), message));
         }
         for name in step.headers.keys().filter(|name| !is_header(name)) {
-            let message = format!("{name:?} is no name of a header");
+            let message = format!("{name:?} is not a name of a header");
             found.push((quoted(name), message));
         }
         let out_of_range = |status: &&u16| !(100..=599).contains(*status);
         if let Some(status) = step.expect.iter().find(out_of_range) {
-            let message = format!("{status} is no HTTP status");
+            let message = format!("{status} is not an HTTP status");
             found.push((status.to_string(), message));
         }
         let path = step.path.render(|_| Ok::<_, ()>("x".to_owned()));
         let path = path.unwrap_or_default();
         if !path.starts_with('/') || path.contains(char::is_whitespace) {
-            let message = format!("{path:?} is no path; it begins with / and has no blank");
+            let message = format!("{path:?} is not a path; it begins with / and has no blank");
             found.push((quoted(&path), message));
         }
         for (name, template) in texts(step) {
@@ -111,12 +111,12 @@ fn captures(capture: &BTreeMap<String, String>, found: &mut Vec<Error>) {
     for (name, pointer) in capture {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         if name.is_empty() || !name.bytes().all(plain) {
-            let message = format!("{name:?} is no name that a step can capture");
+            let message = format!("{name:?} is not a name that a step can capture");
             found.push((name.clone(), message));
         }
         if !is_pointer(pointer) && !pointer.starts_with("cookie:") {
             let message = format!(
-                "{pointer:?} is no JSON pointer (RFC 6901) and no cookie:NAME; write e.g. \"/data/0/id\""
+                "{pointer:?} is not JSON pointer (RFC 6901) and no cookie:NAME; write e.g. \"/data/0/id\""
             );
             found.push((quoted(pointer), message));
         }

@@ -24,7 +24,7 @@ pub(super) fn check(catalog: &Catalog, entry: &Entry, earlier: &[&Entry], found:
     for other in &entry.after {
         let why = match catalog.get(other) {
             _ if *other == entry.name => "which is itself".to_owned(),
-            None => "which is no service".to_owned(),
+            None => "which is not a service".to_owned(),
             Some(other) if leads_to(catalog, other, &entry.name, Edges::All) => {
                 format!("which waits for {}", entry.name)
             }
@@ -54,7 +54,7 @@ fn needed(
     found: &mut Vec<Error>,
 ) {
     let message = match catalog.get(need) {
-        None => format!("it needs {need:?}, which is no service"),
+        None => format!("it needs {need:?}, which is not a service"),
         Some(other) => match &other.when {
             Some(condition) if !implies(when, condition) => {
                 format!("it needs {need:?}, which not every stack has: only with {condition}")
@@ -155,7 +155,7 @@ fn site(catalog: &Catalog, entry: &Entry, earlier: &[&Entry], found: &mut Vec<Er
     for route in &site.routes {
         if !is_label(&route.service) || catalog.get(&route.service).is_none() {
             let message = format!(
-                "the route {} leads to {:?}, which is no service",
+                "the route {} leads to {:?}, which is not a service",
                 route.path, route.service
             );
             found.push((quoted(&route.service), message));

@@ -13,7 +13,7 @@ pub(super) fn check(catalog: &Catalog, entry: &Entry, earlier: &[&Entry], found:
     let own = declared(entry);
     for (at, key) in own.iter().enumerate() {
         if !is_key(key) || **key != key.to_ascii_uppercase() {
-            found.push((quoted(key), format!("{key:?} is no key of the manifest")));
+            found.push((quoted(key), format!("{key:?} is not a key of the manifest")));
         }
         let other = earlier.iter().find(|other| {
             other.declares(key) && !exclude(entry.when.as_ref(), other.when.as_ref())

@@ -24,7 +24,7 @@ pub(super) fn check(entry: &Entry, found: &mut Vec<Error>) {
         )),
     }
     if let Some(group) = entry.group.as_ref().filter(|group| !is_label(group)) {
-        found.push((quoted(group), format!("{group:?} is no name of a group")));
+        found.push((quoted(group), format!("{group:?} is not a name of a group")));
     }
     if let Some(site) = &entry.site {
         if !is_label(&site.host) {
@@ -45,7 +45,10 @@ pub(super) fn check(entry: &Entry, found: &mut Vec<Error>) {
         .flat_map(|variant| &variant.environment);
     let variables = entry.environment.iter().chain(of_variants);
     for (name, _) in variables.filter(|(name, _)| !is_key(name)) {
-        found.push((name.clone(), format!("{name:?} is no name of a variable")));
+        found.push((
+            name.clone(),
+            format!("{name:?} is not a name of a variable"),
+        ));
     }
     for database in databases(entry) {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
@@ -82,7 +85,7 @@ fn files(entry: &Entry, found: &mut Vec<Error>) {
             |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
         if !name.split('/').all(sound) || name.split('/').count() > MAX_COMPONENTS {
             let message = format!(
-                "{name:?} is no plain file name, with at most {} folders before it",
+                "{name:?} is not a plain file name, with at most {} folders before it",
                 MAX_COMPONENTS - 1
             );
             found.push((quoted(name), message));
@@ -114,7 +117,7 @@ pub(super) fn mounts(entry: &Entry, found: &mut Vec<Error>) {
                 .skip(1)
                 .all(|part| !matches!(part, "" | "." | ".."));
         if !sound {
-            let message = format!("{target:?} is no absolute path of a directory");
+            let message = format!("{target:?} is not an absolute path of a directory");
             found.push(((*target).clone(), message));
         }
         let nested = |other: &&&String| {

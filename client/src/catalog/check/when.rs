@@ -63,7 +63,7 @@ fn condition(catalog: &Catalog, when: &When, found: &mut Vec<Error>) {
 }
 
 fn no_key(key: &str) -> Error {
-    (quoted(key), format!("{key:?} is no key of the manifest"))
+    (quoted(key), format!("{key:?} is not a key of the manifest"))
 }
 
 /// True when `other` holds wherever `when` does.

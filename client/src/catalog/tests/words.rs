@@ -91,7 +91,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "needs = [\"gone\"]\n",
         "",
-        "5:10: it needs \"gone\", which is no service",
+        "5:10: it needs \"gone\", which is not a service",
     ),
     (
         "needs = [\"user\"]\n",
@@ -106,7 +106,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "after = [\"gone\"]\n",
         "",
-        "5:10: it starts after \"gone\", which is no service",
+        "5:10: it starts after \"gone\", which is not a service",
     ),
     (
         "after = [\"thing\"]\n",
@@ -121,7 +121,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "network_of = \"gone\"\n",
         "",
-        "5:14: it needs \"gone\", which is no service",
+        "5:14: it needs \"gone\", which is not a service",
     ),
     (
         "network_of = \"store\"\n",
@@ -186,7 +186,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[site.route]]\npath = \"/a/*\"\nservice = \"gone\"\nport = 1\n",
-        "51:11: the route /a/* leads to \"gone\", which is no service",
+        "51:11: the route /a/* leads to \"gone\", which is not a service",
     ),
     (
         "",
@@ -211,7 +211,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[check.step]]\npath = \"/\"\nexpect = [42]\n",
-        "51:11: 42 is no HTTP status",
+        "51:11: 42 is not an HTTP status",
     ),
     (
         "",
@@ -364,7 +364,7 @@ fn names_of_files_have_at_most_three_folders_and_no_tricks() {
         let result = Catalog::load(&[("thing", &text)]);
         assert_eq!(result.is_ok(), sound, "{name}: {result:?}");
         if let Err(errors) = result {
-            let expected = format!("thing.toml:11:1: {name:?} is no plain file name");
+            let expected = format!("thing.toml:11:1: {name:?} is not a plain file name");
             assert!(errors[0].to_string().starts_with(&expected), "{errors:?}");
         }
     }

@@ -57,7 +57,7 @@ fn what_the_policy_does_not_give_is_refused_with_its_rule() {
             "5200",
             "[tenants.ports (policy.toml:9)] N8N_PORT: 5200 is not in the ports that the policy gives, 5100 to 5199",
         ),
-        ("N8N_PORT", "0", "[-] N8N_PORT: is no port number"),
+        ("N8N_PORT", "0", "[-] N8N_PORT: is not a port number"),
         (
             "N8N_PORT",
             "5100",
@@ -76,7 +76,7 @@ fn what_the_policy_does_not_give_is_refused_with_its_rule() {
         (
             "POSTGRES_PASSWORD",
             "",
-            "[-] POSTGRES_PASSWORD: is empty; put back the value that the data was made with, or run `aistack init`",
+            "[-] POSTGRES_PASSWORD: is empty; restore the value that the data was made with, or run `aistack init`",
         ),
     ] {
         assert_eq!(

@@ -177,7 +177,7 @@ fn a_wrong_value_is_told_with_its_place_and_what_is_right() {
 }
 
 fn wrong(place: &str) -> String {
-    format!("TIME_SCALE: is no whole number from 1 to 20 ({place})")
+    format!("TIME_SCALE: is not a whole number from 1 to 20 ({place})")
 }
 
 fn messages(errors: &[DesiredError]) -> Vec<String> {

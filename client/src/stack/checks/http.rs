@@ -90,7 +90,7 @@ impl Line<'_> {
         let mut moved = false;
         loop {
             if *deadline <= Instant::now() {
-                return Err("the check has used up its time".to_owned());
+                return Err("the check timed out".to_owned());
             }
             let left = within.map_or(Duration::ZERO, |until| until - Instant::now());
             let limit = self.limits.request.max(left);
@@ -106,7 +106,7 @@ impl Line<'_> {
                 if !moved {
                     *deadline += BUSY;
                     moved = true;
-                    (self.notice)("it wants fewer requests; waiting");
+                    (self.notice)("rate limited; waiting");
                 }
                 until = Some(within.map_or(started + BUSY, |until| until.max(started + BUSY)));
                 pause = wanted.max(PAUSES.0);
@@ -118,7 +118,7 @@ impl Line<'_> {
             if now + pause >= until.min(*deadline) {
                 return Err(match busy {
                     Some(wanted) if wanted >= BUSY => {
-                        format!("{why} (it wants no more for {})", ui::seconds(wanted))
+                        format!("{why} (rate limited for {})", ui::seconds(wanted))
                     }
                     _ => format!("{why} (tried for {})", ui::seconds(until - started)),
                 });
@@ -159,7 +159,7 @@ impl Line<'_> {
             let text = session.wanted(text)?;
             if !String::from_utf8_lossy(&answer.body).contains(&text) {
                 let said = session.excerpt(&answer.body);
-                return Err(format!("the answer does not hold `{text}`: {said}").into());
+                return Err(format!("the answer does not contain `{text}`: {said}").into());
             }
         }
         session

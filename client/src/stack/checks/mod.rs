@@ -52,7 +52,7 @@ pub struct CheckResult {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// What is to be known although it is no failure, e.g. that there was nothing to ask.
+    /// What is to be known although it is not a failure, e.g. that there was nothing to ask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
     /// How long it took.

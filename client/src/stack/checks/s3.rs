@@ -26,7 +26,7 @@ pub(super) fn signed(
         "PUT" => Method::Put,
         "POST" => Method::Post,
         "DELETE" => Method::Delete,
-        other => return Err(format!("S3 knows no {other}")),
+        other => return Err(format!("S3 has no method {other}")),
     };
     let url = Url::parse(&format!("http://{host}{path}")).map_err(|error| error.to_string())?;
     let mut query: Vec<(String, String)> = url.query_pairs().into_owned().collect();

@@ -199,7 +199,7 @@ async fn what_is_wrong_with_an_answer_is_told() {
     wrong.contains = Some("b".to_owned());
     assert_eq!(
         problem(vec![wrong]).await,
-        r#"GET /json: the answer does not hold `b`: {"a":1}"#
+        r#"GET /json: the answer does not contain `b`: {"a":1}"#
     );
     let mut wrong = step("GET", "/json");
     wrong.capture = capture("x", "/b");
@@ -211,7 +211,7 @@ async fn what_is_wrong_with_an_answer_is_told() {
     wrong.capture = capture("x", "/b");
     let why = problem(vec![wrong]).await;
     assert!(
-        why.starts_with("GET /text: the answer is no JSON: xxx"),
+        why.starts_with("GET /text: the answer is not JSON: xxx"),
         "{why}"
     );
     assert!(why.chars().count() < 250 && why.ends_with('…'), "{why}");
@@ -298,7 +298,7 @@ async fn a_service_that_wants_fewer_requests_gets_its_pause() {
     assert_eq!(ask(port, &[step("POST", "/login")]).await, Ok(()));
     assert_eq!(seen.lock().unwrap().len(), 3);
     let why = ask(port, &[step("POST", "/never")]).await.unwrap_err();
-    let expected = "POST /never: answered 429, not 200: too many (it wants no more for 10 m 00 s)";
+    let expected = "POST /never: answered 429, not 200: too many (rate limited for 10 m 00 s)";
     assert_eq!(why, expected);
     assert_eq!(seen.lock().unwrap().len(), 4);
     // Its patience is for 429 only.

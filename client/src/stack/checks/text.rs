@@ -161,7 +161,7 @@ fn parse(answer: &Answer) -> Result<Value, String> {
     if !answer.whole {
         return Err("the answer is too long to be read".to_owned());
     }
-    serde_json::from_slice(&answer.body).map_err(|_| "the answer is no JSON".to_owned())
+    serde_json::from_slice(&answer.body).map_err(|_| "the answer is not JSON".to_owned())
 }
 
 fn content_type(step: &Request) -> Option<&str> {

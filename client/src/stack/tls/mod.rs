@@ -145,7 +145,7 @@ impl Trust {
                 path: path.to_owned(),
                 verifier: own_root(path).and_then(|root| {
                     verifier(&provider, [root])
-                        .ok_or_else(|| format!("{} holds no root certificate", path.display()))
+                        .ok_or_else(|| format!("{} has no root certificate", path.display()))
                 }),
             }),
             public: verifier(&provider, public),
@@ -160,7 +160,7 @@ impl Trust {
             stream: Err(why),
         };
         let Ok(name) = ServerName::try_from(host.to_owned()) else {
-            return failed(format!("{host} is no host name"));
+            return failed(format!("{host} is not a host name"));
         };
         let verifier = Arc::new(RecordingVerifier {
             own: self.own.as_ref().and_then(|own| own.verifier.clone().ok()),
@@ -229,7 +229,7 @@ impl Trust {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 let start = served.map(|served| format!(" before {}", served.not_before));
                 format!(
-                    "the certificate of {host} does not hold yet{}; is this host's clock right?",
+                    "the certificate of {host} is not valid yet{}; check this host's clock",
                     start.unwrap_or_default()
                 )
             }

@@ -8,9 +8,9 @@ use crate::ui::size;
 const HEAD: &str = "\
 # The services
 
-This page is made from the catalog (`client/catalog/*.toml`) by `aistack catalog --markdown`; change it there.
+This page is generated from the catalog (`client/catalog/*.toml`) by `aistack catalog --markdown`; change it there.
 
-Every service runs as the tenant's own user or service user, without any capability (but where it is said), with `no-new-privileges`, \
+Every service runs as the tenant's own user or service user, without any capability (unless stated), with `no-new-privileges`, \
 on the tenant's network, and publishes its ports on 127.0.0.1. Its address for people is `https://HOST.DOMAIN_NAME` through Caddy; \
 `aistack url` lists the addresses, `aistack secrets show KEY` shows a password. Its data is in `BASE_DIR/data/SERVICE`, its rendered \
 configuration in `BASE_DIR/etc/SERVICE`, its secrets in `BASE_DIR/config/.env`.
@@ -123,7 +123,7 @@ fn service(page: &mut String, entry: &Entry) {
 
 #[cfg(test)]
 mod tests {
-    /// `INSTA_UPDATE=always cargo test -p aistack --lib markdown` writes docs/services.md anew.
+    /// `INSTA_UPDATE=always cargo test -p aistack --lib markdown` rewrites docs/services.md.
     #[test]
     fn the_page_in_docs_is_this_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/services.md");

@@ -69,7 +69,7 @@ pub(super) async fn run(context: &Context, args: &CatalogArgs) -> Result<Exit, C
     context.printer.table(&table)?;
     context
         .printer
-        .note("aistack catalog SERVICE tells more; aistack add SERVICE adds one");
+        .note("`aistack catalog SERVICE` shows more; `aistack add SERVICE` adds one");
     Ok(Exit::Done)
 }
 

@@ -101,9 +101,7 @@ pub(super) fn wanted(
         (Some(value), _) if session.catalog.is_secret(key) && !value.is_empty() => {
             Err(CliError::new(
                 Exit::Usage,
-                format!(
-                    "{key} is a secret, which does not belong in arguments: others can read them"
-                ),
+                format!("{key} is a secret: do not pass it as an argument, which others can read"),
             )
             .next(format!(
                 "aistack config set {key} --secret-file FILE, or - for standard input"
@@ -111,7 +109,7 @@ pub(super) fn wanted(
         }
         (Some(value), _) => Ok(value.to_owned()),
         (None, Some(path)) => read(path),
-        (None, None) => Err(CliError::new(Exit::Usage, "no value was given")),
+        (None, None) => Err(CliError::new(Exit::Usage, "no value given")),
     }
 }
 
@@ -155,7 +153,7 @@ fn without(context: &Context, session: &Session, key: &str) -> Context {
 }
 
 /// Refuses a port of the tenant's range that somebody listens on, the service's own container
-/// aside: that one gives it up when it is made anew. Other ports are the policy's to refuse.
+/// aside: that one gives it up when it is recreated. Other ports are the policy's to refuse.
 async fn keep_ports_apart(session: &Session, key: &str, value: &str) -> Result<(), CliError> {
     let entries = session.catalog.entries().iter();
     let service = entries
@@ -218,7 +216,7 @@ fn finish(
         "next": (!touched.is_empty()).then_some("aistack deploy"),
     }))?;
     if !changed {
-        printer.data(&format!("{key} has that value already\n"))?;
+        printer.data(&format!("{key} already has that value\n"))?;
         return Ok(Exit::Done);
     }
     let word = if dry { "would change" } else { "changed" };
@@ -248,7 +246,7 @@ fn added<'m>(manifest: &'m Manifest, before: &EnvFile) -> Vec<&'m str> {
     keys.filter(|key| before.get(key).is_none()).collect()
 }
 
-/// Services that another stack would make anew, with the parts that differ.
+/// Services that another stack would recreate, with the parts that differ.
 fn touched(old: Option<&Stack>, new: &Stack) -> BTreeMap<String, Vec<String>> {
     let by_name = |stack: &'_ Stack| -> BTreeMap<String, DesiredService> {
         let services = stack.services.iter();
@@ -271,7 +269,7 @@ fn touched(old: Option<&Stack>, new: &Stack) -> BTreeMap<String, Vec<String>> {
         }
     }
     for name in old.keys().filter(|name| !new.contains_key(*name)) {
-        touched.insert(name.clone(), vec!["no more part of the stack".to_owned()]);
+        touched.insert(name.clone(), vec!["no longer part of the stack".to_owned()]);
     }
     touched
 }
@@ -288,7 +286,7 @@ mod tests {
         let new = render(&[("VECTOR_DB", "qdrant")]).unwrap();
         let touched = touched(Some(&old), &new);
         assert_eq!(touched["qdrant"], ["new"]);
-        assert_eq!(touched["pgvector"], ["no more part of the stack"]);
+        assert_eq!(touched["pgvector"], ["no longer part of the stack"]);
         assert!(!touched.contains_key("redis"), "{touched:?}");
     }
 }

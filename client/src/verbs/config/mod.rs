@@ -125,7 +125,7 @@ fn list(
     Ok(Exit::Done)
 }
 
-/// A value as it may be shown. One that is no secret may hold one by a reference.
+/// A value as it may be shown. One that is not a secret may hold one by a reference.
 fn shown(session: &Session, settings: &Settings, (key, value): (&str, &str), show: bool) -> String {
     if show || value.is_empty() {
         value.to_owned()

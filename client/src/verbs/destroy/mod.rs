@@ -26,10 +26,10 @@ pub(super) async fn run(context: &Context, args: &DestroyArgs) -> Result<Exit, C
         return nothing_to_do(context, args.purge);
     }
     if args.purge && !volume {
-        let what = "your volume is not mounted, so what it holds cannot be removed";
+        let what = "your volume is not mounted, so its data cannot be removed";
         return Err(CliError::new(Exit::Failed, what)
             .because("nothing was removed")
-            .next("aistack volume mount, then again; or destroy without --purge"));
+            .next("aistack volume mount, then run it again; or destroy without --purge"));
     }
     if context.globals.dry_run {
         return announce(context, &session, &containers, args.purge);
@@ -72,7 +72,7 @@ fn nothing_to_do(context: &Context, purge: bool) -> Result<Exit, CliError> {
     printer.document(json!({"removed": [], "left": []}))?;
     printer.data("nothing to do: there are no containers and no network\n")?;
     if purge {
-        printer.note("your volume is not mounted: what it may hold was not looked at");
+        printer.note("your volume is not mounted: its data was not checked");
     }
     Ok(Exit::Done)
 }
@@ -120,19 +120,20 @@ fn announce(
     let mut lines = Vec::new();
     if !names.is_empty() {
         lines.push(format!(
-            "goes: {} containers: {}",
+            "remove: {} containers: {}",
             names.len(),
             names.join(", ")
         ));
     }
-    lines.extend(network.map(|network| format!("goes: network {network}")));
+    lines.extend(network.map(|network| format!("remove: network {network}")));
     if purge {
         lines.push(format!(
-            "goes: everything in {base}/data, {base}/logs, {base}/etc, {base}/apparmor and the .env with every secret"
+            "remove: everything in {base}/data, {base}/logs, {base}/etc, {base}/apparmor and the .env with every secret"
         ));
-        lines.push("stays: the volume itself, unmounted; it is the administrator's".to_owned());
+        lines
+            .push("keep: the volume itself, unmounted; it belongs to the administrator".to_owned());
     } else {
-        lines.push(format!("stays: all data, logs and the .env in {base}"));
+        lines.push(format!("keep: all data, logs and the .env in {base}"));
     }
     let text = lines.join("\n");
     if context.globals.dry_run {
@@ -154,7 +155,7 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
             None => {
                 return Err(
                     CliError::new(Exit::Usage, "--purge needs your tenant's name")
-                        .because("it cannot ask here: there is no terminal, or --json, --yes or --no-input is set")
+                        .because("input required, but stdin is not a terminal, or --json, --yes or --no-input is set")
                         .next(format!("aistack destroy --purge --confirm {name}")),
                 );
             }
@@ -173,7 +174,9 @@ async fn agree(context: &Context, session: &Session, args: &DestroyArgs) -> Resu
     if !context.interactive() {
         return Err(
             CliError::new(Exit::Usage, "destroy asks before it removes anything")
-                .because("it cannot ask here: there is no terminal, or --json or --no-input is set")
+                .because(
+                    "input required, but stdin is not a terminal, or --json or --no-input is set",
+                )
                 .next("aistack destroy --yes"),
         );
     }
@@ -208,11 +211,13 @@ fn tell(
     purged: bool,
 ) -> Result<Exit, CliError> {
     if !left.is_empty() {
-        let failure = CliError::new(Exit::Failed, "something is left");
+        let failure = CliError::new(Exit::Failed, "not everything was removed");
         let failure = left
             .iter()
             .fold(failure, |failure, text| failure.because(text.as_str()));
-        return Err(failure.next("run the command again; containers that you started yourself with `docker run` must go first"));
+        return Err(failure.next(
+            "run the command again; remove containers that you started with `docker run` first",
+        ));
     }
     let names: Vec<&str> = containers
         .iter()
@@ -222,7 +227,7 @@ fn tell(
         "removed": names, "left": [], "purged": purged, "base_dir": session.grant.base_dir,
     }))?;
     let kept = if purged {
-        "no data kept; your volume is unmounted, and itself stays with the administrator".to_owned()
+        "no data kept; your volume is unmounted and stays with the administrator".to_owned()
     } else {
         format!("data kept in {}", session.grant.base_dir)
     };

@@ -91,7 +91,7 @@ fn overrides(
         if session.catalog.is_secret(key) {
             return Err(CliError::new(
                 Exit::Usage,
-                format!("--set {key}: secrets do not belong in arguments, which others can read"),
+                format!("--set {key}: do not pass secrets as arguments, which others can read"),
             )
             .next(format!("aistack init --secret-file {key}=FILE")));
         }

@@ -91,7 +91,7 @@ fn databases(entry: &Entry) -> impl Iterator<Item = &Database> {
     entry.databases.iter().chain(variants)
 }
 
-/// Drops a database and its role. Where its provider is no part of the stack, there is nobody to ask.
+/// Drops a database and its role. Where its provider is not part of the stack, there is nobody to ask.
 async fn drop_database(
     session: &Session,
     database: &Database,

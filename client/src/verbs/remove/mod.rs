@@ -53,7 +53,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Cl
     // Again under the lock: another run may have changed the choice meanwhile.
     let now = self::removal(context, &session, args, &containers)?;
     if now.names != *names {
-        let what = "another run has changed your stack meanwhile; nothing was removed";
+        let what = "another run changed your stack in the meantime; nothing was removed";
         return Err(CliError::new(Exit::Failed, what).next("run the same command again"));
     }
     let (manifest, stack) = without(context, &session, &now)?;
@@ -86,7 +86,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Cl
     if !session.broken.is_empty() && !services.is_empty() {
         // What they list would be without the services whose files have mistakes.
         context.printer.note(&format!(
-            "not brought up to date while a service file has mistakes: {}",
+            "not updated while a service file has mistakes: {}",
             services.join(", ")
         ));
         services.clear();
@@ -104,7 +104,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Cl
         progress.note(&format!("removed: {}", names.join(", ")));
         let deploy = DeployArgs {
             services,
-            // What is left was well before; only what lists the removed is made anew.
+            // What is left was well before; only what lists the removed is recreated.
             skip_validate: true,
             ..DeployArgs::default()
         };
@@ -115,11 +115,11 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Cl
     if left.is_empty() {
         return Ok(done);
     }
-    let failure = CliError::new(Exit::Failed, "something is left");
+    let failure = CliError::new(Exit::Failed, "not everything was removed");
     Err(left
         .into_iter()
         .fold(failure, CliError::because)
-        .next("mend the cause, then run the same command again"))
+        .next("fix the cause, then run the same command again"))
 }
 
 /// The manifest that a removal leaves, and the stack that it describes.
@@ -331,7 +331,7 @@ async fn agree(context: &Context, args: &RemoveArgs, removal: &Removal) -> Resul
             }
             None => {
                 return Err(CliError::new(Exit::Usage, "--purge needs the services' names")
-                    .because("it cannot ask here: there is no terminal, or --json, --yes or --no-input is set")
+                    .because("input required, but stdin is not a terminal, or --json, --yes or --no-input is set")
                     .next(format!(
                         "aistack remove --purge --confirm {list} {}",
                         args.services.join(" ")

@@ -70,8 +70,8 @@ pub(super) fn unusable(file: &Path, unusable: &Unusable, out: &mut impl Write) -
             if error.kind() == io::ErrorKind::PermissionDenied {
                 writeln!(
                     out,
-                    "only root and the gateway may read the policy; run it as root. What a tenant \
-                     has, `aistack whoami` tells the tenant"
+                    "only root and the gateway may read the policy: run it as root. A tenant runs \
+                     `aistack whoami`"
                 )?;
             }
             Ok(())

@@ -116,7 +116,7 @@ fn explain_knows_who_is_no_tenant() {
     let (status, out) = outcome(GOOD, &["explain", "--uid", "999", "--policy", "P"]);
     assert_eq!(
         (status, out.as_str()),
-        (1, "UID 999 is no tenant: P names 1001-1250, 3000\n")
+        (1, "UID 999 is not a tenant: P names 1001-1250, 3000\n")
     );
     let (status, out) = outcome(
         GOOD,
@@ -128,7 +128,7 @@ fn explain_knows_who_is_no_tenant() {
         "version = 1",
         &["explain", "--uid", "1001", "--policy", "P"],
     );
-    assert_eq!(out, "UID 1001 is no tenant: P names nobody\n");
+    assert_eq!(out, "UID 1001 is not a tenant: P names nobody\n");
 }
 
 #[test]

@@ -106,7 +106,7 @@ async fn a_budget_outlives_its_daemon() {
         while let Ok(open) = audit.intent(create(1001)).await {
             open.finish(conflict()).await.unwrap();
             more += 1;
-            assert!(more < 10, "the budget began anew");
+            assert!(more < 10, "the budget started over");
         }
     }
     assert!(audit.intent(create(1002)).await.is_ok());
@@ -151,7 +151,7 @@ async fn strangers_in_numbers_hide_no_attempt_of_a_tenant() {
         }
     }
     for _ in 0..25 {
-        let often = "TOO_OFTEN: too many requests";
+        let often = "TOO_MANY_REQUESTS: too many requests";
         audit
             .denied(intent(1001), Denied::Tenant, often)
             .await

@@ -61,12 +61,12 @@ async fn a_log_that_is_gone_or_written_anew_and_a_head_that_is_gone_are_noticed(
     ));
 
     // As long as the one before, and a chain in itself.
-    let (anew, other) = (stopped_log(3).await, stopped_log(3).await);
-    std::fs::copy(log_of(other.path()), log_of(anew.path())).unwrap();
-    let error = verify(&log_of(anew.path())).unwrap_err();
+    let (again, other) = (stopped_log(3).await, stopped_log(3).await);
+    std::fs::copy(log_of(other.path()), log_of(again.path())).unwrap();
+    let error = verify(&log_of(again.path())).unwrap_err();
     assert!(error.to_string().contains("was rewritten"), "{error}");
-    drop(begin(anew.path()).unwrap());
-    assert_eq!(problems(anew.path()).len(), 1);
+    drop(begin(again.path()).unwrap());
+    assert_eq!(problems(again.path()).len(), 1);
 
     let headless = stopped_log(3).await;
     std::fs::remove_file(headless.path().join("helper.head")).unwrap();
@@ -124,7 +124,7 @@ async fn a_log_that_is_renamed_removed_replaced_cut_or_written_to_is_noticed_at_
             true,
         ),
         (
-            "another file was put in its place",
+            "it was replaced",
             |log| {
                 std::fs::remove_file(log).unwrap();
                 std::fs::write(log, "{}\n").unwrap();
@@ -132,7 +132,7 @@ async fn a_log_that_is_renamed_removed_replaced_cut_or_written_to_is_noticed_at_
             true,
         ),
         (
-            "it was cut",
+            "it was truncated",
             |log| {
                 let file = std::fs::OpenOptions::new().write(true).open(log).unwrap();
                 file.set_len(100).unwrap();
@@ -140,7 +140,7 @@ async fn a_log_that_is_renamed_removed_replaced_cut_or_written_to_is_noticed_at_
             false,
         ),
         (
-            "somebody else wrote to it",
+            "another process wrote to it",
             |log| {
                 let mut file = std::fs::OpenOptions::new().append(true).open(log).unwrap();
                 io::Write::write_all(&mut file, b"{\"seq\":8}\n").unwrap();

@@ -29,7 +29,7 @@ pub(super) fn of(
 ) -> Result<Vec<PathBuf>, String> {
     let own = facts.data_root.as_str();
     if !own.starts_with('/') {
-        return Err("Docker does not say where its directory is".to_owned());
+        return Err("Docker does not report its data directory".to_owned());
     }
     let mut dirs = vec![PathBuf::from(own)];
     let address = facts.containerd.as_str();

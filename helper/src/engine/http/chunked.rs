@@ -26,7 +26,7 @@ pub(super) async fn read(
         body.extend_from_slice(&buffer.split_to(length));
         if buffer.split_to(2).as_ref() != b"\r\n" {
             return Err(ReadError::Bad(
-                "a chunk is longer than it says, or the body has trailers",
+                "a chunk is longer than its length, or the body has trailers",
             ));
         }
         if length == 0 {
@@ -40,7 +40,7 @@ async fn length(
     stream: &mut (impl AsyncRead + Unpin),
     buffer: &mut BytesMut,
 ) -> Result<usize, ReadError> {
-    let bad = || ReadError::Bad("the length of a chunk is not a few hexadecimal digits alone");
+    let bad = || ReadError::Bad("the length of a chunk is not a short hexadecimal number");
     let mut digits = 0;
     loop {
         fill(stream, buffer, digits + 1).await?;

@@ -297,12 +297,12 @@ fn check_image(grant: &Grant, image: &ImageRef) -> Result<(), Refusal> {
     }
     let allowed: Vec<String> = grant.images.iter().map(ToString::to_string).collect();
     let message = format!(
-        "the image {} is none that the policy allows",
+        "the image {} is not allowed by policy",
         shown(&image.repository)
     );
     Err(
         Refusal::new("IMAGE_REFUSED", message, grant.rules.images.clone())
-            .with_hint(format!("allowed are {}", allowed.join(", "))),
+            .with_hint(format!("allowed: {}", allowed.join(", "))),
     )
 }
 
@@ -311,10 +311,10 @@ fn check_umask(umask: Option<i64>) -> Result<(), Refusal> {
     if umask.is_none() {
         return Ok(());
     }
-    let message = "HostConfig.Umask must not be set: a container has the runtime's own";
+    let message = "HostConfig.Umask must not be set: a container has the runtime's umask";
     let rule = Rule::builtin("no-umask");
     Err(Refusal::new("UMASK_REFUSED", message, rule)
-        .with_hint("let a shell set it: sh -c 'umask 027 && exec PROGRAM'"))
+        .with_hint("set it in a shell: sh -c 'umask 027 && exec PROGRAM'"))
 }
 
 /// The API version from which on Docker on Linux sets the size of a terminal. To an older one a client

@@ -223,7 +223,7 @@ pub fn check_existing(grant: &Grant, inspected: &Value) -> Result<(), Refusal> {
         process.get("privileged"),
         None | Some(Value::Null | Value::Bool(false))
     ) {
-        let message = "the exec is privileged, so it was not made through the gateway";
+        let message = "the exec is privileged, so it was not created through the gateway";
         let rule = Rule::builtin("no-privileged");
         return Err(Refusal::new("PRIVILEGED_REFUSED", message, rule));
     }
@@ -243,7 +243,7 @@ pub fn check_count(container: &Value) -> Result<(), Refusal> {
     }
     let message = format!("the container has {MAX_EXECS} execs that run or were not started");
     let rule = Rule::builtin("exec-count");
-    let hint = "let them end, or restart the container";
+    let hint = "wait for them to end, or restart the container";
     Err(Refusal::new("EXEC_REFUSED", message, rule).with_hint(hint))
 }
 

@@ -51,7 +51,7 @@ pub fn check_from_image(container: &Value) -> Result<(), Refusal> {
     let other = |mount: &&Value| !matches!(text(mount, "/Type"), "bind" | "tmpfs");
     if let Some(mount) = mounts.into_iter().flatten().find(other) {
         let place = shown(text(mount, "/Destination"));
-        let message = format!("it has a volume at \"{place}\", which is host disk without a bound");
+        let message = format!("it has a volume at \"{place}\", which is unlimited host disk");
         return Err(Refusal::new(
             "IMAGE_VOLUME_REFUSED",
             message,
@@ -82,7 +82,7 @@ fn check_image(grant: &Grant, container: &Value) -> Result<(), Refusal> {
     if allowed {
         return Ok(());
     }
-    let message = format!("it is of the image \"{}\"", shown(label));
+    let message = format!("it uses the image \"{}\"", shown(label));
     Err(refused(&message, &grant.rules.images))
 }
 
@@ -128,10 +128,10 @@ fn check_security(grant: &Grant, user: User, host: &Value) -> Result<(), Refusal
     }
     if !no_new_privileges {
         let rule = Rule::builtin("no-security-options");
-        return Err(refused("it may gain privileges", &rule));
+        return Err(refused("it may gain new privileges", &rule));
     }
     if !confined && grant.apparmor == AppArmorMode::Required {
-        let message = format!("it is without the AppArmor label {label}");
+        let message = format!("it lacks the AppArmor label {label}");
         return Err(refused(&message, &grant.rules.apparmor));
     }
     if matches!(text(host, "/IpcMode"), "private" | "none") {
@@ -193,7 +193,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
         .unwrap_or_default()
 }
 
-/// The texts of a list; what is no text reads as an empty one, which nothing allows.
+/// The texts of a list; what is not text reads as an empty one, which nothing allows.
 fn words<'v>(host: &'v Value, field: &str) -> impl Iterator<Item = &'v str> {
     let list = host.get(field).and_then(Value::as_array);
     let items = list.into_iter().flatten();
@@ -201,9 +201,9 @@ fn words<'v>(host: &'v Value, field: &str) -> impl Iterator<Item = &'v str> {
 }
 
 fn refused(what: &str, rule: &Rule) -> Refusal {
-    let message = format!("the container was made under another policy: {what}");
+    let message = format!("the container was created under another policy: {what}");
     Refusal::new("CONTAINER_OUTDATED", message, rule.clone())
-        .with_hint("remove the container and make it again; aistack deploy does")
+        .with_hint("recreate the container, e.g. with aistack deploy")
 }
 
 #[cfg(test)]

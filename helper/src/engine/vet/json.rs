@@ -171,7 +171,7 @@ impl<'de> de::Visitor<'de> for Tree {
         while let Some(key) = object.next_key::<String>()? {
             if !seen.insert(folded(&key)) {
                 return Err(de::Error::custom(format_args!(
-                    "the key \"{}\" is there twice, or differs from another in case only",
+                    "the key \"{}\" is repeated, or differs from another only in case",
                     shown(&key)
                 )));
             }

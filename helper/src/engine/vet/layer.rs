@@ -62,13 +62,11 @@ impl Space {
         } else {
             format!("{inodes} inodes")
         };
-        let message = format!(
-            "Docker's disk is down to its reserve of {what}, so nothing new may write to it"
-        );
+        let message = format!("Docker's disk is down to its reserve of {what}");
         Err(
             Refusal::new("DISK_RESERVE", message, Rule::builtin("disk-reserve")).with_hint(
-                "remove containers that you do not need, or ask the administrator to make room; \
-                 containers with a read-only root file system can be made and started",
+                "remove containers that you do not need, or ask the administrator to free \
+                 space; containers with a read-only root file system can still be created and started",
             ),
         )
     }
@@ -89,7 +87,8 @@ pub fn check_root(grant: &Grant, read_only: bool) -> Result<(), Refusal> {
     if read_only || grant.writable_layer != WritableLayer::Never {
         return Ok(());
     }
-    let message = "HostConfig.ReadonlyRootfs is false, and containers write to their mounts only";
+    let message =
+        "HostConfig.ReadonlyRootfs must be true: containers may only write to their mounts";
     let rule = grant.rules.writable_layer.clone();
     Err(
         Refusal::new("WRITABLE_LAYER_REFUSED", message, rule).with_hint(
@@ -138,16 +137,16 @@ pub fn check_start(grant: &Grant, layer: Layer) -> Result<(), Refusal> {
     let message = format!("the container is not started: {excess}");
     let rule = grant.rules.writable_layer.clone();
     Err(Refusal::new("LAYER_FULL", message, rule)
-        .with_hint("remove it and make it again, with a mount where it writes"))
+        .with_hint("recreate it with a mount where it writes"))
 }
 
 /// The refusal of a container whose layer takes too long to be measured.
 #[must_use]
 pub fn unmeasured(grant: &Grant) -> Refusal {
-    let message = "the container is not started: what it has written outside of its mounts was not \
-                   counted in time";
+    let message = "the container is not started: what it has written outside of its mounts could \
+                   not be measured in time";
     let rule = grant.rules.writable_layer.clone();
-    Refusal::new("LAYER_FULL", message, rule).with_hint("try again, or remove it and make it again")
+    Refusal::new("LAYER_FULL", message, rule).with_hint("try again, or recreate it")
 }
 
 fn gibibytes(bytes: u64) -> String {

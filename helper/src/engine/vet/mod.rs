@@ -1,4 +1,4 @@
-//! What the gateway takes from a caller: parsed into closed types, decided on, rendered anew.
+//! What the gateway takes from a caller: parsed into closed types, decided on, rendered again.
 //!
 //! Pure: no I/O. Nothing that a caller sent is forwarded as bytes; what reaches Docker is rendered
 //! from the typed values of this module.

@@ -2,7 +2,7 @@
 //! without contacting Docker.
 //!
 //! The raw bytes are matched, never a decoded path: a path with a percent sign, an empty segment or
-//! a dot segment is no path here. The one exception is the name of an image, whose own separators some
+//! a dot segment is not a path here. The one exception is the name of an image, whose own separators some
 //! clients encode. What goes to Docker is rendered from [`Endpoint`], under the API version that is spoken with
 //! it, whatever version the caller asks for.
 
@@ -467,14 +467,14 @@ fn reference(text: &str) -> Result<String, Refusal> {
     if text.len() <= MAX_REFERENCE && text.bytes().all(plain) {
         return Ok(text.to_owned());
     }
-    Err(bad_target("it names nothing that can exist"))
+    Err(bad_target("it cannot name an existing object"))
 }
 
 fn full_id(text: &str) -> Result<String, Refusal> {
     if is_full_id(text) {
         return Ok(text.to_owned());
     }
-    Err(bad_target("an exec is named by its full id"))
+    Err(bad_target("an exec needs its full id"))
 }
 
 fn bad_target(why: &str) -> Refusal {

@@ -158,9 +158,9 @@ fn refused(path: &str, why: &str) -> Refusal {
     let message = format!("WorkingDir \"{}\" {why}", shown(path));
     let rule = Rule::builtin("working-directory");
     Refusal::new("WORKING_DIR_REFUSED", message, rule).with_hint(
-        "start in / or where a directory is mounted, and let a shell change to the place: \
-         sh -c 'cd DIR && exec PROGRAM'; with a read-only root file system any place outside \
-         of mounts will do",
+        "start in / or in a mounted directory, and change directory in a shell: \
+         sh -c 'cd DIR && exec PROGRAM'; with a read-only root file system any directory \
+         outside of mounts is allowed",
     )
 }
 

@@ -44,9 +44,9 @@ object! {
         "MacAddress" => "MAC_ADDRESS_REFUSED", "no-addresses",
             "Docker chooses the addresses on the tenant's network";
         "NetworkDisabled" => "NETWORK_DISABLED_REFUSED", "no-network-disabled",
-            "it is outdated, and HostConfig.NetworkMode \"none\" does the same";
+            "it is deprecated; use HostConfig.NetworkMode \"none\"";
         "ArgsEscaped" | "OnBuild" | "Shell" => "IMAGE_FIELD_REFUSED", "no-image-fields",
-            "it belongs into an image";
+            "set it in the image";
     }
 }
 
@@ -85,43 +85,43 @@ object! {
         "Privileged" => "PRIVILEGED_REFUSED", "no-privileged",
             "a privileged container is root on the host";
         "PidMode" => "PID_MODE_REFUSED", "no-host-namespaces",
-            "a container has its own processes only";
+            "a container may not share another PID namespace";
         "UTSMode" => "UTS_MODE_REFUSED", "no-host-namespaces",
-            "a container has its own host name", or "private";
+            "a container may not share the host's UTS namespace", or "private";
         "UsernsMode" => "USERNS_MODE_REFUSED", "no-host-namespaces",
-            "the user namespace is not the caller's to choose", or "private";
+            "the user namespace cannot be chosen", or "private";
         "CgroupnsMode" => "CGROUPNS_MODE_REFUSED", "no-host-namespaces",
-            "a container sees its own control group only", or "private";
+            "a container may not share another cgroup namespace", or "private";
         "Cgroup" | "CgroupParent" => "CGROUP_REFUSED", "no-cgroup",
-            "a control group elsewhere would leave the tenant's limits";
+            "another cgroup parent would escape the tenant's limits";
         "Devices" | "DeviceRequests" | "DeviceCgroupRules" => "DEVICES_REFUSED", "no-devices",
-            "a device is the host's";
+            "host devices are not allowed";
         "GroupAdd" => "GROUP_ADD_REFUSED", "no-groups",
-            "a container runs in its own group only";
+            "additional groups are not allowed";
         "MaskedPaths" | "ReadonlyPaths" => "KERNEL_PATHS_REFUSED", "no-kernel-paths",
-            "it replaces the list of kernel files that a container must not touch";
+            "it would replace Docker's list of masked kernel files";
         "Runtime" => "RUNTIME_REFUSED", "no-runtime",
-            "the runtime is the admin's choice", or "runc";
+            "the runtime cannot be chosen", or "runc";
         "Isolation" => "ISOLATION_REFUSED", "no-isolation",
             "it is for Windows", or "default";
         "Sysctls" => "SYSCTLS_REFUSED", "no-sysctls",
-            "kernel settings are the admin's";
+            "kernel settings cannot be changed";
         "Links" => "LINKS_REFUSED", "no-links",
             "containers of one network find each other by name";
         "VolumesFrom" | "VolumeDriver" => "VOLUMES_REFUSED", "no-volumes",
-            "only the tenant's own directories are mounted";
+            "only the tenant's directories can be mounted";
         "StorageOpt" => "STORAGE_OPT_REFUSED", "no-storage-options",
-            "storage is the admin's";
+            "storage options cannot be set";
         "Dns" | "DnsOptions" | "DnsSearch" | "ExtraHosts" => "DNS_REFUSED", "no-name-resolution",
-            "names are resolved by the tenant's network";
+            "the tenant's network resolves names";
         "PublishAllPorts" => "PUBLISH_ALL_REFUSED", "no-publish-all",
-            "every published port is named, in the tenant's range";
+            "published ports must be listed, within the tenant's range";
         "ContainerIDFile" => "ID_FILE_REFUSED", "no-id-file",
-            "it is for the client";
+            "it is for the client only";
         "Annotations" => "ANNOTATIONS_REFUSED", "no-annotations",
-            "annotations steer the runtime";
+            "annotations could change the runtime's behaviour";
         "OomScoreAdj" | "OomKillDisable" => "OOM_REFUSED", "no-oom-settings",
-            "under memory pressure no container is spared at others' cost";
+            "the OOM killer's choice cannot be changed";
         "KernelMemory" | "KernelMemoryTCP" | "CpuShares" | "CpuRealtimePeriod"
         | "CpuRealtimeRuntime" | "CpusetCpus" | "CpusetMems" | "BlkioWeight" | "BlkioWeightDevice"
         | "BlkioDeviceReadBps" | "BlkioDeviceWriteBps" | "BlkioDeviceReadIOps"
@@ -175,7 +175,7 @@ object! {
     }
     unset {
         "VolumeOptions" | "ImageOptions" | "ClusterOptions" =>
-            "MOUNTS_REFUSED", "no-volumes", "only binds and tmpfs are mounted";
+            "MOUNTS_REFUSED", "no-volumes", "only bind and tmpfs mounts are allowed";
         "Consistency" => "MOUNTS_REFUSED", "no-volumes",
             "it is for macOS", or "default" | "consistent" | "cached" | "delegated";
     }
@@ -188,7 +188,7 @@ object! {
     }
     unset {
         "NonRecursive" | "CreateMountpoint" | "ReadOnlyNonRecursive" | "ReadOnlyForceRecursive" =>
-            "MOUNTS_REFUSED", "bind-options", "a bind has no options but Propagation \"rprivate\"";
+            "MOUNTS_REFUSED", "bind-options", "a bind mount may only have the option Propagation \"rprivate\"";
     }
 }
 
@@ -292,7 +292,7 @@ object! {
     }
     unset {
         "NetworkID" | "EndpointID" => "ENDPOINT_REFUSED", "no-endpoint-settings",
-            "it would attach the container to a further network";
+            "a container may join only one network";
         "MacAddress" | "Gateway" | "IPAddress" | "IPPrefixLen" | "IPv6Gateway"
         | "GlobalIPv6Address" | "GlobalIPv6PrefixLen" => "ENDPOINT_REFUSED", "no-addresses",
             "Docker chooses the addresses on the tenant's network";

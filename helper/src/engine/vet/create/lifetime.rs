@@ -144,8 +144,8 @@ impl Restart {
             "on-failure" => ("on-failure", MAX_RETRIES),
             other => {
                 let message = format!(
-                    "HostConfig.RestartPolicy.Name \"{}\" is none of no, always, unless-stopped \
-                     and on-failure",
+                    "HostConfig.RestartPolicy.Name \"{}\" is not one of no, always, \
+                     unless-stopped, on-failure",
                     shown(other)
                 );
                 return Err(refused("RESTART_REFUSED", "restart", message));
@@ -193,8 +193,8 @@ impl Log {
                 "max-file" => (&mut log.files, bytes(value).filter(|files| *files <= 1000)),
                 other => {
                     let message = format!(
-                        "HostConfig.LogConfig.Config has \"{}\", and only max-size and max-file \
-                         can be set",
+                        "HostConfig.LogConfig.Config has \"{}\"; only max-size and max-file are \
+                         allowed",
                         shown(other)
                     );
                     return Err(refused("LOG_REFUSED", "log-driver", message));

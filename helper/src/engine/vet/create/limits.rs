@@ -74,7 +74,7 @@ impl Limits {
         }
         let reservation = amount("MemoryReservation", host.memory_reservation)?;
         if reservation > memory {
-            return Err(refused("MemoryReservation", "must not be over Memory"));
+            return Err(refused("MemoryReservation", "must not exceed Memory"));
         }
         let pids = match host.pids_limit {
             -1 | 0 => DEFAULT_PIDS,
@@ -127,12 +127,12 @@ pub(super) fn check_limits(grant: &Grant, in_use: Usage, requested: Usage) -> Re
     for (what, held, more, limit) in parts {
         if held.saturating_add(more) > limit {
             let message = format!(
-                "the container would take {more} {what}, the tenant's containers hold {held}, and \
-                 the limit is {limit}"
+                "the container would use {more} {what}, the tenant's containers already use \
+                 {held}, and the limit is {limit}"
             );
             let rule = grant.rules.limits.clone();
             return Err(Refusal::new("LIMITS_REFUSED", message, rule)
-                .with_hint("give it less, or remove a container that is not needed"));
+                .with_hint("give it less, or remove a container that you do not need"));
         }
     }
     Ok(())
@@ -187,7 +187,7 @@ fn ulimits(requested: &[Ulimit]) -> Result<BTreeMap<&'static str, (u64, u64)>, R
             "core" => ("core", 0),
             other => {
                 let why = format!(
-                    "has \"{}\", and only nofile, nproc and core can be set",
+                    "has \"{}\"; only nofile, nproc and core are allowed",
                     shown(other)
                 );
                 return Err(refused("Ulimits", &why));

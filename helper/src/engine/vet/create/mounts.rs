@@ -11,7 +11,7 @@ use super::paths::{is_at_or_below, is_clean, may_mount_on, resolved};
 use super::tmpfs::Tmpfs;
 use super::user::User;
 use super::{Bind, CreateContext};
-use crate::ops::ServiceName;
+use crate::service_name::ServiceName;
 
 /// Mounts of one container, at most.
 const MAX_MOUNTS: usize = 32;
@@ -81,7 +81,7 @@ impl Mounts {
                 "MOUNTS_REFUSED",
                 "no-volumes",
                 format!(
-                    "{place}.Type is \"{}\", and only bind and tmpfs are mounted",
+                    "{place}.Type is \"{}\"; only bind and tmpfs are allowed",
                     shown(other)
                 ),
             )),
@@ -104,12 +104,12 @@ impl Mounts {
         let why = if !is_clean(target) {
             "is not a clean absolute path"
         } else if !may_mount_on(target) {
-            "is a place that nothing may be mounted on"
+            "is not allowed as a mount target"
         } else if self
             .targets()
             .any(|other| resolved(other) == resolved(target))
         {
-            "is mounted on twice"
+            "is mounted twice"
         } else {
             return Ok(());
         };
@@ -145,7 +145,7 @@ impl Mounts {
         let path = volume.trim_end_matches('/');
         if !may_mount_on(path) {
             let message = format!(
-                "the image has a volume at \"{}\", where nothing may be mounted",
+                "the image has a volume at \"{}\", which is not allowed as a mount target",
                 shown(volume)
             );
             return Err(refused("IMAGE_VOLUME_REFUSED", "mount-target", message));
@@ -178,8 +178,8 @@ impl Mounts {
             None => Ok(()),
             Some(path) => {
                 let message = format!(
-                    "Volumes[\"{}\"] would make a volume, and only the tenant's own directories \
-                     are mounted",
+                    "Volumes[\"{}\"] would create a volume; only the tenant's directories can \
+                     be mounted",
                     shown(path)
                 );
                 Err(refused("VOLUMES_REFUSED", "no-volumes", message))
@@ -219,7 +219,7 @@ fn bind_from_text(grant: &Grant, place: &str, text: &str) -> Result<Bind, Refusa
 
 fn bad_option(place: &str, option: &str) -> Refusal {
     let message = format!(
-        "{place} has the option \"{}\", and a bind may have one of ro and rw, and rprivate",
+        "{place} has the option \"{}\"; allowed are ro or rw, and rprivate",
         shown(option)
     );
     refused("BINDS_REFUSED", "bind-options", message)
@@ -229,8 +229,8 @@ fn bind_from_mount(grant: &Grant, place: &str, mount: &Mount) -> Result<Bind, Re
     let propagation = mount.bind.propagation.as_str();
     if !matches!(propagation, "" | "private" | "rprivate") {
         let message = format!(
-            "{place}.BindOptions.Propagation is \"{}\", and mounts do not travel between the host \
-             and a container",
+            "{place}.BindOptions.Propagation is \"{}\"; only rprivate is \
+             allowed",
             shown(propagation)
         );
         return Err(refused("MOUNTS_REFUSED", "bind-options", message));
@@ -252,7 +252,7 @@ fn bind(
 ) -> Result<Bind, Refusal> {
     let components = components_below(grant, source).ok_or_else(|| {
         let message = format!(
-            "{place}: the bind source \"{}\" is none of this tenant's directories",
+            "{place}: the bind source \"{}\" is not one of this tenant's directories",
             shown(source)
         );
         Refusal::new("BIND_SOURCE_REFUSED", message, grant.rules.base_dir.clone()).with_hint(
@@ -265,10 +265,7 @@ fn bind(
     })?;
     let tree = components.first().map(String::as_str);
     if matches!(tree, Some("etc" | "ssl")) && !read_only {
-        let message = format!(
-            "{place}: \"{}\" can be mounted read-only only",
-            shown(source)
-        );
+        let message = format!("{place}: \"{}\" must be mounted read-only", shown(source));
         return Err(
             refused("BIND_SOURCE_REFUSED", "read-only-configuration", message)
                 .with_hint("add ReadOnly (with -v, append :ro)"),

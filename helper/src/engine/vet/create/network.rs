@@ -52,8 +52,8 @@ impl Network {
             (mode, Some(id)) if mode.starts_with("container:") => Ok(Self::Joined(id.to_owned())),
             _ => {
                 let message = format!(
-                    "HostConfig.NetworkMode is \"{}\", and a container is on the network {}, on \
-                     none, or on that of a container of this tenant",
+                    "HostConfig.NetworkMode is \"{}\"; allowed are the network {}, none, or \
+                     container:NAME of this tenant",
                     shown(mode),
                     context.grant.network.name
                 );
@@ -100,7 +100,7 @@ fn own(
             message,
             context.grant.rules.network.clone(),
         )
-        .with_hint("run aistack init, which makes it")
+        .with_hint("run aistack init, which creates it")
     })?;
     Ok(Network::Own {
         id: id.to_owned(),
@@ -140,8 +140,8 @@ fn is_default(mode: &str) -> bool {
 
 fn endpoint_refused(context: &CreateContext<'_>, place: &str, name: &str) -> Refusal {
     let message = format!(
-        "NetworkingConfig{place} has the network \"{}\", and a container is on one \
-         network at most, {}",
+        "NetworkingConfig{place} has the network \"{}\"; only {} is \
+         allowed",
         shown(name),
         context.grant.network.name
     );

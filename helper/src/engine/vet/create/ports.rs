@@ -73,7 +73,7 @@ impl Ports {
                 check_host_ip(&place, &host.host_ip)?;
                 let number = host_port(grant, &place, &host.host_port)?;
                 if !taken.insert((number, port.protocol)) {
-                    let message = format!("{place}: HostPort {number} is there twice");
+                    let message = format!("{place}: HostPort {number} is listed twice");
                     return Err(refused("PORTS_REFUSED", message));
                 }
                 ports.published.entry(port).or_default().insert(number);
@@ -109,7 +109,7 @@ fn check_host_ip(place: &str, host_ip: &str) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = format!(
-        "{place}: HostIp is \"{}\", and ports are published on {HOST_IP} only",
+        "{place}: HostIp is \"{}\"; ports can only be published on {HOST_IP}",
         shown(host_ip)
     );
     Err(refused("HOST_IP_REFUSED", message))
@@ -121,7 +121,7 @@ fn host_port(grant: &Grant, place: &str, text: &str) -> Result<u16, Refusal> {
         .filter(|number| grant.ports.contains(*number))
         .ok_or_else(|| {
             let message = format!(
-                "{place}: HostPort \"{}\" is none of this tenant's ports {} to {}",
+                "{place}: HostPort \"{}\" is not in this tenant's ports {} to {}",
                 shown(text),
                 grant.ports.first,
                 grant.ports.last()

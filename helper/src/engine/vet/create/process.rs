@@ -195,7 +195,7 @@ fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), Refusal> {
     }
     for name in labels.keys() {
         let why = if name.to_ascii_lowercase().starts_with(RESERVED_LABELS) {
-            "starts with io.aistack., which only the gateway writes"
+            "starts with io.aistack., which is reserved"
         } else if name.is_empty()
             || name.len() > MAX_LABEL_NAME
             || name.chars().any(char::is_control)

@@ -38,7 +38,7 @@ impl Security {
             "none" => true,
             other => {
                 let message = format!(
-                    "HostConfig.IpcMode is \"{}\", and a container shares no memory with another",
+                    "HostConfig.IpcMode is \"{}\"; sharing memory is not allowed",
                     shown(other)
                 );
                 let rule = Rule::builtin("no-host-namespaces");
@@ -65,7 +65,7 @@ fn capabilities(
         }
         let rule = context.grant.rules.capabilities.clone();
         let message = format!(
-            "HostConfig.CapAdd asks for \"{}\", a capability that the policy does not give",
+            "HostConfig.CapAdd: the capability \"{}\" is not allowed by policy",
             shown(name)
         );
         Err(Refusal::new("CAPABILITY_REFUSED", message, rule))
@@ -135,8 +135,8 @@ fn check_option(
         return Ok(());
     }
     let message = format!(
-        "HostConfig.SecurityOpt[{index}] is \"{}\", and a container's confinement is not the \
-         caller's to choose",
+        "HostConfig.SecurityOpt[{index}] is \"{}\"; a container's confinement cannot be \
+         changed",
         shown(option)
     );
     let rule = Rule::builtin("no-security-options");

@@ -96,7 +96,7 @@ impl Tmpfs {
                 None => (option, None),
             };
             if seen.contains(&key) {
-                return Err(refused(place, "an option is there twice"));
+                return Err(refused(place, "an option is given twice"));
             }
             seen.push(key);
             tmpfs.set(grant, place, key, value)?;
@@ -124,7 +124,7 @@ impl Tmpfs {
             ("uid", Some(uid)) => self.uid = own(place, grant, uid, Grant::owns_uid)?,
             ("gid", Some(gid)) => self.gid = own(place, grant, gid, owns_gid)?,
             _ => {
-                let why = format!("\"{}\" is no option that is allowed", shown(key));
+                let why = format!("the option \"{}\" is not allowed", shown(key));
                 return Err(refused(place, &why));
             }
         }
@@ -144,7 +144,7 @@ fn own(
 ) -> Result<u32, Refusal> {
     decimal(text)
         .filter(|id| owns(grant, *id))
-        .ok_or_else(|| refused(place, "its uid or gid is none of this tenant's"))
+        .ok_or_else(|| refused(place, "its uid or gid is not one of this tenant's"))
 }
 
 fn bounded(place: &str, size: Option<u64>) -> Result<u64, Refusal> {

@@ -60,7 +60,7 @@ fn refused(text: &str, rule: Rule, grant: &Grant) -> Refusal {
         .chain(&grant.service_uids)
         .filter_map(|uid| Some(format!("{uid}:{}", grant.gid_of(*uid)?)))
         .collect();
-    let message = format!("User \"{}\" is none of this tenant's", shown(text));
+    let message = format!("User \"{}\" is not one of this tenant's", shown(text));
     Refusal::new("USER_REFUSED", message, rule)
-        .with_hint(format!("leave it out, or use {}", own.join(" or ")))
+        .with_hint(format!("omit it, or use {}", own.join(" or ")))
 }

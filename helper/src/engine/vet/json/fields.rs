@@ -217,10 +217,10 @@ impl Versions {
             return Ok(());
         }
         let when = match self.until.filter(|until| at.api >= *until) {
-            Some(until) => format!("is there before API {until} only"),
-            None => format!("is there from API {} on", self.since),
+            Some(until) => format!("exists only before API {until}"),
+            None => format!("exists since API {}", self.since),
         };
-        let message = format!("{} {when}, and this is a request of {}", at.path, at.api);
+        let message = format!("{} {when}, and this request uses {}", at.path, at.api);
         Err(Refusal::new(
             "FIELD_OF_OTHER_VERSION",
             message,
@@ -246,7 +246,7 @@ pub(in crate::engine::vet) fn unknown(
     let refusal = Refusal::new("UNKNOWN_FIELD", message, Rule::builtin("closed-types"));
     let mut known = read.iter().chain(unset);
     match known.find(|name| folded(name) == folded(key)) {
-        Some(name) => refusal.with_hint(format!("write it {name}, exactly so")),
+        Some(name) => refusal.with_hint(format!("write it as {name}")),
         None => refusal,
     }
 }

@@ -49,7 +49,7 @@ impl Filters {
         let mut filters = BTreeMap::new();
         for (key, values) in read {
             if !known.contains(&key.as_str()) {
-                let why = format!("the filter \"{}\" is not offered", shown(&key));
+                let why = format!("the filter \"{}\" is not supported", shown(&key));
                 return Err(bad_query(&why));
             }
             let values: Vec<String> = match values {

@@ -12,7 +12,7 @@ pub(super) fn not_offered(method: &str, path: &str) -> Refusal {
     let whole: String = path.chars().take(MAX_SHOWN).collect();
     let cut = if whole.len() < path.len() { "…" } else { "" };
     let (method_shown, path_shown) = (shown(method), whole.escape_debug());
-    let message = format!("the endpoint {method_shown} {path_shown}{cut} is not offered");
+    let message = format!("the endpoint {method_shown} {path_shown}{cut} is not supported");
     let refusal = Refusal::new("ENDPOINT_REFUSED", message, Rule::builtin("endpoints"));
     match way_out(method, path) {
         Some(hint) => refusal.with_hint(hint),
@@ -32,28 +32,28 @@ fn way_out(method: &str, path: &str) -> Option<&'static str> {
     let (second, third) = (segments.next(), segments.next());
     Some(match (method, first, second, third) {
         (_, "containers", _, Some("archive" | "export")) => {
-            "docker cp is not offered: put files into a directory of yours that is bound into the \
+            "docker cp is not supported: put files into a directory of yours that is bound into the \
              container (aistack whoami names your base directory), or pipe them through docker exec -i"
         }
-        (_, "containers", _, Some("update")) => {
-            "make the container again with the limits it shall have"
-        }
+        (_, "containers", _, Some("update")) => "recreate the container with the new limits",
         (_, "containers", _, Some("pause" | "unpause")) => "stop and start the container",
-        ("POST", _, Some("prune"), _) => "remove your containers by their names",
+        ("POST", _, Some("prune"), _) => "remove your containers by name",
         (_, "volumes", ..) => {
             "there are no volumes: bind a directory below your base directory, which aistack whoami \
              names"
         }
         (_, "networks", ..) => {
-            "every tenant has one network, which aistack init makes and aistack whoami names: use it \
-             by its name, in a compose file as networks: {default: {name: NAME, external: true}}"
+            "every tenant has one network, created by aistack init and shown by aistack whoami: use \
+             it by name, in a compose file as networks: {default: {name: NAME, external: true}}"
         }
         (_, "build" | "session" | "grpc" | "commit", ..) | (_, "images", Some("load"), _) => {
             "build the image elsewhere and push it to a registry that the policy allows \
              (aistack whoami -v), then pull it here"
         }
         (_, "auth", ..) => "images are pulled anonymously; work without docker login",
-        ("DELETE", "images", ..) => "images are everybody's; ask the administrator to remove it",
+        ("DELETE", "images", ..) => {
+            "images are shared by all tenants; ask the administrator to remove it"
+        }
         _ => return None,
     })
 }
@@ -93,7 +93,7 @@ mod tests {
                 "/v1.41/build".to_owned(),
                 "build the image elsewhere",
             ),
-            ("POST", "/containers/prune".to_owned(), "by their names"),
+            ("POST", "/containers/prune".to_owned(), "by name"),
             ("POST", "/containers/x/pause".to_owned(), "stop and start"),
         ] {
             let refusal = Endpoint::parse(method, &path).unwrap_err();

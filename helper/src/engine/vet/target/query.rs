@@ -43,7 +43,7 @@ impl Query {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let key = decode(key)?;
             if values.insert(key.clone(), decode(value)?).is_some() {
-                return Err(bad_query(&format!("\"{}\" is there twice", shown(&key))));
+                return Err(bad_query(&format!("\"{}\" is given twice", shown(&key))));
             }
             if values.len() > MAX_PARAMETERS {
                 return Err(bad_query("it has too many parameters"));
@@ -65,7 +65,7 @@ impl Query {
             return Ok(value);
         }
         Err(bad_query(&format!(
-            "{name} is there from API {since} on, and this is a request of {}",
+            "{name} exists since API {since}, and this request uses {}",
             self.version
         )))
     }
@@ -84,7 +84,7 @@ impl Query {
         if own {
             return Ok(());
         }
-        Err(bad_query(&format!("{name} is another than this host's")))
+        Err(bad_query(&format!("{name} does not match this host's")))
     }
 
     /// Docker takes everything for true but the empty text, 0, no, false and none; here it must be
@@ -110,7 +110,7 @@ impl Query {
 
     pub(super) fn must_be_false(&mut self, name: &str) -> Result<(), Refusal> {
         if self.bool(name)? {
-            return Err(bad_query(&format!("{name} is not offered")));
+            return Err(bad_query(&format!("{name} is not supported")));
         }
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Query {
             return Ok(text);
         }
         Err(bad_query(&format!(
-            "{name}=\"{}\" is not offered",
+            "{name}=\"{}\" is not supported",
             shown(&text)
         )))
     }
@@ -164,10 +164,7 @@ impl Query {
     pub(super) fn finish(self) -> Result<(), Refusal> {
         match self.values.keys().next() {
             None => Ok(()),
-            Some(name) => Err(bad_query(&format!(
-                "the parameter \"{}\" is not known here",
-                shown(name)
-            ))),
+            Some(name) => Err(bad_query(&format!("unknown parameter \"{}\"", shown(name)))),
         }
     }
 }
@@ -180,7 +177,7 @@ fn decode(part: &str) -> Result<String, Refusal> {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => hex_pair(rest.next(), rest.next())
-                .ok_or_else(|| bad_query("it has a broken percent encoding"))?,
+                .ok_or_else(|| bad_query("it has an invalid percent encoding"))?,
             b';' => return Err(bad_query("it has a semicolon")),
             0x21..=0x7e => byte,
             _ => return Err(bad_query("it has characters that must be encoded")),

@@ -58,7 +58,7 @@ impl Offered {
 }
 
 /// The version that a path's first segment is, written in one way only: `v1.44`, without leading
-/// zeros. What is no version is judged as a path.
+/// zeros. What is not a version is judged as a path.
 pub(super) fn read(segment: &str) -> Option<ApiVersion> {
     let text = segment.strip_prefix('v')?;
     let version = ApiVersion::parse(text)?;

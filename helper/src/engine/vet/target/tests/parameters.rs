@@ -224,7 +224,7 @@ fn an_image_is_named_by_one_name() {
         let reason = refused("GET", &format!("/images/{name}/json"));
         assert_eq!(reason, "BAD_IMAGE_REFERENCE", "{name}");
     }
-    // An id is no reference: it is looked up among the images that the caller may use.
+    // An id is not a reference: it is looked up among the images that the caller may use.
     for name in [ID, "99b2", &digest] {
         let endpoint = parsed("GET", &format!("/images/{name}/json"));
         let start = name.trim_start_matches("sha256:").to_owned();
