@@ -97,7 +97,7 @@ mod tests {
     fn limiter() -> Limiter {
         let once = Rate {
             burst: 1,
-            interval: Duration::from_secs(60),
+            interval: Duration::from_mins(1),
         };
         Limiter::new(Rates {
             reads: once,

@@ -186,7 +186,11 @@ mod tests {
         });
         let (status, text) = fault.response();
         assert_eq!(status, 500);
-        for words in ["/data/redis", "although it exists on this host", "restart Docker"] {
+        for words in [
+            "/data/redis",
+            "although it exists on this host",
+            "restart Docker",
+        ] {
             assert!(text.contains(words), "{text}");
         }
     }
