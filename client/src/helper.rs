@@ -217,7 +217,8 @@ impl Helper {
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
         let in_time = || {
-            let (limit, called) = (self.patience.limit(CALL_TIMEOUT), call(self.client.clone()));
+            let limit = self.patience.limit(CALL_TIMEOUT);
+            let called = Box::pin(call(self.client.clone()));
             async move {
                 let answer = tokio::time::timeout(limit, called).await;
                 answer.unwrap_or_else(|_| {

@@ -44,8 +44,8 @@ world_users() {
     as_root touch "$lock" && exec 6<"$lock" && flock 6
     if ! id "$USER_A" >/dev/null 2>&1; then
         for uid in $(seq 21001 2 21999); do
-            getent passwd "$uid" $((uid + 1)) $((uid + 1000)) $((uid + 1001)) >/dev/null ||
-                getent group "$uid" $((uid + 1)) >/dev/null || break
+            # One of several that is there is enough for getent to print it, not for its exit status.
+            [ -n "$(getent passwd "$uid" $((uid + 1)) $((uid + 1000)) $((uid + 1001)); getent group "$uid" $((uid + 1)))" ] || break
         done
         say "creating users $USER_A ($uid), $USER_B ($((uid + 1))) and $USER_ENGINE"
         as_root groupadd -g "$uid" "$USER_A"

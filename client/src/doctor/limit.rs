@@ -36,9 +36,12 @@ impl Limit {
     ///
     /// # Errors
     /// When it does not come.
-    pub(super) async fn answer<T>(self, reply: impl Future<Output = T>) -> Result<T, Elapsed> {
-        let least = Instant::now() + self.usual;
-        timeout_at(least.max(self.began + self.patience), reply).await
+    pub(super) fn answer<T>(
+        self,
+        reply: impl Future<Output = T>,
+    ) -> impl Future<Output = Result<T, Elapsed>> {
+        let until = (Instant::now() + self.usual).max(self.began + self.patience);
+        timeout_at(until, Box::pin(reply))
     }
 
     /// How long one answer may take from now on.
@@ -49,7 +52,7 @@ impl Limit {
 
     /// Does the work, and tells the user where it takes longer than usual.
     pub(super) async fn noting<T>(self, printer: Printer, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work);
+        let mut work = Box::pin(work);
         tokio::select! {
             done = &mut work => return done,
             () = sleep_until(self.began + self.usual) => {}

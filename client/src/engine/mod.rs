@@ -121,17 +121,19 @@ impl Engine {
         }
     }
 
-    /// One answer, within the time that it may take beside `grace`.
-    async fn in_time<T>(
-        &self,
+    /// One answer, within the time that it may take beside `grace`. On the heap, since every verb waits for
+    /// many.
+    fn in_time<'a, T: 'a>(
+        &'a self,
         grace: Duration,
-        requested: impl Future<Output = Result<T, bollard::errors::Error>>,
-    ) -> Result<T, bollard::errors::Error> {
-        let limit = self
-            .patience
-            .limit(self.answer_timeout.saturating_add(grace));
-        let answer = tokio::time::timeout(limit, requested).await;
-        answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
+        requested: impl Future<Output = Result<T, bollard::errors::Error>> + 'a,
+    ) -> impl Future<Output = Result<T, bollard::errors::Error>> + 'a {
+        let requested = Box::pin(requested);
+        async move {
+            let limit = self.answer_timeout.saturating_add(grace);
+            let answer = tokio::time::timeout(self.patience.limit(limit), requested).await;
+            answer.unwrap_or(Err(bollard::errors::Error::RequestTimeoutError))
+        }
     }
 
     /// The same with another time for a Docker Engine that is away; with none, that is told at once.
