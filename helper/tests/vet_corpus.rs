@@ -143,7 +143,7 @@ fn a_start_interval_reaches_engines_that_have_it_and_is_refused_before() {
             Err(refusal) => {
                 assert!(api < ApiVersion::v1(44), "{api}");
                 assert_eq!(refusal.reason, "FIELD_OF_OTHER_VERSION");
-                assert!(refusal.message.contains("from API 1.44 on"), "{refusal}");
+                assert!(refusal.message.contains("since API 1.44"), "{refusal}");
             }
         }
     }

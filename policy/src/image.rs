@@ -99,7 +99,7 @@ impl From<ImageError> for Refusal {
         let ImageError { why, text } = error;
         Self::new(
             "BAD_IMAGE_REFERENCE",
-            format!("\"{text}\" is no image reference: {why}"),
+            format!("\"{text}\" is not an image reference: {why}"),
             Rule::builtin("image-reference"),
         )
         .with_hint("name an image as registry/path:tag, e.g. docker.io/library/redis:8.10.1")

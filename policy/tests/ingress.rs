@@ -112,15 +112,15 @@ fn no_two_tenants_share_a_domain_or_lie_inside_anothers() {
         ),
         (
             "[[tenant]]\nuid = 1001\ndomains = [\"X.test\"]",
-            "tenant[1001].domains: \"X.test\" is no domain",
+            "tenant[1001].domains: \"X.test\" is not a domain",
         ),
         (
             "[[tenant]]\nuid = 1001\ndomains = [\"x.test.\"]",
-            "tenant[1001].domains: \"x.test.\" is no domain",
+            "tenant[1001].domains: \"x.test.\" is not a domain",
         ),
         (
             "[[tenant]]\nuid = 1001\ndomains = [\"*.x.test\"]",
-            "tenant[1001].domains: \"*.x.test\" is no domain",
+            "tenant[1001].domains: \"*.x.test\" is not a domain",
         ),
     ] {
         let errors = errors(&file(own));

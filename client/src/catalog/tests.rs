@@ -99,8 +99,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "read_only = true\nx = 1",
         "thing.toml:18:1: unknown field `x`",
     ),
-    ("\"16M\"", "\"16\"", "thing.toml:18:20: \"16\" is no size"),
-    ("\"60s\"", "\"1m\"", "thing.toml:5:17: \"1m\" is no time"),
+    (
+        "\"16M\"",
+        "\"16\"",
+        "thing.toml:18:20: \"16\" is not a size",
+    ),
+    ("\"60s\"", "\"1m\"", "thing.toml:5:17: \"1m\" is not a time"),
     (
         "cpus = 0.1",
         "cpus = 0.0",
@@ -114,12 +118,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "thing:1",
         "thing:latest",
-        "thing.toml:2:10: \"docker.io/library/thing:latest\" is no full image",
+        "thing.toml:2:10: \"docker.io/library/thing:latest\" is not a full image",
     ),
     (
         "docker.io/library/thing:1",
         "thing:1",
-        "thing.toml:2:10: \"thing:1\" is no full image",
+        "thing.toml:2:10: \"thing:1\" is not a full image",
     ),
     ("${uid}", "${UID}", "thing.toml:8:29: `${UID}`: no such key"),
     (
@@ -170,7 +174,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "\"/etc/thing\"",
         "\"/etc/../x\"",
-        "thing.toml:14:8: \"/etc/../x\" is no absolute path",
+        "thing.toml:14:8: \"/etc/../x\" is not an absolute path",
     ),
     (
         "THING_PORT",
@@ -180,7 +184,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "THING_PORT",
         "thing_port",
-        "thing.toml:27:7: \"thing_port\" is no key",
+        "thing.toml:27:7: \"thing_port\" is not a key",
     ),
     (
         "offset = 20",
@@ -243,5 +247,5 @@ fn a_hash_follows_from_its_value_and_verifies() {
     assert_eq!(first, hash("a password"));
     assert_ne!(first, hash("another"));
     let unknown = Template::try_from("${argon:THING_PASSWORD}".to_owned());
-    assert!(unknown.unwrap_err().contains("no name"));
+    assert!(unknown.unwrap_err().contains("not a name"));
 }

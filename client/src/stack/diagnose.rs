@@ -283,7 +283,7 @@ mod tests {
         (again.running, again.restarting) = (true, true);
         assert!(cause(&again, "").contains("command"));
         let denied = "mkdir /data/x: Permission denied";
-        assert!(cause(&exited(1, false), denied).contains("another user"));
+        assert!(cause(&exited(1, false), denied).contains("different user"));
         let refused = "boot: backend error: invalid key: API key has expired";
         assert!(cause(&exited(1, false), refused).contains("expired"));
         assert_eq!(cause(&exited(1, false), "boom"), "");

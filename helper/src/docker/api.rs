@@ -114,8 +114,8 @@ mod tests {
                 "this host speaks API 1.12 to 1.40, and this aistack speaks 1.41 to 1.56",
             ),
             (json!({"ApiVersion": "1.21"}), "speaks API 1.21 and earlier"),
-            (json!({"ApiVersion": 1.41}), "broke off"),
-            (json!([]), "broke off"),
+            (json!({"ApiVersion": 1.41}), "was cut short"),
+            (json!([]), "was cut short"),
         ] {
             let error = of(version.clone()).unwrap_err().to_string();
             assert!(error.contains(words), "{version}: {error}");

@@ -49,9 +49,9 @@ fn named_tenants() {
     assert_eq!(
         errors(&named("[[tenant]]\nuid = 7000")),
         [
-            "8:7: tenant[7000].network: UID 7000 stands in no range of tenants.uids, so no \
+            "8:7: tenant[7000].network: UID 7000 is in no range of tenants.uids, so no \
              formula gives it a subnet; write network = { subnet = \"…\" }",
-            "8:7: tenant[7000].ports: UID 7000 stands in no range of tenants.uids, so no formula \
+            "8:7: tenant[7000].ports: UID 7000 is in no range of tenants.uids, so no formula \
              gives it ports; write ports = { first = … }",
         ]
     );
@@ -67,7 +67,7 @@ fn what_a_named_tenant_takes_from_others() {
     for (line, expected) in [
         (
             "name = 'A'",
-            "8: tenant[1001].name: \"A\" is no short name: 1 to 32 of a-z, 0-9 and inner \"-\"",
+            "8: tenant[1001].name: \"A\" is not a short name: 1 to 32 of a-z, 0-9 and inner \"-\"",
         ),
         (
             "name = 'tenant-1005'",

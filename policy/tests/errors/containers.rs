@@ -110,7 +110,7 @@ fn capabilities() {
                     "1: : ALL is not allowed; name each capability",
                     "8: : write SYS_ADMIN for \"CAP_SYS_ADMIN\"",
                     "25: : write CHOWN for \"chown\"",
-                    "34: : \"FOO\" is no Linux capability",
+                    "34: : \"FOO\" is not a Linux capability",
                     "49: : listed twice",
                     "57: : expected a string, found integer",
                 ],

@@ -7,7 +7,7 @@ fn what_is_doubtful_is_a_warning_with_numbers() {
     for (line, expected) in [
         (
             "ports = { first = 32000 }",
-            "5: tenants.ports: ports from 32768 on (3 UIDs) are ephemeral ports (32768-60999): an outgoing connection may hold a port that a service wants",
+            "5: tenants.ports: ports from 32768 on (3 UIDs) are ephemeral ports (32768-60999): an outgoing connection may take a service's port",
         ),
         (
             "volume = { kind = 'ebs' }",
@@ -15,7 +15,7 @@ fn what_is_doubtful_is_a_warning_with_numbers() {
         ),
         (
             "capabilities = ['SYS_ADMIN', 'KILL', 'NET_ADMIN']",
-            "5: tenants.capabilities: NET_ADMIN, SYS_ADMIN reaches beyond a container: there is no user namespace around it",
+            "5: tenants.capabilities: NET_ADMIN, SYS_ADMIN reaches beyond a container, because there is no user namespace",
         ),
         (
             "network = { prefix = 28 }",
@@ -35,7 +35,7 @@ fn what_is_doubtful_is_a_warning_with_numbers() {
         ),
         (
             "local_images = ['docker.io/library/redis', 'docker.io/library/*']",
-            "5: tenants.local_images: docker.io/library/* allows every image of this host that has no registry in its name, also one that was never meant for tenants",
+            "5: tenants.local_images: docker.io/library/* allows every local image without a registry in its name, including images not meant for tenants",
         ),
         (
             "service_uids = { offset = 60200 }",

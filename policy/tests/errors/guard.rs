@@ -35,7 +35,7 @@ fn the_host_part_is_a_closed_table_of_exact_types() {
         ),
         (
             "dns = ['router']",
-            "3:8: guard.dns: \"router\" is no IP address",
+            "3:8: guard.dns: \"router\" is not an IP address",
         ),
         (
             "dns = ['127.0.0.53']",
@@ -116,7 +116,7 @@ fn egress_is_a_word_or_networks_that_a_container_could_reach() {
         ),
         (
             "['0.0.0.0/0']",
-            "11: 0.0.0.0/0 is everything; write egress = \"all\"".to_owned(),
+            "11: 0.0.0.0/0 is every address; write egress = \"all\"".to_owned(),
         ),
         (
             "['10.0.0.0/8', '10.1.0.0/16']",

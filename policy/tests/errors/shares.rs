@@ -18,19 +18,19 @@ fn uids() {
         ),
         (
             "['x']",
-            "9: tenants.uids: \"x\" is no UID range; write \"1001-1999\" or \"1001\"",
+            "9: tenants.uids: \"x\" is not a UID range; write \"1001-1999\" or \"1001\"",
         ),
         (
             "['']",
-            "9: tenants.uids: \"\" is no UID range; write \"1001-1999\" or \"1001\"",
+            "9: tenants.uids: \"\" is not a UID range; write \"1001-1999\" or \"1001\"",
         ),
         (
             "['01001']",
-            "9: tenants.uids: \"01001\" is no UID range; write \"1001-1999\" or \"1001\"",
+            "9: tenants.uids: \"01001\" is not a UID range; write \"1001-1999\" or \"1001\"",
         ),
         (
             "['1001 - 1002']",
-            "9: tenants.uids: \"1001 - 1002\" is no UID range; write \"1001-1999\" or \"1001\"",
+            "9: tenants.uids: \"1001 - 1002\" is not a UID range; write \"1001-1999\" or \"1001\"",
         ),
         (
             "['1002-1001']",

@@ -37,7 +37,7 @@ fn columns_are_characters() {
             "2:1: größe: unknown key; known here: version, ingress, guard, tenants, tenant",
             "3:13: tenants.ü: unknown key; known here: uids, base_dir, domain, network, ports, \
              service_uids, volume, egress, guard, apparmor, capabilities, images, local_images, limits, writable_layer",
-            "3:31: tenants.domain: \"ö\" is no domain: each label is 1 to 63 of a-z, 0-9 and \
+            "3:31: tenants.domain: \"ö\" is not a domain: each label is 1 to 63 of a-z, 0-9 and \
              inner \"-\"",
         ]
     );

@@ -34,7 +34,7 @@ fn volumes_on_disks() {
         (
             format!("{{ kind = 'ebs', uuid = '{}' }}", UUID.to_uppercase()),
             format!(
-                "33: tenant[1001].volume.uuid: \"{}\" is no UUID: 8-4-4-4-12 of 0-9, a-f, as blkid \
+                "33: tenant[1001].volume.uuid: \"{}\" is not a UUID: 8-4-4-4-12 of 0-9, a-f, as blkid \
                  shows it",
                 UUID.to_uppercase()
             ),
@@ -73,7 +73,7 @@ fn volumes_on_disks() {
     assert_eq!(
         errors(&everybody),
         [
-            "5:34: tenants.volume.uuid: a uuid belongs into a [[tenant]]: one volume cannot serve \
+            "5:34: tenants.volume.uuid: a uuid belongs in a [[tenant]]: one volume cannot serve \
              several tenants"
         ]
     );
@@ -131,13 +131,13 @@ fn volumes() {
             (
                 "{ size = '20GB' }",
                 &[
-                    "9: .size: \"20GB\" is no size; write digits and K, M, G or T (powers of 1024), like \"20G\"",
+                    "9: .size: \"20GB\" is not a size; write digits and K, M, G or T (powers of 1024), like \"20G\"",
                 ],
             ),
             (
                 "{ size = 'ü' }",
                 &[
-                    "9: .size: \"ü\" is no size; write digits and K, M, G or T (powers of 1024), like \"20G\"",
+                    "9: .size: \"ü\" is not a size; write digits and K, M, G or T (powers of 1024), like \"20G\"",
                 ],
             ),
             (
@@ -171,7 +171,7 @@ fn volumes() {
             (
                 "{ kind = 'ebs', id = 'vol-12345678' }",
                 &[
-                    "21: .id: an id belongs into a [[tenant]]: one volume cannot serve several tenants",
+                    "21: .id: an id belongs in a [[tenant]]: one volume cannot serve several tenants",
                 ],
             ),
         ],
@@ -183,7 +183,7 @@ fn volumes() {
         ),
         (
             "{ kind = 'ebs', id = 'vol-1234567G' }",
-            "31: tenant[1001].volume.id: \"vol-1234567G\" is no EBS volume: \"vol-\" and 8 or 17 of 0-9, a-f",
+            "31: tenant[1001].volume.id: \"vol-1234567G\" is not an EBS volume: \"vol-\" and 8 or 17 of 0-9, a-f",
         ),
     ] {
         let text = named(&format!("volume = {volume}"));

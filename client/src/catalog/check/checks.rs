@@ -116,7 +116,7 @@ fn captures(capture: &BTreeMap<String, String>, found: &mut Vec<Error>) {
         }
         if !is_pointer(pointer) && !pointer.starts_with("cookie:") {
             let message = format!(
-                "{pointer:?} is not JSON pointer (RFC 6901) and no cookie:NAME; write e.g. \"/data/0/id\""
+                "{pointer:?} is neither a JSON pointer (RFC 6901) nor cookie:NAME; write e.g. \"/data/0/id\""
             );
             found.push((quoted(pointer), message));
         }

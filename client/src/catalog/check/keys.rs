@@ -50,7 +50,7 @@ pub(super) fn check(catalog: &Catalog, entry: &Entry, earlier: &[&Entry], found:
     }
     for database in super::names::databases(entry) {
         if !catalog.is_key(&database.password) {
-            let message = format!("{:?} is no key of the manifest", database.password);
+            let message = format!("{:?} is not a key of the manifest", database.password);
             found.push((quoted(&database.password), message));
         }
     }

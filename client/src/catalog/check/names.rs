@@ -10,7 +10,7 @@ const MAX_COMPONENTS: usize = 4;
 
 pub(super) fn check(entry: &Entry, found: &mut Vec<Error>) {
     if !is_label(&entry.name) {
-        let message = format!("{:?} is no name of a service", entry.name);
+        let message = format!("{:?} is not a name of a service", entry.name);
         found.push((String::new(), message));
     }
     match ImageRef::parse(&entry.image) {
@@ -18,7 +18,7 @@ pub(super) fn check(entry: &Entry, found: &mut Vec<Error>) {
         _ => found.push((
             entry.image.clone(),
             format!(
-                "{:?} is no full image reference with a pinned tag",
+                "{:?} is not a full image reference with a pinned tag",
                 entry.image
             ),
         )),
@@ -28,12 +28,12 @@ pub(super) fn check(entry: &Entry, found: &mut Vec<Error>) {
     }
     if let Some(site) = &entry.site {
         if !is_label(&site.host) {
-            let message = format!("{:?} is no host label", site.host);
+            let message = format!("{:?} is not a host label", site.host);
             found.push((quoted(&site.host), message));
         }
         for route in site.routes.iter().filter(|route| !is_route(&route.path)) {
             let message = format!(
-                "{:?} is no path of a route; write e.g. \"/api\" or \"/api/*\"",
+                "{:?} is not a path of a route; write e.g. \"/api\" or \"/api/*\"",
                 route.path
             );
             found.push((quoted(&route.path), message));
@@ -53,7 +53,7 @@ pub(super) fn check(entry: &Entry, found: &mut Vec<Error>) {
     for database in databases(entry) {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         if !database.name.bytes().all(plain) || database.name.is_empty() {
-            let message = format!("{:?} is no plain database name", database.name);
+            let message = format!("{:?} is not a plain database name", database.name);
             found.push((quoted(&database.name), message));
         }
     }

@@ -46,7 +46,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "group = \"Du o\"\n",
         "",
-        "5:9: \"Du o\" is no name of a group",
+        "5:9: \"Du o\" is not a name of a group",
     ),
     (
         "group = \"store\"\n",
@@ -56,7 +56,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "requires = { key = \"NOTHING\", why = \"x\" }\n",
         "",
-        "5:20: \"NOTHING\" is no key of the manifest",
+        "5:20: \"NOTHING\" is not a key of the manifest",
     ),
     (
         "requires = { key = \"TAILSCALE_AUTH_KEY\", why = \" \" }\n",
@@ -66,7 +66,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "when = { key = \"NOTHING\" }\n",
         "",
-        "5:16: \"NOTHING\" is no key of the manifest",
+        "5:16: \"NOTHING\" is not a key of the manifest",
     ),
     (
         "when = { key = \"VECTOR_DB\", is = \"faiss\" }\n",
@@ -131,7 +131,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[variant]]\nwhen = { key = \"NOTHING\", is = \"x\" }\n",
-        "46:16: \"NOTHING\" is no key of the manifest",
+        "46:16: \"NOTHING\" is not a key of the manifest",
     ),
     (
         "",
@@ -146,7 +146,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[variant]]\nwhen = { key = \"VECTOR_DB\", is = \"vec\" }\nenvironment = { \"a b\" = \"x\" }\n",
-        "47:18: \"a b\" is no name of a variable",
+        "47:18: \"a b\" is not a name of a variable",
     ),
     (
         "",
@@ -161,7 +161,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "needs = [\"store\"]\n",
         "[[database]]\nprovider = \"store\"\nname = \"x\"\npassword = \"NOTHING\"\n",
-        "49:12: \"NOTHING\" is no key of the manifest",
+        "49:12: \"NOTHING\" is not a key of the manifest",
     ),
     (
         "",
@@ -181,7 +181,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[site.route]]\npath = \"/a b\"\nservice = \"store\"\nport = 1\n",
-        "50:8: \"/a b\" is no path of a route",
+        "50:8: \"/a b\" is not a path of a route",
     ),
     (
         "",
@@ -201,12 +201,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[check.step]]\nmethod = \"FETCH\"\npath = \"/\"\n",
-        "50:10: \"FETCH\" is no method",
+        "50:10: \"FETCH\" is not a method",
     ),
     (
         "",
         "[[check.step]]\npath = \"/\"\nheaders = { \"a b\" = \"x\" }\n",
-        "51:13: \"a b\" is no name of a header",
+        "51:13: \"a b\" is not a name of a header",
     ),
     (
         "",
@@ -216,7 +216,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[check.step]]\npath = \"healthz\"\n",
-        "50:8: \"healthz\" is no path",
+        "50:8: \"healthz\" is not a path",
     ),
     (
         "",
@@ -236,7 +236,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[check]]\nkind = \"http\"\ntitle = \"asks\"\nport = \"STORE_PORT\"\n[[check.step]]\npath = \"/\"\n",
-        "48:8: \"STORE_PORT\" is no port of this service",
+        "48:8: \"STORE_PORT\" is not a port of this service",
     ),
     (
         "",
@@ -256,7 +256,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[check]]\nkind = \"exec\"\ntitle = \"runs\"\nwhen = { key = \"NOTHING\" }\ncommand = [\"x\"]\n",
-        "48:16: \"NOTHING\" is no key of the manifest",
+        "48:16: \"NOTHING\" is not a key of the manifest",
     ),
 ];
 

@@ -71,7 +71,7 @@ fn what_the_policy_does_not_give_is_refused_with_its_rule() {
         (
             "REDIS_IMAGE",
             "Not An Image",
-            "[-] REDIS_IMAGE: \"Not An Image\" is no image reference: it is not written registry/path:tag in lower case",
+            "[-] REDIS_IMAGE: \"Not An Image\" is not an image reference: it is not written registry/path:tag in lower case",
         ),
         (
             "POSTGRES_PASSWORD",

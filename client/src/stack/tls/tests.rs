@@ -100,7 +100,7 @@ async fn everything_that_can_be_wrong_with_a_certificate_is_found_and_shown() {
         ),
         (
             mine.server(HOST, 2090..2100),
-            "does not hold yet before 2090",
+            "is not valid yet before 2090",
         ),
         (
             mine.server("grafana.example.test", 2020..2100),

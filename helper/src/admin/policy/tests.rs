@@ -63,7 +63,7 @@ fn check_shows_warnings_and_succeeds() {
     let text = "version = 1\n[tenants]\nuids = [\"1001\"]\nimages = [\"docker.io/*\"]\n";
     let (status, out) = outcome(text, &["check", "P"]);
     assert_eq!(status, 0);
-    let warning = "P:4: warning: tenants.images: docker.io/* allows everything of the registry\n";
+    let warning = "P:4: warning: tenants.images: docker.io/* allows every image of the registry\n";
     assert!(out.starts_with(warning), "{out}");
     let (_, out) = outcome(text, &["check", "P", "--json"]);
     let answer: Value = serde_json::from_str(&out).unwrap();

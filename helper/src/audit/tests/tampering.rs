@@ -39,7 +39,7 @@ async fn an_emptied_log_and_one_cut_to_a_prefix_are_noticed_by_verify_and_by_the
         write_log(dir.path(), &lines[..kept].concat());
         let cut = verify(&log_of(dir.path())).unwrap_err();
         assert!(matches!(cut, VerifyError::Cut { .. }), "{kept}: {cut}");
-        assert!(cut.to_string().contains("was cut off"), "{cut}");
+        assert!(cut.to_string().contains("were cut off"), "{cut}");
         drop(begin(dir.path()).unwrap());
         assert_eq!(problems(dir.path()).len(), 1, "{kept} lines");
         let still = verify(&log_of(dir.path())).unwrap_err();
@@ -72,7 +72,7 @@ async fn a_log_that_is_gone_or_written_anew_and_a_head_that_is_gone_are_noticed(
     std::fs::remove_file(headless.path().join("helper.head")).unwrap();
     let error = verify(&log_of(headless.path())).unwrap_err();
     assert!(
-        error.to_string().contains("helper.head is not there"),
+        error.to_string().contains("helper.head is missing"),
         "{error}"
     );
     drop(begin(headless.path()).unwrap());

@@ -219,7 +219,7 @@ fn stop_signal(text: &str) -> Result<String, Refusal> {
         return Ok(format!("SIG{name}"));
     }
     let message = format!(
-        "StopSignal \"{}\" is no signal's name, e.g. SIGTERM",
+        "StopSignal \"{}\" is not a signal's name, e.g. SIGTERM",
         shown(text)
     );
     Err(refused("STOP_REFUSED", "stop", message))

@@ -242,7 +242,7 @@ pub(in crate::engine::vet) fn unknown(
     read: &[&str],
     unset: &[&str],
 ) -> Refusal {
-    let message = format!("{} is no field of the API", at.below(&shown(key)));
+    let message = format!("{} is not a field of the API", at.below(&shown(key)));
     let refusal = Refusal::new("UNKNOWN_FIELD", message, Rule::builtin("closed-types"));
     let mut known = read.iter().chain(unset);
     match known.find(|name| folded(name) == folded(key)) {

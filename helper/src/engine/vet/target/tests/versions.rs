@@ -24,7 +24,7 @@ fn a_parameter_is_known_from_its_version_on() {
             if let Err(refusal) = read {
                 assert_eq!(refusal.reason, "BAD_QUERY");
                 assert!(
-                    refusal.message.contains(&format!("API 1.{since} on")),
+                    refusal.message.contains(&format!("since API 1.{since}")),
                     "{refusal}"
                 );
             }
