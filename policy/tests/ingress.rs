@@ -212,7 +212,7 @@ fn the_admin_is_told_how_many_addresses_are_left() {
 proptest! {
     /// It is a host's address in the tenant's subnet, the last one, and not the gateway's.
     #[test]
-    fn the_proxys_address_is_the_last_of_its_tenants_subnet(prefix in 8_u8..=29, nth in 0_u32..64) {
+    fn the_proxy_has_the_last_address_of_its_tenants_subnet(prefix in 8_u8..=29, nth in 0_u32..64) {
         let text = format!(
             "version = 1\n[ingress]\nenabled = true\n[tenants]\nuids = [\"1001-1064\"]\n\
              network = {{ pool = \"10.0.0.0/8\", prefix = {prefix} }}"

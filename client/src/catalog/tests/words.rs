@@ -221,12 +221,12 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "",
         "[[check.step]]\npath = \"/\"\ncapture = { id = \"data.id\" }\n",
-        "51:18: \"data.id\" is no JSON pointer",
+        "51:18: \"data.id\" is neither a JSON pointer",
     ),
     (
         "",
         "[[check.step]]\npath = \"/\"\ncapture = { id = \"/a~2\" }\n",
-        "51:18: \"/a~2\" is no JSON pointer",
+        "51:18: \"/a~2\" is neither a JSON pointer",
     ),
     (
         "",

@@ -24,7 +24,7 @@ fn caddyfile(stack: &Stack) -> &str {
 }
 
 #[test]
-fn visitors_come_to_the_proxys_own_address_on_ports_that_take_a_proxy_header() {
+fn visitors_come_to_the_address_of_the_proxy_on_ports_that_take_a_proxy_header() {
     let stack = behind(443, &["shop.example"]);
     insta::assert_snapshot!(caddyfile(&stack));
     for service in &stack.services {
