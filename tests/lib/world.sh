@@ -167,6 +167,31 @@ world_daemons() {
     [ -z "${WORLD_DOOR:-}" ] || start_front_door
 }
 
+# --- network guard -----------------------------------------------------------------------------
+
+# The table that the policy of this world asks for, under a name of the world's own and about no bridge and no user but
+# those of its tenants: other worlds, other tests and an aistack that is installed here are none of its business.
+guard_table() {
+    local a b
+    a=$(uid_of "$USER_A") b=$(uid_of "$USER_B")
+    as_root "$WORLD_DIR/bin/aistack-helper" guard render --policy "$WORLD_DIR/policy.toml" 2>/dev/null |
+        sed "s/^\(\(delete \)\{0,1\}table inet aistack\)\b/\1-$WORLD/; s/\"ai-\*\"/{ \"ai-$a\", \"ai-$b\" }/
+            s/skuid @metadata_uids accept/skuid != { $a, $b, $((a + 1000)), $((b + 1000)) } accept/"
+}
+guard_stands() { as_root nft list table inet "aistack-$WORLD" >/dev/null 2>&1; }
+world_guard() {
+    if guard_table | as_root nft -f -; then
+        say "network guard in force: table inet aistack-$WORLD"
+    else
+        say "this kernel takes no network guard: who reaches whom is not tried"
+    fi
+}
+# The first line makes it where there is none.
+guard_down() {
+    PATH="$PATH:/usr/sbin" command -v nft >/dev/null && guard_stands || return 0
+    printf 'table inet aistack-%s\ndelete table inet aistack-%s\n' "$WORLD" "$WORLD" | as_root nft -f -
+}
+
 # --- the front door -------------------------------------------------------------------------------
 
 # WORLD_DOOR is the loopback address that visitors come to, on ports 80 and 443; without it there is no front door.
