@@ -162,7 +162,7 @@ fn the_65th_connection_is_told_429_with_the_number() {
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     let message = body["message"].as_str().unwrap();
     assert!(
-        message.starts_with("64 connections of yours are open"),
+        message.starts_with("you have 64 open connections"),
         "{message}"
     );
     assert!(message.contains("[builtin.connections]"), "{message}");

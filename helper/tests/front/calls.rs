@@ -211,7 +211,7 @@ async fn a_second_daemon_does_not_take_the_socket_and_a_stale_one_is_replaced() 
         .unwrap();
     assert!(!again.status.success());
     let said = String::from_utf8_lossy(&again.stderr);
-    assert!(said.contains("another process listens"), "{said}");
+    assert!(said.contains("another process already listens"), "{said}");
     tenants_host.daemon = first;
     tenants_host.end(Signal::KILL);
     assert!(tenants_host.socket().exists());

@@ -98,7 +98,10 @@ async fn a_connection_too_many_is_told_so_with_the_number() {
     assert_eq!(reason, "TOO_MANY_CONNECTIONS");
     assert_eq!(rule, "builtin.connections");
     assert!(!hint.is_empty());
-    assert!(status.message().starts_with("8 connections"), "{status:?}");
+    assert!(
+        status.message().starts_with("you have 8 open connections"),
+        "{status:?}"
+    );
     // As long as it names, and this connection has ended.
     let wait = status
         .get_details_retry_info()
