@@ -6,7 +6,7 @@ guard_says() { says "$1" "$2" aistack-helper guard status; }
 whoami_says() { as "$USER_A" aistack whoami --json | python3 -c "import json, sys; sys.exit(json.load(sys.stdin)['guard']['state'] != '$1')"; }
 # By the daemons' own units, sockets, sandboxes and AppArmor profiles.
 everybody_sees_it() {
-    systemctl is-active aistack-guard.service aistack-guard.path && guard_says 'in force, as the policy wants it' 0 &&
+    systemctl is-active aistack-guard.service aistack-guard.path && guard_says 'is in force' 0 &&
         whoami_says in-force && says 'network guard +in force' 0 as "$USER_A" aistack whoami &&
         eventually 120 says 'ok +guard' 0 as "$USER_A" aistack doctor && ! as "$USER_A" aistack status | grep 'network guard'
 }
@@ -62,10 +62,10 @@ with_policy_line() {
     local line=$1 status
     shift
     sed "s/^apparmor /$line\n&/" /payload/guest/policy.toml >/etc/aistack/policy.toml
-    eventually 60 guard_says 'in force, as' 0 && systemctl try-reload-or-restart aistack-helper aistack-engine && eventually 30 whoami_says in-force && "$@"
+    eventually 60 guard_says 'is in force' 0 && systemctl try-reload-or-restart aistack-helper aistack-engine && eventually 30 whoami_says in-force && "$@"
     status=$?
     cp /payload/guest/policy.toml /etc/aistack/policy.toml && systemctl try-reload-or-restart aistack-helper aistack-engine &&
-        eventually 60 guard_says 'in force, as' 0 && eventually 30 whoami_says in-force && return $status
+        eventually 60 guard_says 'is in force' 0 && eventually 30 whoami_says in-force && return $status
 }
 step guard-egress-none with_policy_line 'egress = "none"' egress closed closed
 step guard-egress-all with_policy_line 'egress = "all"' egress open open
@@ -81,17 +81,17 @@ removed() {
 }
 step guard-removed-is-told-and-comes-back with_policy_line 'guard = "required"' removed
 edited() {
-    nft insert rule inet aistack output accept && guard_says 'changed' 1 && systemctl reload aistack-guard && guard_says 'in force, as' 0
+    nft insert rule inet aistack output accept && guard_says 'was modified' 1 && systemctl reload aistack-guard && guard_says 'is in force' 0
 }
 step guard-edited-is-told-and-comes-back edited
 # Docker's own rules go with a flush, and come back with Docker. nftables.service of Debian begins with one.
 flushed() {
-    nft flush ruleset && guard_says 'no table inet aistack' 1 && whoami_says none && systemctl reload aistack-guard && guard_says 'in force, as' 0
+    nft flush ruleset && guard_says 'no table inet aistack' 1 && whoami_says none && systemctl reload aistack-guard && guard_says 'is in force' 0
 }
 step guard-flushed-is-told-and-comes-back flushed
 nftables_restarted() {
     nft list table inet aistack >/dev/null && systemctl start nftables.service && systemctl restart nftables.service &&
-        eventually 30 guard_says 'in force, as' 0 && whoami_says in-force; local status=$?
+        eventually 30 guard_says 'is in force' 0 && whoami_says in-force; local status=$?
     systemctl stop nftables.service
     eventually 30 systemctl start aistack-guard && return $status
 }
@@ -103,7 +103,7 @@ docker_restarted() {
     systemctl restart docker || return 1
     # Its table was flushed above; a scan of the new containers' addresses needs them.
     eventually 180 eval '[ "$running" = "$(docker ps --filter health=healthy --format "{{.Names}}" | sort)" ]' || return 1
-    guard_says 'in force, as' 0 && whoami_says in-force && scan
+    guard_says 'is in force' 0 && whoami_says in-force && scan
 }
 LIMIT=900 step guard-is-there-after-a-restart-of-docker docker_restarted
 

@@ -48,7 +48,7 @@ guarded() {
     local docker_at guard_at
     docker_at=$(systemctl show -P ExecMainStartTimestampMonotonic docker.service)
     guard_at=$(systemctl show -P ExecMainExitTimestampMonotonic aistack-guard.service)
-    says 'in force, as' 0 aistack-helper guard status && says 'network guard +in force' 0 as "$USER_A" aistack whoami &&
+    says 'is in force' 0 aistack-helper guard status && says 'network guard +in force' 0 as "$USER_A" aistack whoami &&
         [ "$guard_at" -gt 0 ] && [ "$guard_at" -lt "$docker_at" ]
 }
 step guard-is-in-force-before-docker-starts guarded

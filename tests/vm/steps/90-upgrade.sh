@@ -14,7 +14,7 @@ upgrade() {
     [ "$(dpkg-query -f '${Version} ${Status}\n' -W aistack aistack-helper | grep -c 'upgrade install ok installed')" = 2 ]
 }
 step upgrade-leaves-stacks-and-sockets-alone upgrade
-guarded() { systemctl is-active aistack-guard && says 'in force, as' 0 aistack-helper guard status; }
+guarded() { systemctl is-active aistack-guard && says 'is in force' 0 aistack-helper guard status; }
 step upgrade-leaves-the-guard-in-force guarded
 step policy-of-the-admin-is-kept cmp /payload/guest/policy.toml /etc/aistack/policy.toml
 needs two-tenants-deploy-at-once
