@@ -112,7 +112,7 @@ fn a_file_on_a_full_volume_stays_whole_and_nothing_is_left_beside_it() {
         assert_eq!(names(&config), [".env"]);
         let failure = CliError::io("write", &path, &error);
         assert!(failure.full && failure.causes.is_empty());
-        assert!(failure.what.starts_with("no space is left to write "));
+        assert!(failure.what.starts_with("no space left to write "));
         assert!(failure.next.unwrap().contains("remove --purge"));
     });
 }

@@ -236,7 +236,7 @@ async fn a_service_that_exits_is_told_at_once_with_its_code_and_log() {
     );
     assert_eq!((report.exit, report.exit_code), (Exit::NotHealthy, Some(3)));
     assert_eq!(report.log.len(), 2);
-    assert!(report.cause.unwrap().contains("another user"));
+    assert!(report.cause.unwrap().contains("different user"));
 }
 
 #[tokio::test]
