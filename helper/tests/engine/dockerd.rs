@@ -390,6 +390,12 @@ fn what_writes_too_much_is_stopped(host: &TestHost, client: &str) {
                 break;
             }
             assert!(Instant::now() < until, "{program}: {shown}");
+            // The gateway of another test, which has these tenants in its policy too, was first to stop it. The reason
+            // is known before the stop, so that it is not this one's.
+            if shown.starts_with("exited") {
+                ok(host, client, B, &["rm", NAME]);
+                ok(host, client, B, &run);
+            }
             std::thread::sleep(Duration::from_millis(200));
         }
         fails(host, client, B, &["start", NAME], words);
