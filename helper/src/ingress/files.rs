@@ -1,7 +1,7 @@
 //! The files that HAProxy reads when it starts.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -67,13 +67,22 @@ impl IngressDir {
     /// When the kernel refuses.
     pub fn write(&self, ingress: &Ingress) -> Result<bool, IngressError> {
         let text = self.files.config_text(ingress);
-        let before = std::fs::read_to_string(self.files.config()).ok();
+        let before = self.read(CONFIG);
         self.replace(MAP, &ingress.map())?;
         if before.as_deref() == Some(&text) {
             return Ok(false);
         }
         self.replace(CONFIG, &text)?;
         Ok(true)
+    }
+
+    /// A file of the directory; `None` where it is not there or cannot be read, so that it is written.
+    fn read(&self, name: &str) -> Option<String> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty()).ok()?;
+        let mut text = String::new();
+        File::from(fd).read_to_string(&mut text).ok()?;
+        Some(text)
     }
 
     fn replace(&self, name: &str, text: &str) -> Result<(), IngressError> {
