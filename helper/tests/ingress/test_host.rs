@@ -114,6 +114,18 @@ impl TestHost {
         self.haproxy.as_ref().unwrap().id()
     }
 
+    /// The process that serves. The master makes it after it has opened the sockets.
+    pub(crate) fn worker(&self) -> u32 {
+        let children = format!("/proc/{0}/task/{0}/children", self.haproxy());
+        let mut worker = None;
+        self.until("the master has made its worker", || {
+            let children = std::fs::read_to_string(&children).unwrap();
+            worker = children.split_whitespace().last().map(str::to_owned);
+            worker.is_some()
+        });
+        worker.unwrap().parse().unwrap()
+    }
+
     pub(crate) fn until(&self, what: &str, mut so: impl FnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(30);
         while !so() {
