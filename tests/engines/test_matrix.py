@@ -18,7 +18,7 @@ NEXTEST = """    Starting 3 tests across 4 binaries
      Summary [  61.3s] 3 tests run: 2 passed, 1 failed, 80 skipped
 """
 
-STEPS = """09:00:01 making world 'test'
+STEPS = """09:00:01 setting up test host 'test'
 09:00:02 status-21001 passed (3 s)
     output
 09:00:03 volume-grows SKIPPED: root has no CAP_SYS_RESOURCE here

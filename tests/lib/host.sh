@@ -61,7 +61,7 @@ slowness() {
 
 DOCKER_SOCKET=/run/docker.sock
 
-# The docker command as root on the engine itself: for making and removing the world, never for a tenant.
+# The docker command as root on the engine itself: for setting up and removing a test host, never for a tenant.
 host_docker() { as_root docker -H "unix://$DOCKER_SOCKET" "$@"; }
 docker_answers() { host_docker version >/dev/null 2>&1; }
 

@@ -1,12 +1,12 @@
 # Kills in the middle of a tenant's command, by tests/lib/kill-at. Sourced after steps.sh.
 
-# The hits of this world, one a line: log, number of the intent, victims.
-hits_file() { echo "$WORLD_DIR/hits"; }
+# The hits of this test host, one a line: log, number of the intent, victims.
+hits_file() { echo "$TEST_HOST_DIR/hits"; }
 
 log_of() { # helper|engine
     case $1 in
-        helper) echo "$WORLD_DIR/audit/helper.jsonl" ;;
-        engine) echo "$WORLD_DIR/engine-audit/engine.jsonl" ;;
+        helper) echo "$TEST_HOST_DIR/audit/helper.jsonl" ;;
+        engine) echo "$TEST_HOST_DIR/engine-audit/engine.jsonl" ;;
     esac
 }
 

@@ -1,4 +1,4 @@
-# Steps of a test on a world, each a line `NAME passed|failed`. Sourced after world.sh.
+# Steps of a test on a test host, each a line `NAME passed|failed`. Sourced after test-host.sh.
 
 passed=0
 failed=0
@@ -87,7 +87,7 @@ every_process_is_the_tenants() { # UID
 # No secret of the tenant's manifest is in an audit record or a log of the daemons, which can be read: an operation
 # is in them.
 no_secret_in_records() { # USER
-    local secret secrets records=("$WORLD_DIR/audit" "$WORLD_DIR/engine-audit" "$WORLD_DIR/log")
+    local secret secrets records=("$TEST_HOST_DIR/audit" "$TEST_HOST_DIR/engine-audit" "$TEST_HOST_DIR/log")
     mapfile -t secrets < <(as_tenant "$1" sed -n 's/^[A-Z0-9_]*\(PASSWORD\|KEY\|SECRET\|TOKEN\)=//p' \
         "$(base_dir "$(uid_of "$1")")/config/.env" | tr -d "\"'" | grep -E '.{12,}')
     [ ${#secrets[@]} -gt 0 ] || { echo "$1 has no secret"; return 1; }

@@ -134,4 +134,4 @@ volume_device() {
     return 1
 }
 
-. "$(dirname "${BASH_SOURCE[0]}")/world.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/test-host.sh"

@@ -157,7 +157,7 @@ make_disks() {
     cp -r "$vm/guest/." "$payload/guest/"
     cp "$(PATH=$PATH:/usr/sbin:/sbin command -v busybox)" "$payload/guest/"
     cp "$vm/../lib/host.sh" "$vm/../lib/kill-at" "$vm/../lib/scan" "$payload/tests/lib/"
-    cp "$vm/guest/world.sh" "$payload/tests/lib/world.sh"
+    cp "$vm/guest/test-host.sh" "$payload/tests/lib/test-host.sh"
     echo "$engine" >"$payload/guest/engine"
     cp "$vm/../demo/probes" "$vm/../demo/scan" "$payload/tests/demo/"
     [ -z "$programs" ] || [ "$engine" = current ] || cp -r "$packages" "$payload/engine"

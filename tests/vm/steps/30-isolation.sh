@@ -4,10 +4,10 @@
 needs two-tenants-deploy-at-once
 
 probes() {
-    mkdir -p "$WORLD_DIR" && ln -sfn /var/log/aistack "$WORLD_DIR/audit" || return 1
+    mkdir -p "$TEST_HOST_DIR" && ln -sfn /var/log/aistack "$TEST_HOST_DIR/audit" || return 1
     PROBE_LIMIT=$((30 * slowness)) /payload/tests/demo/probes vm host
     local status=$?
-    rm -r "$WORLD_DIR"
+    rm -r "$TEST_HOST_DIR"
     return $status
 }
 LIMIT=400 step tenant-b-is-refused-everywhere probes

@@ -1,9 +1,9 @@
-# The tenants of the guest, under the names that tests/lib/world.sh gives to those of another world, so
+# The tenants of the guest, under the names that tests/lib/test-host.sh gives to those of another test host, so
 # that tests/demo/probes runs here unchanged. Sourced.
 # shellcheck shell=bash disable=SC2034
 
-WORLD=vm
-WORLD_DIR=/run/aistack-vm
+TEST_HOST=vm
+TEST_HOST_DIR=/run/aistack-vm
 USER_A=alice
 USER_B=bob
 USER_C=carol                     # has no stack; steps may make and remove one

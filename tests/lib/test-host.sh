@@ -1,46 +1,46 @@
-# A world is one set of daemons with a policy of its own and two tenants. The demo is one world, the
-# journey test another; each has its own users, sockets, ports, networks and files, so that they can
-# stand side by side. Sourced after host.sh, with WORLD set.
+# A test host is one set of daemons with a policy of its own and two tenants. The demo is one test host,
+# the journey test another; each has its own users, sockets, ports, networks and files, so that they can
+# run side by side. Sourced after host.sh, with TEST_HOST set.
 
-WORLD_DIR=/opt/aistack-$WORLD            # binaries, policy, state, audit, daemon logs
-WORLD_RUN=/run/aistack-$WORLD            # sockets
-USER_A=aistack-$WORLD-a
-USER_B=aistack-$WORLD-b
-USER_ENGINE=aistack-$WORLD-engine        # the unprivileged user of the gateway, in group docker
-BASE_TEMPLATE="/mnt/aistack-$WORLD-{uid}"
+TEST_HOST_DIR=/opt/aistack-$TEST_HOST    # binaries, policy, state, audit, daemon logs
+TEST_HOST_RUN=/run/aistack-$TEST_HOST    # sockets
+USER_A=aistack-$TEST_HOST-a
+USER_B=aistack-$TEST_HOST-b
+USER_ENGINE=aistack-$TEST_HOST-engine # the unprivileged user of the gateway, in group docker
+BASE_TEMPLATE="/mnt/aistack-$TEST_HOST-{uid}"
 
-HELPER_SOCKET=$WORLD_RUN/helper.sock
-ENGINE_SOCKET=$WORLD_RUN/engine/engine.sock
-MOUNT_SOCKET=$WORLD_RUN/mount.sock
+HELPER_SOCKET=$TEST_HOST_RUN/helper.sock
+ENGINE_SOCKET=$TEST_HOST_RUN/engine/engine.sock
+MOUNT_SOCKET=$TEST_HOST_RUN/mount.sock
 
 base_dir() { echo "${BASE_TEMPLATE/\{uid\}/$1}"; }
 uid_of() { id -u "$1"; }
 
 # --- making ------------------------------------------------------------------------------------
 
-# For tests: a second run with the same world would take the first one's away, so it is turned back.
+# For tests: a second run with the same test host would take the first one's away, so it is turned back.
 # The lock is descriptor 9, which nothing that outlives the run may inherit.
-lock_world() {
-    local file=/run/lock/aistack-world-$WORLD
+lock_test_host() {
+    local file=/run/lock/aistack-test-host-$TEST_HOST
     as_root touch "$file" && exec 9<"$file" || die "cannot open $file"
-    flock -n 9 || die "another run has world '$WORLD' (its lock is $file); let it end first"
+    flock -n 9 || die "another run has test host '$TEST_HOST' (its lock is $file); let it end first"
 }
 
-# What is missing on this host, and a Docker Engine; world_down stops the one that this starts.
-world_host() { tests/prerequisites && as_root mkdir -p "$WORLD_DIR" && start_docker "$WORLD_DIR/started-docker"; }
+# What is missing on this host, and a Docker Engine; test_host_down stops the one that this starts.
+test_host_prepare() { tests/prerequisites && as_root mkdir -p "$TEST_HOST_DIR" && start_docker "$TEST_HOST_DIR/started-docker"; }
 
-world_install() {
+test_host_install() {
     local from=$1
-    as_root mkdir -p "$WORLD_DIR"/{bin,state,audit,engine-audit,engine-state,log} "$WORLD_RUN"
-    as_root chmod 755 "$WORLD_DIR" "$WORLD_DIR/bin" "$WORLD_RUN"
-    as_root chmod 700 "$WORLD_DIR/state" "$WORLD_DIR/audit" "$WORLD_DIR/engine-audit" "$WORLD_DIR/engine-state"
-    as_root install -m 755 "$from"/{aistack,aistack-helper,aistack-mount,aistack-engine} "$WORLD_DIR/bin/"
+    as_root mkdir -p "$TEST_HOST_DIR"/{bin,state,audit,engine-audit,engine-state,log} "$TEST_HOST_RUN"
+    as_root chmod 755 "$TEST_HOST_DIR" "$TEST_HOST_DIR/bin" "$TEST_HOST_RUN"
+    as_root chmod 700 "$TEST_HOST_DIR/state" "$TEST_HOST_DIR/audit" "$TEST_HOST_DIR/engine-audit" "$TEST_HOST_DIR/engine-state"
+    as_root install -m 755 "$from"/{aistack,aistack-helper,aistack-mount,aistack-engine} "$TEST_HOST_DIR/bin/"
 }
 
 # Two users next to each other whose UIDs, and the service UIDs 1000 above, nobody has.
-world_users() {
-    # Two worlds that are made at once must not find the same numbers free.
-    local uid lock=/run/lock/aistack-world-users
+test_host_users() {
+    # Two test hosts that are made at once must not find the same numbers free.
+    local uid lock=/run/lock/aistack-test-host-users
     as_root touch "$lock" && exec 6<"$lock" && flock 6
     if ! id "$USER_A" >/dev/null 2>&1; then
         for uid in $(seq 21001 2 21999); do
@@ -56,7 +56,7 @@ world_users() {
     id "$USER_ENGINE" >/dev/null 2>&1 ||
         as_root useradd -r -M -s /usr/sbin/nologin -G docker "$USER_ENGINE"
     exec 6<&-
-    as_root chown "$USER_ENGINE" "$WORLD_DIR/engine-audit" "$WORLD_DIR/engine-state"
+    as_root chown "$USER_ENGINE" "$TEST_HOST_DIR/engine-audit" "$TEST_HOST_DIR/engine-state"
     local user
     for user in "$USER_A" "$USER_B"; do tenant_profile | as_root tee "/home/$user/.profile" >/dev/null; done
 }
@@ -64,7 +64,7 @@ world_users() {
 # So that `su - USER` is ready for `aistack` and `docker`.
 tenant_profile() {
     cat <<PROFILE
-export PATH="$WORLD_DIR/bin:/usr/local/bin:/usr/bin:/bin"
+export PATH="$TEST_HOST_DIR/bin:/usr/local/bin:/usr/bin:/bin"
 export AISTACK_HELPER_SOCKET=$HELPER_SOCKET AISTACK_ENGINE_SOCKET=$ENGINE_SOCKET
 export DOCKER_HOST=unix://$ENGINE_SOCKET
 PROFILE
@@ -80,27 +80,27 @@ free_port_block() {
     echo "$first"
 }
 
-# WORLD_LIMITS and WORLD_SIZE say what a tenant may use and how large its volume is.
-world_policy() {
-    local first_port=$1 pool=$2 limits=${WORLD_LIMITS:-} ingress=""
-    [ -z "${WORLD_DOOR:-}" ] || ingress="[ingress]
+# TEST_HOST_LIMITS and TEST_HOST_SIZE say what a tenant may use and how large its volume is.
+test_host_policy() {
+    local first_port=$1 pool=$2 limits=${TEST_HOST_LIMITS:-} ingress=""
+    [ -z "${TEST_HOST_DOOR:-}" ] || ingress="[ingress]
 enabled      = true
-addresses    = [\"$WORLD_DOOR\"]
+addresses    = [\"$TEST_HOST_DOOR\"]
 "
     [ -n "$limits" ] || limits='{ memory = "12G", cpus = 8, pids = 8192, containers = 40 }'
-    [ -e "$WORLD_DIR/policy.toml" ] && return
-    say "writing $WORLD_DIR/policy.toml"
-    as_root tee "$WORLD_DIR/policy.toml" >/dev/null <<POLICY
+    [ -e "$TEST_HOST_DIR/policy.toml" ] && return
+    say "writing $TEST_HOST_DIR/policy.toml"
+    as_root tee "$TEST_HOST_DIR/policy.toml" >/dev/null <<POLICY
 version = 1
 $ingress
 [tenants]
 uids         = ["$(uid_of "$USER_A")-$(uid_of "$USER_B")"]
 base_dir     = "$BASE_TEMPLATE"
 domain       = "tenant-{uid}.example.test"
-network      = { name = "aistack-$WORLD-{uid}", pool = "$pool", prefix = 26 }
+network      = { name = "aistack-$TEST_HOST-{uid}", pool = "$pool", prefix = 26 }
 ports        = { first = $(free_port_block "$first_port"), per_tenant = 100 }
 service_uids = { offset = 1000, count = 1 }
-volume       = { kind = "loop", fs = "ext4", format = "if-blank", size = "${WORLD_SIZE:-8G}" }
+volume       = { kind = "loop", fs = "ext4", format = "if-blank", size = "${TEST_HOST_SIZE:-8G}" }
 apparmor     = "if-available"
 capabilities = ["NET_BIND_SERVICE"]
 $(sed -n '/^images = \[/,/^]/p' packaging/policy.example.toml)
@@ -108,8 +108,8 @@ $(sed -n '/^images = \[/,/^]/p' packaging/policy.example.toml)
 $(sed -n '/^images = \[/,/^]/{s/^images = /local_images = /; s#"docker.io/library/\*"#"docker.io/library/redis", "docker.io/library/postgres", "docker.io/library/caddy"#; p}' packaging/policy.example.toml)
 limits       = $limits
 POLICY
-    as_root chgrp "$(id -g "$USER_ENGINE")" "$WORLD_DIR/policy.toml"
-    as_root chmod 640 "$WORLD_DIR/policy.toml"
+    as_root chgrp "$(id -g "$USER_ENGINE")" "$TEST_HOST_DIR/policy.toml"
+    as_root chmod 640 "$TEST_HOST_DIR/policy.toml"
 }
 
 # --- daemons -----------------------------------------------------------------------------------
@@ -119,31 +119,31 @@ daemon() {
     local name=$1
     shift
     as_root sh -c 'name=$1; dir=$2; shift 2; setsid "$@" >>"$dir/log/$name.log" 2>&1 </dev/null & echo $! >"$dir/log/$name.pid"' \
-        sh "$name" "$WORLD_DIR" "$@" 9<&-
+        sh "$name" "$TEST_HOST_DIR" "$@" 9<&-
 }
 
-daemon_pid() { as_root cat "$WORLD_DIR/log/$1.pid" 2>/dev/null; }
+daemon_pid() { as_root cat "$TEST_HOST_DIR/log/$1.pid" 2>/dev/null; }
 daemon_runs() {
     local pid
     # A killed process that nobody has reaped yet still takes signals, so its state is asked.
     pid=$(daemon_pid "$1") && [ -n "$pid" ] && grep -qsE '^State:[[:space:]]+[RSDTtI]' "/proc/$pid/status"
 }
 
-start_mount() { daemon mount "$WORLD_DIR/bin/aistack-mount" serve --socket "$MOUNT_SOCKET"; }
+start_mount() { daemon mount "$TEST_HOST_DIR/bin/aistack-mount" serve --socket "$MOUNT_SOCKET"; }
 start_helper() {
-    daemon helper "$WORLD_DIR/bin/aistack-helper" serve --policy "$WORLD_DIR/policy.toml" \
-        --socket "$HELPER_SOCKET" --state-dir "$WORLD_DIR/state" --audit-dir "$WORLD_DIR/audit" \
+    daemon helper "$TEST_HOST_DIR/bin/aistack-helper" serve --policy "$TEST_HOST_DIR/policy.toml" \
+        --socket "$HELPER_SOCKET" --state-dir "$TEST_HOST_DIR/state" --audit-dir "$TEST_HOST_DIR/audit" \
         --docker-socket "$DOCKER_SOCKET" --mount-socket "$MOUNT_SOCKET"
 }
 # The gateway is not root: it has the Docker socket through its group and no capability.
 # Its socket is made in a directory of its own user, which only root could have made.
 start_engine() {
-    as_root install -d -m 755 -o "$USER_ENGINE" "$WORLD_RUN/engine"
+    as_root install -d -m 755 -o "$USER_ENGINE" "$TEST_HOST_RUN/engine"
     daemon engine setpriv --reuid "$USER_ENGINE" --regid "$(id -g "$USER_ENGINE")" --init-groups \
         --bounding-set=-all --inh-caps=-all --no-new-privs \
-        "$WORLD_DIR/bin/aistack-engine" serve --policy "$WORLD_DIR/policy.toml" \
-        --socket "$ENGINE_SOCKET" --docker-socket "$DOCKER_SOCKET" --audit-dir "$WORLD_DIR/engine-audit" \
-        --state-dir "$WORLD_DIR/engine-state"
+        "$TEST_HOST_DIR/bin/aistack-engine" serve --policy "$TEST_HOST_DIR/policy.toml" \
+        --socket "$ENGINE_SOCKET" --docker-socket "$DOCKER_SOCKET" --audit-dir "$TEST_HOST_DIR/engine-audit" \
+        --state-dir "$TEST_HOST_DIR/engine-state"
 }
 start_daemon() { # NAME: unless it runs; waits until it listens
     local name=$1 socket
@@ -156,32 +156,32 @@ start_daemon() { # NAME: unless it runs; waits until it listens
             daemon_runs "$name" && return
         sleep 0.1
     done
-    as_root tail -n 20 "$WORLD_DIR/log/$name.log" >&2
-    die "aistack-$name did not start; its log is $WORLD_DIR/log/$name.log"
+    as_root tail -n 20 "$TEST_HOST_DIR/log/$name.log" >&2
+    die "aistack-$name did not start; its log is $TEST_HOST_DIR/log/$name.log"
 }
 
-world_daemons() {
+test_host_daemons() {
     local name
     for name in mount helper engine; do start_daemon $name; done
     say "daemons run: aistack-mount, aistack-helper (root), aistack-engine ($USER_ENGINE)"
-    [ -z "${WORLD_DOOR:-}" ] || start_front_door
+    [ -z "${TEST_HOST_DOOR:-}" ] || start_front_door
 }
 
 # --- network guard -----------------------------------------------------------------------------
 
-# The table that the policy of this world asks for, under a name of the world's own and about no bridge and no user but
-# those of its tenants: other worlds, other tests and an aistack that is installed here are none of its business.
+# The table that the policy of this test host asks for, under a name of its own and about no bridge and no user but those
+# of its tenants: it touches no other test host, no other test and no aistack that is installed here.
 guard_table() {
     local a b
     a=$(uid_of "$USER_A") b=$(uid_of "$USER_B")
-    as_root "$WORLD_DIR/bin/aistack-helper" guard render --policy "$WORLD_DIR/policy.toml" 2>/dev/null |
-        sed "s/^\(\(delete \)\{0,1\}table inet aistack\)\b/\1-$WORLD/; s/\"ai-\*\"/{ \"ai-$a\", \"ai-$b\" }/
+    as_root "$TEST_HOST_DIR/bin/aistack-helper" guard render --policy "$TEST_HOST_DIR/policy.toml" 2>/dev/null |
+        sed "s/^\(\(delete \)\{0,1\}table inet aistack\)\b/\1-$TEST_HOST/; s/\"ai-\*\"/{ \"ai-$a\", \"ai-$b\" }/
             s/skuid @metadata_uids accept/skuid != { $a, $b, $((a + 1000)), $((b + 1000)) } accept/"
 }
-guard_stands() { as_root nft list table inet "aistack-$WORLD" >/dev/null 2>&1; }
-world_guard() {
+guard_stands() { as_root nft list table inet "aistack-$TEST_HOST" >/dev/null 2>&1; }
+test_host_guard() {
     if guard_table | as_root nft -f -; then
-        say "network guard in force: table inet aistack-$WORLD"
+        say "network guard in force: table inet aistack-$TEST_HOST"
     else
         say "this kernel takes no network guard: who reaches whom is not tried"
     fi
@@ -189,41 +189,41 @@ world_guard() {
 # The first line makes it where there is none.
 guard_down() {
     PATH="$PATH:/usr/sbin" command -v nft >/dev/null && guard_stands || return 0
-    printf 'table inet aistack-%s\ndelete table inet aistack-%s\n' "$WORLD" "$WORLD" | as_root nft -f -
+    printf 'table inet aistack-%s\ndelete table inet aistack-%s\n' "$TEST_HOST" "$TEST_HOST" | as_root nft -f -
 }
 
 # --- the front door -------------------------------------------------------------------------------
 
-# WORLD_DOOR is the loopback address that visitors come to, on ports 80 and 443; without it there is no front door.
+# TEST_HOST_DOOR is the loopback address that visitors come to, on ports 80 and 443; without it there is no front door.
 start_front_door() {
-    as_root install -d -m 755 "$WORLD_RUN/front"
-    as_root install -d -m 700 "$WORLD_RUN/front/haproxy"
-    front_door render --write && daemon front-door /usr/sbin/haproxy -W -f "$WORLD_RUN/front/haproxy.cfg"
+    as_root install -d -m 755 "$TEST_HOST_RUN/front"
+    as_root install -d -m 700 "$TEST_HOST_RUN/front/haproxy"
+    front_door render --write && daemon front-door /usr/sbin/haproxy -W -f "$TEST_HOST_RUN/front/haproxy.cfg"
     for _ in $(seq 100); do
         front_door status && return
         sleep 0.1
     done >/dev/null
-    as_root tail -n 20 "$WORLD_DIR/log/front-door.log" >&2
-    die "HAProxy did not start; its log is $WORLD_DIR/log/front-door.log"
+    as_root tail -n 20 "$TEST_HOST_DIR/log/front-door.log" >&2
+    die "HAProxy did not start; its log is $TEST_HOST_DIR/log/front-door.log"
 }
-front_door() { as_root "$WORLD_DIR/bin/aistack-helper" ingress "$@" --policy "$WORLD_DIR/policy.toml" --dir "$WORLD_RUN/front"; }
+front_door() { as_root "$TEST_HOST_DIR/bin/aistack-helper" ingress "$@" --policy "$TEST_HOST_DIR/policy.toml" --dir "$TEST_HOST_RUN/front"; }
 
 # What DNS does elsewhere.
 name_sites() { # SITE…
     local user site
     for user in "$USER_A" "$USER_B"; do
         for site in "$@"; do
-            echo "$WORLD_DOOR $site.tenant-$(uid_of "$user").example.test # world $WORLD"
+            echo "$TEST_HOST_DOOR $site.tenant-$(uid_of "$user").example.test # test host $TEST_HOST"
         done
     done | as_root tee -a /etc/hosts >/dev/null
 }
-forget_sites() { as_root sed -i "/ # world $WORLD$/d" /etc/hosts; }
+forget_sites() { as_root sed -i "/ # test host $TEST_HOST$/d" /etc/hosts; }
 
 # As nobody in particular, who trusts no authority but the tenant's own.
 visit() { # USER SITE PATH
     local uid root
     uid=$(uid_of "$1")
-    root=$WORLD_RUN/root-$uid.crt
+    root=$TEST_HOST_RUN/root-$uid.crt
     as_root install -m 644 "$(base_dir "$uid")/data/caddy/caddy/pki/authorities/local/root.crt" "$root"
     as_root setpriv --reuid 65534 --regid 65534 --clear-groups curl --silent --show-error --fail --max-time 20 \
         --output /dev/null --cacert "$root" "https://$2.tenant-$uid.example.test$3"
@@ -238,7 +238,7 @@ become_tenant() { # USER
     uid=$(uid_of "$1")
     become=(setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --inh-caps=-all
         env -i -C "/home/$1" HOME="/home/$1" USER="$1" LANG=C.UTF-8 TERM="${TERM:-dumb}"
-        PATH="$WORLD_DIR/bin:/usr/local/bin:/usr/bin:/bin" DOCKER_HOST="unix://$ENGINE_SOCKET"
+        PATH="$TEST_HOST_DIR/bin:/usr/local/bin:/usr/bin:/bin" DOCKER_HOST="unix://$ENGINE_SOCKET"
         AISTACK_HELPER_SOCKET="$HELPER_SOCKET" AISTACK_ENGINE_SOCKET="$ENGINE_SOCKET")
 }
 
@@ -259,9 +259,9 @@ tenant_up() {
 
 # --- taking away -------------------------------------------------------------------------------
 
-world_down() {
+test_host_down() {
     local user uid name pid
-    say "removing world '$WORLD': containers, networks, mounts, loop devices, users, files"
+    say "removing test host '$TEST_HOST': containers, networks, mounts, loop devices, users, files"
     for user in "$USER_A" "$USER_B"; do
         uid=$(uid_of "$user" 2>/dev/null) || continue
         docker_answers && remove_docker_objects "$uid"
@@ -280,14 +280,14 @@ world_down() {
     guard_down
     as_root pkill -KILL -u "$USER_ENGINE" 2>/dev/null
     as_root userdel "$USER_ENGINE" 2>/dev/null
-    as_root rm -rf "$WORLD_RUN" "$WORLD_DIR"
+    as_root rm -rf "$TEST_HOST_RUN" "$TEST_HOST_DIR"
 }
 
 remove_volume() {
     local base loop
     base=$(base_dir "$1")
     while mountpoint -q "$base"; do as_root umount "$base" || break; done
-    loop=$(as_root losetup -nO NAME -j "$WORLD_DIR/state/volumes/$1.img" 2>/dev/null)
+    loop=$(as_root losetup -nO NAME -j "$TEST_HOST_DIR/state/volumes/$1.img" 2>/dev/null)
     [ -n "$loop" ] && as_root losetup -d "$loop" 2>/dev/null
     [ -d "$base" ] && as_root rmdir "$base"
 }
