@@ -181,7 +181,7 @@ pub fn is_full(error: &std::io::Error) -> bool {
 }
 
 /// What to do where a daemon answers others, and this caller not for now.
-const ASKED_TOO_OFTEN: &str = "wait until your other commands have ended, then try again; if \
+const TOO_MANY_REQUESTS_HINT: &str = "wait until your other commands have ended, then try again; if \
                                there are none, ask the administrator";
 /// What to do where the helper does not answer.
 const HELPER_GONE: &str = "ask the administrator to start aistack-helper";
@@ -209,7 +209,7 @@ impl From<HelperError> for CliError {
             HelperError::Unreachable { source, .. } => Self::new(exit, what)
                 .because(source.to_string())
                 .next(when_unreachable(Some(source.kind()), HELPER_GONE)),
-            HelperError::HungUp => Self::new(exit, what).next(ASKED_TOO_OFTEN),
+            HelperError::HungUp => Self::new(exit, what).next(TOO_MANY_REQUESTS_HINT),
             HelperError::Nobody { .. } => Self::new(exit, what)
                 .because("it cannot be a tenant, and the daemons do not answer it")
                 .next("run the command as yourself, outside of any user namespace"),
@@ -235,7 +235,7 @@ impl From<HelperError> for CliError {
                 }
                 let otherwise = match exit {
                     Exit::Unreachable => Some(HELPER_GONE),
-                    _ if too_often => Some(ASKED_TOO_OFTEN),
+                    _ if too_often => Some(TOO_MANY_REQUESTS_HINT),
                     _ => None,
                 };
                 failure.next = hint.or_else(|| otherwise.map(str::to_owned));
@@ -253,7 +253,7 @@ impl From<EngineError> for CliError {
             EngineError::Unreachable { why, .. } => {
                 failure.next(when_unreachable(why, ENGINE_GONE))
             }
-            EngineError::TooOften { .. } | EngineError::HungUp => failure.next(ASKED_TOO_OFTEN),
+            EngineError::TooOften { .. } | EngineError::HungUp => failure.next(TOO_MANY_REQUESTS_HINT),
             EngineError::Denied {
                 rule: Some(rule), ..
             } => failure

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_is_told_by_the_helper_and_never_less_than_it_says() {
+    fn what_is_open_is_reported_by_the_helper_and_never_less_than_it_says() {
         let old = WhoAmIResponse::default();
         assert_eq!((state(&old), open(&old).len()), ("unknown", 4));
         let text = who(

@@ -68,7 +68,7 @@ fn wrong_usage(error: &clap::Error) -> ! {
             json: true,
             ..Globals::default()
         };
-        Printer::new(&globals).failure_document(&failure);
+        Printer::new(&globals).error_document(&failure);
     }
     let down = error.get(ContextKind::InvalidSubcommand);
     if down.is_some_and(|name| name.to_string() == "down") {
@@ -122,7 +122,7 @@ async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit,
     // Breaking off is how a log is left, and what was printed of it is whole.
     if !matches!(command, Some(Command::Logs(_))) {
         let failure = CliError::new(exit, exit.meaning());
-        context.printer.failure_document(&failure);
+        context.printer.error_document(&failure);
     }
     Ok(exit)
 }

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_ever_and_another_error_is_told_at_once() {
+    async fn nobody_waits_for_ever_and_another_error_is_reported_at_once() {
         let patience = patience();
         let request = Cell::new(0);
         let never = async || {
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_takes_long_is_told() {
+    async fn an_answer_that_takes_long_is_reported() {
         let patience = patience();
         let long = patience.times.long;
         patience.answer(Duration::ZERO, async {}).await;

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_queue_that_stays_full_is_told_after_a_while() {
+    async fn a_queue_that_stays_full_is_reported_after_a_while() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("full.sock");
         let (_listener, _first) = full(&path);

@@ -64,22 +64,22 @@ fn layers(lib: &str) -> BTreeMap<String, usize> {
 }
 
 /// What is wrong with these edges under these layers, a line each.
-fn faults(layers: &BTreeMap<String, usize>, edges: &BTreeSet<Edge>) -> Vec<String> {
-    let mut faults = Vec::new();
+fn violations(layers: &BTreeMap<String, usize>, edges: &BTreeSet<Edge>) -> Vec<String> {
+    let mut violations = Vec::new();
     let mut beside: BTreeMap<&str, Vec<&Edge>> = BTreeMap::new();
     for edge in edges {
         let (from, to) = edge.modules();
         match (layers.get(from), layers.get(to)) {
-            (Some(own), Some(used)) if used > own => faults.push(format!("upwards: {edge}")),
+            (Some(own), Some(used)) if used > own => violations.push(format!("upwards: {edge}")),
             (Some(own), Some(used)) if used == own => beside.entry(from).or_default().push(edge),
             (Some(_), Some(_)) => {}
-            _ => faults.push(format!("in no layer: {edge}")),
+            _ => violations.push(format!("in no layer: {edge}")),
         }
     }
     for start in beside.keys() {
-        faults.extend(circle(start, &beside));
+        violations.extend(circle(start, &beside));
     }
-    faults
+    violations
 }
 
 /// A circle through `start`, where there is one.
@@ -284,12 +284,12 @@ fn every_arrow_leads_down_and_none_in_a_circle() {
         layers.len() > 10 && edges.len() > 100,
         "{layers:?} {edges:?}"
     );
-    let faults = faults(&layers, &edges);
+    let violations = violations(&layers, &edges);
     assert!(
-        faults.is_empty(),
+        violations.is_empty(),
         "{}:\n{}",
-        faults.len(),
-        faults.join("\n")
+        violations.len(),
+        violations.join("\n")
     );
 }
 
@@ -303,7 +303,7 @@ fn the_crate_root_is_below_every_module() {
     assert_eq!(paths_of_items(items, &[]), Vec::<Vec<String>>::new());
 }
 
-/// The judge, on a graph that has each fault.
+/// The judge, on a graph that has each violation.
 #[test]
 fn an_arrow_upwards_and_a_circle_are_found_with_both_files() {
     let layers = layers("mod low;\n\npub mod a;\nmod b;\n\nmod high;\n");
@@ -313,7 +313,7 @@ fn an_arrow_upwards_and_a_circle_are_found_with_both_files() {
             from: (*from).to_owned(),
             to: (*to).to_owned(),
         });
-        faults(&layers, &edges.collect()).join("; ")
+        violations(&layers, &edges.collect()).join("; ")
     };
     assert_eq!(judged(&[("high/x.rs", "low.rs"), ("a.rs", "b.rs")]), "");
     assert_eq!(

@@ -13,7 +13,7 @@ use syn::visit_mut::VisitMut;
 use syn::{Attribute, Expr, ItemFn, LitStr, Meta};
 
 /// What is wrong with the tests of one file, a line each.
-struct Faults<'a> {
+struct Violations<'a> {
     file: &'a str,
     found: Vec<String>,
     /// The tests that were read.
@@ -53,7 +53,7 @@ fn ignored(function: &ItemFn) -> Option<String> {
     Some(reason.value())
 }
 
-impl VisitMut for Faults<'_> {
+impl VisitMut for Violations<'_> {
     fn visit_item_fn_mut(&mut self, function: &mut ItemFn) {
         syn::visit_mut::visit_item_fn_mut(self, function);
         if !function.attrs.iter().any(is_test) {
@@ -73,21 +73,21 @@ impl VisitMut for Faults<'_> {
     }
 }
 
-/// The faults of this text, and how many tests it has.
-fn faults(file: &str, text: &str) -> (Vec<String>, usize) {
+/// The violations of this text, and how many tests it has.
+fn violations(file: &str, text: &str) -> (Vec<String>, usize) {
     let mut tree = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let mut faults = Faults {
+    let mut violations = Violations {
         file,
         found: Vec::new(),
         tests: 0,
     };
-    faults.visit_file_mut(&mut tree);
+    violations.visit_file_mut(&mut tree);
     // In two parts, so that this file does not hold it.
     if text.contains(concat!("SKIP", "PED")) {
         let says = format!("{file} says by itself that it skips");
-        faults.found.push(says);
+        violations.found.push(says);
     }
-    (faults.found, faults.tests)
+    (violations.found, violations.tests)
 }
 
 fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -112,7 +112,7 @@ fn no_test_returns_early_or_skips_by_itself() {
     for path in files {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let (more, count) = faults(name, &text);
+        let (more, count) = violations(name, &text);
         found.extend(more);
         tests += count;
     }
@@ -125,13 +125,13 @@ fn each_way_of_not_running_is_found() {
     let early = "#[test] fn a() { let Some(x) = y() else { return }; }";
     let inner = "mod tests { #[tokio::test] async fn a() { for x in y { if z { return; } } } }";
     for text in [early, inner] {
-        assert_eq!(faults("f.rs", text).0, ["f.rs: a returns early"]);
+        assert_eq!(violations("f.rs", text).0, ["f.rs: a returns early"]);
     }
-    let (found, _) = faults("f.rs", "#[test] #[ignore] fn a() {}");
+    let (found, _) = violations("f.rs", "#[test] #[ignore] fn a() {}");
     assert_eq!(found, ["f.rs: a is ignored for no reason"]);
-    let (found, _) = faults("f.rs", &format!("// {}", concat!("SKIP", "PED")));
+    let (found, _) = violations("f.rs", &format!("// {}", concat!("SKIP", "PED")));
     assert_eq!(found, ["f.rs says by itself that it skips"]);
     let fine = "#[test] #[ignore = \"needs root\"] fn a() { let b = || { return 1 }; }
         fn no_test() { return; }";
-    assert_eq!(faults("f.rs", fine), (Vec::new(), 1));
+    assert_eq!(violations("f.rs", fine), (Vec::new(), 1));
 }

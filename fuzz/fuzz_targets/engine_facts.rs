@@ -15,11 +15,11 @@ fuzz_target!(|text: &str| {
     };
     let name = facts.name();
     assert!(name.starts_with("Docker Engine") || name.starts_with("Podman"), "{name}");
-    let faults = judge(&facts);
-    let refused = faults.iter().any(|fault| fault.severity == Severity::Refused);
+    let findings = judge(&facts);
+    let refused = findings.iter().any(|finding| finding.severity == Severity::Refused);
     assert_eq!(refusal(&facts).is_some(), refused);
-    for fault in &faults {
-        assert!(!fault.sentence().is_empty() && !fault.next.is_empty());
+    for finding in &findings {
+        assert!(!finding.sentence().is_empty() && !finding.next.is_empty());
     }
     assert!(!facts.explained().is_empty());
     // What the gateway shows of it is no worse an answer.

@@ -37,7 +37,7 @@ fn every_path_of_the_architecture_exists() {
 }
 
 #[test]
-fn a_path_is_told_from_other_code() {
+fn a_path_is_distinguished_from_other_code() {
     let page = "`a/b.rs` and `POST /x/y`, `/run/x.sock`, `a/NAME/c`, `Word`\n```\n`c/d`\n```\n`c/`";
     assert_eq!(paths(page), ["a/b.rs", "c/"]);
 }

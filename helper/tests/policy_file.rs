@@ -162,7 +162,7 @@ fn the_gateway_reads_and_reloads_a_policy_that_others_cannot_read() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_user_is_told_nothing_of_the_policy() {
+fn a_user_learns_nothing_of_the_policy() {
     let host = TestHost::new();
     let policy = host.path("policy.toml");
     let policy = policy.to_str().unwrap();

@@ -244,7 +244,7 @@ fn the_compiler_of_profiles_runs_under_seccomp() {
 }
 
 #[test]
-fn nothing_is_written_outside_of_the_places() {
+fn nothing_is_written_outside_of_the_allowed_paths() {
     let place = place();
     for sandbox in ["places", "places-without-programs"] {
         for what in ["write-other", "make-other", "remove-other"] {
@@ -291,7 +291,7 @@ fn landlock_forbids_every_mount() {
 }
 
 #[test]
-fn a_place_that_a_new_policy_names_is_told_apart() {
+fn a_place_that_a_new_policy_names_is_distinguished() {
     let file_access = FileAccess {
         writable: ["/mnt".into(), "/srv/tenants".into()].into(),
         programs: true,
@@ -315,7 +315,7 @@ impl Drop for Ended {
 /// The daemons themselves: every thread is under two filters and cannot gain a privilege.
 #[test]
 #[ignore = "needs root"]
-fn the_daemons_enter_their_sandbox_before_they_listen() {
+fn the_daemons_sandbox_themselves_before_they_listen() {
     let dir = tempfile::Builder::new()
         .prefix("aistack-dev-sandbox-")
         .tempdir_in("/run")

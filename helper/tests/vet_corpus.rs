@@ -92,7 +92,7 @@ fn bodies_of_real_clients_pass() {
 
 /// A client that says nothing of its version, or a very old one, is held by the same walls as the newest.
 #[test]
-fn every_engine_is_told_the_same_walls() {
+fn every_engine_gets_the_same_isolation() {
     for (name, body) in recorded("create") {
         let joined = name.ends_with("joined-network").then_some(JOINED_ID);
         let canonical = vet(&body, joined, ApiVersion::NEWEST_SPOKEN).unwrap();
@@ -184,7 +184,8 @@ fn every_service_of_the_catalog_passes() {
             grant.openclaw_profile.clone(),
         ],
     };
-    let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/src/desired/tests/snapshots");
+    let snapshots =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/src/desired/tests/snapshots");
     let (mut passed, mut in_use) = (0, Usage::default());
     for entry in std::fs::read_dir(snapshots).unwrap() {
         let path = entry.unwrap().path();

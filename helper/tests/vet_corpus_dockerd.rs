@@ -235,7 +235,7 @@ fn dockerd_holds_what_was_decided() {
             forget_recursion(&mut held);
         }
         compare(&serde_json::from_slice(&rendered).unwrap(), &held);
-        held_by.push(walls_of(held));
+        held_by.push(isolation_of(held));
     }
     for (version, held) in versions.iter().zip(&held_by) {
         assert_eq!(held, &held_by[0], "{version} and {}", versions[0]);
@@ -268,7 +268,7 @@ fn forget_recursion(held: &mut Value) {
 }
 
 /// What holds a container, as the engine shows it: all that was set at its creation but its own names.
-fn walls_of(mut held: Value) -> Value {
+fn isolation_of(mut held: Value) -> Value {
     let mounts = held["Mounts"].as_array_mut().unwrap();
     mounts.sort_by_key(|mount| mount["Destination"].to_string());
     let mut config = held["Config"].take();

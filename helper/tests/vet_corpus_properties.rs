@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn a_body_that_was_damaged_is_refused_or_keeps_every_wall(
+    fn a_body_that_was_damaged_is_refused_or_keeps_all_isolation(
         at in any::<proptest::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
         requested in version(24), spoken in version(41)
     ) {

@@ -194,7 +194,7 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn the_admin_is_told_how_many_addresses_are_left() {
+fn the_admin_sees_how_many_addresses_are_left() {
     let warned = |containers: u8| {
         let policy = policy(&format!(
             "version = 1\n[ingress]\nenabled = true\n[tenants]\nuids = [\"1001\"]\n\

@@ -22,8 +22,8 @@ import skips
 IDLE_LIMIT = 600  # seconds in which a stage must have said something or used its share of a processor
 IDLE_SHARE = 0.01  # of one processor
 RUN_LIMIT = int(os.environ.get("AISTACK_TEST_LIMIT", 5100))  # seconds; CI cuts a run at 5400
-TOLD_EVERY = 60  # seconds between two lines about what runs
-RUNS_KEPT = 20  # records in the cache
+REPORT_EVERY = 60  # seconds between two lines about what runs
+MAX_RUNS = 20  # records in the cache
 UNUSUAL = 2  # times its usual share of the run makes a stage worth a word
 SMALL = 30  # seconds under which it is not
 
@@ -165,7 +165,7 @@ class Run:
     def passed(self):
         return {result.name for result in self.results if result.status == "passed"}
 
-    def start_what_fits(self):
+    def start_ready(self):
         """Begins every stage that waits for no other one, while there is room. None overtakes an earlier one of the
         plan that waits for room only: that one is on the longest way to the end."""
         for stage in list(self.waiting):
@@ -190,7 +190,7 @@ class Run:
                 self.close(running, "ended", f"it did nothing for {idle:.0f} s")
         if time.monotonic() - self.began > RUN_LIMIT:
             self.ask_to_end(f"the run took more than {RUN_LIMIT} s (AISTACK_TEST_LIMIT)")
-        if time.monotonic() - self.told > TOLD_EVERY:
+        if time.monotonic() - self.told > REPORT_EVERY:
             self.told = time.monotonic()
             for running in self.running:
                 say(f"   {running.stage.name}, {running.seconds()} s: {running.last_line()}")
@@ -214,7 +214,7 @@ class Run:
 
     def to_the_end(self):
         while self.waiting or self.running:
-            self.start_what_fits()
+            self.start_ready()
             time.sleep(0.5)
             self.look()
             if self.verdict:
@@ -265,7 +265,7 @@ def keep_record(runs, plan_name, run, wall, text):
     }
     (runs / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     (runs / f"{name}.txt").write_text(text + "\n")
-    for old in sorted(runs.glob("*.json"))[:-RUNS_KEPT]:
+    for old in sorted(runs.glob("*.json"))[:-MAX_RUNS]:
         old.unlink()
         old.with_suffix(".txt").unlink(missing_ok=True)
     return runs / f"{name}.txt"

@@ -60,7 +60,7 @@ env_of() { # USER KEY
 }
 
 # What is wrong with a process in a container of a tenant; nothing where it has ended.
-faults_of() { # UID PID
+violations_of() { # UID PID
     awk -v uid="$1" '
         /^Uid:/ && $2 != uid && $2 != uid + 1000 { print "runs as UID " $2 }
         /^Cap(Prm|Eff):/ && $2 !~ /^0+$/ { print "has capabilities" }
@@ -78,8 +78,8 @@ every_process_is_the_tenants() { # UID
         [ ${#pids[@]} -gt 0 ] || { echo "container $id has no process"; return 1; }
         for pid in "${pids[@]}"; do
             # What a probe starts is the engine's own for a moment, until it has entered the container.
-            [ -z "$(faults_of "$1" "$pid")" ] || sleep 1
-            nothing faults_of "$1" "$pid" || { echo "that is process $pid of container $id"; return 1; }
+            [ -z "$(violations_of "$1" "$pid")" ] || sleep 1
+            nothing violations_of "$1" "$pid" || { echo "that is process $pid of container $id"; return 1; }
         done
     done
 }

@@ -163,7 +163,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_kernel_with_known_holes_is_told_although_profiles_are_loaded() {
+    fn a_kernel_with_known_holes_is_reported_although_profiles_are_loaded() {
         let mut who = who(AppArmorMode::Required, true, true);
         assert!(Confinement::of(&who).warnings().is_empty());
         who.apparmor.as_mut().unwrap().kernel_warning = "the kernel lacks fixes".to_owned();

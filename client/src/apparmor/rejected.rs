@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_failure_tells_place_line_code_and_what_next() {
+    fn the_error_has_place_line_code_and_what_next() {
         let refused = RejectedSource {
             path: "/mnt/x/apparmor/ai-platform-1001".into(),
             line: 2,

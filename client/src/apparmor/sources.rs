@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_default_is_told_whether_the_file_was_edited_or_not() {
+    fn a_newer_default_is_reported_whether_the_file_was_edited_or_not() {
         let dir = tempfile::tempdir().unwrap();
         let [mut source, _] = in_directory(dir.path());
         source.write_missing().unwrap();

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_breaks_off_a_change_is_told_what_runs() {
+    fn whoever_interrupts_a_change_sees_what_runs() {
         let command = |line: &str| {
             let words = std::iter::once("aistack").chain(line.split(' '));
             let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_told_with_its_place_and_the_others_stay() {
+    fn an_invalid_file_is_reported_with_its_place_and_the_others_stay() {
         let broken = SMALL.replace("offset = 40", "offset = \"forty\"");
         let needing = SMALL
             .replacen("user = ", "needs = [\"broken\"]\nuser = ", 1)

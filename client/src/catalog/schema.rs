@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn every_embedded_entry_fits_and_a_mistyped_one_does_not() {
+    fn every_embedded_entry_is_valid_and_a_mistyped_one_is_not() {
         let schema = serde_json::from_str(&text()).unwrap();
         let validator = jsonschema::validator_for(&schema).unwrap();
         for (name, text) in super::super::EMBEDDED {

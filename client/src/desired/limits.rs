@@ -123,5 +123,5 @@ fn smallest_preset(inputs: &Inputs<'_>, given: Sums) -> Option<u64> {
         key => inputs.settings.get(key).map(str::to_owned),
     };
     let sums = Selection::of(inputs.catalog, &value).ok()?.sums();
-    sums.fits_within(given).then_some(sums.memory_bytes)
+    sums.is_within(given).then_some(sums.memory_bytes)
 }

@@ -179,7 +179,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_broken_file_is_told() {
+    fn an_invalid_file_is_reported() {
         let line = Locks::parse("version = 1\nnonsense\n").unwrap_err();
         assert!(line.contains("line 2"), "{line}");
         assert!(

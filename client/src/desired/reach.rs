@@ -38,10 +38,10 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
 pub(super) fn checks(scope: Scope<'_>) -> Result<Vec<Check>, DesiredError> {
     let mut checks = Vec::new();
     for check_entry in &scope.entry.checks {
-        let asked_now = check_entry
+        let applies = check_entry
             .when()
             .is_none_or(|when| super::holds(when, scope.inputs.settings));
-        if asked_now && let Some(check) = check(scope, check_entry)? {
+        if applies && let Some(check) = check(scope, check_entry)? {
             checks.push(check);
         }
     }

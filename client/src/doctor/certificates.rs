@@ -160,7 +160,7 @@ fAIgOeb4RRcEuSSl1kLqWZq6YoogoUDHAHU+mYobWgQagAs=\n\
     }
 
     #[test]
-    fn the_tenants_own_are_told_early_and_caddys_only_when_they_ended() {
+    fn the_tenants_own_are_reported_early_and_caddys_only_when_they_ended() {
         let path = Path::new("x.crt");
         let now = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
         let level = |renewal, end| judge(path, renewal, end, now).map(|found| found.level);

@@ -4,7 +4,7 @@
 use aistack_proto::v1::WhoAmIResponse;
 
 use super::Finding;
-use super::daemons::from_failure;
+use super::daemons::from_error;
 use crate::apparmor::{Confinement, Source, sources};
 use crate::engine::{Container, Inspection};
 use crate::error::CliError;
@@ -39,14 +39,14 @@ pub(super) fn profiles(
     let used = who.is_none_or(|who| Confinement::of(who).kernel);
     match sources {
         Ok(sources) => sources.iter().map(|source| profile(source, used)).collect(),
-        Err(failure) => vec![from_failure("profiles", &failure)],
+        Err(failure) => vec![from_error("profiles", &failure)],
     }
 }
 
 fn profile(source: &Source, used: bool) -> Finding {
     let text = match source.read() {
         Ok(text) => text,
-        Err(failure) => return from_failure("profiles", &failure),
+        Err(failure) => return from_error("profiles", &failure),
     };
     if let Some(refused) = text.as_deref().and_then(|text| source.vet(text).err()) {
         let found = format!(
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_container_without_the_label_is_told() {
+    fn a_running_container_without_the_label_is_reported() {
         let who = who(AppArmorMode::Required, true, true);
         let label = sources(who.grant.as_ref().unwrap()).unwrap()[0].label();
         let container = container("redis");

@@ -68,12 +68,12 @@ fn in_time<T>(answer: Result<Result<T, HelperError>, Elapsed>) -> Result<T, CliE
 pub(super) fn helper(answer: &HelperAnswer) -> Vec<Finding> {
     let socket = answer.socket.display();
     let who = match &answer.reached {
-        Err(failure) => return vec![from_failure("helper", failure)],
+        Err(failure) => return vec![from_error("helper", failure)],
         Ok(who) => who,
     };
     let served = Finding::ok("helper", format!("the helper answers on {socket}"));
     match who {
-        Err(failure) => vec![served, from_failure("policy", failure)],
+        Err(failure) => vec![served, from_error("policy", failure)],
         Ok(who) => {
             let mut findings = vec![served, grant_of(who), versions(&who.helper_version)];
             findings.extend(
@@ -160,7 +160,7 @@ pub(super) fn gateway(answer: &GatewayAnswer) -> Vec<Finding> {
                 .means("containers cannot be listed or changed; running ones keep running")
                 .next("ask the administrator to start aistack-engine"),
         ],
-        (Ok(_), Err(failure)) => vec![from_failure("gateway", failure)],
+        (Ok(_), Err(failure)) => vec![from_error("gateway", failure)],
         (Ok(uid), Ok(_)) => vec![Finding::ok(
             "gateway",
             format!("{socket} belongs to UID {uid}"),
@@ -180,7 +180,7 @@ pub(super) async fn warnings(engine: &Engine, limit: Limit) -> Vec<Finding> {
 }
 
 /// A failure of the command's edge as a problem.
-pub(super) fn from_failure(check: &'static str, failure: &CliError) -> Finding {
+pub(super) fn from_error(check: &'static str, failure: &CliError) -> Finding {
     let mut finding = Finding::problem(check, &failure.what);
     for cause in &failure.causes {
         let rule = cause.rule.as_ref().map(|rule| format!(" [{rule}]"));

@@ -16,41 +16,38 @@ pub(super) async fn findings(
     let reply = limit.answer(engine.facts()).await;
     let mut findings = match reply.unwrap_or(Err(EngineError::TimedOut)) {
         Ok(facts) => judged(&facts),
-        Err(error) => vec![super::daemons::from_failure(
-            "docker",
-            &CliError::from(error),
-        )],
+        Err(error) => vec![super::daemons::from_error("docker", &CliError::from(error))],
     };
     match helper {
         Ok(answer) => findings.extend(of_helper(answer, &findings)),
-        Err(failure) => findings.push(not_checked(failure)),
+        Err(error) => findings.push(not_checked(error)),
     }
     findings
 }
 
 /// The helper could not ask whether it sees the volume, e.g. since another operation of the tenant's runs.
-fn not_checked(failure: &CliError) -> Finding {
+fn not_checked(error: &CliError) -> Finding {
     let why = format!(
         "whether it sees your volume was not checked: {}",
-        failure.what
+        error.what
     );
     Finding::unchecked("docker", why)
 }
 
-/// What the helper says of the engine and is not told yet.
+/// What the helper says of the engine and is not reported yet.
 pub(super) fn of_helper(answer: &CheckEngineResponse, reported: &[Finding]) -> Vec<Finding> {
-    let is_new = |fault: &&v1::EngineFault| reported.iter().all(|other| other.found != fault.found);
-    let faults = answer.faults.iter().filter(is_new);
-    let mut findings: Vec<Finding> = faults
-        .map(|fault| {
-            let severity = match fault.severity() {
+    let is_new = |new: &&v1::EngineFinding| reported.iter().all(|other| other.found != new.found);
+    let new = answer.findings.iter().filter(is_new);
+    let mut findings: Vec<Finding> = new
+        .map(|new| {
+            let severity = match new.severity() {
                 v1::EngineSeverity::Limited => Severity::Limited,
                 v1::EngineSeverity::Failing => Severity::Failing,
                 v1::EngineSeverity::Unsupported | v1::EngineSeverity::Unspecified => {
                     Severity::Unsupported
                 }
             };
-            finding(severity, &fault.found, &fault.means, &fault.next)
+            finding(severity, &new.found, &new.means, &new.next)
         })
         .collect();
     if answer.volume() == v1::VolumeSight::Seen {
@@ -60,14 +57,14 @@ pub(super) fn of_helper(answer: &CheckEngineResponse, reported: &[Finding]) -> V
 }
 
 fn judged(facts: &EngineFacts) -> Vec<Finding> {
-    let faults = judge(facts);
-    if faults.is_empty() {
+    let found = judge(facts);
+    if found.is_empty() {
         let found = format!("{} supports everything a stack needs", facts.name());
         return vec![Finding::ok("docker", found)];
     }
-    let faults = faults.iter();
-    faults
-        .map(|fault| finding(fault.severity, &fault.found, fault.means, fault.next))
+    let found = found.iter();
+    found
+        .map(|one| finding(one.severity, &one.found, one.means, one.next))
         .collect()
 }
 
@@ -106,16 +103,16 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_that_the_engine_does_not_see_is_a_problem_and_told_once() {
-        let fault = aistack_policy::engine::unseen_volume("/mnt/data-tenant-1001");
-        let fault = v1::EngineFault {
+    fn a_volume_that_the_engine_does_not_see_is_a_problem_and_reported_once() {
+        let unseen = aistack_policy::engine::unseen_volume("/mnt/data-tenant-1001");
+        let unseen = v1::EngineFinding {
             severity: v1::EngineSeverity::Failing.into(),
-            found: fault.found,
-            means: fault.means.to_owned(),
-            next: fault.next.to_owned(),
+            found: unseen.found,
+            means: unseen.means.to_owned(),
+            next: unseen.next.to_owned(),
         };
         let mut answer = CheckEngineResponse {
-            faults: vec![fault],
+            findings: vec![unseen],
             volume: v1::VolumeSight::Unseen.into(),
             ..CheckEngineResponse::default()
         };
@@ -128,7 +125,7 @@ mod tests {
         let next = found[0].next.as_deref().unwrap();
         assert!(next.contains("restart Docker"), "{next}");
         assert_eq!(of_helper(&answer, &found).len(), 0);
-        answer.faults.clear();
+        answer.findings.clear();
         answer.volume = v1::VolumeSight::Seen.into();
         assert_eq!(of_helper(&answer, &[])[0].level, Level::Ok);
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use aistack_proto::v1::{DirectoryKind, DirectoryOwner, Grant, ServiceDirectory, WhoAmIResponse};
 
-use super::daemons::from_failure;
+use super::daemons::from_error;
 use super::{Finding, Level};
 use crate::desired::Stack;
 use crate::engine::Container;
@@ -246,7 +246,7 @@ pub(super) fn manifest(base_dir: &Path) -> (Option<EnvFile>, Vec<Finding>) {
                 vec![Finding::warning(".env", found).next("aistack init")],
             );
         }
-        Err(failure) => return (None, vec![from_failure(".env", &failure)]),
+        Err(failure) => return (None, vec![from_error(".env", &failure)]),
     };
     let mut findings = Vec::new();
     if store::others_may_read(&path) {

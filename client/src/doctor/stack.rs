@@ -8,7 +8,7 @@ use aistack_proto::v1::{Grant, WhoAmIResponse};
 use futures_util::{StreamExt, stream};
 
 use super::confinement;
-use super::daemons::from_failure;
+use super::daemons::from_error;
 use super::{Finding, Limit};
 use crate::catalog::Catalog;
 use crate::desired::{self, DesiredService, Stack};
@@ -49,7 +49,7 @@ pub(super) fn desired(
             let valid = Finding::ok(".env", found);
             (Some(stack), std::iter::once(valid).chain(unknown).collect())
         }
-        Err(failure) => (None, vec![from_failure(".env", &failure)]),
+        Err(failure) => (None, vec![from_error(".env", &failure)]),
     }
 }
 
@@ -225,7 +225,7 @@ fn image_finding(image: &str, here: Result<bool, EngineError>) -> Option<Finding
                 .means("deploy pulls it"),
         ),
         Err(error) => {
-            let mut finding = from_failure("images", &CliError::from(error));
+            let mut finding = from_error("images", &CliError::from(error));
             finding.found = format!("{image}: {}", finding.found);
             Some(finding)
         }
@@ -254,7 +254,7 @@ pub(super) async fn containers(
         match reply.await.unwrap_or(Err(EngineError::TimedOut)) {
             Ok(left) if left.is_empty() => {}
             Ok(left) => findings.push(left_running(&left)),
-            Err(error) => findings.push(from_failure("containers", &CliError::from(error))),
+            Err(error) => findings.push(from_error("containers", &CliError::from(error))),
         }
     }
     let inspected: Vec<(&Container, Result<Inspection, EngineError>)> = stream::iter(containers)
@@ -273,7 +273,7 @@ pub(super) async fn containers(
             }
             // Removed since it was listed.
             Err(EngineError::NotFound { .. }) => {}
-            Err(error) => findings.push(from_failure("containers", &CliError::from(error))),
+            Err(error) => findings.push(from_error("containers", &CliError::from(error))),
         }
     }
     if let Some(who) = who {
@@ -296,7 +296,7 @@ async fn held(
     let reply = limit.answer(look::host(engine, who, stack)).await;
     let host = match reply.unwrap_or(Err(EngineError::TimedOut)) {
         Ok(host) => host,
-        Err(error) => return vec![from_failure("containers", &CliError::from(error))],
+        Err(error) => return vec![from_error("containers", &CliError::from(error))],
     };
     let containers = inspected.iter().map(|(container, inspection)| {
         let mut container = (*container).clone();
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_in_the_own_range_that_is_no_container_is_told_with_its_uid() {
+    fn a_listener_in_the_own_range_that_is_no_container_is_reported_with_its_uid() {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let uid = rustix::process::geteuid().as_raw();

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_does_not_fit_is_told_with_what_to_do() {
+    fn an_engine_that_does_not_fit_is_reported_with_what_to_do() {
         let text = "the Docker Engine of this host speaks API 1.12 to 1.40, and this aistack \
                     speaks 1.41 to 1.56; ask the administrator to install another";
         let error = EngineError::from_answer(501, text);
@@ -240,7 +240,7 @@ mod tests {
 
     /// Nothing was done, so that even a create is asked for again; Docker's own 503 means something else.
     #[test]
-    fn an_engine_that_is_away_is_waited_for_and_told_as_unreachable() {
+    fn an_engine_that_is_away_is_waited_for_and_reported_as_unreachable() {
         let text = format!("{DOCKER_AWAY}; it may be restarting");
         let answered = |status_code, message: &str| Error::DockerResponseServerError {
             status_code,

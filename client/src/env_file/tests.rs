@@ -82,7 +82,7 @@ fn references_in_all_forms() {
 }
 
 #[test]
-fn mistakes_name_line_and_column_and_never_the_value() {
+fn errors_name_line_and_column_and_never_the_value() {
     for (text, expected) in [
         ("A=1\nB", ".env:2:1: expected KEY=VALUE or a # comment"),
         (
@@ -142,7 +142,7 @@ fn unresolved_references_are_errors() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once() {
+fn every_error_is_reported_at_once() {
     assert_eq!(EnvFile::parse("?\nA=1\nA=2\nB='\n").unwrap_err().len(), 3);
 }
 
@@ -310,7 +310,7 @@ fn a_byte_order_mark_is_skipped() {
 }
 
 #[test]
-fn bytes_that_are_no_utf_8_are_told_with_their_line() {
+fn bytes_that_are_no_utf_8_are_reported_with_their_line() {
     let errors = EnvFile::parse_bytes(b"A=1\n# \xc3\xa4\nB=\xc3\xa4\xe4\n").unwrap_err();
     let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(

@@ -325,7 +325,7 @@ fn the_choice_may_refer_to_other_keys() {
 }
 
 #[test]
-fn a_mistyped_service_is_told_with_the_nearest() {
+fn a_mistyped_service_is_reported_with_the_nearest() {
     let error = run(&Setup {
         overrides: vec![wish(SERVICES, "n8n,prometeus,pgvector")],
         ..setup()
@@ -354,7 +354,7 @@ proptest! {
 }
 
 #[test]
-fn a_mistyped_key_is_told_with_the_one_that_is_meant_and_no_key_of_ours_is() {
+fn a_mistyped_key_is_reported_with_the_one_that_is_meant_and_no_key_of_ours_is() {
     let catalog = Catalog::embedded();
     for preset in ["minimal", "standard", "full"] {
         let setup = Setup { preset, ..setup() };

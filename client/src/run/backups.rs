@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_twenty_are_kept_in_order_for_the_owner_alone() {
+    fn the_last_twenty_stay_in_order_for_the_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("config")).unwrap();
         for number in 0..25 {

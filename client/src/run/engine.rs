@@ -19,31 +19,31 @@ pub async fn check(session: &Session) -> Result<VolumeSight, CliError> {
 }
 
 fn judge(answer: &CheckEngineResponse) -> Result<VolumeSight, CliError> {
-    for fault in &answer.faults {
-        let (exit, rule) = match fault.severity() {
+    for finding in &answer.findings {
+        let (exit, rule) = match finding.severity() {
             EngineSeverity::Unsupported => {
                 (Exit::Policy, Some(format!("builtin.{SUPPORTED_ENGINE}")))
             }
             EngineSeverity::Failing => (Exit::Failed, None),
             EngineSeverity::Limited | EngineSeverity::Unspecified => continue,
         };
-        return Err(CliError::new(exit, fault.found.clone())
-            .by_rule(fault.means.clone(), rule)
-            .next(format!("ask the administrator to {}", fault.next)));
+        return Err(CliError::new(exit, finding.found.clone())
+            .by_rule(finding.means.clone(), rule)
+            .next(format!("ask the administrator to {}", finding.next)));
     }
     Ok(answer.volume())
 }
 
 #[cfg(test)]
 mod tests {
-    use aistack_proto::v1::EngineFault;
+    use aistack_proto::v1::EngineFinding;
 
     use super::*;
 
     fn answer(severity: EngineSeverity) -> CheckEngineResponse {
         CheckEngineResponse {
             engine: "Docker Engine 20.10.24".to_owned(),
-            faults: vec![EngineFault {
+            findings: vec![EngineFinding {
                 severity: severity.into(),
                 found: "found".to_owned(),
                 means: "means".to_owned(),

@@ -51,7 +51,7 @@ fn judge(
         if before.get(key) != Some(value)
             && let Some(service) = raw.get(key.as_str())
         {
-            fits_in_a_url(key, value, service)?;
+            check_url_part(key, value, service)?;
         }
     }
     let bound = bound(catalog, occupied, &before, &after);
@@ -119,7 +119,7 @@ fn bound(
 
 /// Refuses what a URL would take for something else. Letters, digits and `-._~` mean themselves
 /// everywhere in one (RFC 3986, 2.3).
-fn fits_in_a_url(key: &str, value: &str, service: &str) -> Result<(), CliError> {
+fn check_url_part(key: &str, value: &str, service: &str) -> Result<(), CliError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
     if value.chars().all(plain) {
         return Ok(());
@@ -164,7 +164,7 @@ pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Resul
         }
         if let (Some(service), Some(value)) = (raw.get(key.as_str()), context.environment.get(key))
         {
-            fits_in_a_url(key, value, service)?;
+            check_url_part(key, value, service)?;
         }
     }
     let manifest = session.manifest()?;
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_a_service_keeps_is_told() {
+    fn a_password_that_a_service_keeps_is_reported() {
         let shown = outcome(
             &["postgres"],
             Some("POSTGRES_PASSWORD=old\n"),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_url_is_refused_and_nothing_of_it_is_told() {
+    fn what_would_end_a_url_is_refused_and_nothing_of_it_is_reported() {
         let catalog = Catalog::embedded();
         let raw: Vec<&str> = catalog.raw_in_urls().into_keys().collect();
         for key in [

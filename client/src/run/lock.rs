@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_second_run_is_told_who_holds_the_lock() {
+    async fn the_second_run_learns_who_holds_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("config")).unwrap();
         let first = Lock::take(dir.path(), "aistack deploy", Duration::ZERO)

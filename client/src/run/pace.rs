@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slow_machine_that_is_told_on_the_way_gives_more_time() {
+    async fn a_slow_machine_that_is_reported_on_the_way_gives_more_time() {
         let usual = Duration::from_millis(100);
         let pace = Pace::default();
         let never = pace.within(usual, std::future::pending::<()>()).await;

@@ -240,7 +240,7 @@ impl Session {
         }
         let services = context.environment.get(SERVICES).map(String::as_str);
         let services = services.or_else(|| file.get(SERVICES)).unwrap_or_default();
-        self.refuse_broken(services)?;
+        self.refuse_invalid(services)?;
         let stack = self.stack_of(&context.environment, file)?;
         context.pace.set(stack.time_scale);
         Ok(stack)
@@ -250,7 +250,7 @@ impl Session {
     ///
     /// # Errors
     /// Every mistake in those, each with its line.
-    pub fn refuse_broken(&self, services: &str) -> Result<(), CliError> {
+    pub fn refuse_invalid(&self, services: &str) -> Result<(), CliError> {
         let named = selection::named(services);
         let mut chosen = self.broken.iter();
         if chosen.any(|broken| named.contains(&broken.name.as_str())) {
@@ -261,7 +261,7 @@ impl Session {
 
     /// A choice of services without those whose own files have mistakes.
     #[must_use]
-    pub fn without_broken(&self, services: &str) -> String {
+    pub fn without_invalid(&self, services: &str) -> String {
         let broken = |name: &&str| self.broken.iter().any(|broken| broken.name == *name);
         let mut names = selection::named(services);
         names.retain(|name| !broken(name));
@@ -312,11 +312,11 @@ impl Session {
     pub fn sound_stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, CliError> {
         let mut file = file.clone();
         let mut environment = context.environment.clone();
-        if let Some(services) = file.get(SERVICES).map(|value| self.without_broken(value)) {
+        if let Some(services) = file.get(SERVICES).map(|value| self.without_invalid(value)) {
             file.set(SERVICES, &services, None);
         }
         if let Some(services) = environment.get_mut(SERVICES) {
-            *services = self.without_broken(services);
+            *services = self.without_invalid(services);
         }
         let stack = self.stack_of(&environment, &file)?;
         context.pace.set(stack.time_scale);

@@ -283,7 +283,7 @@ fn decide(
         .or(set.map(|(_, value)| value))
         .map(String::as_str)
         .or_else(|| existing?.get(SERVICES));
-    session.refuse_broken(services.unwrap_or_default())?;
+    session.refuse_invalid(services.unwrap_or_default())?;
     let occupied: BTreeSet<String> =
         store::services_with_data(session.base_dir(), session.catalog.names())?;
     let request = Request {

@@ -37,7 +37,7 @@ pub fn lighter(catalog: &Catalog, value: &Value<'_>, given: Sums) -> Option<Ligh
             Some((selection.sums(), droppable(&selection, &value)))
         };
         let (sums, droppable) = of(&lighter.services, lighter.vector_db.as_deref())?;
-        if sums.fits_within(given) {
+        if sums.is_within(given) {
             return Some(lighter);
         }
         let next = droppable
@@ -50,7 +50,7 @@ pub fn lighter(catalog: &Catalog, value: &Value<'_>, given: Sums) -> Option<Ligh
             .min_by_key(|(sums, one)| {
                 let weight = sums.memory_bytes;
                 // Of those that are enough, what leaves the most; of the others, what leaves least.
-                let enough = sums.fits_within(given);
+                let enough = sums.is_within(given);
                 let weight = if enough { u64::MAX - weight } else { weight };
                 (!enough, weight, one.vector_db != lighter.vector_db)
             });

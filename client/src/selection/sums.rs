@@ -45,7 +45,7 @@ impl Sums {
 
     /// True when no sum is more than what is given.
     #[must_use]
-    pub fn fits_within(&self, given: Self) -> bool {
+    pub fn is_within(&self, given: Self) -> bool {
         self.memory_bytes <= given.memory_bytes
             && self.cpu_millis <= given.cpu_millis
             && self.pids <= given.pids

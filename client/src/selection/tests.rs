@@ -164,7 +164,7 @@ fn a_group_is_one_name() {
 /// Every name that can be added, of the embedded catalog and of the one here.
 /// A tenant whose policy says nothing of limits gets what `init` writes by itself.
 #[test]
-fn the_standard_preset_fits_what_a_policy_gives_by_itself() {
+fn the_standard_preset_is_within_the_limits_of_a_policy_that_sets_none() {
     let text = "version = 1\n[tenants]\nuids = [\"1001\"]\nimages = [\"docker.io/library/*\"]\n";
     let limits = Policy::parse(text).unwrap().grant(1001).unwrap().limits;
     let given = Sums {
@@ -178,7 +178,7 @@ fn the_standard_preset_fits_what_a_policy_gives_by_itself() {
     for vector_db in ["none", "pgvector", "qdrant", "chroma"] {
         let values = [(SERVICES, services.as_str()), ("VECTOR_DB", vector_db)];
         let sums = select(&catalog, &values).unwrap().sums();
-        assert!(sums.fits_within(given), "{vector_db}: {sums:?}");
+        assert!(sums.is_within(given), "{vector_db}: {sums:?}");
     }
 }
 
@@ -239,7 +239,7 @@ proptest! {
 
     /// What is proposed fits, and nothing is proposed that is not one of the stack's.
     #[test]
-    fn what_is_proposed_fits(memory in 0_u64..40, picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..8), vector in any::<prop::sample::Index>()) {
+    fn what_is_proposed_is_within_the_limits(memory in 0_u64..40, picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..8), vector in any::<prop::sample::Index>()) {
         let catalog = Catalog::embedded();
         let all = choosable(&catalog);
         let chosen: Vec<&str> = picks.iter().map(|pick| all[pick.index(all.len())].as_str()).collect();
@@ -257,8 +257,8 @@ proptest! {
             Some(proposed) => {
                 let after = value(proposed.services, proposed.vector_db.unwrap_or(vector_db));
                 let selection = Selection::of(&catalog, &after).unwrap();
-                prop_assert!(selection.sums().fits_within(given));
-                prop_assert_eq!(proposed.dropped.is_empty(), whole.sums().fits_within(given));
+                prop_assert!(selection.sums().is_within(given));
+                prop_assert_eq!(proposed.dropped.is_empty(), whole.sums().is_within(given));
             }
             // Only the proxy is never proposed.
             None => prop_assert!(memory == 0 && whole.has("caddy"), "{:?}", names(&whole)),

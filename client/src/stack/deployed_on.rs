@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn another_image_store_is_told_apart_from_lost_containers() {
+    fn another_image_store_is_distinguished_from_lost_containers() {
         let before = on("20.10.24", "overlay2");
         let moved = sentence(&before, &on("29.4.0", "overlayfs"));
         for words in [

@@ -75,7 +75,7 @@ impl Deployer {
                 match self.restart(service, &container.id).await {
                     // It was made under another policy, or for a network that is gone: one that is
                     // recreated is judged by what holds now.
-                    Err(trouble) if is_refused(&trouble) => self.renew(service, container).await,
+                    Err(error) if is_refused(&error) => self.renew(service, container).await,
                     result => result,
                 }
             }
@@ -86,7 +86,7 @@ impl Deployer {
         };
         match result {
             Ok(()) => Ok(()),
-            Err(trouble) => Err(self.report(service, trouble).await),
+            Err(error) => Err(self.report(service, error).await),
         }
     }
 
@@ -190,14 +190,14 @@ impl Deployer {
         self.progress
             .service(&service.name, Word::Stopping, &reasons);
         let before = match self.take_away(old).await {
-            Err(trouble) => return Err(self.report(service, trouble).await),
+            Err(error) => return Err(self.report(service, error).await),
             Ok(before) => before,
         };
         let mut undo = Vec::new();
-        let Err(trouble) = self.create(service, &mut undo).await else {
+        let Err(error) = self.create(service, &mut undo).await else {
             return Ok(());
         };
-        let mut report = self.report(service, trouble).await;
+        let mut report = self.report(service, error).await;
         if old.plan_state == State::Healthy {
             let restored = Box::pin(self.restore(service, &before, undo)).await;
             report.restored = restored.is_ok();
@@ -251,13 +251,13 @@ impl Deployer {
         // What it misses elsewhere is why it is not healthy, if it is not.
         match (taken_back, healthy) {
             (Ok(()), Ok(())) => Ok(()),
-            (Ok(()), Err(trouble)) => Err(format!("it {}", diagnose::problem(&trouble))),
-            (Err(trouble), healthy) => {
+            (Ok(()), Err(error)) => Err(format!("it {}", diagnose::problem(&error))),
+            (Err(error), healthy) => {
                 let state = match healthy {
                     Ok(()) => "it still runs".to_owned(),
-                    Err(trouble) => format!("it {}", diagnose::problem(&trouble)),
+                    Err(error) => format!("it {}", diagnose::problem(&error)),
                 };
-                let why = diagnose::problem(&trouble);
+                let why = diagnose::problem(&error);
                 Err(format!(
                     "its data in other services was not restored ({why}); {state}"
                 ))
@@ -265,9 +265,9 @@ impl Deployer {
         }
     }
 
-    async fn report(&self, service: &DesiredService, trouble: ServiceError) -> Box<ServiceReport> {
+    async fn report(&self, service: &DesiredService, error: ServiceError) -> Box<ServiceReport> {
         let (name, container) = (&service.name, &service.container);
-        Box::new(diagnose::report(&self.engine, name, container, trouble).await)
+        Box::new(diagnose::report(&self.engine, name, container, error).await)
     }
 }
 
@@ -276,8 +276,8 @@ const CREATE_TRIES: u32 = 4;
 /// What a start that fails is told as.
 const START: &str = "start the container";
 
-fn is_refused(trouble: &ServiceError) -> bool {
-    let ServiceError::Engine { step, error } = trouble else {
+fn is_refused(error: &ServiceError) -> bool {
+    let ServiceError::Engine { step, error } = error else {
         return false;
     };
     *step == START && matches!(error, EngineError::Denied { .. })

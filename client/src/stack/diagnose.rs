@@ -40,12 +40,12 @@ pub async fn report(
     engine: &Engine,
     service: &str,
     container: &str,
-    trouble: ServiceError,
+    error: ServiceError,
 ) -> ServiceReport {
     let mut report = ServiceReport {
         service: service.to_owned(),
         container: container.to_owned(),
-        problem: problem(&trouble),
+        problem: problem(&error),
         exit_code: None,
         probe: None,
         log: Vec::new(),
@@ -54,8 +54,8 @@ pub async fn report(
         now: None,
         exit: Exit::NotHealthy,
     };
-    let more_time = more_time(&trouble);
-    match trouble {
+    let more_time = more_time(&error);
+    match error {
         ServiceError::Exited(inspection) => {
             report.exit_code = has_ended(&inspection).then_some(inspection.exit_code);
             describe(engine, &mut report, &inspection).await;
@@ -109,8 +109,8 @@ fn port_taken(error: &str) -> Option<String> {
 }
 
 /// What is wrong with a service, e.g. `exited with code 1`; its subject goes before it.
-pub(super) fn problem(trouble: &ServiceError) -> String {
-    match trouble {
+pub(super) fn problem(error: &ServiceError) -> String {
+    match error {
         // Docker forgets how a container has ended when it starts it again.
         ServiceError::Exited(inspection) if !has_ended(inspection) => {
             format!(
@@ -224,10 +224,10 @@ const SLOW_PROBE: [&str; 2] = [
     "timed out starting health check",
 ];
 
-/// That it may only need more time, where the trouble is that its time was up and the manifest can
+/// That it may only need more time, where its time was up and the manifest can
 /// give more.
-fn more_time(trouble: &ServiceError) -> Option<String> {
-    let scale = match trouble {
+fn more_time(error: &ServiceError) -> Option<String> {
+    let scale = match error {
         ServiceError::TooSlow(_, limits) => limits.scale,
         ServiceError::Unhealthy(inspection, limits) => {
             let probe = inspection.probe.as_ref()?.to_lowercase();
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_took_too_long_is_told_how_to_get_more_time() {
+    fn a_timeout_says_how_to_get_more_time() {
         let limits = |scale: &str| StartLimits {
             timeout: Duration::from_mins(1),
             exits: 1,
@@ -307,7 +307,7 @@ mod tests {
             more_time(&slow).unwrap(),
             @"too little time, if this machine is slow: `aistack config set TIME_SCALE N` multiplies every limit by N (at most 20; now 1)"
         );
-        for (trouble, expected) in [
+        for (error, expected) in [
             (ServiceError::TooSlow(probed("boom"), limits("19")), true),
             (ServiceError::TooSlow(probed(""), limits("20")), false),
             (ServiceError::Unhealthy(probed("boom"), limits("1")), false),
@@ -327,7 +327,7 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(more_time(&trouble).is_some(), expected, "{trouble:?}");
+            assert_eq!(more_time(&error).is_some(), expected, "{error:?}");
         }
     }
 
@@ -356,8 +356,8 @@ mod tests {
 
     #[test]
     fn the_problem_names_the_exit_code() {
-        let trouble = ServiceError::Exited(Box::new(exited(3, false)));
-        assert_eq!(problem(&trouble), "exited with code 3");
+        let error = ServiceError::Exited(Box::new(exited(3, false)));
+        assert_eq!(problem(&error), "exited with code 3");
     }
 
     #[test]

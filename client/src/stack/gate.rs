@@ -91,7 +91,7 @@ impl Gate {
         let mut probes = Probes::default();
         loop {
             let sent = Instant::now();
-            let inspection = self.inspect(id).await.map_err(engine_trouble)?;
+            let inspection = self.inspect(id).await.map_err(inspect_error)?;
             // An engine that was away has started the container again meanwhile.
             if sent.elapsed() > AWAY {
                 began += sent.elapsed();
@@ -176,7 +176,7 @@ impl Drop for Gate {
     }
 }
 
-fn engine_trouble(error: EngineError) -> ServiceError {
+fn inspect_error(error: EngineError) -> ServiceError {
     ServiceError::Engine {
         step: "inspect the container",
         error,

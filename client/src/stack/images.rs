@@ -138,7 +138,7 @@ mod tests {
 
     /// A registry need not have what was locked: it may have been loaded.
     #[test]
-    fn an_image_that_was_locked_and_is_gone_is_told_with_the_way_out() {
+    fn an_image_that_was_locked_and_is_gone_is_reported_with_the_way_out() {
         let failure = not_to_be_had("a@sha256:00", missing());
         assert!(failure.next.unwrap().contains("aistack images unlock"));
         let failure = not_to_be_had("a:1", missing());

@@ -37,9 +37,8 @@ impl Worker for LifecycleWorker {
         match self.apply(service, container).await {
             Ok(()) if self.start.is_some() => self.progress.healthy(name, began.elapsed()),
             Ok(()) => self.progress.service(name, Word::Stopped, ""),
-            Err(trouble) => {
-                let report =
-                    diagnose::report(&self.engine, name, &service.container, trouble).await;
+            Err(error) => {
+                let report = diagnose::report(&self.engine, name, &service.container, error).await;
                 self.progress.service(name, Word::Failed, &report.problem);
                 return Err(Box::new(report));
             }
@@ -54,18 +53,18 @@ impl LifecycleWorker {
         service: &DesiredService,
         container: &Container,
     ) -> Result<(), ServiceError> {
-        let trouble = |step| move |error| ServiceError::Engine { step, error };
+        let error = |step| move |error| ServiceError::Engine { step, error };
         if self.stop {
             self.progress.service(&service.name, Word::Stopping, "");
             let stopped = self.engine.stop(&container.id).await;
-            stopped.map_err(trouble("stop the container"))?;
+            stopped.map_err(error("stop the container"))?;
         }
         let Some(gate) = &self.start else {
             return Ok(());
         };
         self.progress.service(&service.name, Word::Starting, "");
         let started = self.engine.start(&container.id).await;
-        started.map_err(trouble("start the container"))?;
+        started.map_err(error("start the container"))?;
         gate.healthy(&container.id, service.start_limits).await
     }
 }

@@ -180,7 +180,7 @@ mod tests {
 
     /// The device is that of the mount at that very place, as another process sees it.
     #[test]
-    fn what_a_process_has_mounted_is_told_by_its_device() {
+    fn what_a_process_has_mounted_is_reported_by_its_device() {
         let mut inspection = crate::engine::tests::inspection();
         inspection.pid = Some(std::process::id());
         let bind = |source: &str| bollard::models::Mount {

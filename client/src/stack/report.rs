@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_by_the_gateway_is_told_by_its_own_code() {
+    fn a_refusal_by_the_gateway_is_reported_by_its_own_code() {
         let outcomes = BTreeMap::from([("n8n".to_owned(), report("n8n", Exit::Policy))]);
         assert_eq!(deployed(&outcomes, &[]).unwrap_err().exit, Exit::Policy);
         let fine = BTreeMap::from([("n8n".to_owned(), Outcome::Done)]);

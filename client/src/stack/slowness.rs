@@ -1,4 +1,4 @@
-//! Whose fault it is that a service is not healthy: its own, or that of a host that is slow.
+//! Why a service is not healthy: its own error, or a slow host.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ pub(super) struct Probes {
     /// Start of the last probe that was counted.
     last: Option<String>,
     /// The last answer of the service, and what followed it: why each probe failed.
-    failures: Vec<ProbeFailure>,
+    failures: Vec<ProbeError>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ProbeFailure {
+enum ProbeError {
     /// The service answered, and not as it should.
     Answered,
     /// It was not asked.
@@ -49,11 +49,11 @@ impl Probes {
                 continue;
             }
             self.failures.push(if probe.output.contains(NOT_STARTED) {
-                ProbeFailure::NotStarted
+                ProbeError::NotStarted
             } else if probe.output.contains(NOT_ENDED) {
-                ProbeFailure::NotEnded
+                ProbeError::NotEnded
             } else {
-                ProbeFailure::Answered
+                ProbeError::Answered
             });
         }
         // As many as can matter.
@@ -67,10 +67,10 @@ impl Probes {
         let health = inspection.config.healthcheck.as_ref();
         let retries = health.and_then(|health| usize::try_from(health.retries?).ok());
         let retries = retries.filter(|retries| *retries > 0);
-        let counts = |failure: &&ProbeFailure| match failure {
-            ProbeFailure::Answered => true,
-            ProbeFailure::NotEnded => !slow,
-            ProbeFailure::NotStarted => false,
+        let counts = |failure: &&ProbeError| match failure {
+            ProbeError::Answered => true,
+            ProbeError::NotEnded => !slow,
+            ProbeError::NotStarted => false,
         };
         let counted = self.failures.iter().filter(counts).count();
         // What was not seen was an answer: the log may be gone, and Docker has counted it.
@@ -81,7 +81,7 @@ impl Probes {
     /// Whether Docker could not ask it as it should.
     pub(super) fn unanswered(&self) -> bool {
         let mut failures = self.failures.iter();
-        failures.any(|failure| *failure != ProbeFailure::Answered)
+        failures.any(|failure| *failure != ProbeError::Answered)
     }
 }
 

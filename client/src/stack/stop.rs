@@ -146,8 +146,8 @@ impl Worker for Takedown {
         };
         self.progress.service(name, Word::Stopping, "");
         if let Err((step, error)) = stop(&self.engine, &targets.id, self.remove).await {
-            let trouble = ServiceError::Engine { step, error };
-            let report = diagnose::report(&self.engine, name, &targets.name, trouble).await;
+            let error = ServiceError::Engine { step, error };
+            let report = diagnose::report(&self.engine, name, &targets.name, error).await;
             self.progress.service(name, Word::Failed, &report.problem);
             return Err(Box::new(report));
         }

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_without_a_rule_are_a_refused_configuration() {
+    fn errors_without_a_rule_are_a_refused_configuration() {
         assert_eq!(settings(vec![error(None)]).exit, Exit::Config);
     }
 
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_told_with_what_each_takes_and_what_would_fit() {
+    fn what_is_too_much_is_reported_with_what_each_takes_and_what_would_fit() {
         let milvus = [
             ("VECTOR_DB", "milvus"),
             ("SERVICES", "postgres,n8n,prometheus,caddy"),

@@ -156,14 +156,14 @@ impl Printer {
         if self.progress == Mode::Json {
             self.event(json!({"event": "failed", "error": failure.to_json()}));
         } else {
-            self.failure_text(failure);
+            self.error_text(failure);
         }
-        self.failure_document(failure);
+        self.error_document(failure);
     }
 
     /// A failure as the document, with `--json` only. It is one line, so that `logs --json` keeps
     /// to one object a line.
-    pub fn failure_document(&self, failure: &CliError) {
+    pub fn error_document(&self, failure: &CliError) {
         if !self.json {
             return;
         }
@@ -174,7 +174,7 @@ impl Printer {
         }
     }
 
-    fn failure_text(self, failure: &CliError) {
+    fn error_text(self, failure: &CliError) {
         for report in &failure.reports {
             self.report(report);
         }

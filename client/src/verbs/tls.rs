@@ -142,7 +142,7 @@ async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result
     let _lock = Lock::take(session.base_dir(), "aistack tls renew", wait).await?;
     let wanted: Vec<SiteState> = before.iter().filter(|state| due(state)).cloned().collect();
     let progress = Progress::new(context.printer);
-    let not_told = |why: String| {
+    let not_reloaded = |why: String| {
         CliError::new(Exit::Failed, "the proxy failed")
             .because(why)
             .next(format!("aistack logs -n 100 {PROXY}"))
@@ -154,9 +154,9 @@ async fn renew(context: &Context, session: &Session, args: &RenewArgs) -> Result
                 .printer
                 .warn("Let's Encrypt issues the same certificate at most five times in seven days");
         }
-        proxy.replace(&trust, &wanted).await.map_err(not_told)?
+        proxy.replace(&trust, &wanted).await.map_err(not_reloaded)?
     } else {
-        proxy.reload().await.map_err(not_told)?;
+        proxy.reload().await.map_err(not_reloaded)?;
         if wanted.is_empty() {
             Vec::new()
         } else {

@@ -270,7 +270,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn colour_is_off_in_a_pipe_and_on_when_asked_for() {
+fn colour_is_off_in_a_pipe_and_on_when_requested() {
     let escape = "\u{1b}[";
     assert!(!text(&run(&["help", "exit-codes"]).stdout).contains(escape));
     let forced = run(&["help", "exit-codes", "--color", "always"]);
@@ -298,7 +298,7 @@ fn colour_is_off_in_a_pipe_and_on_when_asked_for() {
 }
 
 #[test]
-fn versions_are_told_also_when_the_helper_is_away() {
+fn versions_are_reported_also_when_the_helper_is_away() {
     let output = run(&["version"]);
     assert_eq!(output.status.code(), Some(0));
     let version = env!("CARGO_PKG_VERSION");
@@ -352,7 +352,7 @@ fn help_texts() {
 }
 
 /// Two daemons that do not work. The client talks to root's sockets only.
-fn broken_daemons(serve: fn(UnixListener)) -> tempfile::TempDir {
+fn misbehaving_daemons(serve: fn(UnixListener)) -> tempfile::TempDir {
     assert!(nix::unistd::geteuid().is_root(), "this needs root");
     let dir = tempfile::tempdir().unwrap();
     for daemon in ["helper.sock", "engine.sock"] {
@@ -378,7 +378,7 @@ fn a_helper_that_hangs_is_named_while_it_is_waited_for() {
             streams.push(stream);
         }
     };
-    let dir = broken_daemons(hangs);
+    let dir = misbehaving_daemons(hangs);
     for verb in ["plan", "status", "whoami"] {
         let output = with_daemons(&dir, &[verb, "--timeout", "7s"]);
         assert_eq!(output.status.code(), Some(124), "{verb}");
@@ -400,7 +400,7 @@ fn a_helper_that_is_gone_after_a_call_is_not_waited_for() {
         let _ = std::io::Read::read(&mut stream, &mut [0; 1 << 10]);
         drop(listener);
     };
-    let dir = broken_daemons(ends);
+    let dir = misbehaving_daemons(ends);
     let output = with_daemons(&dir, &["whoami"]);
     assert_eq!(output.status.code(), Some(9));
     let said = text(&output.stderr);
@@ -411,7 +411,7 @@ fn a_helper_that_is_gone_after_a_call_is_not_waited_for() {
 #[ignore = "needs root"]
 fn a_helper_that_hangs_up_is_not_said_to_be_stopped() {
     let hangs_up = |listener: UnixListener| listener.incoming().for_each(drop);
-    let dir = broken_daemons(hangs_up);
+    let dir = misbehaving_daemons(hangs_up);
     let output = with_daemons(&dir, &["whoami"]);
     assert_eq!(output.status.code(), Some(9));
     let said = text(&output.stderr);
@@ -424,10 +424,10 @@ fn a_helper_that_hangs_up_is_not_said_to_be_stopped() {
 
 #[test]
 #[ignore = "needs root"]
-fn nobody_is_told_that_it_can_be_no_tenant() {
+fn nobody_learns_that_it_can_be_no_tenant() {
     use std::os::unix::process::CommandExt as _;
 
-    let dir = broken_daemons(|listener| listener.incoming().for_each(drop));
+    let dir = misbehaving_daemons(|listener| listener.incoming().for_each(drop));
     // The binary may lie where nobody cannot come.
     let copy = dir.path().join("aistack");
     std::fs::copy(env!("CARGO_BIN_EXE_aistack"), &copy).unwrap();

@@ -218,7 +218,7 @@ async fn what_runs_is_listed_by_name_and_what_was_stopped_is_not() {
 
 #[tokio::test]
 #[ignore = "needs root and a Docker Engine"]
-async fn a_service_that_exits_is_told_at_once_with_its_code_and_log() {
+async fn a_service_that_exits_is_reported_at_once_with_its_code_and_log() {
     let engine = engine();
     let script = "echo starting; sleep 1; echo 'open /data/x: Permission denied'; exit 3";
     let mut service = service("exits", script, "exit 0");

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_are_told_their_number_and_the_rest_is_closed() {
+    fn a_few_learn_their_number_and_the_rest_is_closed() {
         let mut counter = counter(8, 256, 16);
         places(&mut counter, 1, 8);
         assert_eq!(counter.admit(1, true), Admission::TurnedAway(8));

@@ -27,7 +27,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use tokio::net::{UnixListener, UnixStream};
 
-pub use self::connection::{Connection, Peer, TOLD_ENDS};
+pub use self::connection::{Connection, Peer, REFUSAL_ENDS};
 use self::door::Door;
 pub use self::open::Keeper;
 use self::open::{Open, Waiting};

@@ -238,7 +238,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_uid_that_floods_is_kept_out_for_a_while_and_no_other() {
+    fn a_uid_that_floods_is_locked_out_for_a_while_and_no_other() {
         let mut flooders = Flooders::default();
         for _ in 1..FLOOD {
             assert!(!flooders.closed(1, SECOND));

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use aistack_policy::engine::{EngineFacts, EngineFault, Severity, judge, unseen_volume};
+use aistack_policy::engine::{EngineFacts, EngineFinding, Severity, judge, unseen_volume};
 use aistack_policy::{Grant, MAX_TEXT_BYTES, Policy};
 use clap::Args;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ struct Volume {
 #[derive(Default)]
 struct Found {
     facts: Option<EngineFacts>,
-    faults: Vec<EngineFault>,
+    findings: Vec<EngineFinding>,
     volumes: Vec<Volume>,
     /// What could not be looked at, and why.
     errors: Vec<String>,
@@ -69,7 +69,7 @@ async fn look(args: &DoctorArgs) -> Found {
     let docker = Docker::new(&args.docker_socket);
     match docker.facts().await {
         Ok(facts) => {
-            found.faults = judge(&facts);
+            found.findings = judge(&facts);
             found.facts = Some(facts);
         }
         Err(error) => {
@@ -96,7 +96,7 @@ async fn look(args: &DoctorArgs) -> Found {
             Ok(None) => {}
             Ok(Some(seen)) => {
                 if !seen {
-                    found.faults.push(unseen_volume(&grant.base_dir));
+                    found.findings.push(unseen_volume(&grant.base_dir));
                 }
                 let (uid, base_dir) = (grant.uid, grant.base_dir);
                 found.volumes.push(Volume {
@@ -130,8 +130,8 @@ fn grants(args: &DoctorArgs) -> io::Result<Vec<Grant>> {
 impl Found {
     /// Whether containers can be made, as far as could be looked.
     fn is_usable(&self) -> bool {
-        let fine = |fault: &EngineFault| fault.severity == Severity::Limited;
-        self.errors.is_empty() && self.faults.iter().all(fine)
+        let fine = |finding: &EngineFinding| finding.severity == Severity::Limited;
+        self.errors.is_empty() && self.findings.iter().all(fine)
     }
 
     fn json(&self) -> Value {
@@ -139,12 +139,12 @@ impl Found {
         let facts: Vec<Value> = facts
             .map(|fact| json!({"name": fact.name, "value": fact.value, "means": fact.means}))
             .collect();
-        let faults = self.faults.iter();
-        let faults: Vec<Value> = faults
-            .map(|fault| {
+        let findings = self.findings.iter();
+        let findings: Vec<Value> = findings
+            .map(|finding| {
                 json!({
-                    "severity": word(fault.severity), "found": fault.found, "means": fault.means,
-                    "next": fault.next,
+                    "severity": word(finding.severity), "found": finding.found, "means": finding.means,
+                    "next": finding.next,
                 })
             })
             .collect();
@@ -156,7 +156,7 @@ impl Found {
             "ok": self.is_usable(),
             "engine": self.facts.as_ref().map(EngineFacts::name),
             "facts": facts,
-            "faults": faults,
+            "faults": findings,
             "volumes": volumes,
             "errors": self.errors,
         })
@@ -178,9 +178,9 @@ impl Found {
                 "volume"
             )?;
         }
-        for fault in &self.faults {
-            writeln!(out, "\n{}: {}", word(fault.severity), fault.found)?;
-            writeln!(out, "  {}\n  next: {}", fault.means, fault.next)?;
+        for finding in &self.findings {
+            writeln!(out, "\n{}: {}", word(finding.severity), finding.found)?;
+            writeln!(out, "  {}\n  next: {}", finding.means, finding.next)?;
         }
         for error in &self.errors {
             writeln!(out, "\nnot looked at: {error}")?;

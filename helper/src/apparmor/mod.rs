@@ -153,14 +153,14 @@ impl AppArmor {
         if self.why_not().is_some() {
             return Vec::new();
         }
-        let at_fault = |error| vec![(self.paths.kept.display().to_string(), error)];
+        let error_at = |error| vec![(self.paths.kept.display().to_string(), error)];
         let host = match Host::open(&self.paths) {
             Ok(host) => host,
-            Err(error) => return at_fault(error),
+            Err(error) => return error_at(error),
         };
         let bases = match host.store().names(|name| name.starts_with(BASE)) {
             Ok(bases) => bases,
-            Err(error) => return at_fault(error),
+            Err(error) => return error_at(error),
         };
         let tenants = bases.iter().filter_map(|base| tenant_of(base, policy));
         let mut failed = Vec::new();

@@ -20,7 +20,7 @@ use crate::safe_path::{
 };
 
 /// The longest rendered profile, bytes: far more than a whole source becomes.
-const MAX_KEPT: u64 = 1 << 20;
+const MAX_PROFILE_LEN: u64 = 1 << 20;
 /// The administrator's tools read these.
 const MODE: Mode = Mode::from_raw_mode(0o644);
 
@@ -75,10 +75,10 @@ impl Store {
         }
         let mut text = Vec::new();
         File::from(file)
-            .take(MAX_KEPT + 1)
+            .take(MAX_PROFILE_LEN + 1)
             .read_to_end(&mut text)
             .map_err(|error| self.io_error("read", name, error))?;
-        if text.len() as u64 > MAX_KEPT {
+        if text.len() as u64 > MAX_PROFILE_LEN {
             return Err(self.taken(name, "is larger than any profile"));
         }
         // Text that is not UTF-8 is none of ours, and is replaced like any other.

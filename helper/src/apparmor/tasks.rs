@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_profile_is_carried_alone_or_anywhere_in_a_stack() {
+    fn a_profile_is_in_use_alone_or_anywhere_in_a_stack() {
         for (label, expected) in [
             ("ai-platform-1001 (enforce)", true),
             ("ai-base-1001//&ai-platform-1001 (enforce)", true),

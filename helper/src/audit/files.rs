@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_read_as_it_is_told_and_counts_the_file_that_is_written() {
+    fn the_log_on_disk_is_read_as_it_is_reported_and_counts_the_file_that_is_written() {
         for text in ["all", "3", "1G", "512M", "96K"] {
             assert_eq!(text.parse::<Keep>().unwrap().to_string(), text);
         }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_told_by_daemon_and_in_the_order_of_their_records() {
+    fn files_are_reported_by_daemon_and_in_the_order_of_their_records() {
         let names = [
             "helper.jsonl",
             "engine.jsonl",

@@ -43,8 +43,8 @@ impl Reserve {
     /// Holds room behind `end`, before half of it is used.
     pub(super) fn keep(&mut self, file: &File, end: u64) {
         let enough = self.until >= end.saturating_add(self.wanted / 2);
-        let just_asked = self.refused.is_some_and(|at| at.elapsed() < ASK_AGAIN);
-        if self.wanted == 0 || just_asked || (enough && self.refused.is_none()) {
+        let just_tried = self.refused.is_some_and(|at| at.elapsed() < ASK_AGAIN);
+        if self.wanted == 0 || just_tried || (enough && self.refused.is_none()) {
             return;
         }
         match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, end, self.wanted) {

@@ -16,7 +16,7 @@ use super::{AuditError, OpenRecord, Settings};
 /// Records in one batch at most.
 const BATCH: usize = 256;
 /// Events that are kept while the log cannot be written, outcomes aside.
-const MAX_KEPT: usize = 1024;
+const MAX_PROFILE_LEN: usize = 1024;
 /// The head of the chain goes to the daemon's own log after so many records.
 const HEAD_EVERY: u64 = 256;
 
@@ -64,7 +64,7 @@ pub(super) struct Writer {
     kept: Vec<Event>,
     failing: bool,
     started: Instant,
-    head_told: u64,
+    head_written: u64,
     head_saved: Duration,
 }
 
@@ -90,7 +90,7 @@ impl Writer {
             kept: Vec::new(),
             failing: false,
             started: Instant::now(),
-            head_told: 0,
+            head_written: 0,
             head_saved: BEFORE,
         }
     }
@@ -305,7 +305,7 @@ impl Writer {
         let messages = admitted.into_iter().map(|admitted| admitted.message);
         let messages: Vec<Message> = messages.collect();
         let stops = messages.iter().any(|message| is_stop(&message.event));
-        if stops || self.log.head().seq >= self.head_told + HEAD_EVERY {
+        if stops || self.log.head().seq >= self.head_written + HEAD_EVERY {
             self.tell_head();
         }
         if stops {
@@ -349,7 +349,7 @@ impl Writer {
             // As many as there are operations under way.
             Event::Outcome { .. } => true,
             Event::Denied { .. } | Event::RefusalsCounted { .. } | Event::Daemon { .. } => {
-                self.kept.len() < MAX_KEPT
+                self.kept.len() < MAX_PROFILE_LEN
             }
         };
         if keep {
@@ -368,7 +368,7 @@ impl Writer {
     fn tell_head(&mut self) {
         let head = self.log.head();
         tracing::info!(seq = head.seq, digest = %head.digest, "head of the audit chain");
-        self.head_told = head.seq;
+        self.head_written = head.seq;
     }
 }
 

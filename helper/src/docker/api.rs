@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_refused_version_is_asked_for_again() {
+    fn only_a_refused_version_is_negotiated_again() {
         let refused = |message| is_refused_version(StatusCode::BAD_REQUEST, message);
         // Docker 29.0 and 19.03.
         assert!(refused(

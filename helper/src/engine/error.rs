@@ -59,7 +59,7 @@ impl GatewayError {
         match self {
             Self::Refusal(refusal) => (status_of(refusal), text_of(refusal)),
             Self::NotFound(text) => (404, text.clone()),
-            // Docker's own words leave open whose fault it is; the gateway has seen the source.
+            // Docker's own words do not say whether the caller is wrong; the gateway has seen the source.
             Self::Docker(DockerError::Response { message, .. }) if is_unseen(message) => {
                 let text = plain(&without_ids(message));
                 let next = SHOW_THE_VOLUME;
@@ -73,7 +73,7 @@ impl GatewayError {
             Self::Docker(DockerError::Response { status, message }) => {
                 (status.as_u16(), plain(&without_ids(message)))
             }
-            // None of Docker's own: with 400 or 404 a caller would look for the fault in its request.
+            // None of Docker's own: with 400 or 404 a caller would look for the error in its request.
             Self::Docker(error @ DockerError::Version { .. }) => {
                 let hint = error.hint().unwrap_or_default();
                 (501, format!("{error}; {hint}"))
@@ -166,25 +166,25 @@ mod tests {
     fn a_conflict_does_not_print_the_other_container() {
         let id = "a".repeat(64);
         let message = format!("The container name \"/x\" is already in use by container \"{id}\".");
-        let fault = GatewayError::Docker(DockerError::Response {
+        let error = GatewayError::Docker(DockerError::Response {
             status: http::StatusCode::CONFLICT,
             message,
         });
-        let (status, text) = fault.response();
+        let (status, text) = error.response();
         assert_eq!(status, 409);
         assert!(!text.contains(&id) && text.contains("\"/x\""), "{text}");
     }
 
     #[test]
-    fn a_source_that_docker_does_not_see_is_told_with_what_to_do() {
+    fn a_source_that_docker_does_not_see_is_reported_with_what_to_do() {
         let message = "invalid mount config for type \"bind\": bind source path does not exist: \
                        /mnt/data-tenant-1001/data/redis"
             .to_owned();
-        let fault = GatewayError::Docker(DockerError::Response {
+        let error = GatewayError::Docker(DockerError::Response {
             status: http::StatusCode::BAD_REQUEST,
             message,
         });
-        let (status, text) = fault.response();
+        let (status, text) = error.response();
         assert_eq!(status, 500);
         for words in [
             "/data/redis",
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_not_spoken_is_told_as_docker_tells_it() {
+    fn an_unsupported_version_is_reported_as_docker_reports_it() {
         let offered = Offered::with(Some(ApiVersion::v1(41)));
         let refusal = Line::parse("GET", "/v1.44/info", offered).unwrap_err();
         let (status, text) = GatewayError::from(refusal).response();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_speaks_other_versions_is_no_fault_of_the_callers() {
+    fn an_engine_that_speaks_other_versions_is_no_error_of_the_callers() {
         let (speaks, newest) = ("1.12 to 1.40".to_owned(), ApiVersion::v1(40));
         let (status, text) =
             GatewayError::Docker(DockerError::Version { speaks, newest }).response();
@@ -222,7 +222,7 @@ mod tests {
 
     /// The client waits for an engine that restarts; it knows it by these words.
     #[test]
-    fn an_engine_that_is_away_is_told_apart_from_one_that_broke_off() {
+    fn an_engine_that_is_away_is_distinguished_from_one_that_broke_off() {
         let away = DockerError::Unreachable {
             socket: "/run/docker.sock".into(),
             source: std::io::ErrorKind::ConnectionRefused.into(),

@@ -306,11 +306,11 @@ mod tests {
 
     /// Docker would make it; here the caller is told what can.
     #[test]
-    fn a_bind_source_that_is_not_there_is_told_with_what_makes_one() {
+    fn a_bind_source_that_is_not_there_is_reported_with_what_makes_one() {
         let policy = include_str!("../../tests/corpus/policy.toml");
         let grant = aistack_policy::Policy::parse(policy).unwrap();
         let grant = grant.grant(1001).unwrap();
-        let hint = |fault: BindSourceError| match bind_refused(&grant, &fault) {
+        let hint = |error: BindSourceError| match bind_refused(&grant, &error) {
             GatewayError::Refusal(refusal) => refusal.hint.unwrap_or_default(),
             other => panic!("{other:?}"),
         };

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pulls_are_kept_for_each_tenant_and_survive_a_start() {
+    async fn pulls_are_stored_for_each_tenant_and_survive_a_start() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("pulled");
         let pulled = Pulled::open(&place, |_| true).unwrap();

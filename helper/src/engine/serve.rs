@@ -111,7 +111,7 @@ async fn converse(
     // From here on the operation goes to its end, whatever the caller does.
     let reply = match result {
         Ok(call) => gateway.perform(call).await,
-        Err(fault) => Err(fault),
+        Err(error) => Err(error),
     };
     // A whole answer is in memory until it is taken; of a stream only a part is.
     if let Ok(
@@ -121,15 +121,15 @@ async fn converse(
         drop(place);
     }
     match reply {
-        Err(fault) => {
+        Err(error) => {
             if let GatewayError::Internal
             | GatewayError::Answer
             | GatewayError::Docker(_)
-            | GatewayError::Audit(_) = &fault
+            | GatewayError::Audit(_) = &error
             {
-                tracing::debug!(error = %fault, "a request failed");
+                tracing::debug!(error = %error, "a request failed");
             }
-            let (status, text) = fault.response();
+            let (status, text) = error.response();
             let served = gateway.served();
             let sending = tell(&mut connection, &served, status, &text, with_body);
             before_the_end(sending, stopping).await
@@ -210,8 +210,8 @@ async fn receive(
     let head_only = head.method == "HEAD";
     let (tenant, line) = match entered {
         Ok(entered) => entered,
-        Err(fault) => {
-            let call = Err(fault);
+        Err(error) => {
+            let call = Err(error);
             return Received::Call { head_only, call };
         }
     };

@@ -7,7 +7,7 @@ use aistack_policy::{Refusal, Rule};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::accept::TOLD_ENDS;
+use crate::accept::REFUSAL_ENDS;
 use crate::audit::{BUDGET_RULE, OverBudget};
 use crate::daemon::error_chain;
 use crate::ops;
@@ -46,7 +46,7 @@ pub(super) fn rate_limited(refusal: &Refusal, wait: Duration) -> Status {
 pub(super) fn too_many_connections(open: usize, pid: Option<i32>) -> Status {
     // When this connection has ended; not all of a crowd at one moment.
     let apart = pid.unwrap_or_default().unsigned_abs() % 1000;
-    let wait = TOLD_ENDS + Duration::from_millis(200 + u64::from(apart));
+    let wait = REFUSAL_ENDS + Duration::from_millis(200 + u64::from(apart));
     let mut details = info(
         "TOO_MANY_CONNECTIONS",
         Some("builtin.connections"),
@@ -120,7 +120,7 @@ pub(super) fn outcome_not_audited() -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
-/// A fault of the helper's own.
+/// An error of the helper's own.
 pub(super) fn internal() -> Status {
     plain(
         Code::Internal,

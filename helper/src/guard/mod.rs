@@ -71,7 +71,7 @@ fn load(policy: &Policy, table: &str, nft: &Nft) -> Result<String, ApplyError> {
     }
     match Probe::open().ask(canary(policy)) {
         Answer::InForce => Ok(listing),
-        Answer::NotInForce | Answer::Unknown => Err(ApplyError::NotActing),
+        Answer::NotInForce | Answer::Unknown => Err(ApplyError::NotInForce),
     }
 }
 
@@ -108,7 +108,7 @@ pub enum ApplyError {
     Missing(&'static str),
     /// The table is listed, and a packet that it drops passes.
     #[error("the kernel lists the table, but does not apply it")]
-    NotActing,
+    NotInForce,
 }
 
 impl ApplyError {
@@ -118,7 +118,7 @@ impl ApplyError {
             Self::Nft(NftError::NotInstalled) => "nftables is not installed on this host",
             Self::Nft(_) => "the kernel or nft(8) of this host rejected the table",
             Self::State(_) => "the state could not be recorded",
-            Self::Missing(_) | Self::NotActing => {
+            Self::Missing(_) | Self::NotInForce => {
                 "the kernel of this host does not apply the table"
             }
         }

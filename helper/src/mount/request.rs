@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_plain_apart_and_not_at_the_top() {
+    fn base_directories_are_plain_apart_and_not_at_the_top() {
         let place = |uid, base: &str, images: &str| {
             let source = Source::Loop { size: MIN_XFS };
             Request::State(volume(uid, base, images, source))

@@ -82,8 +82,8 @@ pub fn look(head: &[u8], tail: &[u8], length: u64) -> Signature {
     let xfs = has(head, 0, XFS_MAGIC);
     match (ext4, xfs, foreign) {
         (false, false, None) => Signature::None,
-        (true, false, None) => sound_or_broken(FileSystem::Ext4, ext4_superblock(head)),
-        (false, true, None) => sound_or_broken(FileSystem::Xfs, xfs_superblock(head)),
+        (true, false, None) => valid_or_damaged(FileSystem::Ext4, ext4_superblock(head)),
+        (false, true, None) => valid_or_damaged(FileSystem::Xfs, xfs_superblock(head)),
         (false, false, Some((what, offset))) => Signature::Foreign { what, offset },
         (true, true, None) => Signature::Foreign {
             what: "both an XFS and an ext4 file system",
@@ -96,7 +96,7 @@ pub fn look(head: &[u8], tail: &[u8], length: u64) -> Signature {
     }
 }
 
-fn sound_or_broken(fs: FileSystem, superblock: Option<Superblock>) -> Signature {
+fn valid_or_damaged(fs: FileSystem, superblock: Option<Superblock>) -> Signature {
     superblock.map_or(Signature::Damaged { fs }, Signature::Sound)
 }
 

@@ -38,7 +38,7 @@ pub(super) struct Target {
 impl Target {
     /// Opens the mount point; `None` where there is none and `missing` does not say to make it.
     pub(super) fn open(base_dir: &Path, missing: Missing) -> Result<Option<Self>> {
-        let at_fault = |problem| {
+        let error_at = |problem| {
             let path = base_dir.to_owned();
             bad_target(PathError { path, problem }.to_string())
         };
@@ -52,10 +52,10 @@ impl Target {
         };
         let place = match open_dir(&parent, &name, Cross::Mounts) {
             Err(ComponentError::Missing) if missing == Missing::Refuse => return Ok(None),
-            Err(ComponentError::Missing) => make_root_dir(&parent, &name).map_err(at_fault)?,
-            other => other.map_err(at_fault)?,
+            Err(ComponentError::Missing) => make_root_dir(&parent, &name).map_err(error_at)?,
+            other => other.map_err(error_at)?,
         };
-        require_roots(&place).map_err(at_fault)?;
+        require_roots(&place).map_err(error_at)?;
         Ok(Some(Self {
             parent,
             name,

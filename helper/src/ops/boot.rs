@@ -33,7 +33,7 @@ pub struct BootVolume {
 pub enum BootError {
     /// The policy does not name the UID any more.
     #[error("the policy no longer gives UID {0} a volume")]
-    NotGranted(u32),
+    NoGrant(u32),
     /// The audit log cannot be written, so nothing was done.
     #[error(transparent)]
     NotAudited(#[from] AuditError),
@@ -64,7 +64,7 @@ async fn mount(
     until: Instant,
 ) -> Result<MountVolumeResponse, BootError> {
     let grant = policy.policy.grant(uid);
-    let grant = grant.ok_or(BootError::NotGranted(uid))?;
+    let grant = grant.ok_or(BootError::NoGrant(uid))?;
     let record = audit
         .intent(Intent {
             caller: the_host(),

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use tokio::sync::mpsc::Sender;
 
 use super::directories::{is_gone, open_tree, set_mode};
-use super::paths::{at_fault, io_error, open_base};
+use super::paths::{error_at, io_error, open_base};
 use super::{Error, Ownership};
 use crate::safe_path::{ComponentError, Cross, is_directory, open_at, open_to_read};
 
@@ -95,10 +95,10 @@ impl<'a> Walk<'a> {
         let tree = open_tree(&volume, self.job.tree)?;
         let name = OsStr::new(&self.job.service);
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let top = open_at(&tree, name, flags, Cross::Nothing).map_err(at_fault(&self.path))?;
+        let top = open_at(&tree, name, flags, Cross::Nothing).map_err(error_at(&self.path))?;
         let before = self.changed;
         let Some(dir) = self.chown_dir(&top)? else {
-            return Err(at_fault(&self.path)(ComponentError::Missing).into());
+            return Err(error_at(&self.path)(ComponentError::Missing).into());
         };
         let mut levels = vec![dir];
         if self.changed > before {
@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
             let flags = OFlags::PATH | OFlags::NOFOLLOW;
             let place = match open_at(parent, name, flags, Cross::Nothing) {
                 Err(problem) if is_gone(&problem) => continue,
-                other => other.map_err(at_fault(&format!("something below {}", self.path)))?,
+                other => other.map_err(error_at(&format!("something below {}", self.path)))?,
             };
             if let Some(below) = self.visit(&place)? {
                 if levels.len() >= MAX_DEPTH {

@@ -13,7 +13,7 @@ use aistack_proto::v1::PrepareDirectoriesResponse;
 use rustix::fs::{Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
-use super::paths::{at_fault, blocking, io_error, open_base};
+use super::paths::{blocking, error_at, io_error, open_base};
 use super::{Error, Ownership, ServiceDir};
 use crate::safe_path::{ComponentError, Cross, is_empty, open_at, open_dir, require_roots};
 
@@ -99,8 +99,8 @@ fn make_all(volume: &OwnedFd, wanted: &[Wanted]) -> Result<PrepareDirectoriesRes
 
 /// Opens one of root's directories below the volume's root.
 pub(super) fn open_tree(volume: &OwnedFd, tree: &str) -> Result<OwnedFd, Error> {
-    let dir = open_dir(volume, OsStr::new(tree), Cross::Nothing).map_err(at_fault(tree))?;
-    require_roots(&dir).map_err(at_fault(tree))?;
+    let dir = open_dir(volume, OsStr::new(tree), Cross::Nothing).map_err(error_at(tree))?;
+    require_roots(&dir).map_err(error_at(tree))?;
     Ok(dir)
 }
 
@@ -114,7 +114,7 @@ fn ensure(parent: &OwnedFd, name: &str, path: &str, owner: Ownership) -> Result<
     };
     // The only name that is looked up; from here on it is the descriptor that counts.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let dir = open_at(parent, OsStr::new(name), flags, Cross::Nothing).map_err(at_fault(path))?;
+    let dir = open_at(parent, OsStr::new(name), flags, Cross::Nothing).map_err(error_at(path))?;
     let stat = rustix::fs::fstat(&dir).map_err(io_error("look at", path))?;
     if !made && (stat.st_uid, stat.st_gid) == (owner.uid, owner.gid) {
         // The mode of a directory is its owner's business, unless the owner is root.

@@ -6,7 +6,7 @@
 //! engine itself is asked.
 
 use aistack_policy::Grant;
-use aistack_policy::engine::{EngineFault, Severity, judge, unseen_volume};
+use aistack_policy::engine::{EngineFinding, Severity, judge, unseen_volume};
 use aistack_proto::v1;
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -25,40 +25,40 @@ const NO_IMAGE: &str = "sha256:0000000000000000000000000000000000000000000000000
 
 pub(super) async fn check(ops: &Ops, grant: &Grant) -> Result<v1::CheckEngineResponse, Error> {
     let facts = ops.docker.facts().await?;
-    let mut faults = judge(&facts);
+    let mut findings = judge(&facts);
     let mut volume = v1::VolumeSight::Unspecified;
     // What cannot be used anyway is not asked.
-    if faults
+    if findings
         .iter()
-        .all(|fault| fault.severity == Severity::Limited)
+        .all(|finding| finding.severity == Severity::Limited)
     {
         match sees_volume(&ops.docker, grant).await? {
             None => {}
             Some(true) => volume = v1::VolumeSight::Seen,
             Some(false) => {
                 volume = v1::VolumeSight::Unseen;
-                faults.push(unseen_volume(&grant.base_dir));
+                findings.push(unseen_volume(&grant.base_dir));
             }
         }
     }
     Ok(v1::CheckEngineResponse {
         engine: facts.name(),
-        faults: faults.into_iter().map(message).collect(),
+        findings: findings.into_iter().map(message).collect(),
         volume: volume.into(),
     })
 }
 
-fn message(fault: EngineFault) -> v1::EngineFault {
-    let severity = match fault.severity {
+fn message(finding: EngineFinding) -> v1::EngineFinding {
+    let severity = match finding.severity {
         Severity::Unsupported => v1::EngineSeverity::Unsupported,
         Severity::Failing => v1::EngineSeverity::Failing,
         Severity::Limited => v1::EngineSeverity::Limited,
     };
-    v1::EngineFault {
+    v1::EngineFinding {
         severity: severity.into(),
-        found: fault.found,
-        means: fault.means.to_owned(),
-        next: fault.next.to_owned(),
+        found: finding.found,
+        means: finding.means.to_owned(),
+        next: finding.next.to_owned(),
     }
 }
 

@@ -138,7 +138,7 @@ pub enum Error {
     /// Docker did not do it.
     #[error(transparent)]
     Docker(#[from] DockerError),
-    /// The operation was cut off by a fault of the helper's own.
+    /// The operation was cut off by an error of the helper's own.
     #[error("the operation was interrupted inside the helper")]
     Interrupted,
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::paths::{at_fault, blocking, io_error};
+use super::paths::{blocking, error_at, io_error};
 use super::{Error, Ops};
 use crate::safe_path::{Missing, open_root_owned, open_to_read};
 
@@ -65,7 +65,7 @@ fn uid_of(name: &str) -> Option<u32> {
 
 fn open(path: &Path) -> Result<OwnedFd, Error> {
     let dir = open_root_owned(path, Missing::Create)
-        .map_err(|error| at_fault(&error.path.display().to_string())(error.problem))?;
+        .map_err(|error| error_at(&error.path.display().to_string())(error.problem))?;
     open_to_read(&dir).map_err(io_error("read", &path.display().to_string()))
 }
 

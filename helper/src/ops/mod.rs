@@ -61,7 +61,7 @@ impl Ops {
     /// When `state_dir` is not an absolute, normalised path.
     pub fn new(docker: Docker, mount_socket: PathBuf, state_dir: &Path) -> Result<Self, Error> {
         plain_components(state_dir)
-            .map_err(|error| paths::at_fault(&error.path.display().to_string())(error.problem))?;
+            .map_err(|error| paths::error_at(&error.path.display().to_string())(error.problem))?;
         Ok(Self {
             docker,
             mount_socket,

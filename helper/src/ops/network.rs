@@ -70,7 +70,7 @@ async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse,
     let body = Body::Versioned(&|api| shape(grant, api).to_string().into_bytes());
     match ops.docker.act(Method::POST, "/networks/create", body).await {
         Ok(()) => {}
-        Err(error) => return after_failure(ops, grant, error).await,
+        Err(error) => return after_error(ops, grant, error).await,
     }
     // What exists is what counts, not what the answer says.
     let network = find(&ops.docker, grant).await?.ok_or(Error::Interrupted)?;
@@ -79,7 +79,7 @@ async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse,
 }
 
 /// Docker did not create it: perhaps since somebody else, or an earlier call, was faster.
-async fn after_failure(
+async fn after_error(
     ops: &Ops,
     grant: &Grant,
     error: DockerError,

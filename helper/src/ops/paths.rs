@@ -1,4 +1,4 @@
-//! What the operations on directories share: the pinned volume, and how its faults are told.
+//! What the operations on directories share: the pinned volume, and how its errors are reported.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub(super) fn open_base(base_dir: &str) -> Result<OwnedFd, Error> {
     };
     open_volume(Path::new(base_dir)).map_err(|error| match error {
         BindError::Path(path) if path.problem == ComponentError::Missing => not_mounted(),
-        BindError::Path(path) => at_fault(&path.path.display().to_string())(path.problem),
+        BindError::Path(path) => error_at(&path.path.display().to_string())(path.problem),
         BindError::NotMounted(_) | BindError::WholeVolume | BindError::Owner { .. } => {
             not_mounted()
         }
@@ -32,7 +32,7 @@ pub(super) fn open_base(base_dir: &str) -> Result<OwnedFd, Error> {
 }
 
 /// Tells what is wrong with the directory `path`.
-pub(super) fn at_fault(path: &str) -> impl Fn(ComponentError) -> Error + use<> {
+pub(super) fn error_at(path: &str) -> impl Fn(ComponentError) -> Error + use<> {
     let path = path.to_owned();
     move |problem| {
         let path = path.clone();

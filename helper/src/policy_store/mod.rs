@@ -172,14 +172,14 @@ fn read(path: &Path) -> Result<LoadedPolicy, PolicyStoreError> {
 
 fn open_checked(path: &Path) -> Result<File, PolicyStoreError> {
     let (dir, name) = open_root_owned_parent(path, Missing::Refuse)?;
-    let at_fault = |problem: ComponentError| PathError {
+    let error_at = |problem: ComponentError| PathError {
         path: path.to_owned(),
         problem,
     };
     // O_NONBLOCK: a FIFO in the file's place must not hold the daemon.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = open_at(&dir, &name, flags, Cross::Mounts).map_err(at_fault)?;
-    let stat = require_roots(&fd).map_err(at_fault)?;
+    let fd = open_at(&dir, &name, flags, Cross::Mounts).map_err(error_at)?;
+    let stat = require_roots(&fd).map_err(error_at)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(PolicyStoreError::NotAFile(path.to_owned()));
     }

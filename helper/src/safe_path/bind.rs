@@ -47,14 +47,14 @@ pub fn verify_bind(
     let (mut here, mut dir) = (base_dir.to_owned(), open_volume(base_dir)?);
     for name in parents {
         here.push(name);
-        dir = open_dir(&dir, OsStr::new(name), Cross::Nothing).map_err(at_fault(&here))?;
-        require_roots(&dir).map_err(at_fault(&here))?;
+        dir = open_dir(&dir, OsStr::new(name), Cross::Nothing).map_err(error_at(&here))?;
+        require_roots(&dir).map_err(error_at(&here))?;
     }
     here.push(last);
-    let place = open_dir(&dir, OsStr::new(last), Cross::Nothing).map_err(at_fault(&here))?;
+    let place = open_dir(&dir, OsStr::new(last), Cross::Nothing).map_err(error_at(&here))?;
     let stat = rustix::fs::fstat(&place)
         .map_err(ComponentError::from)
-        .map_err(at_fault(&here))?;
+        .map_err(error_at(&here))?;
     if !allowed_uids.contains(&stat.st_uid) {
         return Err(BindError::Owner {
             path: here,
@@ -75,13 +75,13 @@ pub(crate) fn open_volume(base_dir: &Path) -> Result<std::os::fd::OwnedFd, BindE
     let device = |fd| rustix::fs::fstat(fd).map(|stat| stat.st_dev);
     let checks =
         || Ok::<_, ComponentError>(is_mount_root(&base)? && device(&base)? != device(&parent)?);
-    if checks().map_err(at_fault(base_dir))? {
+    if checks().map_err(error_at(base_dir))? {
         return Ok(base);
     }
     Err(BindError::NotMounted(base_dir.to_owned()))
 }
 
-fn at_fault(path: &Path) -> impl Fn(ComponentError) -> PathError {
+fn error_at(path: &Path) -> impl Fn(ComponentError) -> PathError {
     move |problem| PathError {
         path: path.to_owned(),
         problem,

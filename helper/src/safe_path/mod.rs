@@ -25,7 +25,7 @@ const MAX_COMPONENTS: usize = 64;
 #[derive(Debug, thiserror::Error)]
 #[error("{} {problem}", path.display())]
 pub struct PathError {
-    /// The path up to the component that is at fault.
+    /// The path up to the component that the error is about.
     pub path: PathBuf,
     /// What is wrong with it.
     #[source]
@@ -190,17 +190,17 @@ pub fn open_root_owned_parent(
 
 fn walk(components: &[&OsStr], missing: Missing) -> Result<OwnedFd, PathError> {
     let mut here = PathBuf::from("/");
-    let at_fault = |path: &Path, problem| PathError {
+    let error_at = |path: &Path, problem| PathError {
         path: path.to_owned(),
         problem,
     };
     let root_flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut dir = rustix::fs::open("/", root_flags, Mode::empty())
-        .map_err(|errno| at_fault(&here, errno.into()))?;
-    require_roots(&dir).map_err(|problem| at_fault(&here, problem))?;
+        .map_err(|errno| error_at(&here, errno.into()))?;
+    require_roots(&dir).map_err(|problem| error_at(&here, problem))?;
     for name in components {
         here.push(name);
-        dir = step(&dir, name, missing).map_err(|problem| at_fault(&here, problem))?;
+        dir = step(&dir, name, missing).map_err(|problem| error_at(&here, problem))?;
     }
     Ok(dir)
 }

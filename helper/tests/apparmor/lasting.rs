@@ -153,7 +153,7 @@ async fn a_boot_loads_what_is_missing_publishes_it_all_and_leaves_strangers_alon
 
 #[tokio::test]
 #[ignore = "needs root and apparmor_parser"]
-async fn a_link_or_directory_in_the_place_of_a_kept_copy_is_refused() {
+async fn a_link_or_directory_in_the_place_of_a_stored_copy_is_refused() {
     let host = TestHost::start();
     let place = host.path(&format!("kept/{PLATFORM}"));
     let target = host.path("target");

@@ -8,7 +8,7 @@ use aistack_helper::ops;
 
 #[tokio::test]
 #[ignore = "needs root and apparmor_parser"]
-async fn three_profiles_are_loaded_kept_and_published_and_then_left_alone() {
+async fn three_profiles_are_loaded_stored_and_published_and_then_left_alone() {
     let host = TestHost::start();
     host.tenant_writes(PLATFORM, plain(PLATFORM));
     host.write(&format!("cache/features.0/{PLATFORM}"), "stale");
@@ -63,7 +63,7 @@ async fn what_the_administrator_took_out_of_the_kernel_is_loaded_again() {
 
 #[tokio::test]
 #[ignore = "needs root and apparmor_parser"]
-async fn a_refused_source_is_told_by_file_line_code_and_sentence_and_nothing_changes() {
+async fn a_refused_source_is_reported_by_file_line_code_and_sentence_and_nothing_changes() {
     let host = TestHost::start();
     let source = plain(PLATFORM).replace("  network", "  mount,\n  network");
     host.tenant_writes(PLATFORM, source);

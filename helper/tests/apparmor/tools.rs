@@ -9,7 +9,7 @@ const FAILED: &str = "APPARMOR_NOT_COMPILED";
 
 #[tokio::test]
 #[ignore = "needs root and apparmor_parser"]
-async fn a_parser_that_fails_is_a_failure_and_its_text_is_not_told() {
+async fn a_parser_that_fails_is_an_error_and_its_text_is_not_shown() {
     let host = TestHost::start();
     let noisy = "echo 'root:$6$secret:19000:0' >&2";
     for script in [

@@ -149,7 +149,7 @@ fn tenants_with_all_the_streams_they_can_have_shut_no_other_out() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_65th_connection_is_told_429_with_the_number() {
+fn the_65th_connection_gets_429_with_the_number() {
     let setting = setting();
     let socket = setting.host.socket();
     let mut held: Vec<_> = (0..64).map(|_| say(A, &socket, EVENTS)).collect();

@@ -84,7 +84,7 @@ fn nothing_is_made_on_an_engine_that_is_refused() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_engine_that_was_replaced_is_asked_again_before_anything_is_made() {
+fn an_engine_that_was_replaced_is_queried_again_before_anything_is_made() {
     let setting = setting(DEBIAN_12);
     let refused = |answer: &String| answer.contains("[builtin.supported-engine]");
     let round = || {
@@ -108,7 +108,7 @@ fn an_engine_that_was_replaced_is_asked_again_before_anything_is_made() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_engine_is_asked_once_in_its_life() {
+fn an_engine_is_queried_once_in_its_life() {
     let setting = setting(CURRENT);
     setting.make_everything();
     setting.engine.requests();

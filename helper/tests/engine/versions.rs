@@ -180,7 +180,7 @@ impl Setting {
 
 #[test]
 #[ignore = "needs root"]
-fn an_engine_that_shares_no_version_is_told_to_tenants_and_admin() {
+fn an_engine_that_shares_no_version_is_reported_to_tenants_and_admin() {
     let setting = setting(OLD);
     let words =
         "Docker Engine 19.03.15 speaks API 1.12 to 1.40, and this aistack speaks 1.41 to 1.56";
@@ -283,7 +283,7 @@ fn the_newest_version_that_both_know_is_spoken_and_offered() {
 /// Nothing tells the gateway of these but the answers themselves.
 #[test]
 #[ignore = "needs root"]
-fn an_engine_that_was_replaced_in_between_is_asked_for_its_version() {
+fn the_version_of_an_engine_that_was_replaced_in_between_is_read_again() {
     let setting = setting(DEBIAN);
     let list = |versions: &[&str]| {
         let answer = setting.asks("GET /v1.24/containers/json");
@@ -318,7 +318,7 @@ fn an_engine_that_was_replaced_in_between_is_asked_for_its_version() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_engine_that_refuses_what_it_has_agreed_on_is_not_asked_without_end() {
+fn an_engine_that_refuses_its_own_version_is_not_queried_without_end() {
     let setting = setting(Engine {
         lies: true,
         ..CURRENT

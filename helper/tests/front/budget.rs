@@ -55,7 +55,7 @@ async fn earlier_daemon(host: &TestHost, operations: usize, note: &str) {
 
 #[tokio::test]
 #[ignore = "needs root"]
-async fn a_tenant_that_used_up_its_budget_is_told_so_and_others_go_on() {
+async fn a_tenant_that_used_up_its_budget_learns_so_and_others_continue() {
     let mut host = TestHost::prepare();
     // More than 4 MiB, a moment ago.
     earlier_daemon(&host, 1100, &"x".repeat(3900)).await;

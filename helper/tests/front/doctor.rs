@@ -44,7 +44,7 @@ fn the_doctor_shows_each_fact_with_what_it_means() {
             }
         }
         let severities = answer["faults"].as_array().unwrap().iter();
-        let refused = severities.filter(|fault| fault["severity"] == "refused");
+        let refused = severities.filter(|finding| finding["severity"] == "refused");
         assert_eq!(refused.count(), 0, "{answer}");
         let output = doctor(Some(says), &[]);
         let text = String::from_utf8(output.stdout).unwrap();
@@ -61,12 +61,15 @@ fn the_doctor_fails_for_an_engine_that_is_refused_or_away() {
         let output = doctor(Some(says), &["--json"]);
         assert_eq!(output.status.code(), Some(1), "{words}");
         let answer = json(&output);
-        let fault = &answer["faults"][0];
+        let finding = &answer["faults"][0];
         assert_eq!(
-            (&answer["ok"], &fault["severity"]),
+            (&answer["ok"], &finding["severity"]),
             (&false.into(), &"refused".into())
         );
-        assert!(fault["found"].as_str().unwrap().contains(words), "{answer}");
+        assert!(
+            finding["found"].as_str().unwrap().contains(words),
+            "{answer}"
+        );
         let output = doctor(Some(says), &[]);
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains(&format!("refused: {words}")), "{text}");

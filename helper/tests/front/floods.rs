@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream as StdStream;
 use std::time::{Duration, Instant};
 
-use aistack_helper::accept::TOLD_ENDS;
+use aistack_helper::accept::REFUSAL_ENDS;
 use aistack_proto::v1;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -83,7 +83,7 @@ async fn tenants_who_hold_all_the_connections_they_can_keep_no_other_out() {
 
 #[tokio::test]
 #[ignore = "needs root"]
-async fn a_connection_too_many_is_told_so_with_the_number() {
+async fn a_connection_too_many_is_refused_with_the_number() {
     let host = TestHost::start();
     let mut held = Vec::new();
     for _ in 0..8 {
@@ -108,7 +108,7 @@ async fn a_connection_too_many_is_told_so_with_the_number() {
         .unwrap()
         .retry_delay
         .unwrap();
-    assert!(wait > TOLD_ENDS && wait < 2 * TOLD_ENDS, "{wait:?}");
+    assert!(wait > REFUSAL_ENDS && wait < 2 * REFUSAL_ENDS, "{wait:?}");
     // A flood of them is closed, not told: no more than the few at a time.
     let mut flood: Vec<StdStream> = (0..200)
         .map(|_| connect_as(A, &host.socket()).unwrap())

@@ -1,4 +1,4 @@
-//! A Docker that does not answer for one tenant is not another tenant's trouble.
+//! A Docker that does not answer one tenant does not hold up another.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

@@ -307,7 +307,7 @@ async fn unknown_fields_broken_messages_and_unknown_methods_are_refused_and_reco
 
 #[tokio::test]
 #[ignore = "needs root"]
-async fn who_asks_too_often_is_told_when_to_come_back_and_disturbs_nobody() {
+async fn who_sends_too_many_requests_learns_when_to_come_back_and_disturbs_nobody() {
     let host = TestHost::start();
     let mut client = host.client(A).await;
     let mut refused = None;

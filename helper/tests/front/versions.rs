@@ -77,7 +77,7 @@ async fn an_engine_that_shares_no_version_is_named_to_the_caller_and_in_the_log(
 
 #[tokio::test]
 #[ignore = "needs root"]
-async fn a_network_is_asked_for_in_the_words_of_the_engines_version() {
+async fn a_network_is_requested_in_the_words_of_the_engines_version() {
     for (oldest, newest, spoken, checks) in
         [(12, 41, 41, true), (44, 52, 52, false), (40, 56, 56, false)]
     {

@@ -42,7 +42,7 @@ impl StuckDocker {
     }
 
     /// Whether it was asked for a caller: the daemon itself asks once what it is.
-    fn was_asked(&self) -> bool {
+    fn was_called(&self) -> bool {
         self.requests.load(Ordering::SeqCst) > 1
     }
 
@@ -78,7 +78,7 @@ async fn under_way() -> (
         answer.expect_err("Docker never made a network")
     });
     for _ in 0..500 {
-        if docker.was_asked() {
+        if docker.was_called() {
             return (host, docker, call);
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -253,7 +253,7 @@ END",
 
 #[test]
 #[ignore = "needs root, nft and network namespaces"]
-fn a_port_that_is_translated_is_judged_by_what_was_asked_for_and_by_where_it_ends() {
+fn a_port_that_is_translated_is_judged_by_what_was_requested_and_by_where_it_ends() {
     let host = Host::start();
     let _container = host.listen("a", 0, "0.0.0.0:80");
     // As Docker without userland-proxy; the second by somebody else, from a port that is not a tenant's.

@@ -130,7 +130,7 @@ fn missing_directories_links_and_mounts_are_refused() {
 
 #[test]
 #[ignore = "needs root"]
-fn depth_is_bounded_progress_is_told_and_a_walk_without_reader_ends() {
+fn depth_is_bounded_progress_is_reported_and_a_walk_without_reader_ends() {
     let (host, top) = prepared();
     for number in 0..3500 {
         std::fs::write(top.join(number.to_string()), "").unwrap();

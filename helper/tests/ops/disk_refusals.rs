@@ -342,7 +342,7 @@ fn check_18_a_disk_that_changes_under_the_check_is_not_written_to() {
 
 #[test]
 #[ignore = "needs root"]
-fn check_19_what_mkfs_refuses_is_told() {
+fn check_19_what_mkfs_refuses_is_reported() {
     let host = TestHost::with_disks();
     let _small = Disk::blank(&host, "small.img", 64 * MIB).shown_as_ebs(&host);
     let reply = host.ask(&Request::Mount(host.ebs_wanted(FileSystem::Xfs)));
@@ -357,7 +357,7 @@ fn check_19_what_mkfs_refuses_is_told() {
 
 #[test]
 #[ignore = "needs root"]
-fn check_20_small_damage_is_repaired_and_told_and_large_damage_is_refused() {
+fn check_20_small_damage_is_repaired_and_reported_and_large_damage_is_refused() {
     let host = TestHost::with_disks();
     let disk = ebs_disk(&host);
     mounted(host.ask(&host.ebs_mount()));
@@ -408,7 +408,7 @@ fn check_21_targets_that_hold_something_are_refused_before_the_disk_is_read() {
 
 #[test]
 #[ignore = "needs root"]
-fn check_22_what_the_kernel_refuses_is_told_in_its_words() {
+fn check_22_what_the_kernel_refuses_is_reported_in_its_words() {
     let host = TestHost::with_disks();
     let disk = xfs_disk(&host);
     run("mkfs.xfs", &["-q", &disk.node]);

@@ -326,10 +326,7 @@ fn what_was_mounted_is_mounted_again_at_boot_and_audited() {
             booted.iter().map(|volume| volume.uid).collect::<Vec<_>>(),
             [61999, A]
         );
-        assert!(matches!(
-            booted[0].outcome,
-            Err(BootError::NotGranted(61999))
-        ));
+        assert!(matches!(booted[0].outcome, Err(BootError::NoGrant(61999))));
         let again = booted[1].outcome.as_ref().unwrap();
         assert!(again.changed && !again.formatted && again.uuid == made.uuid);
         assert_eq!(

@@ -90,10 +90,11 @@ fn an_engine_that_does_not_see_the_volume_is_found_by_asking_it() {
         as_the_helper(|| runtime().block_on(ops.check_engine(&grant)).unwrap())
     };
     let broken = |answer: &CheckEngineResponse| {
-        let mut faults = answer.faults.iter();
+        let mut findings = answer.findings.iter();
         let base = grant.base_dir.as_str();
-        faults
-            .any(|fault| fault.severity() == EngineSeverity::Failing && fault.found.contains(base))
+        findings.any(|finding| {
+            finding.severity() == EngineSeverity::Failing && finding.found.contains(base)
+        })
     };
     assert_eq!(check().volume(), VolumeSight::Unspecified);
     host.mount();

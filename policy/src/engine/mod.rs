@@ -206,7 +206,7 @@ pub enum Severity {
 
 /// One thing about an engine that aistack cannot do with, or not well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineFault {
+pub struct EngineFinding {
     /// How much does not work.
     pub severity: Severity,
     /// What was seen, one sentence.
@@ -222,16 +222,16 @@ pub struct EngineFault {
 /// A daemon with `no-new-privileges` as its default is none of it: aistack sets that for each
 /// container anyway.
 #[must_use]
-pub fn judge(engine: &EngineFacts) -> Vec<EngineFault> {
+pub fn judge(engine: &EngineFacts) -> Vec<EngineFinding> {
     // The rest would be seen in the same answers, but it does not matter then.
-    if let Some(fault) = podman(engine) {
-        return vec![fault];
+    if let Some(finding) = podman(engine) {
+        return vec![finding];
     }
     let refused = [user_namespaces(engine), rootless(engine)];
-    let mut faults: Vec<EngineFault> = refused.into_iter().flatten().collect();
-    if let Some(fault) = version(engine) {
-        faults.push(fault);
-        return faults;
+    let mut findings: Vec<EngineFinding> = refused.into_iter().flatten().collect();
+    if let Some(finding) = version(engine) {
+        findings.push(finding);
+        return findings;
     }
     let others = [
         limits(engine),
@@ -240,25 +240,25 @@ pub fn judge(engine: &EngineFacts) -> Vec<EngineFault> {
         insecure_registries(engine),
         live_restore(engine),
     ];
-    faults.extend(others.into_iter().flatten());
-    faults
+    findings.extend(others.into_iter().flatten());
+    findings
 }
 
 /// Why nothing is made on this engine: its processes would not be the tenants', or it is not a Docker
 /// Engine. `None` where containers and networks may be made.
 #[must_use]
 pub fn refusal(engine: &EngineFacts) -> Option<Refusal> {
-    let mut faults = judge(engine).into_iter();
-    let fault = faults.find(|fault| fault.severity == Severity::Unsupported)?;
+    let mut findings = judge(engine).into_iter();
+    let finding = findings.find(|finding| finding.severity == Severity::Unsupported)?;
     let rule = Rule::builtin(SUPPORTED_ENGINE);
-    let refusal = Refusal::new("ENGINE_REFUSED", fault.sentence(), rule);
-    Some(refusal.with_hint(format!("ask the administrator to {}", fault.next)))
+    let refusal = Refusal::new("ENGINE_REFUSED", finding.sentence(), rule);
+    Some(refusal.with_hint(format!("ask the administrator to {}", finding.next)))
 }
 
 /// The name of the rule that refuses an engine.
 pub const SUPPORTED_ENGINE: &str = "supported-engine";
 
-impl EngineFault {
+impl EngineFinding {
     /// What was seen and what it means.
     #[must_use]
     pub fn sentence(&self) -> String {
@@ -268,8 +268,8 @@ impl EngineFault {
 
 /// The engine does not see what is mounted at `base_dir` on the host.
 #[must_use]
-pub fn unseen_volume(base_dir: &str) -> EngineFault {
-    EngineFault {
+pub fn unseen_volume(base_dir: &str) -> EngineFinding {
+    EngineFinding {
         severity: Severity::Failing,
         found: format!("Docker does not see the volume that is mounted at {base_dir}"),
         means: "no container can mount a directory of the volume: the engine runs in its own mount \
@@ -282,8 +282,8 @@ pub fn unseen_volume(base_dir: &str) -> EngineFault {
 pub const SHOW_THE_VOLUME: &str = "restart Docker, which makes current mounts visible; to fix it permanently, run Docker in the \
      host's mount namespace, as its packages do: not as a snap, and without MountFlags= in docker.service";
 
-fn podman(engine: &EngineFacts) -> Option<EngineFault> {
-    (engine.kind == EngineKind::Podman).then(|| EngineFault {
+fn podman(engine: &EngineFacts) -> Option<EngineFinding> {
+    (engine.kind == EngineKind::Podman).then(|| EngineFinding {
         severity: Severity::Unsupported,
         found: format!(
             "the socket is Podman's, not a Docker Engine's ({})",
@@ -311,7 +311,7 @@ pub fn other_version(newest: ApiVersion) -> &'static str {
     }
 }
 
-fn version(engine: &EngineFacts) -> Option<EngineFault> {
+fn version(engine: &EngineFacts) -> Option<EngineFinding> {
     let newest = engine.newest?;
     if ApiVersion::negotiated(engine.oldest, newest).is_some() {
         return None;
@@ -320,7 +320,7 @@ fn version(engine: &EngineFacts) -> Option<EngineFault> {
         Some(oldest) => format!("{oldest} to {newest}"),
         None => format!("{newest} and earlier"),
     };
-    Some(EngineFault {
+    Some(EngineFinding {
         severity: Severity::Failing,
         found: format!(
             "Docker Engine {} speaks API {range}, and this aistack speaks {} to {}",
@@ -342,8 +342,8 @@ fn has_option(engine: &EngineFacts, name: &str) -> bool {
     })
 }
 
-fn user_namespaces(engine: &EngineFacts) -> Option<EngineFault> {
-    has_option(engine, "userns").then(|| EngineFault {
+fn user_namespaces(engine: &EngineFacts) -> Option<EngineFinding> {
+    has_option(engine, "userns").then(|| EngineFinding {
         severity: Severity::Unsupported,
         found: "Docker maps the users of containers to others (userns-remap)".to_owned(),
         means: "nothing is created on it, because a service would run as another UID than the tenant's \
@@ -352,9 +352,9 @@ fn user_namespaces(engine: &EngineFacts) -> Option<EngineFault> {
     })
 }
 
-fn rootless(engine: &EngineFacts) -> Option<EngineFault> {
+fn rootless(engine: &EngineFacts) -> Option<EngineFinding> {
     let rootless = engine.rootless || has_option(engine, "rootless");
-    rootless.then(|| EngineFault {
+    rootless.then(|| EngineFinding {
         severity: Severity::Unsupported,
         found: "Docker runs without root (rootless)".to_owned(),
         means: "nothing is created on it, because a service would run as another UID than the tenant's, \
@@ -363,7 +363,7 @@ fn rootless(engine: &EngineFacts) -> Option<EngineFault> {
     })
 }
 
-fn limits(engine: &EngineFacts) -> Option<EngineFault> {
+fn limits(engine: &EngineFacts) -> Option<EngineFinding> {
     let held = engine.limits;
     let without = if engine.cgroup_driver == "none" {
         "any limit".to_owned()
@@ -382,7 +382,7 @@ fn limits(engine: &EngineFacts) -> Option<EngineFault> {
         }
         format!("{} limits", missing.join(" and "))
     };
-    Some(EngineFault {
+    Some(EngineFinding {
         severity: Severity::Failing,
         found: format!("Docker cannot enforce {without} of a container on this host"),
         means: "a container without the limits of the policy is not started (CONTAINER_OUTDATED)",
@@ -391,7 +391,7 @@ fn limits(engine: &EngineFacts) -> Option<EngineFault> {
     })
 }
 
-fn seccomp(engine: &EngineFacts) -> Option<EngineFault> {
+fn seccomp(engine: &EngineFacts) -> Option<EngineFinding> {
     let (found, next) = match &engine.seccomp {
         Seccomp::Unknown | Seccomp::Default => return None,
         Seccomp::Off => (
@@ -404,7 +404,7 @@ fn seccomp(engine: &EngineFacts) -> Option<EngineFault> {
             "compare it with Docker's own, or remove `seccomp-profile` from /etc/docker/daemon.json",
         ),
     };
-    Some(EngineFault {
+    Some(EngineFinding {
         severity: Severity::Limited,
         found,
         means: "containers may use system calls that Docker's own filter blocks",
@@ -412,8 +412,8 @@ fn seccomp(engine: &EngineFacts) -> Option<EngineFault> {
     })
 }
 
-fn nri(engine: &EngineFacts) -> Option<EngineFault> {
-    engine.nri.then(|| EngineFault {
+fn nri(engine: &EngineFacts) -> Option<EngineFinding> {
+    engine.nri.then(|| EngineFinding {
         severity: Severity::Limited,
         found: "Docker lets NRI plugins change containers".to_owned(),
         means: "aistack does not vet what a plugin adds to a container (mounts, devices, limits)",
@@ -421,9 +421,9 @@ fn nri(engine: &EngineFacts) -> Option<EngineFault> {
     })
 }
 
-fn insecure_registries(engine: &EngineFacts) -> Option<EngineFault> {
+fn insecure_registries(engine: &EngineFacts) -> Option<EngineFinding> {
     let registries = &engine.insecure_registries;
-    (!registries.is_empty()).then(|| EngineFault {
+    (!registries.is_empty()).then(|| EngineFinding {
         severity: Severity::Limited,
         found: format!(
             "Docker does not verify the registry ({})",
@@ -436,8 +436,8 @@ fn insecure_registries(engine: &EngineFacts) -> Option<EngineFault> {
     })
 }
 
-fn live_restore(engine: &EngineFacts) -> Option<EngineFault> {
-    engine.live_restore.then(|| EngineFault {
+fn live_restore(engine: &EngineFacts) -> Option<EngineFinding> {
+    engine.live_restore.then(|| EngineFinding {
         severity: Severity::Limited,
         found: "Docker leaves containers running when it stops (live-restore)".to_owned(),
         means: "while Docker is down nothing lists or stops them, their health is not checked, \

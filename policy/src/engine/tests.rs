@@ -35,11 +35,11 @@ fn the_newest_version_that_both_speak_is_negotiated() {
             ApiVersion::parse(newest).unwrap(),
         );
         assert_eq!(found, spoken.map(ApiVersion::v1), "{oldest} {newest}");
-        let faults = judge(&engine(oldest, newest));
+        let findings = judge(&engine(oldest, newest));
         assert_eq!(
-            faults.is_empty(),
+            findings.is_empty(),
             spoken.is_some(),
-            "{oldest} {newest}: {faults:?}"
+            "{oldest} {newest}: {findings:?}"
         );
     }
     assert!(judge(&engine("", "")).is_empty());
@@ -47,15 +47,15 @@ fn the_newest_version_that_both_speak_is_negotiated() {
 
 #[test]
 fn an_engine_that_shares_no_version_is_named_with_what_to_install() {
-    let fault = |oldest, newest| judge(&engine(oldest, newest)).remove(0);
-    let old = fault("1.12", "1.40");
+    let finding = |oldest, newest| judge(&engine(oldest, newest)).remove(0);
+    let old = finding("1.12", "1.40");
     assert_eq!(
         old.found,
         "Docker Engine x speaks API 1.12 to 1.40, and this aistack speaks 1.41 to 1.56"
     );
     assert_eq!(old.next, NEWER_ENGINE);
-    assert_eq!(fault("1.57", "1.60").next, NEWER_AISTACK);
-    assert!(fault("", "1.24").found.contains("API 1.24 and earlier"));
+    assert_eq!(finding("1.57", "1.60").next, NEWER_AISTACK);
+    assert!(finding("", "1.24").found.contains("API 1.24 and earlier"));
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn a_pattern_is_made_of_the_components_of_a_reference() {
 }
 
 #[test]
-fn what_a_caller_wrote_is_told_shortly_and_on_one_line() {
+fn what_a_caller_wrote_is_reported_shortly_and_on_one_line() {
     let error = ImageRef::parse(&"a\n ".repeat(40)).unwrap_err();
     let refusal = Refusal::from(error.clone());
     assert!(!refusal.message.contains('\n'), "{refusal}");

@@ -186,9 +186,9 @@ fn is_registry(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let label =
         |l: &str| !l.is_empty() && l.bytes().all(plain) && !l.starts_with('-') && !l.ends_with('-');
-    let port_fits = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|n| n.to_string() == p));
-    let told_apart = host.contains('.') || port.is_some() || host == "localhost";
-    told_apart && port_fits && host.split('.').all(label)
+    let port_is_valid = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|n| n.to_string() == p));
+    let unambiguous = host.contains('.') || port.is_some() || host == "localhost";
+    unambiguous && port_is_valid && host.split('.').all(label)
 }
 
 /// Every capability of Linux 6.x (capabilities(7)).

@@ -16,7 +16,7 @@ profiles_are_everywhere() {
     done
     as "$USER_A" aistack whoami | grep -i apparmor
 }
-step apparmor-profiles-are-loaded-kept-and-published profiles_are_everywhere
+step apparmor-profiles-are-loaded-stored-and-published profiles_are_everywhere
 
 containers_are_stacked() {
     local uid id

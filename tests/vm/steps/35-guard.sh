@@ -79,16 +79,16 @@ removed() {
         [ "$(docker inspect -f '{{.State.Running}}' tenant-1001-redis)" = true ] || return 1
     systemctl reload aistack-guard && whoami_says in-force && as "$USER_A" docker restart -t 20 tenant-1001-redis
 }
-step guard-removed-is-told-and-comes-back with_policy_line 'guard = "required"' removed
+step guard-removed-is-reported-and-comes-back with_policy_line 'guard = "required"' removed
 edited() {
     nft insert rule inet aistack output accept && guard_says 'was modified' 1 && systemctl reload aistack-guard && guard_says 'is in force' 0
 }
-step guard-edited-is-told-and-comes-back edited
+step guard-edited-is-reported-and-comes-back edited
 # Docker's own rules go with a flush, and come back with Docker. nftables.service of Debian begins with one.
 flushed() {
     nft flush ruleset && guard_says 'no table inet aistack' 1 && whoami_says none && systemctl reload aistack-guard && guard_says 'is in force' 0
 }
-step guard-flushed-is-told-and-comes-back flushed
+step guard-flushed-is-reported-and-comes-back flushed
 nftables_restarted() {
     nft list table inet aistack >/dev/null && systemctl start nftables.service && systemctl restart nftables.service &&
         eventually 30 guard_says 'is in force' 0 && whoami_says in-force; local status=$?
@@ -111,6 +111,6 @@ LIMIT=900 step guard-is-there-after-a-restart-of-docker docker_restarted
 no_complaints() {
     ! dmesg | grep -E 'apparmor="(ALLOWED|DENIED)".*profile="aistack-' | grep -E 'network|socket|sendmsg|family='
 }
-step guard-is-asked-within-the-profiles no_complaints
+step guard-is-queried-within-the-profiles no_complaints
 gone() { systemctl stop outside hosts-own && ip netns delete outside; }
 step guard-outside-is-gone gone

@@ -16,7 +16,7 @@ upgrade() {
 step upgrade-leaves-stacks-and-sockets-alone upgrade
 guarded() { systemctl is-active aistack-guard && says 'is in force' 0 aistack-helper guard status; }
 step upgrade-leaves-the-guard-in-force guarded
-step policy-of-the-admin-is-kept cmp /payload/guest/policy.toml /etc/aistack/policy.toml
+step policy-of-the-admin-stays cmp /payload/guest/policy.toml /etc/aistack/policy.toml
 needs two-tenants-deploy-at-once
 works() { as "$USER_A" aistack whoami && says "nothing to do" 0 as "$USER_A" aistack deploy --yes --no-input "${STACK_A[@]}"; }
 step tenants-work-after-the-upgrade works

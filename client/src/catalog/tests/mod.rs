@@ -199,7 +199,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn mistakes_are_told_with_their_place() {
+fn errors_are_reported_with_their_place() {
     for (from, to, expected) in MISTAKES {
         assert!(ENTRY.contains(*from), "{from}");
         let said = errors(&ENTRY.replacen(*from, to, 1));

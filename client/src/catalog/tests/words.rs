@@ -261,7 +261,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn mistakes_in_view_of_others_are_told_with_their_place() {
+fn errors_in_view_of_others_are_reported_with_their_place() {
     let mut wrong = Vec::new();
     for (top, end, expected) in MISTAKES {
         let before = if end.starts_with("[[site.route]]") {
@@ -336,7 +336,7 @@ fn services_that_exclude_each_other_may_share_keys() {
 }
 
 #[test]
-fn a_second_file_of_a_name_is_the_mistake() {
+fn a_second_file_of_a_name_is_the_error() {
     let again = other("thing", 43, "");
     let errors = Catalog::load(&[("thing", ENTRY), ("thing", &again)]).unwrap_err();
     assert_eq!(

@@ -102,7 +102,7 @@ fn everything_is_refused_at_once() {
 }
 
 #[test]
-fn a_capability_is_asked_for_only_where_the_policy_has_it() {
+fn a_capability_is_requested_only_where_the_policy_has_it() {
     let mut none = grant();
     none.capabilities.clear();
     let said = refused(&none, &[]);

@@ -151,7 +151,7 @@ fn a_long_time_of_an_own_service_grows_up_to_what_the_gateway_takes() {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_its_place_and_what_is_right() {
+fn a_wrong_value_is_reported_with_its_place_and_what_is_right() {
     let catalog = Catalog::embedded();
     let written = manifest_file(&BTreeMap::new()).render();
     let line = written

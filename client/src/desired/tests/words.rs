@@ -310,7 +310,7 @@ fn a_new_network_makes_who_shares_it_anew() {
 }
 
 #[test]
-fn what_lacks_its_value_is_told_and_the_rest_comes_up() {
+fn what_lacks_its_value_is_reported_and_the_rest_comes_up() {
     let catalog = Catalog::embedded();
     for entry in catalog
         .entries()

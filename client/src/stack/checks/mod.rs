@@ -63,7 +63,7 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
-    fn not_asked(service: &DesiredService, why: String) -> Self {
+    fn not_run(service: &DesiredService, why: String) -> Self {
         Self {
             service: service.name.clone(),
             title: "can be asked".to_owned(),
@@ -83,7 +83,7 @@ impl CheckResult {
             ok: true,
             problem: None,
             warning: Some(why.to_owned()),
-            ..Self::not_asked(service, String::new())
+            ..Self::not_run(service, String::new())
         }
     }
 }
@@ -120,11 +120,11 @@ impl<'a> Checker<'a> {
             Some(container) if container.state == "running" => &container.id,
             Some(container) => {
                 let why = format!("its container is {}", container.state);
-                return vec![CheckResult::not_asked(service, why)];
+                return vec![CheckResult::not_run(service, why)];
             }
             None => {
                 let why = "there is no container".to_owned();
-                return vec![CheckResult::not_asked(service, why)];
+                return vec![CheckResult::not_run(service, why)];
             }
         };
         if service.checks.is_empty() {

@@ -181,7 +181,7 @@ async fn a_problem_names_step_method_and_path_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_answer_is_told() {
+async fn what_is_wrong_with_an_answer_is_reported() {
     let long = "x".repeat(5000);
     let (port, _) = serve(None, move |_, line, _| match line {
         "GET /json" => reply(200, r#"{"a":1}"#),
@@ -308,7 +308,7 @@ async fn a_service_that_wants_fewer_requests_gets_its_pause() {
 }
 
 #[tokio::test]
-async fn a_site_is_asked_by_its_name_over_tls_and_its_certificate_is_told() {
+async fn a_site_is_requested_by_its_name_over_tls_and_its_certificate_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join(OWN_ROOT);
     let authority = Authority::new("mine");
@@ -345,7 +345,7 @@ async fn a_site_is_asked_by_its_name_over_tls_and_its_certificate_is_told() {
 }
 
 #[tokio::test]
-async fn chunked_answers_and_answers_cut_short_are_told_apart() {
+async fn chunked_answers_and_answers_cut_short_are_distinguished() {
     for (answer, expected) in [
         (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",

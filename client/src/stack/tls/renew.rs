@@ -108,7 +108,7 @@ impl Proxy<'_> {
         let mut after = self.wait_for_new(trust, before).await;
         let pairs = || before.iter().zip(&after);
         let (kept, given_back): (Vec<_>, Vec<_>) =
-            pairs().partition(|(old, new)| is_kept(old, new));
+            pairs().partition(|(old, new)| is_unchanged(old, new));
         for (state, _) in kept {
             self.drop_aside(&state.site.host)?;
         }
@@ -251,7 +251,7 @@ fn is_new(old: &SiteState, new: &SiteState) -> bool {
 }
 
 /// A new certificate stays where it is right, and where the old one was not either.
-fn is_kept(old: &SiteState, new: &SiteState) -> bool {
+fn is_unchanged(old: &SiteState, new: &SiteState) -> bool {
     is_new(old, new) && (new.ok || !old.ok)
 }
 

@@ -68,7 +68,7 @@ fn own_root_in(dir: &tempfile::TempDir) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_certificate_of_the_own_authority_is_right_and_told() {
+async fn a_certificate_of_the_own_authority_is_right_and_reported() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::new("mine");
     authority.write_root(&own_root_in(&dir));

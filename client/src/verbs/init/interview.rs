@@ -133,7 +133,7 @@ fn weighed(catalog: &Catalog, value: &selection::Value<'_>, given: Sums) -> (Str
     let sums = selection.sums();
     let memory = gib(sums.memory_bytes);
     let of = gib(given.memory_bytes);
-    if sums.fits_within(given) {
+    if sums.is_within(given) {
         (format!("{memory:>8} of your {of}"), true)
     } else if sums.memory_bytes > given.memory_bytes {
         (format!("{memory:>8}, more than your {of}"), false)

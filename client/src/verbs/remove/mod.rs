@@ -167,7 +167,7 @@ fn removal(
     let values = |key: &str| {
         let value = as_written(key)?;
         Some(match key {
-            SERVICES => session.without_broken(&value),
+            SERVICES => session.without_invalid(&value),
             _ => value,
         })
     };

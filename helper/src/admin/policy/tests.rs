@@ -45,7 +45,7 @@ fn check_accepts_the_example() {
 }
 
 #[test]
-fn check_shows_every_mistake_and_fails() {
+fn check_shows_every_error_and_fails() {
     let text = "version = 2\n[tenants]\nuids = [\"10\"]\nnonsense = 1\n";
     let (status, out) = outcome(text, &["check", "P"]);
     let starts: Vec<&str> = out.lines().map(|l| l.split(": ").next().unwrap()).collect();
@@ -132,7 +132,7 @@ fn explain_knows_who_is_no_tenant() {
 }
 
 #[test]
-fn explain_of_a_broken_file_shows_the_mistakes() {
+fn explain_of_an_invalid_file_shows_the_errors() {
     let (status, out) = outcome("version = ", &["explain", "--uid", "1001", "--policy", "P"]);
     assert_eq!(status, 1);
     assert!(out.starts_with("P:1:1"), "{out}");

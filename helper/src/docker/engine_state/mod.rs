@@ -216,9 +216,9 @@ fn tell(state: &EngineState<'_>, last: &mut String) {
                 spoken,
                 "Docker answers"
             );
-            for fault in judge(facts) {
-                let (found, means, next) = (fault.found, fault.means, fault.next);
-                match fault.severity {
+            for finding in judge(facts) {
+                let (found, means, next) = (finding.found, finding.means, finding.next);
+                match finding.severity {
                     Severity::Unsupported | Severity::Failing => {
                         tracing::error!(means, next, "{found}");
                     }

@@ -30,9 +30,11 @@ fn read(version: &str, info: &str) -> EngineFacts {
     EngineFacts::read(&json(version), &json(info)).unwrap()
 }
 
-fn faults(version: &str, info: &str) -> Vec<(Severity, String)> {
-    let faults = judge(&read(version, info)).into_iter();
-    faults.map(|fault| (fault.severity, fault.found)).collect()
+fn findings(version: &str, info: &str) -> Vec<(Severity, String)> {
+    let findings = judge(&read(version, info)).into_iter();
+    findings
+        .map(|finding| (finding.severity, finding.found))
+        .collect()
 }
 
 #[test]
@@ -91,7 +93,7 @@ fn recorded_answers_are_judged_by_what_does_not_work() {
         // Its oldest is 1.44.
         (VERSION_29, PLAIN, &[]),
     ] {
-        let found = faults(version, info);
+        let found = findings(version, info);
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for ((severity, text), (expected, words)) in found.iter().zip(expected) {
             assert!(severity == expected && text.contains(words), "{found:?}");
@@ -159,7 +161,7 @@ fn each_fact_is_read_from_each_engine() {
 }
 
 #[test]
-fn what_the_current_engine_can_be_told_to_do_is_read_too() {
+fn options_of_the_current_engine_are_read_too() {
     let changed = |place: &str, value: Value| {
         let mut info: Value = serde_json::from_str(CURRENT_INFO).unwrap();
         info[place] = value;
@@ -223,7 +225,7 @@ fn an_engine_whose_version_says_nothing_is_judged_by_its_api_version() {
             let facts = EngineFacts::read(&answer, &info).unwrap();
             (judge(&facts).len(), refusal(&facts), facts.name())
         };
-        let (faults, refused, name) = judged("20.10.24");
+        let (findings, refused, name) = judged("20.10.24");
         assert_eq!(name, "Docker Engine 20.10.24");
         for (version, name) in [
             ("20.10.24+dfsg1", "Docker Engine 20.10.24+dfsg1".to_owned()),
@@ -239,7 +241,7 @@ fn an_engine_whose_version_says_nothing_is_judged_by_its_api_version() {
         ] {
             assert_eq!(
                 judged(version),
-                (faults, refused.clone(), name),
+                (findings, refused.clone(), name),
                 "{version}"
             );
         }

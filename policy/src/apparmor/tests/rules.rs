@@ -70,7 +70,7 @@ fn the_base_include_becomes_rules_that_anybody_may_write() {
     }
 }
 
-/// The first fault counts, with the line on which it stands.
+/// The first error counts, with the line on which it stands.
 #[test]
 fn the_line_of_a_refusal() {
     let cases: [(&str, Code, u32); 9] = [

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_was_not_asked_yet_is_not_taken_for_a_new_one() {
+    fn an_engine_that_was_not_queried_yet_is_not_taken_for_a_new_one() {
         let offered = Offered::with(None);
         assert_eq!(offered.unnamed, ApiVersion::OLDEST_SPOKEN);
         assert!(offered.check(ApiVersion::NEWEST_SPOKEN).is_ok());

@@ -119,7 +119,7 @@ fn apparmor_is_the_tenants_profile_or_what_the_policy_allows_without() {
 }
 
 #[test]
-fn the_label_that_is_stamped_may_be_asked_for_by_its_own_part_or_whole() {
+fn the_label_that_is_stamped_may_be_requested_by_its_own_part_or_whole() {
     let mut context = Host::default();
     context.apparmor.enabled = true;
     context.apparmor.loaded = vec!["ai-base-1001".to_owned(), "ai-platform-1001".to_owned()];
@@ -161,7 +161,7 @@ fn the_network_is_the_tenants_by_its_full_id() {
 }
 
 #[test]
-fn the_one_address_that_can_be_asked_for_is_that_of_the_tenants_proxy() {
+fn the_one_address_that_can_be_requested_is_that_of_the_tenants_proxy() {
     let text = include_str!("../../../../../tests/corpus/policy.toml");
     let text = format!("{text}\n[ingress]\nenabled = true\n");
     let grant = aistack_policy::Policy::parse(&text)

@@ -185,7 +185,7 @@ fn a_command_may_be_a_list_a_word_nothing_or_empty() {
 }
 
 #[test]
-fn the_owner_is_the_last_label_and_the_image_is_told_by_name() {
+fn the_owner_is_the_last_label_and_the_image_has_its_name() {
     let body = with(
         "Labels",
         &json!({"zz": "1", "com.docker.compose.project": "p"}),
@@ -198,7 +198,7 @@ fn the_owner_is_the_last_label_and_the_image_is_told_by_name() {
 }
 
 #[test]
-fn health_restarts_and_stops_are_kept() {
+fn health_restarts_and_stops_are_recorded() {
     let rendered = Host::default().rendered(&json!({
         "Image": "redis", "StopSignal": "INT", "StopTimeout": 600,
         "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 500_000_000, "Timeout": 1_000_000,

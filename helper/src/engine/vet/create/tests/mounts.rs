@@ -116,7 +116,7 @@ fn a_bind_may_stand_inside_an_images_volume_but_not_around_it() {
 }
 
 #[test]
-fn images_with_volumes_in_bad_places_are_refused() {
+fn images_with_volumes_at_bad_paths_are_refused() {
     for path in [
         "/proc",
         "/proc/x/",
@@ -154,7 +154,7 @@ fn volumes_may_repeat_what_is_mounted() {
 }
 
 #[test]
-fn places_that_only_look_alike_may_be_mounted_on() {
+fn paths_that_only_look_alike_may_be_mounted_on() {
     for target in [
         "/process",
         "/system",

@@ -37,7 +37,7 @@ fn the_parameters_of_lists_are_read() {
 
 /// `docker ps -s` and `docker inspect -s`: Docker walks through what each container has written.
 #[test]
-fn sizes_are_told_at_the_price_of_a_change() {
+fn sizes_are_reported_at_the_price_of_a_change() {
     for (target, dear) in [
         ("/containers/json?size=1", true),
         ("/containers/json?size=0", false),
@@ -57,7 +57,7 @@ pub(super) fn query_value(encoded: &str) -> String {
 }
 
 #[test]
-fn calls_on_a_container_are_asked_anew() {
+fn calls_on_a_container_are_built_from_parsed_values() {
     for (method, action, expected) in [
         ("GET", "/json?size=false", "GET /json"),
         ("GET", "/json?size=1", "GET /json?size=true"),

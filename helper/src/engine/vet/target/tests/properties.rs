@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn parameters_are_asked_anew_in_plain_bytes(
+    fn parameters_are_built_again_in_plain_bytes(
         action in proptest::sample::select(vec![
             "/logs?since=", "/logs?tail=", "/kill?signal=", "/rename?name=", "/stop?t=",
             "/attach?detachKeys=", "/wait?condition=", "/top?ps_args=", "/start?detachKeys=",
