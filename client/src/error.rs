@@ -127,14 +127,14 @@ impl CliError {
             .because(source.to_string())
     }
 
-    /// Service files with mistakes.
+    /// Service files with errors.
     #[must_use]
     pub fn service_files<'b>(broken: impl IntoIterator<Item = &'b InvalidEntry>) -> Self {
         let mut failure = Self::new(
             Exit::Config,
-            "a service file has mistakes; nothing was changed",
+            "a service file has errors; nothing was changed",
         );
-        for (text, picture) in broken.into_iter().flat_map(|broken| &broken.mistakes) {
+        for (text, picture) in broken.into_iter().flat_map(|broken| &broken.errors) {
             failure = failure.because(text);
             failure = picture.iter().fold(failure, Self::because);
         }
@@ -149,7 +149,7 @@ impl CliError {
             .fold(
                 Self::new(
                     Exit::Config,
-                    "the .env file has mistakes; nothing was changed",
+                    "the .env file has errors; nothing was changed",
                 ),
                 |failure, error| failure.because(error.to_string()),
             )

@@ -1,4 +1,4 @@
-//! Any text gets an answer from the manifest's parser: every mistake stands inside the text, what
+//! Any text gets an answer from the manifest's parser: every error stands inside the text, what
 //! is accepted is written back letter by letter, and a value that is set is the value that is read.
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any text gets an answer from the policy parser: every mistake stands inside the text, and what
+//! Any text gets an answer from the policy parser: every error stands inside the text, and what
 //! is accepted gives each tenant at both ends of a range a grant that keeps its bounds.
 #![no_main]
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One mistake in the policy file.
+/// One error in the policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyError {
     /// From 1.
@@ -25,7 +25,7 @@ impl fmt::Display for PolicyError {
     }
 }
 
-/// Every mistake in the policy file, in the order of the file.
+/// Every error in the policy file, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy has {} error(s)", .0.len())]
 pub struct PolicyErrors(pub Vec<PolicyError>);

@@ -37,7 +37,7 @@ impl Policy {
     /// Parses and validates the text of a policy file.
     ///
     /// # Errors
-    /// Every mistake in the file, each with line and column; never only the first. A text that is
+    /// Every error in the file, each with line and column; never only the first. A text that is
     /// no TOML has exactly one: where the parser stopped.
     pub fn parse(text: &str) -> Result<Self, PolicyErrors> {
         if text.len() > MAX_TEXT_BYTES {

@@ -1,4 +1,4 @@
-//! A strict walk over spanned TOML: closed lists of keys, exact types, every mistake reported.
+//! A strict walk over spanned TOML: closed lists of keys, exact types, every error reported.
 
 use std::ops::RangeInclusive;
 

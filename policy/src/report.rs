@@ -1,4 +1,4 @@
-//! Collects mistakes and warnings while a file is read and checked.
+//! Collects errors and warnings while a file is read and checked.
 
 use std::collections::BTreeSet;
 

@@ -31,7 +31,7 @@ impl Lines {
 }
 
 /// Turns offsets that only grow into lines and columns, in one pass over the text: a file with a
-/// thousand mistakes in one long line is still linear.
+/// thousand errors in one long line is still linear.
 pub(crate) struct Cursor<'t> {
     text: &'t str,
     lines: Lines,

@@ -66,7 +66,7 @@ impl Catalog {
     /// The embedded catalog and a tenant's own files.
     ///
     /// # Errors
-    /// Every mistake in them; an own file cannot take the name or a key of an embedded one.
+    /// Every error in them; an own file cannot take the name or a key of an embedded one.
     pub fn with_own(files: &[own::OwnFile]) -> Result<Self, Vec<CatalogError>> {
         let taken = |file: &&own::OwnFile| EMBEDDED.iter().any(|(name, _)| *name == file.name);
         let shadows: Vec<CatalogError> = files
@@ -94,10 +94,10 @@ impl Catalog {
     }
 
     /// Loads entries from pairs of service name and TOML text. Where two collide, e.g. declare the
-    /// same key, the mistake is the later one's.
+    /// same key, the error is the later one's.
     ///
     /// # Errors
-    /// Every mistake in every entry.
+    /// Every error in every entry.
     pub fn load(sources: &[(&str, &str)]) -> Result<Self, Vec<CatalogError>> {
         let mut errors = Vec::new();
         let mut entries = Vec::new();
@@ -117,7 +117,7 @@ impl Catalog {
         entries.sort_by(|a, b| (a.phase, &a.name).cmp(&(b.phase, &b.name)));
         let catalog = Self { entries };
         if errors.is_empty() {
-            errors = check::mistakes(&catalog, sources);
+            errors = check::errors(&catalog, sources);
         }
         if errors.is_empty() {
             Ok(catalog)

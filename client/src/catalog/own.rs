@@ -14,21 +14,21 @@ pub struct OwnFile {
     pub text: String,
 }
 
-/// A service file with mistakes.
+/// A service file with errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidEntry {
     /// Name of the service.
     pub name: String,
     /// Each with its place, and the lines that show it.
-    pub mistakes: Vec<(String, Vec<String>)>,
+    pub errors: Vec<(String, Vec<String>)>,
 }
 
-/// The first mistake, on one line.
+/// The first error, on one line.
 impl std::fmt::Display for InvalidEntry {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let first = self.mistakes.first().map(|(text, _)| text);
+        let first = self.errors.first().map(|(text, _)| text);
         out.write_str(first.unwrap_or(&self.name))?;
-        match self.mistakes.len() {
+        match self.errors.len() {
             0 | 1 => Ok(()),
             count => write!(out, " (and {} more)", count - 1),
         }
@@ -45,7 +45,7 @@ impl InvalidEntry {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned(),
-            mistakes: vec![(format!("{}: {problem}", path.display()), Vec::new())],
+            errors: vec![(format!("{}: {problem}", path.display()), Vec::new())],
         }
     }
 }
@@ -63,28 +63,28 @@ pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<InvalidEntry>) {
         };
         let before = sound.len();
         sound.retain(|file| {
-            let mistakes: Vec<_> = errors
+            let errors: Vec<_> = errors
                 .iter()
                 .filter(|error| error.file == format!("{}.toml", file.name))
                 .map(|error| (error.to_string(), picture(error, &file.text)))
                 .collect();
-            if mistakes.is_empty() {
+            if errors.is_empty() {
                 return true;
             }
             broken.push(InvalidEntry {
                 name: file.name.clone(),
-                mistakes,
+                errors,
             });
             false
         });
-        // Mistakes in no own file: what is embedded is sound by itself.
+        // Errors in no own file: what is embedded is sound by itself.
         if sound.len() == before {
             return (Catalog::embedded(), broken);
         }
     }
 }
 
-/// The line of a mistake with a mark below its column.
+/// The line of an error with a mark below its column.
 fn picture(error: &CatalogError, text: &str) -> Vec<String> {
     let Some(line) = text.lines().nth(error.line.saturating_sub(1)) else {
         return Vec::new();
@@ -117,8 +117,8 @@ mod tests {
 
     #[test]
     fn an_own_file_stands_beside_the_embedded_ones() {
-        let (catalog, mistakes) = with_files(&[own("fake-model", SMALL)]);
-        assert_eq!(mistakes, []);
+        let (catalog, errors) = with_files(&[own("fake-model", SMALL)]);
+        assert_eq!(errors, []);
         assert!(catalog.get("fake-model").unwrap().own);
         assert!(!catalog.get("redis").unwrap().own);
     }
@@ -135,17 +135,17 @@ mod tests {
             own("fake-model", SMALL),
             own("a-needing", &needing),
         ];
-        let (catalog, mistakes) = with_files(&files);
+        let (catalog, errors) = with_files(&files);
         assert!(catalog.get("fake-model").is_some());
         assert!(catalog.get("broken").is_none());
-        let names: Vec<&str> = mistakes.iter().map(|broken| broken.name.as_str()).collect();
+        let names: Vec<&str> = errors.iter().map(|broken| broken.name.as_str()).collect();
         assert_eq!(names, ["broken", "a-needing"]);
         let line = SMALL
             .lines()
             .position(|line| line == "offset = 40")
             .unwrap()
             + 1;
-        let (text, picture) = &mistakes[0].mistakes[0];
+        let (text, picture) = &errors[0].errors[0];
         assert!(
             text.starts_with(&format!("broken.toml:{line}:10: ")),
             "{text}"
@@ -157,11 +157,11 @@ mod tests {
 
     #[test]
     fn an_own_file_cannot_take_the_place_of_an_embedded_one_nor_its_keys() {
-        let (_, mistakes) = with_files(&[own("redis", SMALL)]);
-        assert!(mistakes[0].to_string().contains("catalog"));
+        let (_, errors) = with_files(&[own("redis", SMALL)]);
+        assert!(errors[0].to_string().contains("catalog"));
         let taken = SMALL.replace("FAKE_MODEL_PORT", "REDIS_PORT");
-        let (_, mistakes) = with_files(&[own("fake-model", &taken)]);
-        assert!(mistakes[0].to_string().contains("REDIS_PORT"));
+        let (_, errors) = with_files(&[own("fake-model", &taken)]);
+        assert!(errors[0].to_string().contains("REDIS_PORT"));
     }
 
     #[test]
@@ -171,9 +171,8 @@ mod tests {
             .replace("FAKE_MODEL", "NEEDING")
             .replace("host = \"fake-model\"", "host = \"needing\"")
             .replace("offset = 40", "offset = 41");
-        let (catalog, mistakes) =
-            with_files(&[own("a-needing", &needing), own("fake-model", SMALL)]);
-        assert_eq!(mistakes, []);
+        let (catalog, errors) = with_files(&[own("a-needing", &needing), own("fake-model", SMALL)]);
+        assert_eq!(errors, []);
         assert!(catalog.get("a-needing").is_some());
     }
 }

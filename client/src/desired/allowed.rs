@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{DesiredError, Inputs, limits, mistake};
+use super::{DesiredError, Inputs, invalid, limits};
 use crate::keys::VECTOR_DB;
 
 /// Where ports are published. The gateway accepts no other address.
@@ -64,7 +64,7 @@ fn vector_db(inputs: &Inputs<'_>, errors: &mut Vec<DesiredError>) {
         Ok(other) => {
             let known = known.join(", ");
             let message = format!("{other:?} is not in this version; choose one of: {known}");
-            errors.push(mistake(VECTOR_DB, message));
+            errors.push(invalid(VECTOR_DB, message));
         }
     }
 }
@@ -94,7 +94,7 @@ fn ports(inputs: &Inputs<'_>, errors: &mut Vec<DesiredError>) {
         }
         if let Some(other) = taken.insert(number, key) {
             let message = format!("{number} is also {other}; each service needs its own");
-            errors.push(mistake(key, message));
+            errors.push(invalid(key, message));
         }
     }
 }

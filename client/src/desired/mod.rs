@@ -343,7 +343,7 @@ pub fn stack_of(
     let selection = Selection::of(catalog, &value).map_err(|errors| {
         let errors = errors.into_iter();
         errors
-            .map(|error| mistake(SERVICES, error.to_string()))
+            .map(|error| invalid(SERVICES, error.to_string()))
             .collect::<Vec<_>>()
     })?;
     let (time_scale, wrong_scale) = match TimeScale::of(settings) {
@@ -461,7 +461,7 @@ impl<'a> Inputs<'a> {
         };
         let port = |port: u32| {
             let number = u16::try_from(port).ok().filter(|port| *port > 0);
-            number.ok_or_else(|| mistake("DOMAIN_NAME", "the front door has no port number"))
+            number.ok_or_else(|| invalid("DOMAIN_NAME", "the front door has no port number"))
         };
         let published = self.port(&proxy.key)?;
         let sites = self.entries.iter().filter_map(|entry| {
@@ -494,7 +494,7 @@ impl<'a> Inputs<'a> {
     fn setting(&self, key: &str) -> Result<&str, DesiredError> {
         self.settings
             .get(key)
-            .ok_or_else(|| mistake(key, "is not set; run `aistack init` to add it"))
+            .ok_or_else(|| invalid(key, "is not set; run `aistack init` to add it"))
     }
 
     /// A published port, from the manifest.
@@ -503,7 +503,7 @@ impl<'a> Inputs<'a> {
             .parse()
             .ok()
             .filter(|port| *port > 0)
-            .ok_or_else(|| mistake(key, "is not a port number"))
+            .ok_or_else(|| invalid(key, "is not a port number"))
     }
 
     /// A refusal by one part of the grant.
@@ -518,7 +518,7 @@ impl<'a> Inputs<'a> {
     }
 }
 
-fn mistake(key: &str, message: impl Into<String>) -> DesiredError {
+fn invalid(key: &str, message: impl Into<String>) -> DesiredError {
     DesiredError {
         key: key.to_owned(),
         message: message.into(),

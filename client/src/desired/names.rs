@@ -1,6 +1,6 @@
 //! What the names in a template stand for.
 
-use super::{DesiredError, Inputs, mistake};
+use super::{DesiredError, Inputs, invalid};
 use crate::catalog::{Entry, Item, List, Name, Owner, Route, Scrape, Site, Template};
 
 /// The service whose template is rendered, and in `[each]` the one it is rendered for.
@@ -218,7 +218,7 @@ fn https(host: &str, port: u32) -> String {
 
 /// Loading the catalog has made sure that this cannot be; it is an error all the same.
 fn no_value(name: &Name) -> DesiredError {
-    mistake(
+    invalid(
         &name.to_string(),
         "has no value here; the catalog entry is broken",
     )

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::names::Scope;
-use super::{Check, DesiredError, Endpoint, Request, Via, mistake};
+use super::{Check, DesiredError, Endpoint, Request, Via, invalid};
 use crate::catalog::{CheckEntry, StepEntry, Template};
 
 /// Its own ports, and its host name behind the proxy.
@@ -26,7 +26,7 @@ pub(super) fn endpoints(scope: Scope<'_>) -> Result<Vec<Endpoint>, DesiredError>
             scheme: "https".to_owned(),
             host: scope.public_host(entry)?,
             port: u16::try_from(inputs.public_port(proxy)?)
-                .map_err(|_| mistake("DOMAIN_NAME", "the front door has no port number"))?,
+                .map_err(|_| invalid("DOMAIN_NAME", "the front door has no port number"))?,
             published: inputs.port(&proxy.key)?,
             proxied: true,
         });

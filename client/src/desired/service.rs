@@ -8,7 +8,7 @@ use super::body::Container;
 use super::names::Scope;
 use super::provision::provisions;
 use super::reach::{checks, endpoints};
-use super::{ConfigFile, DesiredError, DesiredService, Inputs, Locked, StartLimits, mistake};
+use super::{ConfigFile, DesiredError, DesiredService, Inputs, Locked, StartLimits, invalid};
 use crate::catalog::{Entry, Owner, Phase, Rotation, Template};
 use crate::selection;
 use aistack_policy::image::ImageRef;
@@ -27,7 +27,7 @@ pub(super) fn render(inputs: &Inputs<'_>, entry: &Entry) -> Result<Rendered, Vec
     let mut keep = |error: DesiredError| errors.push(error);
     for secret in &entry.secrets {
         if inputs.settings.get(&secret.key) == Some("") {
-            keep(mistake(&secret.key, empty_secret(secret.change)));
+            keep(invalid(&secret.key, empty_secret(secret.change)));
         }
     }
     let (reference, capabilities) = image(inputs, entry).map_err(&mut keep).unwrap_or_default();
@@ -35,7 +35,7 @@ pub(super) fn render(inputs: &Inputs<'_>, entry: &Entry) -> Result<Rendered, Vec
     let image = match locked.map(Locked::pinned) {
         Some(Ok(pinned)) => pinned,
         Some(Err(why)) => {
-            keep(mistake(&entry.image_key(), format!("its lock: {why}")));
+            keep(invalid(&entry.image_key(), format!("its lock: {why}")));
             reference.clone()
         }
         None => reference.clone(),
@@ -143,7 +143,7 @@ fn image(inputs: &Inputs<'_>, entry: &Entry) -> Result<(String, Vec<String>), De
     let other = inputs.settings.get(&key).filter(|image| !image.is_empty());
     let requested = other.unwrap_or(&entry.image);
     let image = ImageRef::parse(requested).map_err(|why| {
-        mistake(
+        invalid(
             &key,
             format!("{requested:?} is not an image reference: {why}"),
         )

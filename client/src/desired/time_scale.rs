@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{DesiredError, mistake};
+use super::{DesiredError, invalid};
 use crate::env_file::Settings;
 use crate::keys::TIME_SCALE;
 
@@ -59,7 +59,7 @@ impl TimeScale {
             let (least, most) = (Self::LEAST, Self::MOST);
             let place = setting.source;
             let message = format!("is not a whole number from {least} to {most} ({place})");
-            mistake(TIME_SCALE, message)
+            invalid(TIME_SCALE, message)
         })
     }
 

@@ -31,7 +31,7 @@ fn mode(confinement: &Confinement) -> Finding {
     finding
 }
 
-/// The tenant's sources, vetted as the helper will. A mistake is not a problem where no kernel looks.
+/// The tenant's sources, vetted as the helper will. An error is not a problem where no kernel looks.
 pub(super) fn profiles(
     sources: Result<Vec<Source>, CliError>,
     who: Option<&WhoAmIResponse>,

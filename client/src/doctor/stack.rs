@@ -26,7 +26,7 @@ use crate::{guard, manifest};
 const AT_ONCE: usize = 4;
 
 /// The stack that the manifest describes, and whether there is one. `incomplete` where the catalog is
-/// without service files that have mistakes.
+/// without service files that have errors.
 pub(super) fn desired(
     context: &Context,
     catalog: &Catalog,

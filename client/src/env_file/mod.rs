@@ -50,7 +50,7 @@ struct Assignment {
     value: Value,
 }
 
-/// A mistake in the file.
+/// An error in the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(".env:{line}:{column}: {message}")]
 pub struct EnvError {
@@ -66,7 +66,7 @@ impl EnvFile {
     /// Parses the text of a file.
     ///
     /// # Errors
-    /// Every mistake in it.
+    /// Every error in it.
     pub fn parse(text: &str) -> Result<Self, Vec<EnvError>> {
         let mut file = Self::default();
         let mut errors = Vec::new();
@@ -110,7 +110,7 @@ impl EnvFile {
     /// Parses what is in a file.
     ///
     /// # Errors
-    /// The first bytes that are not UTF-8, else every mistake.
+    /// The first bytes that are not UTF-8, else every error.
     pub fn parse_bytes(bytes: &[u8]) -> Result<Self, Vec<EnvError>> {
         let wrong = match std::str::from_utf8(bytes) {
             Ok(text) => return Self::parse(text),
@@ -254,7 +254,7 @@ pub fn is_key(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Parses one line; a mistake is its column from 1 and a message without the value.
+/// Parses one line; an error is its column from 1 and a message without the value.
 fn parse_line(raw: &str) -> Result<Line, (usize, String)> {
     let content = raw.trim_start();
     if content.is_empty() || content.starts_with('#') {

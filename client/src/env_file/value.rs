@@ -43,7 +43,7 @@ pub(super) enum Form {
     Alternative(Vec<Segment>),
 }
 
-/// A mistake: column from 1, and what it is.
+/// An error: column from 1, and what it is.
 type ParseError = (usize, String);
 
 impl Value {

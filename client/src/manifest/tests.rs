@@ -315,7 +315,7 @@ fn the_choice_may_refer_to_other_keys() {
         ..setup()
     });
     assert!(manifest.unwrap().file.get("N8N_DB_PASSWORD").is_some());
-    // A reference to what is yet to be added is not a mistake.
+    // A reference to what is yet to be added is not an error.
     let literal = "SERVICES=n8n\nVECTOR_DB=none\nURL=http://127.0.0.1:${N8N_PORT}\n";
     let manifest = run(&Setup {
         existing: Some(EnvFile::parse(literal).unwrap()),
@@ -369,6 +369,6 @@ fn a_mistyped_key_is_reported_with_the_one_that_is_meant_and_no_key_of_ours_is()
             "no service knows the key FRUIT_OF_THE_DAY of the .env",
         ]
     );
-    // It may be a key of a service whose file has mistakes.
+    // It may be a key of a service whose file has errors.
     assert_eq!(super::unknown(&catalog, &file, true).len(), 1);
 }

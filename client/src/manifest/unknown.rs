@@ -6,7 +6,7 @@ use crate::nearest::nearest;
 
 /// A sentence for each key that no service and no reference knows, with the known one it is closest to.
 ///
-/// `incomplete` says that the catalog is without services whose own files have mistakes: a key that is
+/// `incomplete` says that the catalog is without services whose own files have errors: a key that is
 /// close to none may be one of theirs.
 #[must_use]
 pub fn unknown(catalog: &Catalog, file: &EnvFile, incomplete: bool) -> Vec<String> {

@@ -9,7 +9,7 @@ use crate::selection::{SelectionError, Value};
 /// The values in force: the manifest's under the process environment.
 ///
 /// # Errors
-/// When the manifest cannot be read or has mistakes.
+/// When the manifest cannot be read or has errors.
 pub fn values<'a>(context: &Context, session: &Session) -> Result<Box<Value<'a>>, CliError> {
     let file = session.manifest()?.unwrap_or_default();
     let known = |key: &str| session.catalog.is_key(key);

@@ -127,7 +127,7 @@ pub struct Session {
     pub grant: Grant,
     /// Every service there is, the tenant's own included.
     pub catalog: Catalog,
-    /// The tenant's own service files that have mistakes; those are not in the catalog.
+    /// The tenant's own service files that have errors; those are not in the catalog.
     pub broken: Vec<InvalidEntry>,
     /// Images that are locked.
     pub locks: Locks,
@@ -169,7 +169,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Reads the tenant's own service files. One with mistakes is told and left out: it must keep
+    /// Reads the tenant's own service files. One with errors is told and left out: it must keep
     /// nobody from seeing, stopping or removing what runs. A stack that has it is refused by
     /// [`Session::stack`].
     pub fn load_own(&mut self, context: &Context) {
@@ -225,7 +225,7 @@ impl Session {
     /// The manifest on disk; `None` when there is none.
     ///
     /// # Errors
-    /// When it cannot be read or has mistakes.
+    /// When it cannot be read or has errors.
     pub fn manifest(&self) -> Result<Option<EnvFile>, CliError> {
         store::read_manifest(self.base_dir())
     }
@@ -233,7 +233,7 @@ impl Session {
     /// The stack that a manifest describes under the process environment.
     ///
     /// # Errors
-    /// Mistakes in the values, and everything that the grant does not give.
+    /// Errors in the values, and everything that the grant does not give.
     pub fn stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, CliError> {
         if let Some(failure) = &self.unread {
             return Err(failure.clone());
@@ -246,10 +246,10 @@ impl Session {
         Ok(stack)
     }
 
-    /// Refuses a choice of services that has one whose own file has mistakes.
+    /// Refuses a choice of services that has one whose own file has errors.
     ///
     /// # Errors
-    /// Every mistake in those, each with its line.
+    /// Every error in those, each with its line.
     pub fn refuse_invalid(&self, services: &str) -> Result<(), CliError> {
         let named = selection::named(services);
         let mut chosen = self.broken.iter();
@@ -259,7 +259,7 @@ impl Session {
         Ok(())
     }
 
-    /// A choice of services without those whose own files have mistakes.
+    /// A choice of services without those whose own files have errors.
     #[must_use]
     pub fn without_invalid(&self, services: &str) -> String {
         let broken = |name: &&str| self.broken.iter().any(|broken| broken.name == *name);
@@ -286,7 +286,7 @@ impl Session {
     }
 
     /// The stack of the manifest on disk, for what works with containers that exist: it is without
-    /// services whose own files have mistakes.
+    /// services whose own files have errors.
     ///
     /// # Errors
     /// [`Exit::NotFound`] when there is no manifest; else as [`Session::stack`].
@@ -305,10 +305,10 @@ impl Session {
         self.sound_stack(context, &file)
     }
 
-    /// The stack that a manifest describes, without services whose own files have mistakes.
+    /// The stack that a manifest describes, without services whose own files have errors.
     ///
     /// # Errors
-    /// As [`Session::stack`], but for those mistakes.
+    /// As [`Session::stack`], but for those errors.
     pub fn sound_stack(&self, context: &Context, file: &EnvFile) -> Result<Stack, CliError> {
         let mut file = file.clone();
         let mut environment = context.environment.clone();

@@ -28,7 +28,7 @@ pub fn manifest_path(base_dir: &Path) -> PathBuf {
 /// The manifest; `None` when there is none.
 ///
 /// # Errors
-/// When it cannot be read or has mistakes.
+/// When it cannot be read or has errors.
 pub fn read_manifest(base_dir: &Path) -> Result<Option<EnvFile>, CliError> {
     let path = manifest_path(base_dir);
     match read_bytes(&path)? {
@@ -114,7 +114,7 @@ pub fn locks_path(base_dir: &Path) -> PathBuf {
 /// The locked images; none when there is no file.
 ///
 /// # Errors
-/// When it cannot be read or has a mistake: to run other images than those that were locked is not
+/// When it cannot be read or has an error: to run other images than those that were locked is not
 /// for us to choose.
 pub fn read_locks(base_dir: &Path) -> Result<Locks, CliError> {
     let path = locks_path(base_dir);
@@ -124,7 +124,7 @@ pub fn read_locks(base_dir: &Path) -> Result<Locks, CliError> {
     Locks::parse(&text).map_err(|why| {
         why.lines()
             .fold(
-                CliError::new(Exit::Config, format!("{} has a mistake", path.display())),
+                CliError::new(Exit::Config, format!("{} has an error", path.display())),
                 CliError::because,
             )
             .next("fix it, or remove it and run `aistack images lock`")

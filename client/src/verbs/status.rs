@@ -130,7 +130,7 @@ pub(super) async fn run(context: &Context, args: &StatusArgs) -> Result<Exit, Cl
     Ok(if unwell { Exit::NotHealthy } else { Exit::Done })
 }
 
-/// The stack of the manifest; containers are shown also when the manifest has mistakes, or asks for
+/// The stack of the manifest; containers are shown also when the manifest has errors, or asks for
 /// what the policy gives no more.
 fn stack(
     context: &Context,

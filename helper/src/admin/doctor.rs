@@ -121,7 +121,7 @@ fn grants(args: &DoctorArgs) -> io::Result<Vec<Grant>> {
     file.take(limit.saturating_add(1))
         .read_to_string(&mut text)?;
     let policy = Policy::parse(&text)
-        .map_err(|_| io::Error::other("it has mistakes; run `aistack-helper policy check`"))?;
+        .map_err(|_| io::Error::other("it has errors; run `aistack-helper policy check`"))?;
     let uids = policy.tenants().iter().cloned().flatten();
     let grants = uids.take(MOST_TENANTS).filter_map(|uid| policy.grant(uid));
     Ok(grants.collect())

@@ -75,9 +75,9 @@ pub enum PolicyStoreError {
         #[source]
         source: io::Error,
     },
-    /// The file is safe and has mistakes.
-    #[error("{} has mistakes: {}", path.display(), listed(errors))]
-    Mistakes {
+    /// The file is safe and has errors.
+    #[error("{} has errors: {}", path.display(), listed(errors))]
+    Invalid {
         /// The file.
         path: PathBuf,
         /// All of them.
@@ -98,7 +98,7 @@ impl PolicyStore {
     /// Reads the file: root-owned, not writable by others, parents too, all checked on descriptors.
     ///
     /// # Errors
-    /// When the file is unsafe, unreadable or has mistakes.
+    /// When the file is unsafe, unreadable or has errors.
     pub fn load(path: &Path) -> Result<Self, PolicyStoreError> {
         let loaded = read(path)?;
         Ok(Self {
@@ -159,7 +159,7 @@ pub fn read_text(path: &Path) -> Result<String, PolicyStoreError> {
 fn read(path: &Path) -> Result<LoadedPolicy, PolicyStoreError> {
     let text = read_text(path)?;
     let digest = hex(&Sha256::digest(text.as_bytes()));
-    let policy = Policy::parse(&text).map_err(|errors| PolicyStoreError::Mistakes {
+    let policy = Policy::parse(&text).map_err(|errors| PolicyStoreError::Invalid {
         path: path.to_owned(),
         errors,
     })?;

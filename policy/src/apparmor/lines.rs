@@ -60,7 +60,7 @@ fn without_comment(line: &[u8]) -> Result<&str, LineError> {
     for byte in code {
         check_byte(*byte)?;
     }
-    // ASCII by now; the error stands for a byte that was let through by mistake.
+    // ASCII by now; the error stands for a byte that was let through by accident.
     let Ok(code) = std::str::from_utf8(code) else {
         return reject(Code::Byte, NOT_PLAIN);
     };

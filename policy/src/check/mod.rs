@@ -14,7 +14,7 @@ use crate::text::Lines;
 
 /// Adds every clash in the document to the report.
 ///
-/// A part is compared only when each value of it was read, so that one typing mistake gives one
+/// A part is compared only when each value of it was read, so that one typo gives one
 /// error.
 pub(crate) fn whole(document: &Document, lines: &Lines, report: &mut Report) {
     let broken = report.broken();

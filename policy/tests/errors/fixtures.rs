@@ -1,4 +1,4 @@
-//! Files with one mistake, and what is said of them.
+//! Files with one error, and what is said of them.
 
 use aistack_policy::Policy;
 

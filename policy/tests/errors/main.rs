@@ -1,4 +1,4 @@
-//! Every mistake that a file can have, where it is reported, and in which words.
+//! Every error that a file can have, where it is reported, and in which words.
 
 #![expect(
     clippy::unwrap_used,

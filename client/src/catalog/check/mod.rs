@@ -10,7 +10,7 @@ mod when;
 use super::entry::Entry;
 use super::{Catalog, CatalogError};
 
-/// A mistake: what to look for in the file to find its place, and what it is.
+/// An error: what to look for in the file to find its place, and what it is.
 type Error = (String, String);
 
 /// What the TOML parser found.
@@ -25,8 +25,8 @@ pub(super) fn twice(name: &str, text: &str) -> CatalogError {
     place(name, text, 0, message)
 }
 
-/// Every mistake in every entry. Where two entries collide, it is the later source's.
-pub(super) fn mistakes(catalog: &Catalog, sources: &[(&str, &str)]) -> Vec<CatalogError> {
+/// Every error in every entry. Where two entries collide, it is the later source's.
+pub(super) fn errors(catalog: &Catalog, sources: &[(&str, &str)]) -> Vec<CatalogError> {
     let mut errors = Vec::new();
     let mut earlier: Vec<&Entry> = Vec::new();
     for (name, text) in sources {

@@ -88,7 +88,7 @@ fn a_sound_entry_loads() {
 }
 
 /// What is changed in the entry, to what, and how the error starts.
-const MISTAKES: &[(&str, &str, &str)] = &[
+const CASES: &[(&str, &str, &str)] = &[
     (
         "title =",
         "titel =",
@@ -200,7 +200,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 
 #[test]
 fn errors_are_reported_with_their_place() {
-    for (from, to, expected) in MISTAKES {
+    for (from, to, expected) in CASES {
         assert!(ENTRY.contains(*from), "{from}");
         let said = errors(&ENTRY.replacen(*from, to, 1));
         assert!(

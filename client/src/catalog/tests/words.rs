@@ -1,4 +1,4 @@
-//! Mistakes that one entry makes in view of the others.
+//! Errors that one entry makes in view of the others.
 
 use super::ENTRY;
 use crate::catalog::Catalog;
@@ -41,8 +41,8 @@ fn said(top: &str, end: &str) -> Vec<String> {
 const SITE: &str = "[site]\nhost = \"thing\"\nport = 80\ncheck = \"/\"\n";
 const CHECK: &str = "[[check]]\nkind = \"http\"\ntitle = \"asks\"\nport = \"THING_PORT\"\n";
 
-/// What stands at the top and at the end, and the one mistake in it.
-const MISTAKES: &[(&str, &str, &str)] = &[
+/// What stands at the top and at the end, and the one error in it.
+const CASES: &[(&str, &str, &str)] = &[
     (
         "group = \"Du o\"\n",
         "",
@@ -263,7 +263,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 #[test]
 fn errors_in_view_of_others_are_reported_with_their_place() {
     let mut wrong = Vec::new();
-    for (top, end, expected) in MISTAKES {
+    for (top, end, expected) in CASES {
         let before = if end.starts_with("[[site.route]]") {
             SITE
         } else if end.starts_with("[[check.step]]") {

@@ -84,9 +84,9 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Cl
     let entries: Vec<&Entry> = entries.iter().collect();
     let mut services = refresh::touched(&session.catalog, &ready.stack, &containers, &entries);
     if !session.broken.is_empty() && !services.is_empty() {
-        // What they list would be without the services whose files have mistakes.
+        // What they list would be without the services whose files have errors.
         context.printer.note(&format!(
-            "not updated while a service file has mistakes: {}",
+            "not updated while a service file has errors: {}",
             services.join(", ")
         ));
         services.clear();
@@ -149,7 +149,7 @@ fn without(
 struct Removal {
     /// Services, those first that need the others.
     names: Vec<String>,
-    /// Their entries; a service whose own file has mistakes has none.
+    /// Their entries; a service whose own file has errors has none.
     entries: Vec<Entry>,
     /// True when `--force` takes more than what was named.
     forced: bool,
@@ -216,7 +216,7 @@ fn removal(
         .filter(|entry| selection.has(&entry.name))
         .collect();
     let mut written = self::overrides(session, &values, &in_stack)?;
-    // A service whose file has mistakes goes only by its own name.
+    // A service whose file has errors goes only by its own name.
     if let (Some((_, services)), Some(before)) = (written.last_mut(), as_written(SERVICES)) {
         let broken = selection::named(&before).into_iter().filter(|name| {
             let broken = session.broken.iter().any(|broken| broken.name == *name);
@@ -259,7 +259,7 @@ fn reversed(
 }
 
 /// What the names mean: services of the stack, or all parts of a group; what has left the stack and
-/// still has a container, or data to purge; and what cannot be chosen because its file has mistakes.
+/// still has a container, or data to purge; and what cannot be chosen because its file has errors.
 fn members(
     session: &Session,
     selection: &Selection<'_>,

@@ -16,7 +16,7 @@ use serde_json::json;
 /// Checks a policy file, or says what it gives.
 #[derive(Debug, Clone, Subcommand)]
 pub enum PolicyCommand {
-    /// Reports every mistake in a policy file as FILE:LINE:COLUMN: key: message.
+    /// Reports every error in a policy file as FILE:LINE:COLUMN: key: message.
     Check(CheckArgs),
     /// Shows everything one UID has, each part with the rule and line that gives it.
     Explain(ExplainArgs),
@@ -60,12 +60,12 @@ pub fn run(command: &PolicyCommand, out: &mut impl Write) -> io::Result<u8> {
 /// Why there is no policy.
 enum Unusable {
     Unreadable(io::Error),
-    Mistakes(PolicyErrors),
+    Invalid(PolicyErrors),
 }
 
 fn load(file: &Path) -> Result<Policy, Unusable> {
     let text = read(file).map_err(Unusable::Unreadable)?;
-    Policy::parse(&text).map_err(Unusable::Mistakes)
+    Policy::parse(&text).map_err(Unusable::Invalid)
 }
 
 /// Reads the file, but never more than the parser takes, whatever the file is.

@@ -1,4 +1,4 @@
-//! How a policy, its mistakes and a grant look, as text and as JSON.
+//! How a policy, its errors and a grant look, as text and as JSON.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -76,7 +76,7 @@ pub(super) fn unusable(file: &Path, unusable: &Unusable, out: &mut impl Write) -
             }
             Ok(())
         }
-        Unusable::Mistakes(errors) => {
+        Unusable::Invalid(errors) => {
             for error in &errors.0 {
                 writeln!(out, "{file}:{error}")?;
             }
@@ -98,7 +98,7 @@ pub(super) fn check_json(file: &Path, loaded: &Result<Policy, Unusable>) -> Valu
                 "tenants": ranges(policy), "tenant_count": tenant_count(policy),
             })
         }
-        Err(Unusable::Mistakes(errors)) => {
+        Err(Unusable::Invalid(errors)) => {
             let errors: Vec<Value> = errors
                 .0
                 .iter()
