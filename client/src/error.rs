@@ -129,12 +129,12 @@ impl CliError {
 
     /// Service files with errors.
     #[must_use]
-    pub fn service_files<'b>(broken: impl IntoIterator<Item = &'b InvalidEntry>) -> Self {
+    pub fn service_files<'b>(invalid: impl IntoIterator<Item = &'b InvalidEntry>) -> Self {
         let mut failure = Self::new(
             Exit::Config,
             "a service file has errors; nothing was changed",
         );
-        for (text, picture) in broken.into_iter().flat_map(|broken| &broken.errors) {
+        for (text, picture) in invalid.into_iter().flat_map(|invalid| &invalid.errors) {
             failure = failure.because(text);
             failure = picture.iter().fold(failure, Self::because);
         }

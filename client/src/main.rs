@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            printer.failure(&failure);
+            printer.error(&failure);
             failure.exit.into()
         }
     }

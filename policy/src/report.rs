@@ -20,11 +20,11 @@ struct Note {
 pub(crate) struct Report {
     errors: Vec<Note>,
     warnings: Vec<Note>,
-    broken: InvalidParts,
+    invalid: InvalidParts,
 }
 
 /// Parts of the file that have an error. A check that compares their values would complain about
-/// what stands in for a broken one.
+/// what stands in for an invalid one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InvalidParts(BTreeSet<String>);
 
@@ -39,7 +39,7 @@ impl InvalidParts {
 
 impl Report {
     pub(crate) fn error(&mut self, at: usize, key: &str, message: impl Into<String>) {
-        self.broken.0.insert(subject(key).to_owned());
+        self.invalid.0.insert(subject(key).to_owned());
         self.errors.push(Note {
             at,
             key: key.to_owned(),
@@ -57,12 +57,12 @@ impl Report {
 
     /// True when none of these parts (`ports`, `uids`, …) has an error so far.
     pub(crate) fn sound(&self, parts: &[&str]) -> bool {
-        self.broken.holds_none(parts)
+        self.invalid.holds_none(parts)
     }
 
     /// The parts that have an error so far.
-    pub(crate) fn broken(&self) -> InvalidParts {
-        self.broken.clone()
+    pub(crate) fn invalid_parts(&self) -> InvalidParts {
+        self.invalid.clone()
     }
 
     pub(crate) fn is_clean(&self) -> bool {

@@ -94,7 +94,7 @@ impl RejectedSource {
 
     /// The failure of a command that needs the profile.
     #[must_use]
-    pub fn failure(&self) -> CliError {
+    pub fn to_error(&self) -> CliError {
         let what = format!(
             "your AppArmor profile is refused: {} ({}); no container was changed",
             self.sentence, self.code
@@ -129,7 +129,7 @@ mod tests {
             sentence: "this rule is not yours to give".to_owned(),
             quoted: None,
         };
-        let failure = refused.quoting(b"profile x {\n  mount,\r\n}\n").failure();
+        let failure = refused.quoting(b"profile x {\n  mount,\r\n}\n").to_error();
         assert_eq!(failure.exit, Exit::Config);
         assert!(failure.what.contains("E_RULE"), "{failure}");
         assert_eq!(failure.causes[0].text, "/mnt/x/apparmor/ai-platform-1001:2");

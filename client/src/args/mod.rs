@@ -144,7 +144,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the verb changes something that is there when it was broken off: containers, the `.env`,
+    /// Whether the verb changes something that is there when it was interrupted: containers, the `.env`,
     /// the volume or what belongs to them.
     #[must_use]
     pub fn changes(&self) -> bool {

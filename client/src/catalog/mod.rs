@@ -50,10 +50,10 @@ pub struct CatalogError {
 }
 
 impl Catalog {
-    /// The embedded catalog. A broken entry cannot be shipped: a test loads every one.
+    /// The embedded catalog. An invalid entry cannot be shipped: a test loads every one.
     ///
     /// # Panics
-    /// When an embedded entry is broken.
+    /// When an embedded entry is invalid.
     #[must_use]
     #[expect(
         clippy::expect_used,

@@ -55,10 +55,10 @@ impl InvalidEntry {
 #[must_use]
 pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<InvalidEntry>) {
     let mut sound = files.to_vec();
-    let mut broken = Vec::new();
+    let mut invalid = Vec::new();
     loop {
         let errors = match Catalog::with_own(&sound) {
-            Ok(catalog) => return (catalog, broken),
+            Ok(catalog) => return (catalog, invalid),
             Err(errors) => errors,
         };
         let before = sound.len();
@@ -71,7 +71,7 @@ pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<InvalidEntry>) {
             if errors.is_empty() {
                 return true;
             }
-            broken.push(InvalidEntry {
+            invalid.push(InvalidEntry {
                 name: file.name.clone(),
                 errors,
             });
@@ -79,7 +79,7 @@ pub fn with_files(files: &[OwnFile]) -> (Catalog, Vec<InvalidEntry>) {
         });
         // Errors in no own file: what is embedded is sound by itself.
         if sound.len() == before {
-            return (Catalog::embedded(), broken);
+            return (Catalog::embedded(), invalid);
         }
     }
 }
@@ -125,21 +125,21 @@ mod tests {
 
     #[test]
     fn an_invalid_file_is_reported_with_its_place_and_the_others_stay() {
-        let broken = SMALL.replace("offset = 40", "offset = \"forty\"");
+        let invalid = SMALL.replace("offset = 40", "offset = \"forty\"");
         let needing = SMALL
-            .replacen("user = ", "needs = [\"broken\"]\nuser = ", 1)
+            .replacen("user = ", "needs = [\"invalid\"]\nuser = ", 1)
             .replace("FAKE_MODEL", "NEEDING")
             .replace("offset = 40", "offset = 41");
         let files = [
-            own("broken", &broken),
+            own("invalid", &invalid),
             own("fake-model", SMALL),
             own("a-needing", &needing),
         ];
         let (catalog, errors) = with_files(&files);
         assert!(catalog.get("fake-model").is_some());
-        assert!(catalog.get("broken").is_none());
-        let names: Vec<&str> = errors.iter().map(|broken| broken.name.as_str()).collect();
-        assert_eq!(names, ["broken", "a-needing"]);
+        assert!(catalog.get("invalid").is_none());
+        let names: Vec<&str> = errors.iter().map(|invalid| invalid.name.as_str()).collect();
+        assert_eq!(names, ["invalid", "a-needing"]);
         let line = SMALL
             .lines()
             .position(|line| line == "offset = 40")
@@ -147,7 +147,7 @@ mod tests {
             + 1;
         let (text, picture) = &errors[0].errors[0];
         assert!(
-            text.starts_with(&format!("broken.toml:{line}:10: ")),
+            text.starts_with(&format!("invalid.toml:{line}:10: ")),
             "{text}"
         );
         let mark = " ".repeat(2 + line.to_string().len());

@@ -90,11 +90,11 @@ mod tests {
                 "titel = \"Fake model server\"",
             ),
         ] {
-            let broken = sound.replacen(from, to, 1);
-            assert_ne!(sound, broken, "{from}");
-            let value: serde_json::Value = toml::from_str(&broken).unwrap();
+            let invalid = sound.replacen(from, to, 1);
+            assert_ne!(sound, invalid, "{from}");
+            let value: serde_json::Value = toml::from_str(&invalid).unwrap();
             assert!(!validator.is_valid(&value), "{to} fits");
-            assert!(toml::from_str::<Entry>(&broken).is_err(), "{to} loads");
+            assert!(toml::from_str::<Entry>(&invalid).is_err(), "{to} loads");
         }
     }
 }

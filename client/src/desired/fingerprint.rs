@@ -27,7 +27,7 @@ impl Fingerprint {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// From the container's label; `None` when it is broken.
+    /// From the container's label; `None` when it is invalid.
     #[must_use]
     pub fn from_label(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()

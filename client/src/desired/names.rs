@@ -220,6 +220,6 @@ fn https(host: &str, port: u32) -> String {
 fn no_value(name: &Name) -> DesiredError {
     invalid(
         &name.to_string(),
-        "has no value here; the catalog entry is broken",
+        "has no value here; the catalog entry is invalid",
     )
 }

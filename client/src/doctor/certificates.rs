@@ -148,7 +148,7 @@ fAIgOeb4RRcEuSSl1kLqWZq6YoogoUDHAHU+mYobWgQagAs=\n\
         std::fs::create_dir_all(&certs).unwrap();
         std::fs::write(certs.join("chain.pem"), format!("# mine\n{PEM}{PEM}")).unwrap();
         std::fs::write(certs.join("key.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
-        std::fs::write(certs.join("broken.crt"), PEM.replace("MII", "QQQ")).unwrap();
+        std::fs::write(certs.join("invalid.crt"), PEM.replace("MII", "QQQ")).unwrap();
         std::os::unix::fs::symlink(certs.join("chain.pem"), certs.join("link.pem")).unwrap();
         let certificate = read(&certs.join("chain.pem")).unwrap();
         let end = certificate.tbs_certificate().validity().not_after;

@@ -1,5 +1,5 @@
 //! What `aistack doctor` looks at: everything that a tenant can see without a privilege, each
-//! thing for itself, so that one broken part does not hide the others. Changes nothing.
+//! thing for itself, so that one wrong part does not hide the others. Changes nothing.
 //!
 //! The daemons are asked first and at once; what else can be looked at follows from their answers,
 //! and is looked at at once too.
@@ -116,15 +116,15 @@ fn on_volume(
         about_manifest.push(Finding::ok(".env", found));
     }
     let desired = grant.zip(manifest).and_then(|(grant, file)| {
-        let (files, mut broken) = service_files::all(base_dir, grant.uid);
+        let (files, mut invalid) = service_files::all(base_dir, grant.uid);
         let (catalog, more) = own::with_files(&files);
-        broken.extend(more);
-        about_manifest.extend(broken.iter().map(|broken| {
-            Finding::problem("service files", broken.to_string())
+        invalid.extend(more);
+        about_manifest.extend(invalid.iter().map(|invalid| {
+            Finding::problem("service files", invalid.to_string())
                 .means("a stack that has this service cannot be deployed")
                 .next("fix the file or remove it; see docs/own-services.md")
         }));
-        let incomplete = !broken.is_empty();
+        let incomplete = !invalid.is_empty();
         let (desired, found) = stack::desired(context, &catalog, grant, &file, incomplete);
         about_manifest.extend(found);
         desired

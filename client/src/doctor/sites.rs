@@ -10,7 +10,7 @@ pub(super) async fn front_door(stack: &Stack) -> Vec<Finding> {
 }
 
 fn of(reached: &[Reach]) -> Vec<Finding> {
-    let (broken, open): (Vec<&Reach>, Vec<&Reach>) =
+    let (closed, open): (Vec<&Reach>, Vec<&Reach>) =
         reached.iter().partition(|reach| reach.problem.is_some());
     let mut findings = Vec::new();
     if !open.is_empty() {
@@ -27,7 +27,7 @@ fn of(reached: &[Reach]) -> Vec<Finding> {
         let found = format!("{names} to your proxy, at {}", addresses.join(", "));
         findings.push(Finding::ok("front door", found));
     }
-    findings.extend(broken.into_iter().map(|reach| {
+    findings.extend(closed.into_iter().map(|reach| {
         let why = reach.problem.clone().unwrap_or_default();
         Finding::warning("front door", format!("{}: {why}", reach.host))
             .means("nobody opens this site from outside")

@@ -155,7 +155,7 @@ impl Engine {
 }
 
 /// The input, read by a thread of its own that ends with the process: a read of a terminal
-/// cannot be broken off.
+/// cannot be interrupted.
 fn read_input(mut stdin: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     std::thread::spawn(move || {

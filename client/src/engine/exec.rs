@@ -40,7 +40,7 @@ impl ExecOutput {
     /// Why a command that was fed `stdin` failed: its code and its last line. Standard input may
     /// hold secrets, and a command may repeat it, so a line with a piece of it is left out.
     #[must_use]
-    pub fn failure(&self, stdin: &str) -> String {
+    pub fn why(&self, stdin: &str) -> String {
         let said = self.text.lines().last().unwrap_or_default();
         if said.is_empty() || repeats(said, stdin) {
             format!("exit code {}", self.code)
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn a_secret_in_a_commands_last_line_is_left_out() {
         let stdin = "ALTER ROLE n8n PASSWORD '0123456789abcdef0123';";
-        let failure = |text: &str| {
+        let why = |text: &str| {
             let mut secrets = Secrets::default();
             secrets.add("abc@def-ghi/jkl");
             let output = ExecOutput {
@@ -145,16 +145,16 @@ mod tests {
                 text: text.to_owned(),
                 secrets,
             };
-            output.failure(stdin)
+            output.why(stdin)
         };
         assert_eq!(
-            failure("a\nerror near 0123456789abcdef0123\n"),
+            why("a\nerror near 0123456789abcdef0123\n"),
             "exit code 1"
         );
-        assert_eq!(failure("a\nno role n8n\n"), "exit code 1: no role n8n");
+        assert_eq!(why("a\nno role n8n\n"), "exit code 1: no role n8n");
         // It is too short to be noticed in standard input, where it may be written otherwise too.
         assert_eq!(
-            failure("syntax error at or near \"def-ghi/jkl\""),
+            why("syntax error at or near \"def-ghi/jkl\""),
             "exit code 1: (***: a line with a piece of a secret)"
         );
     }

@@ -32,7 +32,7 @@ pub struct ObservedService {
     pub image: String,
     /// Docker's id of that image.
     pub image_id: String,
-    /// Parsed from its label; `None` when it is missing or broken.
+    /// Parsed from its label; `None` when it is missing or invalid.
     pub fingerprint: Option<Fingerprint>,
     /// What it holds by identity.
     pub held: Held,

@@ -51,7 +51,7 @@ pub async fn ask(
 ) -> Result<aistack_proto::v1::LoadAppArmorResponse, CliError> {
     session.helper.load_apparmor().await.map_err(|error| {
         match RejectedSource::by_helper(&error, sources) {
-            Some(refused) => refused.failure(),
+            Some(refused) => refused.to_error(),
             None => CliError::from(error),
         }
     })

@@ -37,15 +37,15 @@ pub fn read(path: &Path) -> io::Result<OwnFile> {
 }
 
 /// Every own file of a tenant, by name; none when there is no such directory. One that cannot be
-/// read, or that somebody else could have written, is broken.
+/// read, or that somebody else could have written, is invalid.
 #[must_use]
 pub fn all(base_dir: &Path, uid: u32) -> (Vec<OwnFile>, Vec<InvalidEntry>) {
     let mut files = Vec::new();
-    let mut broken = Vec::new();
+    let mut invalid = Vec::new();
     let directory = directory(base_dir);
     let entries = match std::fs::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return (files, broken),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (files, invalid),
         Err(error) => {
             return (
                 files,
@@ -67,10 +67,10 @@ pub fn all(base_dir: &Path, uid: u32) -> (Vec<OwnFile>, Vec<InvalidEntry>) {
         };
         match read {
             Ok(file) => files.push(file),
-            Err(error) => broken.push(InvalidEntry::unreadable(path, &error.to_string())),
+            Err(error) => invalid.push(InvalidEntry::unreadable(path, &error.to_string())),
         }
     }
-    (files, broken)
+    (files, invalid)
 }
 
 /// Without waiting: a pipe in place of the file must not hold every command up.
@@ -166,9 +166,9 @@ mod tests {
         let pipe = at("pipe.toml");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status();
         assert!(made.unwrap().success());
-        let (files, broken) = all(dir.path(), uid);
+        let (files, invalid) = all(dir.path(), uid);
         assert_eq!(files, [own("fake-model", SMALL)]);
-        let messages: Vec<String> = broken.iter().map(ToString::to_string).collect();
+        let messages: Vec<String> = invalid.iter().map(ToString::to_string).collect();
         for (messages, why) in messages.iter().zip([
             "not a regular file",
             "larger than 64 KiB",
@@ -179,10 +179,10 @@ mod tests {
             assert!(messages.contains(why), "{messages}: {why}");
         }
         assert_eq!(messages.len(), 5, "{messages:?}");
-        let (files, broken) = all(dir.path(), uid + 1);
+        let (files, invalid) = all(dir.path(), uid + 1);
         assert!(files.is_empty());
         assert!(
-            broken
+            invalid
                 .iter()
                 .any(|one| one.to_string().contains("not to you"))
         );

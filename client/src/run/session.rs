@@ -128,7 +128,7 @@ pub struct Session {
     /// Every service there is, the tenant's own included.
     pub catalog: Catalog,
     /// The tenant's own service files that have errors; those are not in the catalog.
-    pub broken: Vec<InvalidEntry>,
+    pub invalid: Vec<InvalidEntry>,
     /// Images that are locked.
     pub locks: Locks,
     /// Why they could not be read; no stack is made then.
@@ -160,7 +160,7 @@ impl Session {
             who,
             grant,
             catalog: Catalog::embedded(),
-            broken: Vec::new(),
+            invalid: Vec::new(),
             locks,
             unread,
         };
@@ -173,14 +173,14 @@ impl Session {
     /// nobody from seeing, stopping or removing what runs. A stack that has it is refused by
     /// [`Session::stack`].
     pub fn load_own(&mut self, context: &Context) {
-        let (files, mut broken) = service_files::all(self.base_dir(), self.grant.uid);
+        let (files, mut invalid) = service_files::all(self.base_dir(), self.grant.uid);
         let (catalog, more) = own::with_files(&files);
-        broken.extend(more);
-        for broken in &broken {
-            let text = format!("{broken}; it is left out of the catalog");
+        invalid.extend(more);
+        for invalid in &invalid {
+            let text = format!("{invalid}; it is left out of the catalog");
             context.printer.warn(&crate::ui::clean(&text));
         }
-        (self.catalog, self.broken) = (catalog, broken);
+        (self.catalog, self.invalid) = (catalog, invalid);
     }
 
     /// Whether the tenant's volume was mounted when the helper was asked.
@@ -252,9 +252,9 @@ impl Session {
     /// Every error in those, each with its line.
     pub fn refuse_invalid(&self, services: &str) -> Result<(), CliError> {
         let named = selection::named(services);
-        let mut chosen = self.broken.iter();
-        if chosen.any(|broken| named.contains(&broken.name.as_str())) {
-            return Err(CliError::service_files(&self.broken));
+        let mut chosen = self.invalid.iter();
+        if chosen.any(|invalid| named.contains(&invalid.name.as_str())) {
+            return Err(CliError::service_files(&self.invalid));
         }
         Ok(())
     }
@@ -262,9 +262,9 @@ impl Session {
     /// A choice of services without those whose own files have errors.
     #[must_use]
     pub fn without_invalid(&self, services: &str) -> String {
-        let broken = |name: &&str| self.broken.iter().any(|broken| broken.name == *name);
+        let invalid = |name: &&str| self.invalid.iter().any(|invalid| invalid.name == *name);
         let mut names = selection::named(services);
-        names.retain(|name| !broken(name));
+        names.retain(|name| !invalid(name));
         names.join(",")
     }
 

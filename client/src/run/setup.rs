@@ -77,7 +77,7 @@ pub fn draft_with(
 
 /// Warns of keys of the file that nothing knows.
 pub fn tell_unknown(context: &Context, session: &Session, file: &EnvFile) {
-    for text in manifest::unknown(&session.catalog, file, !session.broken.is_empty()) {
+    for text in manifest::unknown(&session.catalog, file, !session.invalid.is_empty()) {
         context.printer.warn(&text);
     }
 }

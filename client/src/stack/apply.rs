@@ -102,7 +102,7 @@ pub async fn apply(
     };
     let failed: Vec<&CheckResult> = checks.iter().filter(|result| !result.ok).collect();
     if !failed.is_empty() {
-        return Err(ask::failure(&failed));
+        return Err(ask::failed(&failed));
     }
     for result in &checks {
         if let Some(warning) = &result.warning {

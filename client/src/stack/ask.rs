@@ -101,7 +101,7 @@ pub async fn ask_changed(
 
 /// The failure that failed checks lead to.
 #[must_use]
-pub fn failure(failed: &[&CheckResult]) -> CliError {
+pub fn failed(failed: &[&CheckResult]) -> CliError {
     let what = match failed.len() {
         1 => "1 check failed".to_owned(),
         count => format!("{count} checks failed"),

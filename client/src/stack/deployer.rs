@@ -235,7 +235,7 @@ impl Deployer {
     ) -> Result<(), String> {
         self.progress.service(&service.name, Word::Restoring, "");
         let could_not =
-            |step| move |error| diagnose::problem(&ServiceError::Engine { step, error });
+            |step| move |error| diagnose::sentence(&ServiceError::Engine { step, error });
         if let Some(files) = self.previous_configs.get(&service.name) {
             configs::put_back(files).map_err(|failure| failure.what)?;
         }
@@ -251,13 +251,13 @@ impl Deployer {
         // What it misses elsewhere is why it is not healthy, if it is not.
         match (taken_back, healthy) {
             (Ok(()), Ok(())) => Ok(()),
-            (Ok(()), Err(error)) => Err(format!("it {}", diagnose::problem(&error))),
+            (Ok(()), Err(error)) => Err(format!("it {}", diagnose::sentence(&error))),
             (Err(error), healthy) => {
                 let state = match healthy {
                     Ok(()) => "it still runs".to_owned(),
-                    Err(error) => format!("it {}", diagnose::problem(&error)),
+                    Err(error) => format!("it {}", diagnose::sentence(&error)),
                 };
-                let why = diagnose::problem(&error);
+                let why = diagnose::sentence(&error);
                 Err(format!(
                     "its data in other services was not restored ({why}); {state}"
                 ))

@@ -45,7 +45,7 @@ pub async fn report(
     let mut report = ServiceReport {
         service: service.to_owned(),
         container: container.to_owned(),
-        problem: problem(&error),
+        problem: sentence(&error),
         exit_code: None,
         probe: None,
         log: Vec::new(),
@@ -109,7 +109,7 @@ fn port_taken(error: &str) -> Option<String> {
 }
 
 /// What is wrong with a service, e.g. `exited with code 1`; its subject goes before it.
-pub(super) fn problem(error: &ServiceError) -> String {
+pub(super) fn sentence(error: &ServiceError) -> String {
     match error {
         // Docker forgets how a container has ended when it starts it again.
         ServiceError::Exited(inspection) if !has_ended(inspection) => {
@@ -302,7 +302,7 @@ mod tests {
             Box::new(inspection)
         };
         let slow = ServiceError::TooSlow(probed(""), limits("1"));
-        assert_eq!(problem(&slow), "did not become healthy within 60.0 s");
+        assert_eq!(sentence(&slow), "did not become healthy within 60.0 s");
         insta::assert_snapshot!(
             more_time(&slow).unwrap(),
             @"too little time, if this machine is slow: `aistack config set TIME_SCALE N` multiplies every limit by N (at most 20; now 1)"
@@ -357,18 +357,18 @@ mod tests {
     #[test]
     fn the_problem_names_the_exit_code() {
         let error = ServiceError::Exited(Box::new(exited(3, false)));
-        assert_eq!(problem(&error), "exited with code 3");
+        assert_eq!(sentence(&error), "exited with code 3");
     }
 
     #[test]
     fn what_was_started_again_has_no_exit_code() {
         let mut again = exited(0, false);
         (again.running, again.restarts) = (true, 2);
-        let expected = problem(&ServiceError::Exited(Box::new(again.clone())));
+        let expected = sentence(&ServiceError::Exited(Box::new(again.clone())));
         assert_eq!(expected, "exits again and again (2 times so far)");
         // While it waits for its next start, the code is that of its last end.
         (again.restarting, again.exit_code) = (true, 9);
-        let expected = problem(&ServiceError::Exited(Box::new(again)));
+        let expected = sentence(&ServiceError::Exited(Box::new(again)));
         assert_eq!(expected, "exited with code 9");
     }
 }

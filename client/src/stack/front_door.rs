@@ -36,7 +36,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// For `validate`: nobody's service is broken by a name that does not resolve yet, so that is a warning.
+    /// For `validate`: nobody's service fails for a name that does not resolve yet, so that is a warning.
     #[must_use]
     pub fn to_check(&self) -> CheckResult {
         let problem = self.problem.clone().zip(self.next.clone());

@@ -153,10 +153,10 @@ mod tests {
     use super::*;
     use crate::exit::Exit;
 
-    /// Records starts and ends; services in `broken` fail.
+    /// Records starts and ends; services in `failing` fail.
     #[derive(Default)]
     struct Script {
-        broken: BTreeSet<&'static str>,
+        failing: BTreeSet<&'static str>,
         log: Mutex<Vec<String>>,
     }
 
@@ -165,7 +165,7 @@ mod tests {
             self.log.lock().unwrap().push(format!("+{service}"));
             tokio::task::yield_now().await;
             self.log.lock().unwrap().push(format!("-{service}"));
-            if self.broken.contains(service) {
+            if self.failing.contains(service) {
                 return Err(Box::new(report(service)));
             }
             Ok(())
@@ -240,7 +240,7 @@ mod tests {
             node("prometheus", &["redis"]),
         ];
         let script = Script {
-            broken: BTreeSet::from(["postgres"]),
+            failing: BTreeSet::from(["postgres"]),
             ..Script::default()
         };
         let (outcomes, log) = run(script, nodes).await;
@@ -279,7 +279,7 @@ mod tests {
             node("prometheus", &[]),
         ];
         let script = Script {
-            broken: BTreeSet::from(["postgres", "grafana"]),
+            failing: BTreeSet::from(["postgres", "grafana"]),
             ..Script::default()
         };
         let (outcomes, log) = run(script, nodes).await;

@@ -76,7 +76,7 @@ impl Provisioner<'_> {
         if output.code == 0 {
             return Ok(output);
         }
-        let why = output.failure(stdin);
+        let why = output.why(stdin);
         Err(ServiceError::Provision { title, why })
     }
 }

@@ -123,7 +123,7 @@ impl Printer {
         }
     }
 
-    /// A line that also `--quiet` does not silence. Nobody reading it is not a failure.
+    /// A line that also `--quiet` does not silence. Nobody reading it is not an error.
     pub fn say(&self, text: &str) {
         let mut stderr = io::stderr().lock();
         drop(writeln!(stderr, "{}", safe(text)));
@@ -147,49 +147,49 @@ impl Printer {
         }
     }
 
-    /// Tells a failure: on standard error as text or as an event, with `--json` as the document
+    /// Prints an error: on standard error as text or as an event, with `--json` as the document
     /// too.
-    pub fn failure(&self, failure: &CliError) {
-        if failure.what.is_empty() {
+    pub fn error(&self, error: &CliError) {
+        if error.what.is_empty() {
             return;
         }
         if self.progress == Mode::Json {
-            self.event(json!({"event": "failed", "error": failure.to_json()}));
+            self.event(json!({"event": "failed", "error": error.to_json()}));
         } else {
-            self.error_text(failure);
+            self.error_text(error);
         }
-        self.error_document(failure);
+        self.error_document(error);
     }
 
-    /// A failure as the document, with `--json` only. It is one line, so that `logs --json` keeps
+    /// An error as the document, with `--json` only. It is one line, so that `logs --json` keeps
     /// to one object a line.
-    pub fn error_document(&self, failure: &CliError) {
+    pub fn error_document(&self, error: &CliError) {
         if !self.json {
             return;
         }
-        if let Ok(document) = with_schema(json!({"error": failure.to_json()})) {
+        if let Ok(document) = with_schema(json!({"error": error.to_json()})) {
             // The exit code tells it too, so a closed pipe loses nothing.
             let document = document.to_string();
             drop(self.raw(&format!("{}\n", printable::one_line(&document))));
         }
     }
 
-    fn error_text(self, failure: &CliError) {
-        for report in &failure.reports {
+    fn error_text(self, error: &CliError) {
+        for report in &error.reports {
             self.report(report);
         }
-        let label = match failure.exit {
+        let label = match error.exit {
             Exit::Policy => "refused:",
             _ => "error:",
         };
         let label = self.err.paint(Tone::Bad, label);
-        self.say(&format!("{label} {}", clean(&failure.what)));
-        for cause in &failure.causes {
+        self.say(&format!("{label} {}", clean(&error.what)));
+        for cause in &error.causes {
             let rule = cause.rule.as_ref().map(|rule| format!(" [{rule}]"));
             let rule = rule.unwrap_or_default();
             self.say(&format!("  {}{rule}", clean(&cause.text)));
         }
-        if let Some(next) = &failure.next {
+        if let Some(next) = &error.next {
             self.say(&format!("  next: {}", clean(next)));
         }
     }

@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, CliEr
     };
     let mut names = args.offered.clone();
     if let Some(file) = &file {
-        (session.catalog, session.broken) = with_file(&session, file)?;
+        (session.catalog, session.invalid) = with_file(&session, file)?;
         names.push(file.name.clone());
     }
     let before = choice::values(context, &session)?;
@@ -155,16 +155,16 @@ fn read(session: &Session, path: &Path) -> Result<OwnFile, CliError> {
 /// The catalog with the new file in it, and the files that it is without; or what is wrong with the
 /// new one.
 fn with_file(session: &Session, file: &OwnFile) -> Result<(Catalog, Vec<InvalidEntry>), CliError> {
-    let (mut files, mut broken) = service_files::all(session.base_dir(), session.grant.uid);
+    let (mut files, mut invalid) = service_files::all(session.base_dir(), session.grant.uid);
     files.retain(|other| other.name != file.name);
-    broken.retain(|other| other.name != file.name);
+    invalid.retain(|other| other.name != file.name);
     files.push(file.clone());
     let (catalog, more) = own::with_files(&files);
     if let Some(mistaken) = more.iter().find(|other| other.name == file.name) {
         return Err(CliError::service_files([mistaken]));
     }
-    broken.extend(more);
-    Ok((catalog, broken))
+    invalid.extend(more);
+    Ok((catalog, invalid))
 }
 
 /// What the manifest has to say for these names.

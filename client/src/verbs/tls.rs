@@ -59,7 +59,7 @@ async fn status(context: &Context, session: &Session) -> Result<Exit, CliError> 
     if printer.json {
         return Ok(Exit::NotHealthy);
     }
-    let failure = failure(&states, "not right");
+    let failure = not_right(&states, "not right");
     Err(match id {
         Some(_) => failure,
         None => failure
@@ -86,7 +86,7 @@ fn row(state: &SiteState) -> [(String, Option<Tone>); 5] {
 }
 
 /// The failure that sites lead to, with what caddy said about each.
-fn failure(states: &[SiteState], what: &str) -> CliError {
+fn not_right(states: &[SiteState], what: &str) -> CliError {
     let failed: Vec<&SiteState> = states.iter().filter(|state| !state.ok).collect();
     let hosts: Vec<&str> = failed
         .iter()
@@ -232,7 +232,7 @@ fn describe(
     match (ok, printer.json) {
         (true, _) => Ok(Exit::Done),
         (false, true) => Ok(Exit::NotHealthy),
-        (false, false) => Err(failure(after, "not renewed")),
+        (false, false) => Err(not_right(after, "not renewed")),
     }
 }
 

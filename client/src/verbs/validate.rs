@@ -35,7 +35,7 @@ pub(super) async fn run(context: &Context, args: &ServicesArgs) -> Result<Exit, 
         // The document tells it already.
         Ok(Exit::NotHealthy)
     } else {
-        Err(ask::failure(&failed))
+        Err(ask::failed(&failed))
     }
 }
 

@@ -49,7 +49,7 @@ fn network_guard(grant: &Grant, policy: &LoadedPolicy, probe: &Probe) -> v1::Net
         Answer::NotInForce | Answer::Unknown => (Off, &OPEN),
     };
     let problem = match state {
-        None => guard::problem(Path::new(guard::STATE_FILE)).unwrap_or_default(),
+        None => guard::last_error(Path::new(guard::STATE_FILE)).unwrap_or_default(),
         _ => String::new(),
     };
     v1::NetworkGuard {

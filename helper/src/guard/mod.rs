@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 pub use facts::of_host;
 pub use nft::{Nft, NftError};
 pub use probe::{Answer, Probe};
-pub use state::{STATE_FILE, State, StateError, problem};
+pub use state::{STATE_FILE, State, StateError, last_error};
 
 use crate::hex::hex;
 
@@ -55,7 +55,7 @@ pub fn apply(
     let done = load(policy, &table, nft);
     let saved = match &done {
         Ok(listing) => state.in_force(&digest(&table), &digest(listing)),
-        Err(error) => state.failed(error.problem()),
+        Err(error) => state.failed(error.for_tenants()),
     };
     done?;
     saved?;
@@ -113,7 +113,7 @@ pub enum ApplyError {
 
 impl ApplyError {
     /// The same for tenants: nothing of what nft said.
-    fn problem(&self) -> &'static str {
+    fn for_tenants(&self) -> &'static str {
         match self {
             Self::Nft(NftError::NotInstalled) => "nftables is not installed on this host",
             Self::Nft(_) => "the kernel or nft(8) of this host rejected the table",

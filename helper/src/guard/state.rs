@@ -119,7 +119,7 @@ impl State {
 /// Why the guard could not be applied last time, as a sentence for tenants; `None` when nothing is
 /// known of a failure.
 #[must_use]
-pub fn problem(path: &Path) -> Option<String> {
+pub fn last_error(path: &Path) -> Option<String> {
     Some(read(path)?.problem).filter(|problem| !problem.is_empty())
 }
 

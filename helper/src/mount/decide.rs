@@ -66,7 +66,7 @@ pub(super) fn decide(facts: &Facts<'_>) -> Result<Step> {
             format(true, facts.may_format)
         }
         Contents::Other(what) => Err(not_empty(what)),
-        Contents::Damaged(fs) => Err(broken(*fs)),
+        Contents::Damaged(fs) => Err(damaged(*fs)),
         Contents::Known(found) if is_half_made(found) => format(true, facts.may_format),
         Contents::Known(found) if found.fs != facts.fs => Err(wrong_kind(found.fs, facts.fs)),
         Contents::Known(found) => Ok(Step::Adopt {
@@ -95,7 +95,7 @@ fn require_pinned(facts: &Facts<'_>) -> Result<()> {
         Contents::Known(found) if found.uuid == pinned => Ok(()),
         Contents::Known(found) => Err(wrong_contents(&found.uuid, pinned)),
         Contents::Blank => Err(lost(pinned, "the volume reads as empty")),
-        Contents::Damaged(fs) => Err(broken(*fs)),
+        Contents::Damaged(fs) => Err(damaged(*fs)),
         Contents::Other(what) => Err(not_empty(what)),
     }
 }
@@ -164,7 +164,7 @@ fn wrong_kind(actual: FileSystem, wanted: FileSystem) -> Error {
         .with_hint("ask the administrator to correct the volume's `fs` in the policy")
 }
 
-fn broken(fs: FileSystem) -> Error {
+fn damaged(fs: FileSystem) -> Error {
     let message = format!("the superblock of the volume's {} is damaged", fs.name());
     Error::new(ErrorReason::FilesystemDamaged, message)
         .with_hint("ask the administrator to repair the file system, or to restore the volume")

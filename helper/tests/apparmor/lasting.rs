@@ -10,12 +10,12 @@ use crate::test_host::{A, ALL, BASE, OPENCLAW, PLATFORM, TestHost, plain};
 async fn a_load_that_the_kernel_refuses_leaves_the_previous_profile_everywhere() {
     let host = TestHost::start();
     assert!(host.load().await.unwrap());
-    let before: Vec<String> = ALL.iter().map(|name| host.kept(name)).collect();
+    let before: Vec<String> = ALL.iter().map(|name| host.stored(name)).collect();
     let published = host.published(PLATFORM);
     host.tenant_writes(PLATFORM, plain(PLATFORM));
     host.install_parser(&host.stand_in("printf '%s' \"$text\" | grep -q /opt/ && exit 1"));
     assert_eq!(host.refused().await.0, "APPARMOR_NOT_COMPILED");
-    let after: Vec<String> = ALL.iter().map(|name| host.kept(name)).collect();
+    let after: Vec<String> = ALL.iter().map(|name| host.stored(name)).collect();
     assert_eq!(after, before);
     assert_eq!(host.published(PLATFORM), published);
     assert_eq!(
@@ -30,7 +30,7 @@ async fn a_load_that_the_kernel_refuses_leaves_the_previous_profile_everywhere()
 async fn another_profile_that_comes_or_changes_meanwhile_undoes_the_load() {
     let host = TestHost::start();
     assert!(host.load().await.unwrap());
-    let before = host.kept(PLATFORM);
+    let before = host.stored(PLATFORM);
     host.tenant_writes(PLATFORM, plain(PLATFORM));
     let loaded = host.path("loaded");
     let once = host.path("once");
@@ -45,7 +45,7 @@ async fn another_profile_that_comes_or_changes_meanwhile_undoes_the_load() {
         !text.contains("evil"),
         "other profiles are nobody's business"
     );
-    assert_eq!(host.kept(PLATFORM), before);
+    assert_eq!(host.stored(PLATFORM), before);
     assert_eq!(
         host.read(&format!("in-kernel-{PLATFORM}")).trim_end(),
         before.trim_end()
@@ -78,7 +78,7 @@ async fn a_profile_that_cannot_be_restored_is_withdrawn_and_loaded_anew_later() 
 
 /// The state that a kill between the load into the kernel and the rename leaves.
 fn cut_off(host: &TestHost) {
-    let staged = host.kept(PLATFORM).replace("profile", "# newer\nprofile");
+    let staged = host.stored(PLATFORM).replace("profile", "# newer\nprofile");
     host.write(&format!("kept/.{PLATFORM}.tmp"), &staged);
     host.write(&format!("in-kernel-{PLATFORM}"), &staged);
 }
@@ -88,11 +88,11 @@ fn cut_off(host: &TestHost) {
 async fn a_load_that_was_killed_before_the_rename_is_reconciled() {
     let host = TestHost::start();
     assert!(host.load().await.unwrap());
-    let kept = host.kept(PLATFORM);
+    let kept = host.stored(PLATFORM);
     let in_kernel = || host.read(&format!("in-kernel-{PLATFORM}"));
     let is_reconciled = || {
         assert_eq!(in_kernel().trim_end(), kept.trim_end());
-        assert_eq!(host.kept(PLATFORM), kept);
+        assert_eq!(host.stored(PLATFORM), kept);
         assert!(!host.path(&format!("kept/.{PLATFORM}.tmp")).exists());
     };
     // By the next load of the same sources ...
@@ -111,7 +111,7 @@ async fn a_load_that_was_killed_before_the_rename_is_reconciled() {
 async fn a_boot_loads_what_is_missing_publishes_it_all_and_leaves_strangers_alone() {
     let host = TestHost::start();
     assert!(host.load().await.unwrap());
-    let kept = host.kept(BASE);
+    let kept = host.stored(BASE);
     fs::remove_dir_all(host.path("published")).unwrap();
     host.write(
         "loaded",

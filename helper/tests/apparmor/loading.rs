@@ -15,7 +15,7 @@ async fn three_profiles_are_loaded_stored_and_published_and_then_left_alone() {
     assert!(host.load().await.unwrap());
     assert_eq!(host.loads(), ALL.map(|name| format!("-r {name}")));
     for name in ALL {
-        let kept = host.kept(name);
+        let kept = host.stored(name);
         assert!(kept.contains(&format!("profile {name} ")), "{kept}");
         assert_eq!(
             kept.trim_end(),
@@ -41,7 +41,7 @@ async fn three_profiles_are_loaded_stored_and_published_and_then_left_alone() {
     host.tenant_writes(PLATFORM, plain(PLATFORM).replace("/opt/", "/srv/"));
     assert!(host.load().await.unwrap());
     assert_eq!(host.loads(), [format!("-r {PLATFORM}")]);
-    assert!(host.kept(PLATFORM).contains("/srv/"));
+    assert!(host.stored(PLATFORM).contains("/srv/"));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_refused_source_is_reported_by_file_line_code_and_sentence_and_nothing
     );
     assert!(error.hint().unwrap().contains(PLATFORM));
     assert!(host.loads().is_empty());
-    assert!(ALL.iter().all(|name| host.kept(name).is_empty()));
+    assert!(ALL.iter().all(|name| host.stored(name).is_empty()));
 }
 
 #[tokio::test]
@@ -160,13 +160,13 @@ async fn profiles_stay_while_a_task_runs_under_one_and_leave_nothing_afterwards(
         "-R would leave the task unconfined"
     );
     for name in ALL {
-        assert!(!host.kept(name).is_empty() && !host.published(name).is_empty());
+        assert!(!host.stored(name).is_empty() && !host.published(name).is_empty());
     }
     host.write("proc/1/task/1/attr/current", "unconfined\n");
     assert!(ops.unload_apparmor(&grant).await.unwrap().changed);
     assert_eq!(host.read("loaded"), "docker-default (enforce)\n");
     for name in ALL {
-        assert!(host.kept(name).is_empty() && host.published(name).is_empty());
+        assert!(host.stored(name).is_empty() && host.published(name).is_empty());
     }
     assert!(!ops.unload_apparmor(&grant).await.unwrap().changed);
 }

@@ -221,7 +221,7 @@ async fn a_source_that_is_exchanged_all_the_time_is_read_once_or_refused() {
                 refused += 1;
             }
         }
-        let kept = host.kept(PLATFORM);
+        let kept = host.stored(PLATFORM);
         assert!(kept.is_empty() || kept.contains("/opt/"), "{kept}");
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -78,7 +78,7 @@ impl TestHost {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    pub(crate) fn kept(&self, profile: &str) -> String {
+    pub(crate) fn stored(&self, profile: &str) -> String {
         self.read(&format!("kept/{profile}"))
     }
 

@@ -28,7 +28,7 @@ async fn a_parser_that_fails_is_an_error_and_its_text_is_not_shown() {
         let (reason, text) = host.refused().await;
         assert_eq!(reason, FAILED, "{script}");
         assert!(!text.contains("secret"), "{text}");
-        assert!(ALL.iter().all(|name| host.kept(name).is_empty()));
+        assert!(ALL.iter().all(|name| host.stored(name).is_empty()));
         assert!(ALL.iter().all(|name| host.published(name).is_empty()));
     }
 }
@@ -144,11 +144,11 @@ async fn the_compiler_has_the_last_word() {
         1,
     );
     host.install_parser(&refuses);
-    let before = host.kept(PLATFORM);
+    let before = host.stored(PLATFORM);
     host.tenant_writes(PLATFORM, plain(PLATFORM));
     assert_eq!(host.refused().await.0, FAILED);
     assert!(host.loads().is_empty());
-    assert_eq!(host.kept(PLATFORM), before);
+    assert_eq!(host.stored(PLATFORM), before);
     assert!(!host.published(BASE).is_empty() && !host.published(PLATFORM).is_empty());
 }
 

@@ -143,7 +143,7 @@ fn answer(engine: Engine, path: &str) -> (&'static str, serde_json::Value) {
 }
 
 impl Setting {
-    fn asks(&self, request: &str) -> String {
+    fn send(&self, request: &str) -> String {
         let request = format!("{request} HTTP/1.1\r\nHost: d\r\n\r\n");
         self.host.raw(A, request.as_bytes())
     }
@@ -167,12 +167,12 @@ impl Setting {
         std::fs::read_to_string(self.host.dir.path().join("daemon.log")).unwrap()
     }
 
-    /// Waits until the log says this; asks something meanwhile, as tenants do.
+    /// Waits until the log says this; send something meanwhile, as tenants do.
     fn until_log_says(&self, words: &str) {
         let until = Instant::now() + Duration::from_mins(1);
         while !self.log().contains(words) {
             assert!(Instant::now() < until, "no {words:?} in\n{}", self.log());
-            self.asks("GET /containers/json");
+            self.send("GET /containers/json");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -202,7 +202,7 @@ fn an_engine_that_shares_no_version_is_reported_to_tenants_and_admin() {
         "GET /images/aistack-dev-gateway:1/json".to_owned(),
         format!("POST /containers/{id}/start"),
     ] {
-        let answer = setting.asks(&request);
+        let answer = setting.send(&request);
         assert!(answer.starts_with("HTTP/1.1 501 "), "{request}: {answer}");
         for words in [
             "speaks API 1.12 to 1.40",
@@ -224,7 +224,7 @@ fn an_engine_that_shares_no_version_is_reported_to_tenants_and_admin() {
     setting.becomes(CURRENT, true);
     setting.until_log_says("29.9.3");
     assert_eq!(setting.log().matches(words).count(), 1, "{}", setting.log());
-    let answer = setting.asks("GET /containers/json");
+    let answer = setting.send("GET /containers/json");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
@@ -240,7 +240,7 @@ fn the_newest_version_that_both_know_is_spoken_and_offered() {
         let setting = setting(engine);
         // Callers ask for what they want; the engine is asked for one version.
         for prefix in ["", "/v1.24", "/v1.41", &format!("/v1.{spoken}")] {
-            let answer = setting.asks(&format!("GET {prefix}/containers/json"));
+            let answer = setting.send(&format!("GET {prefix}/containers/json"));
             assert!(answer.starts_with("HTTP/1.1 200 "), "{prefix}: {answer}");
             for header in [
                 &format!("\r\nApi-Version: 1.{spoken}\r\n"),
@@ -252,7 +252,7 @@ fn the_newest_version_that_both_know_is_spoken_and_offered() {
             }
             assert_eq!(setting.versions(), [format!("v1.{spoken}")]);
         }
-        let answer = setting.asks("GET /version");
+        let answer = setting.send("GET /version");
         assert!(
             answer.contains(&format!("\"ApiVersion\":\"1.{spoken}\"")),
             "{answer}"
@@ -271,7 +271,7 @@ fn the_newest_version_that_both_know_is_spoken_and_offered() {
                     .to_owned(),
             ),
         ] {
-            let answer = setting.asks(&format!("GET /v1.{requested}/containers/json"));
+            let answer = setting.send(&format!("GET /v1.{requested}/containers/json"));
             assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
             assert!(answer.contains(&format!("{{\"message\":\"{words}}}")), "{answer}");
             assert!(answer.contains(&format!("Api-Version: 1.{spoken}")), "{answer}");
@@ -286,7 +286,7 @@ fn the_newest_version_that_both_know_is_spoken_and_offered() {
 fn the_version_of_an_engine_that_was_replaced_in_between_is_read_again() {
     let setting = setting(DEBIAN);
     let list = |versions: &[&str]| {
-        let answer = setting.asks("GET /v1.24/containers/json");
+        let answer = setting.send("GET /v1.24/containers/json");
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         assert_eq!(setting.versions(), versions);
     };
@@ -303,13 +303,13 @@ fn the_version_of_an_engine_that_was_replaced_in_between_is_read_again() {
     setting.becomes(DEBIAN, false);
     list(&["v1.56", "v1.41"]);
     list(&["v1.41"]);
-    // A caller that still asks for more than there is now is told so.
+    // A caller that still send for more than there is now is told so.
     setting.becomes(CURRENT, false);
     list(&["v1.41"]);
     list(&["v1.56"]);
     setting.becomes(DEBIAN, false);
     list(&["v1.56", "v1.41"]);
-    let answer = setting.asks("GET /v1.56/containers/json");
+    let answer = setting.send("GET /v1.56/containers/json");
     assert!(
         answer.contains("Maximum supported API version is 1.41"),
         "{answer}"
@@ -323,7 +323,7 @@ fn an_engine_that_refuses_its_own_version_is_not_queried_without_end() {
         lies: true,
         ..CURRENT
     });
-    let answer = setting.asks("GET /v1.41/containers/json");
+    let answer = setting.send("GET /v1.41/containers/json");
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(
         answer.contains("keeps changing its API version"),

@@ -89,7 +89,7 @@ fn an_engine_that_does_not_see_the_volume_is_found_by_asking_it() {
     let check = || -> CheckEngineResponse {
         as_the_helper(|| runtime().block_on(ops.check_engine(&grant)).unwrap())
     };
-    let broken = |answer: &CheckEngineResponse| {
+    let misses_something = |answer: &CheckEngineResponse| {
         let mut findings = answer.findings.iter();
         let base = grant.base_dir.as_str();
         findings.any(|finding| {
@@ -108,14 +108,14 @@ fn an_engine_that_does_not_see_the_volume_is_found_by_asking_it() {
 
     let answer = check();
     assert_eq!(answer.volume(), VolumeSight::Unseen, "{answer:?}");
-    assert!(broken(&answer), "{answer:?}");
+    assert!(misses_something(&answer), "{answer:?}");
     assert!(answer.engine.starts_with("Docker Engine "), "{answer:?}");
 
     engine.end();
     engine.begin(&host);
     let answer = check();
     assert_eq!(answer.volume(), VolumeSight::Seen, "{answer:?}");
-    assert!(!broken(&answer), "{answer:?}");
+    assert!(!misses_something(&answer), "{answer:?}");
 
     let listed = Command::new("docker")
         .arg("-H")

@@ -25,7 +25,7 @@ pub(super) fn all(subject: Subject<'_>, report: &mut Report) {
         );
         report.error(at, "ingress.enabled", message);
     }
-    if subject.broken.holds_none(&["ports"]) {
+    if subject.invalid.holds_none(&["ports"]) {
         ports(subject, at, report);
     }
     prefixes(subject, report);

@@ -17,30 +17,30 @@ use crate::text::Lines;
 /// A part is compared only when each value of it was read, so that one typo gives one
 /// error.
 pub(crate) fn whole(document: &Document, lines: &Lines, report: &mut Report) {
-    let broken = report.broken();
+    let invalid = report.invalid_parts();
     let subject = Subject {
         document,
         lines,
-        broken: &broken,
+        invalid: &invalid,
     };
     let uids = ["uids", "uid"];
-    if !broken.holds_none(&uids) {
+    if !invalid.holds_none(&uids) {
         return;
     }
     numbers::tenant_uids(subject, report);
     if !report.sound(&uids) {
         return;
     }
-    if broken.holds_none(&["service_uids"]) {
+    if invalid.holds_none(&["service_uids"]) {
         numbers::service_uids(subject, report);
     }
-    if broken.holds_none(&["gid"]) && report.sound(&["service_uids", "uids", "uid"]) {
+    if invalid.holds_none(&["gid"]) && report.sound(&["service_uids", "uids", "uid"]) {
         numbers::gids(subject, report);
     }
-    if broken.holds_none(&["ports"]) {
+    if invalid.holds_none(&["ports"]) {
         numbers::ports(subject, report);
     }
-    if broken.holds_none(&["network"]) {
+    if invalid.holds_none(&["network"]) {
         numbers::subnets(subject, report);
     }
     if report.sound(&["service_uids", "uids", "uid", "allow_uids"]) {
@@ -60,7 +60,7 @@ struct Subject<'d> {
     document: &'d Document,
     lines: &'d Lines,
     /// Parts that could not be read as they stand in the file.
-    broken: &'d InvalidParts,
+    invalid: &'d InvalidParts,
 }
 
 impl Subject<'_> {

@@ -12,7 +12,7 @@ use crate::{DiskMatch, VolumeKind};
 /// A kind of name.
 #[derive(Clone, Copy)]
 struct Kind {
-    /// The part of the policy that a broken value is reported under.
+    /// The part of the policy that an invalid value is reported under.
     part: &'static str,
     /// The key below `tenants` and `tenant[…]`.
     key: &'static str,
@@ -152,7 +152,7 @@ fn check(
     subject: Subject<'_>,
     report: &mut Report,
 ) {
-    if !subject.broken.holds_none(&[kind.part, kind.further]) {
+    if !subject.invalid.holds_none(&[kind.part, kind.further]) {
         return;
     }
     let users = Users::of(subject.document, |named| own(named).is_some());
@@ -262,7 +262,7 @@ fn among_fixed(kind: Kind, fixed: &[Fixed], subject: Subject<'_>, report: &mut R
 
 /// Two tenants with one disk, or with copies of one file system, would share their data.
 fn pinned_volumes(subject: Subject<'_>, report: &mut Report) {
-    if !subject.broken.holds_none(&["volume"]) {
+    if !subject.invalid.holds_none(&["volume"]) {
         return;
     }
     let disk = |volume: &Volume| match &volume.kind {

@@ -191,7 +191,7 @@ impl<'a> Checker<'a> {
         let output = self.engine.exec(id, command, stdin).await;
         let output = output.map_err(|error| error.to_string())?;
         if output.code != 0 {
-            return Err(self.secrets.mask_quoted(&ui::clean(&output.failure(stdin))));
+            return Err(self.secrets.mask_quoted(&ui::clean(&output.why(stdin))));
         }
         match expect {
             Some(text) if !output.text.contains(text) => {

@@ -79,7 +79,7 @@ impl Proxy<'_> {
         let output = output.map_err(|error| format!("caddy reload: {error}"))?;
         match output.code {
             0 => Ok(()),
-            _ => Err(ui::clean(&format!("caddy reload: {}", output.failure("")))),
+            _ => Err(ui::clean(&format!("caddy reload: {}", output.why("")))),
         }
     }
 

@@ -13,8 +13,8 @@ use crate::run::{Session, backups, reserve, service_files, store};
 /// nothing else is left: it holds the secrets of the data.
 pub(super) async fn contents(session: &Session) -> Vec<String> {
     let mut left = Vec::new();
-    let broken = session.broken.iter().map(|broken| broken.name.as_str());
-    for name in session.catalog.names().into_iter().chain(broken) {
+    let invalid = session.invalid.iter().map(|invalid| invalid.name.as_str());
+    for name in session.catalog.names().into_iter().chain(invalid) {
         left.extend(service(session, name).await);
     }
     if !left.is_empty() {

@@ -23,7 +23,7 @@ pub(super) fn announce(context: &Context, removal: &Removal) {
 }
 
 /// What a removal keeps.
-pub(super) fn kept(context: &Context, session: &Session, entry: &Entry) {
+pub(super) fn report_remaining(context: &Context, session: &Session, entry: &Entry) {
     if entry.mounts.data.is_some() {
         context.printer.note(&format!(
             "{}: its data stays in {}/data/{}",
@@ -130,6 +130,6 @@ async fn drop_database(
         .map_err(|error| error.to_string())?;
     match output.code {
         0 => Ok(()),
-        _ => Err(output.failure(&sql)),
+        _ => Err(output.why(&sql)),
     }
 }

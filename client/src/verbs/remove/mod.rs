@@ -74,7 +74,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Cl
         data::purge(&session, &removal, &ready.stack).await
     } else {
         for entry in entries {
-            data::kept(context, &session, entry);
+            data::report_remaining(context, &session, entry);
         }
         Vec::new()
     };
@@ -83,7 +83,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Cl
     }
     let entries: Vec<&Entry> = entries.iter().collect();
     let mut services = refresh::touched(&session.catalog, &ready.stack, &containers, &entries);
-    if !session.broken.is_empty() && !services.is_empty() {
+    if !session.invalid.is_empty() && !services.is_empty() {
         // What they list would be without the services whose files have errors.
         context.printer.note(&format!(
             "not updated while a service file has errors: {}",
@@ -218,13 +218,13 @@ fn removal(
     let mut written = self::overrides(session, &values, &in_stack)?;
     // A service whose file has errors goes only by its own name.
     if let (Some((_, services)), Some(before)) = (written.last_mut(), as_written(SERVICES)) {
-        let broken = selection::named(&before).into_iter().filter(|name| {
-            let broken = session.broken.iter().any(|broken| broken.name == *name);
-            broken && !all.contains(*name)
+        let invalid = selection::named(&before).into_iter().filter(|name| {
+            let invalid = session.invalid.iter().any(|invalid| invalid.name == *name);
+            invalid && !all.contains(*name)
         });
         let kept: Vec<&str> = selection::named(services)
             .into_iter()
-            .chain(broken)
+            .chain(invalid)
             .collect();
         *services = kept.join(",");
     }
@@ -275,7 +275,7 @@ fn members(
             let runs = containers.iter().any(|one| one.service == *part);
             runs || args.purge || selection.has(part)
         };
-        if session.broken.iter().any(|broken| broken.name == *name) {
+        if session.invalid.iter().any(|invalid| invalid.name == *name) {
             found.insert(name.clone());
         } else if parts.iter().any(still) {
             found.extend(parts.into_iter().filter(still));

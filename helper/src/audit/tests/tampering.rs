@@ -19,12 +19,12 @@ async fn stopped_log(operations: usize) -> tempfile::TempDir {
 }
 
 /// What the log says of tampering.
-fn problems(dir: &Path) -> Vec<String> {
+fn tampered(dir: &Path) -> Vec<String> {
     let records = records(dir);
-    let problems = records
+    let tampered = records
         .iter()
         .filter(|record| record["what"] == "log-tampered");
-    problems
+    tampered
         .map(|record| record["detail"]["problem"].as_str().unwrap().to_owned())
         .collect()
 }
@@ -41,7 +41,7 @@ async fn an_emptied_log_and_one_cut_to_a_prefix_are_noticed_by_verify_and_by_the
         assert!(matches!(cut, VerifyError::Cut { .. }), "{kept}: {cut}");
         assert!(cut.to_string().contains("were cut off"), "{cut}");
         drop(begin(dir.path()).unwrap());
-        assert_eq!(problems(dir.path()).len(), 1, "{kept} lines");
+        assert_eq!(tampered(dir.path()).len(), 1, "{kept} lines");
         let still = verify(&log_of(dir.path())).unwrap_err();
         assert!(
             matches!(still, VerifyError::Tampered { .. }),
@@ -66,7 +66,7 @@ async fn a_log_that_is_gone_or_written_anew_and_a_head_that_is_gone_are_noticed(
     let error = verify(&log_of(again.path())).unwrap_err();
     assert!(error.to_string().contains("was rewritten"), "{error}");
     drop(begin(again.path()).unwrap());
-    assert_eq!(problems(again.path()).len(), 1);
+    assert_eq!(tampered(again.path()).len(), 1);
 
     let headless = stopped_log(3).await;
     std::fs::remove_file(headless.path().join("helper.head")).unwrap();
@@ -76,7 +76,7 @@ async fn a_log_that_is_gone_or_written_anew_and_a_head_that_is_gone_are_noticed(
         "{error}"
     );
     drop(begin(headless.path()).unwrap());
-    assert_eq!(problems(headless.path()).len(), 1);
+    assert_eq!(tampered(headless.path()).len(), 1);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_log_from_before_there_were_heads_is_taken_up_without_an_alarm() {
     let first = old.lines().next().unwrap();
     write_log(dir.path(), format!("{first}\n").as_bytes());
     drop(begin(dir.path()).unwrap());
-    assert_eq!(problems(dir.path()), Vec::<String>::new());
+    assert_eq!(tampered(dir.path()), Vec::<String>::new());
     verify(&log_of(dir.path())).unwrap();
 }
 
@@ -103,7 +103,7 @@ async fn a_kill_at_any_moment_is_no_tampering() {
         let killed = copy_of(dir.path());
         verify(&log_of(killed.path())).unwrap();
         drop(begin(killed.path()).unwrap());
-        assert_eq!(problems(killed.path()), Vec::<String>::new());
+        assert_eq!(tampered(killed.path()), Vec::<String>::new());
     }
 }
 
@@ -155,9 +155,9 @@ async fn a_log_that_is_renamed_removed_replaced_cut_or_written_to_is_noticed_at_
         deed(&log_of(dir.path()));
         // The next operation is recorded where everybody looks, after the alarm.
         work(&audit, 3).await;
-        let problems = problems(dir.path());
-        assert_eq!(problems.len(), 1, "{problem}");
-        assert!(problems[0].contains(problem), "{problems:?}");
+        let tampered = tampered(dir.path());
+        assert_eq!(tampered.len(), 1, "{problem}");
+        assert!(tampered[0].contains(problem), "{tampered:?}");
         let intents = records(dir.path());
         let intents = intents.iter().filter(|r| r["event"] == "intent").count();
         assert_eq!(intents, 3, "{problem}");
