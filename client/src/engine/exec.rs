@@ -147,10 +147,7 @@ mod tests {
             };
             output.why(stdin)
         };
-        assert_eq!(
-            why("a\nerror near 0123456789abcdef0123\n"),
-            "exit code 1"
-        );
+        assert_eq!(why("a\nerror near 0123456789abcdef0123\n"), "exit code 1");
         assert_eq!(why("a\nno role n8n\n"), "exit code 1: no role n8n");
         // It is too short to be noticed in standard input, where it may be written otherwise too.
         assert_eq!(

@@ -175,7 +175,7 @@ impl AppArmor {
     }
 
     /// The state of this host for this tenant.
-    pub(crate) fn state(&self, grant: &Grant) -> AppArmorState {
+    pub fn state(&self, grant: &Grant) -> AppArmorState {
         let names = Names::of(grant);
         let kernel_enabled = self.paths.kernel_enforces();
         let loaded = Loaded::read(&self.paths.loaded).ok();
@@ -198,7 +198,7 @@ impl AppArmor {
     }
 
     /// Says in the daemon's log what an administrator should know before the first load.
-    pub(crate) fn warn(&self) {
+    pub fn warn(&self) {
         if let Some(why) = self.why_not() {
             tracing::warn!("{why}: tenants whose policy requires AppArmor can run no container");
             return;

@@ -150,7 +150,7 @@ fn serve(options: &HelperServe) -> Result<(), BoxError> {
         &options.state_dir,
     )?
     .with_guard(guard.or_passed(socket.udp));
-    ops.warn_about_apparmor();
+    ops.apparmor().warn();
     let ends_when_idle = times.idle.is_some();
     let front = Front::new(policy.clone(), audit.clone(), ops, times);
     runtime.block_on(async {

@@ -73,8 +73,7 @@ impl Front {
             }
             Method::PrepareDirectories => {
                 let act = async |a: CallContext<Vec<_>>| {
-                    let ops = a.ops;
-                    ops.prepare_directories(&a.permission.grant, &a.value).await
+                    ops::prepare_directories(&a.permission.grant, &a.value).await
                 };
                 self.unary(permission, request, vet::directories, act).await
             }

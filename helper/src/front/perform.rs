@@ -124,11 +124,10 @@ impl Front {
         let intent = permission.intent(vetted.arguments);
         let intent = self.shared.audit.intent(intent);
         let record = intent.await.map_err(not_audited)?;
-        let ops = Arc::clone(&self.shared.ops);
         let limit = self.shared.times.operation;
         let (sender, receiver) = mpsc::channel(PROGRESS);
         tokio::spawn(async move {
-            let walk = walk(ops, permission, vetted.value, sender.clone());
+            let walk = walk(permission, vetted.value, sender.clone());
             let result = guarded(walk, limit).await;
             let last = match finish(record, outcome_of(&result, &Note::default())).await {
                 Ok(()) => result.map_err(|failure| failure.status()),
@@ -153,12 +152,11 @@ impl Front {
 
 /// Passes progress on, as far as the reader keeps up; returns the last message.
 async fn walk(
-    ops: Arc<Ops>,
     permission: Permission,
     dir: ServiceDir,
     sender: mpsc::Sender<Result<ChownProgress, Status>>,
 ) -> Result<ChownProgress, ops::Error> {
-    let mut messages = ops.chown(&permission.grant, &dir);
+    let mut messages = ops::chown(&permission.grant, &dir);
     while let Some(message) = messages.recv().await {
         let progress = message?;
         if progress.done {

@@ -1,4 +1,4 @@
-//! What a tenant is told about itself, and nothing about anyone else.
+//! What a tenant sees of itself, and nothing about anyone else.
 
 use std::path::Path;
 
@@ -12,18 +12,16 @@ use crate::ops;
 use crate::policy_store::LoadedPolicy;
 
 /// The caller's grant and the state of each part of it.
-// Taken by value: it is handed to the choke point like every operation.
+// Taken by value: it passes admission like every operation.
 pub(super) async fn answer(context: CallContext<()>) -> Result<v1::WhoAmIResponse, ops::Error> {
     let (grant, policy) = (&context.permission.grant, &context.permission.policy);
-    let (volume, network) = tokio::join!(
-        context.ops.volume_state(grant),
-        context.ops.network_state(grant)
-    );
+    let (volume, network) =
+        tokio::join!(ops::volume_state(grant), context.ops.network_state(grant));
     Ok(v1::WhoAmIResponse {
         grant: Some(grant_message(grant)),
         volume: Some(volume),
         network,
-        apparmor: Some(context.ops.apparmor_state(grant)),
+        apparmor: Some(context.ops.apparmor().state(grant)),
         helper_version: env!("CARGO_PKG_VERSION").to_owned(),
         policy_digest: policy.digest.clone(),
         warnings: warnings(grant, policy.policy.warnings()),

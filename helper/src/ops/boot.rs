@@ -42,18 +42,26 @@ pub enum BootError {
     NotMounted(#[from] Error),
 }
 
-pub(super) async fn volumes(
-    ops: &Ops,
-    policy: &LoadedPolicy,
-    audit: &Audit,
-) -> Result<Vec<BootVolume>, Error> {
-    let until = Instant::now() + ATTACHING;
-    let uids = marker::all(ops).await?;
-    let mounting = futures_util::stream::iter(uids).map(|uid| async move {
-        let outcome = mount(ops, policy, audit, uid, until).await;
-        BootVolume { uid, outcome }
-    });
-    Ok(mounting.buffered(AT_ONCE).collect().await)
+impl Ops {
+    /// Mounts again what was mounted when the host went down and what the policy still grants, each
+    /// between two audit records. A disk that is not attached yet is waited for, 30 s for all of them
+    /// together. What became of each volume is in the answer, lowest UID first.
+    ///
+    /// # Errors
+    /// When it cannot be read which volumes were mounted.
+    pub async fn boot_volumes(
+        &self,
+        policy: &LoadedPolicy,
+        audit: &Audit,
+    ) -> Result<Vec<BootVolume>, Error> {
+        let until = Instant::now() + ATTACHING;
+        let uids = marker::all(self).await?;
+        let mounting = futures_util::stream::iter(uids).map(|uid| async move {
+            let outcome = mount(self, policy, audit, uid, until).await;
+            BootVolume { uid, outcome }
+        });
+        Ok(mounting.buffered(AT_ONCE).collect().await)
+    }
 }
 
 async fn mount(

@@ -11,40 +11,61 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
-use aistack_policy::{Refusal, Rule};
+use aistack_policy::{Grant, Refusal, Rule};
 use aistack_proto::v1::ChownProgress;
 use rustix::fs::{AtFlags, Dir, Gid, OFlags, Stat, Uid, chownat};
 use rustix::io::Errno;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::directories::{is_gone, open_tree, set_mode};
 use super::paths::{error_at, io_error, open_base};
-use super::{Error, Ownership};
+use super::{Error, Ownership, ServiceDir};
 use crate::safe_path::{ComponentError, Cross, is_directory, open_at, open_to_read};
 
 /// How deep a tree may be; each level holds one descriptor.
 const MAX_DEPTH: usize = 128;
 /// How many entries one call looks at.
 const MAX_ENTRIES: u64 = 20_000_000;
-/// How often progress is told, whichever comes first.
+/// How often progress is reported, whichever comes first.
 const EVERY_ENTRIES: u64 = 1000;
 const EVERY: Duration = Duration::from_millis(250);
 const SET_ID_BITS: u32 = 0o6000;
 
 /// Where the walk's messages go.
-pub(super) type Messages = Sender<Result<ChownProgress, Error>>;
+type Messages = Sender<Result<ChownProgress, Error>>;
 
 /// One service directory and whom everything in it is for.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) base_dir: String,
-    pub(super) tree: &'static str,
-    pub(super) service: String,
-    pub(super) owner: Ownership,
+struct Job {
+    base_dir: String,
+    tree: &'static str,
+    service: String,
+    owner: Ownership,
 }
 
-/// Walks, tells progress, and ends with `done` or an error. Stops when nobody listens any more.
-pub(super) fn run(job: &Job, messages: &Messages) {
+/// Gives everything below one service directory to its owner. The last message has `done` set
+/// or is an error; when the receiver is dropped the walk stops.
+#[must_use]
+pub fn chown(grant: &Grant, dir: &ServiceDir) -> Receiver<Result<ChownProgress, Error>> {
+    let (sender, receiver) = mpsc::channel(8);
+    match dir.ownership(grant) {
+        Err(refusal) => drop(sender.try_send(Err(refusal.into()))),
+        Ok(owner) => {
+            let job = Job {
+                base_dir: grant.base_dir.clone(),
+                tree: dir.kind.tree(),
+                service: dir.service.as_str().to_owned(),
+                owner,
+            };
+            // The walk ends by itself: with its last message, or when nobody listens.
+            drop(tokio::task::spawn_blocking(move || run(&job, &sender)));
+        }
+    }
+    receiver
+}
+
+/// Walks, reports progress, and ends with `done` or an error. Stops when nobody listens any more.
+fn run(job: &Job, messages: &Messages) {
     let mut walk = Walk::new(job, messages);
     let last = match walk.all() {
         Ok(()) => Ok(walk.progress(true)),
@@ -70,7 +91,7 @@ impl From<Error> for Stop {
 struct Walk<'a> {
     job: &'a Job,
     messages: &'a Messages,
-    /// How the place is told: never with names that others chose.
+    /// How the place is named: never with names that others chose.
     path: String,
     visited: u64,
     changed: u64,

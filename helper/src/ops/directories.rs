@@ -33,7 +33,11 @@ struct Wanted {
     owner: Ownership,
 }
 
-pub(super) async fn prepare(
+/// Creates the fixed directories and `dirs`; existing ones are verified.
+///
+/// # Errors
+/// When the volume is not mounted or something else stands in the way.
+pub async fn prepare_directories(
     grant: &Grant,
     dirs: &[ServiceDir],
 ) -> Result<PrepareDirectoriesResponse, Error> {

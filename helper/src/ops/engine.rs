@@ -23,29 +23,35 @@ const ON_THE_VOLUME: &str = "data";
 /// No image has this digest, so that no container can be made of it.
 const NO_IMAGE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-pub(super) async fn check(ops: &Ops, grant: &Grant) -> Result<v1::CheckEngineResponse, Error> {
-    let facts = ops.docker.facts().await?;
-    let mut findings = judge(&facts);
-    let mut volume = v1::VolumeSight::Unspecified;
-    // What cannot be used anyway is not asked.
-    if findings
-        .iter()
-        .all(|finding| finding.severity == Severity::Limited)
-    {
-        match sees_volume(&ops.docker, grant).await? {
-            None => {}
-            Some(true) => volume = v1::VolumeSight::Seen,
-            Some(false) => {
-                volume = v1::VolumeSight::Unseen;
-                findings.push(unseen_volume(&grant.base_dir));
+impl Ops {
+    /// What the engine is, and whether it sees the tenant's volume.
+    ///
+    /// # Errors
+    /// When the engine does not say what it is.
+    pub async fn check_engine(&self, grant: &Grant) -> Result<v1::CheckEngineResponse, Error> {
+        let facts = self.docker.facts().await?;
+        let mut findings = judge(&facts);
+        let mut volume = v1::VolumeSight::Unspecified;
+        // What cannot be used anyway is not asked.
+        if findings
+            .iter()
+            .all(|finding| finding.severity == Severity::Limited)
+        {
+            match sees_volume(&self.docker, grant).await? {
+                None => {}
+                Some(true) => volume = v1::VolumeSight::Seen,
+                Some(false) => {
+                    volume = v1::VolumeSight::Unseen;
+                    findings.push(unseen_volume(&grant.base_dir));
+                }
             }
         }
+        Ok(v1::CheckEngineResponse {
+            engine: facts.name(),
+            findings: findings.into_iter().map(message).collect(),
+            volume: volume.into(),
+        })
     }
-    Ok(v1::CheckEngineResponse {
-        engine: facts.name(),
-        findings: findings.into_iter().map(message).collect(),
-        volume: volume.into(),
-    })
 }
 
 fn message(finding: EngineFinding) -> v1::EngineFinding {

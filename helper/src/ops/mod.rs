@@ -1,5 +1,6 @@
-//! The operations behind the gRPC calls. Each takes a [`Grant`] (so the caller is a tenant) and
-//! final, vetted values; authorising and auditing happen before and around them in the front.
+//! The operations behind the gRPC calls, each in the file of its subject. Each takes a
+//! [`Grant`](aistack_policy::Grant) (so the caller is a tenant) and final, vetted values; authorising
+//! and auditing happen before and around them in the front.
 
 mod apparmor;
 mod boot;
@@ -18,26 +19,19 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aistack_policy::{Grant, Policy};
-use aistack_proto::v1::{
-    AppArmorState, CheckEngineResponse, ChownProgress, CreateNetworkResponse, GrowVolumeResponse,
-    LoadAppArmorResponse, MountVolumeResponse, NetworkState, PrepareDirectoriesResponse,
-    RemoveNetworkResponse, UnloadAppArmorResponse, UnmountVolumeResponse, VolumeState,
-};
-use tokio::sync::mpsc;
-
-use crate::apparmor::{AppArmor, Paths, ProfileError};
-use crate::audit::Audit;
+use crate::apparmor::{AppArmor, Paths};
 use crate::docker::Docker;
 use crate::guard::Probe;
 use crate::locks::Locks;
-use crate::policy_store::LoadedPolicy;
 use crate::safe_path::plain_components;
 
 pub use boot::{BootError, BootVolume};
+pub use chown::chown;
+pub use directories::prepare_directories;
 pub use engine::sees_volume;
 pub use error::Error;
 pub use service_dir::{DirKind, DirOwner, Ownership, ServiceDir};
+pub use volume::volume_state;
 
 /// Everything the operations act through.
 #[derive(Debug)]
@@ -80,14 +74,6 @@ impl Ops {
         self
     }
 
-    /// What the engine is, and whether it sees the tenant's volume.
-    ///
-    /// # Errors
-    /// When the engine does not say what it is.
-    pub async fn check_engine(&self, grant: &Grant) -> Result<CheckEngineResponse, Error> {
-        engine::check(self, grant).await
-    }
-
     /// The same with a way to see whether the network guard is in force.
     #[must_use]
     pub fn with_guard(self, guard: Probe) -> Self {
@@ -100,140 +86,9 @@ impl Ops {
         &self.guard
     }
 
-    /// Makes the tenant's volume available at its base directory.
-    ///
-    /// # Errors
-    /// When the worker cannot or may not mount it.
-    pub async fn mount_volume(&self, grant: &Grant) -> Result<MountVolumeResponse, Error> {
-        volume::mount(self, grant).await
-    }
-
-    /// Takes the tenant's volume out of the file tree.
-    ///
-    /// # Errors
-    /// When it is in use.
-    pub async fn unmount_volume(&self, grant: &Grant) -> Result<UnmountVolumeResponse, Error> {
-        volume::unmount(self, grant).await
-    }
-
-    /// Grows the mounted file system to what the policy and its device allow; never shrinks it.
-    ///
-    /// # Errors
-    /// When it is not mounted, or cannot be grown.
-    pub async fn grow_volume(&self, grant: &Grant) -> Result<GrowVolumeResponse, Error> {
-        volume::grow(self, grant).await
-    }
-
-    /// Mounts again what was mounted when the host went down and what the policy still grants, each
-    /// between two audit records. A disk that is not attached yet is waited for, 30 s for all of them
-    /// together. What became of each volume is in the answer, lowest UID first.
-    ///
-    /// # Errors
-    /// When it cannot be read which volumes were mounted.
-    pub async fn boot_volumes(
-        &self,
-        policy: &LoadedPolicy,
-        audit: &Audit,
-    ) -> Result<Vec<BootVolume>, Error> {
-        boot::volumes(self, policy, audit).await
-    }
-
-    /// Creates the fixed directories and `dirs`; existing ones are verified.
-    ///
-    /// # Errors
-    /// When the volume is not mounted or something else stands in the way.
-    pub async fn prepare_directories(
-        &self,
-        grant: &Grant,
-        dirs: &[ServiceDir],
-    ) -> Result<PrepareDirectoriesResponse, Error> {
-        directories::prepare(grant, dirs).await
-    }
-
-    /// Gives everything below one service directory to its owner. The last message has `done` set
-    /// or is an error; when the receiver is dropped the walk stops.
-    pub fn chown(
-        &self,
-        grant: &Grant,
-        dir: &ServiceDir,
-    ) -> mpsc::Receiver<Result<ChownProgress, Error>> {
-        let (sender, receiver) = mpsc::channel(8);
-        match dir.ownership(grant) {
-            Err(refusal) => drop(sender.try_send(Err(refusal.into()))),
-            Ok(owner) => {
-                let job = chown::Job {
-                    base_dir: grant.base_dir.clone(),
-                    tree: dir.kind.tree(),
-                    service: dir.service.as_str().to_owned(),
-                    owner,
-                };
-                // The walk ends by itself: with its last message, or when nobody listens.
-                drop(tokio::task::spawn_blocking(move || {
-                    chown::run(&job, &sender);
-                }));
-            }
-        }
-        receiver
-    }
-
-    /// Creates the tenant's Docker network.
-    ///
-    /// # Errors
-    /// When the name, bridge or subnet is somebody else's, or Docker fails.
-    pub async fn create_network(&self, grant: &Grant) -> Result<CreateNetworkResponse, Error> {
-        network::create(self, grant).await
-    }
-
-    /// Removes the tenant's Docker network.
-    ///
-    /// # Errors
-    /// When containers are attached, or Docker fails.
-    pub async fn remove_network(&self, grant: &Grant) -> Result<RemoveNetworkResponse, Error> {
-        network::remove(self, grant).await
-    }
-
-    /// Whether the tenant's volume is mounted, and its size.
-    pub async fn volume_state(&self, grant: &Grant) -> VolumeState {
-        volume::state(grant).await
-    }
-
-    /// Whether the tenant's network exists; `None` where Docker does not answer.
-    pub async fn network_state(&self, grant: &Grant) -> Option<NetworkState> {
-        network::state(&self.docker, grant).await
-    }
-    /// Vets, compiles and loads the tenant's profiles. Beside the answer, why it names none, where
-    /// the policy allows containers without.
-    ///
-    /// # Errors
-    /// When a source is refused, or this host cannot do what the policy requires.
-    pub async fn load_apparmor(
-        &self,
-        grant: &Grant,
-    ) -> Result<(LoadAppArmorResponse, Option<&'static str>), Error> {
-        apparmor::load(self, grant).await
-    }
-
-    /// Takes the tenant's profiles out of the kernel and off the disk.
-    ///
-    /// # Errors
-    /// When a task runs under one of them.
-    pub async fn unload_apparmor(&self, grant: &Grant) -> Result<UnloadAppArmorResponse, Error> {
-        apparmor::unload(self, grant).await
-    }
-
-    /// Verifies that every kept profile of the policy's tenants is loaded, loads those that are not,
-    /// and tells the gateway. Returns what went wrong, by profile.
-    pub async fn boot_profiles(&self, policy: &Policy) -> Vec<(String, ProfileError)> {
-        apparmor::boot(self, policy).await
-    }
-
-    /// AppArmor of this host, for this tenant.
-    pub fn apparmor_state(&self, grant: &Grant) -> AppArmorState {
-        self.apparmor.state(grant)
-    }
-
-    /// Says in the log what an administrator should know about AppArmor on this host.
-    pub fn warn_about_apparmor(&self) {
-        self.apparmor.warn();
+    /// AppArmor of this host.
+    #[must_use]
+    pub fn apparmor(&self) -> &AppArmor {
+        &self.apparmor
     }
 }

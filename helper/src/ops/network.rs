@@ -52,8 +52,34 @@ struct Pool {
     gateway: String,
 }
 
-pub(super) async fn create(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, Error> {
-    within(CHANGE, create_alone(ops, grant)).await
+impl Ops {
+    /// Creates the tenant's Docker network.
+    ///
+    /// # Errors
+    /// When the name, bridge or subnet is somebody else's, or Docker fails.
+    pub async fn create_network(&self, grant: &Grant) -> Result<CreateNetworkResponse, Error> {
+        within(CHANGE, create_alone(self, grant)).await
+    }
+
+    /// Removes the tenant's Docker network.
+    ///
+    /// # Errors
+    /// When containers are attached, or Docker fails.
+    pub async fn remove_network(&self, grant: &Grant) -> Result<RemoveNetworkResponse, Error> {
+        within(CHANGE, remove_alone(self, grant)).await
+    }
+
+    /// Whether the tenant's network exists; `None` where Docker does not answer.
+    pub async fn network_state(&self, grant: &Grant) -> Option<NetworkState> {
+        match within(LOOK, find(&self.docker, grant)).await {
+            Ok(Some(network)) => Some(NetworkState {
+                exists: true,
+                id: network.id,
+            }),
+            Err(Error::Docker(_)) => None,
+            Ok(None) | Err(_) => Some(NetworkState::default()),
+        }
+    }
 }
 
 async fn create_alone(ops: &Ops, grant: &Grant) -> Result<CreateNetworkResponse, Error> {
@@ -91,10 +117,6 @@ async fn after_error(
     Err(explain(grant, error))
 }
 
-pub(super) async fn remove(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, Error> {
-    within(CHANGE, remove_alone(ops, grant)).await
-}
-
 async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse, Error> {
     let _alone = turn(ops, grant).await?;
     let network = match find(&ops.docker, grant).await {
@@ -115,18 +137,6 @@ async fn remove_alone(ops: &Ops, grant: &Grant) -> Result<RemoveNetworkResponse,
         Err(error) if error.is_not_found() => Ok(RemoveNetworkResponse { changed: false }),
         Err(error) if says(&error, "active endpoints") => Err(in_use(grant, 1)),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// `None` where Docker did not answer: a network that nobody could look for is not one that is gone.
-pub(super) async fn state(docker: &Docker, grant: &Grant) -> Option<NetworkState> {
-    match within(LOOK, find(docker, grant)).await {
-        Ok(Some(network)) => Some(NetworkState {
-            exists: true,
-            id: network.id,
-        }),
-        Err(Error::Docker(_)) => None,
-        Ok(None) | Err(_) => Some(NetworkState::default()),
     }
 }
 

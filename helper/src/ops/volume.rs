@@ -33,30 +33,83 @@ struct Shown {
     confined: bool,
 }
 
-pub(super) async fn mount(ops: &Ops, grant: &Grant) -> Result<MountVolumeResponse, Error> {
-    let request = Request::Mount(Mount {
-        volume: volume(ops, grant)?,
-        fs: FileSystem::of(&grant.volume.fs).ok_or(Error::NotInThisVersion {
-            what: "this file system",
-        })?,
-        may_format: grant.volume.format == Format::IfBlank,
-        grow: grant.volume.grow,
-    });
-    let Reply::Mounted(mounted) = worker::ask(&ops.mount_socket, &request).await? else {
-        return Err(contradicted("sent an answer to another request"));
-    };
-    let shown = verified(grant, mounted.device).await?;
-    marker::set(ops, grant.uid).await?;
-    Ok(MountVolumeResponse {
-        changed: mounted.changed,
-        formatted: mounted.formatted,
-        fs: mounted.fs.name().to_owned(),
-        total_bytes: shown.total,
-        device: mounted.node,
-        uuid: mounted.uuid,
-        grown: mounted.grown,
-        warnings: mounted.warnings,
-    })
+impl Ops {
+    /// Makes the tenant's volume available at its base directory.
+    ///
+    /// # Errors
+    /// When the worker cannot or may not mount it.
+    pub async fn mount_volume(&self, grant: &Grant) -> Result<MountVolumeResponse, Error> {
+        let request = Request::Mount(Mount {
+            volume: volume(self, grant)?,
+            fs: FileSystem::of(&grant.volume.fs).ok_or(Error::NotInThisVersion {
+                what: "this file system",
+            })?,
+            may_format: grant.volume.format == Format::IfBlank,
+            grow: grant.volume.grow,
+        });
+        let Reply::Mounted(mounted) = worker::ask(&self.mount_socket, &request).await? else {
+            return Err(contradicted("sent an answer to another request"));
+        };
+        let shown = verified(grant, mounted.device).await?;
+        marker::set(self, grant.uid).await?;
+        Ok(MountVolumeResponse {
+            changed: mounted.changed,
+            formatted: mounted.formatted,
+            fs: mounted.fs.name().to_owned(),
+            total_bytes: shown.total,
+            device: mounted.node,
+            uuid: mounted.uuid,
+            grown: mounted.grown,
+            warnings: mounted.warnings,
+        })
+    }
+
+    /// Unmounts the tenant's volume.
+    ///
+    /// # Errors
+    /// When it is in use.
+    pub async fn unmount_volume(&self, grant: &Grant) -> Result<UnmountVolumeResponse, Error> {
+        let request = Request::Unmount(volume(self, grant)?);
+        let reply = match worker::ask(&self.mount_socket, &request).await {
+            Err(Error::Worker(failure)) if failure.reason == ErrorReason::InUse => {
+                return Err(Error::Worker(named(self, grant, failure).await));
+            }
+            other => other?,
+        };
+        let Reply::Unmounted {
+            changed,
+            safe_to_detach,
+        } = reply
+        else {
+            return Err(contradicted("sent an answer to another request"));
+        };
+        match show(grant).await {
+            Err(Error::VolumeNotMounted { .. }) => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(contradicted("a volume still appears at the base directory")),
+        }
+        marker::clear(self, grant.uid).await?;
+        Ok(UnmountVolumeResponse {
+            changed,
+            safe_to_detach,
+        })
+    }
+
+    /// Grows the mounted file system to what the policy and its device allow; never shrinks it.
+    ///
+    /// # Errors
+    /// When it is not mounted, or cannot be grown.
+    pub async fn grow_volume(&self, grant: &Grant) -> Result<GrowVolumeResponse, Error> {
+        let request = Request::Grow(volume(self, grant)?);
+        let Reply::Mounted(mounted) = worker::ask(&self.mount_socket, &request).await? else {
+            return Err(contradicted("sent an answer to another request"));
+        };
+        let shown = verified(grant, mounted.device).await?;
+        Ok(GrowVolumeResponse {
+            changed: mounted.grown,
+            total_bytes: shown.total,
+        })
+    }
 }
 
 /// What the kernel shows, when it is what the worker says.
@@ -76,33 +129,6 @@ async fn verified(grant: &Grant, device: u64) -> Result<Shown, Error> {
         ));
     }
     Ok(shown)
-}
-
-pub(super) async fn unmount(ops: &Ops, grant: &Grant) -> Result<UnmountVolumeResponse, Error> {
-    let request = Request::Unmount(volume(ops, grant)?);
-    let reply = match worker::ask(&ops.mount_socket, &request).await {
-        Err(Error::Worker(failure)) if failure.reason == ErrorReason::InUse => {
-            return Err(Error::Worker(named(ops, grant, failure).await));
-        }
-        other => other?,
-    };
-    let Reply::Unmounted {
-        changed,
-        safe_to_detach,
-    } = reply
-    else {
-        return Err(contradicted("sent an answer to another request"));
-    };
-    match show(grant).await {
-        Err(Error::VolumeNotMounted { .. }) => {}
-        Err(error) => return Err(error),
-        Ok(_) => return Err(contradicted("a volume still appears at the base directory")),
-    }
-    marker::clear(ops, grant.uid).await?;
-    Ok(UnmountVolumeResponse {
-        changed,
-        safe_to_detach,
-    })
 }
 
 /// The same failure with the tenant's own containers that run: they are the most likely users, and
@@ -146,20 +172,8 @@ async fn running(docker: &Docker, grant: &Grant) -> Result<Vec<String>, DockerEr
     Ok(names)
 }
 
-pub(super) async fn grow(ops: &Ops, grant: &Grant) -> Result<GrowVolumeResponse, Error> {
-    let request = Request::Grow(volume(ops, grant)?);
-    let Reply::Mounted(mounted) = worker::ask(&ops.mount_socket, &request).await? else {
-        return Err(contradicted("sent an answer to another request"));
-    };
-    let shown = verified(grant, mounted.device).await?;
-    Ok(GrowVolumeResponse {
-        changed: mounted.grown,
-        total_bytes: shown.total,
-    })
-}
-
-/// Not mounted, or not as it must be, is "not mounted".
-pub(super) async fn state(grant: &Grant) -> VolumeState {
+/// Whether the tenant's volume is mounted, and its size.
+pub async fn volume_state(grant: &Grant) -> VolumeState {
     match show(grant).await {
         Ok(shown) => VolumeState {
             mounted: true,

@@ -112,7 +112,7 @@ async fn without_apparmor_the_policy_decides() {
     let (answer, without) = host.ops().load_apparmor(&lax).await.unwrap();
     assert!(answer.profiles.is_empty() && !answer.changed);
     assert!(without.unwrap().contains("does not enforce AppArmor"));
-    let state = host.ops().apparmor_state(&lax);
+    let state = host.ops().apparmor().state(&lax);
     assert!(!state.kernel_enabled && !state.profiles_loaded);
     assert!(state.summary.contains("does not enforce AppArmor"));
 
@@ -132,7 +132,7 @@ async fn without_apparmor_the_policy_decides() {
 #[ignore = "needs root and apparmor_parser"]
 async fn the_state_tells_what_the_kernel_has() {
     let host = TestHost::start();
-    let state = || host.ops().apparmor_state(&host.grant());
+    let state = || host.ops().apparmor().state(&host.grant());
     assert!(state().kernel_enabled && !state().profiles_loaded);
     assert!(host.load().await.unwrap());
     assert!(state().profiles_loaded, "{}", state().summary);

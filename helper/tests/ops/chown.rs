@@ -20,18 +20,18 @@ fn target() -> ServiceDir {
 fn prepared() -> (TestHost, PathBuf) {
     let host = TestHost::start();
     host.mount();
-    let (ops, grant, dirs) = (host.ops(), host.grant(), [target()]);
+    let (grant, dirs) = (host.grant(), [target()]);
     runtime()
-        .block_on(ops.prepare_directories(&grant, &dirs))
+        .block_on(ops::prepare_directories(&grant, &dirs))
         .unwrap();
     let top = host.base().join("data/openclaw");
     (host, top)
 }
 
 fn walk(host: &TestHost) -> (Result<ChownProgress, ops::Error>, usize) {
-    let (ops, grant) = (host.ops(), host.grant());
+    let grant = host.grant();
     let walk = async {
-        let mut messages = ops.chown(&grant, &target());
+        let mut messages = ops::chown(&grant, &target());
         let mut reported = 0;
         loop {
             match messages.recv().await.expect("a last message") {
@@ -142,10 +142,10 @@ fn depth_is_bounded_progress_is_reported_and_a_walk_without_reader_ends() {
     for number in 0..3500 {
         chown(top.join(number.to_string()), Some(0), Some(0)).unwrap();
     }
-    let (ops, grant) = (host.ops(), host.grant());
+    let grant = host.grant();
     let runtime = runtime();
     runtime.block_on(async {
-        drop(ops.chown(&grant, &target()));
+        drop(ops::chown(&grant, &target()));
         tokio::time::sleep(Duration::from_millis(500)).await;
     });
     // The runtime waits for the walk when it is dropped.

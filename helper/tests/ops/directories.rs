@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use aistack_helper::ops::{DirKind, DirOwner, ServiceDir};
+use aistack_helper::ops::{self, DirKind, DirOwner, ServiceDir};
 use aistack_helper::service_name::ServiceName;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -34,8 +34,9 @@ fn of(path: &Path) -> (u32, u32, u32) {
 }
 
 fn prepare(host: &TestHost) -> Result<(u32, u32), &'static str> {
-    let (ops, grant) = (host.ops(), host.grant());
-    let answer = as_the_helper(|| runtime().block_on(ops.prepare_directories(&grant, &services())));
+    let grant = host.grant();
+    let answer =
+        as_the_helper(|| runtime().block_on(ops::prepare_directories(&grant, &services())));
     answer
         .map(|answer| (answer.created, answer.existing))
         .map_err(|error| error.reason())
@@ -116,7 +117,7 @@ fn one_call_is_bounded() {
     let many: Vec<_> = (0..129)
         .map(|number| dir(&format!("s{number}"), DirKind::Data, DirOwner::Tenant))
         .collect();
-    let answer = runtime().block_on(host.ops().prepare_directories(&host.grant(), &many));
+    let answer = runtime().block_on(ops::prepare_directories(&host.grant(), &many));
     assert_eq!(answer.unwrap_err().reason(), "TOO_LARGE");
 }
 

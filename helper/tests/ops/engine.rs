@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aistack_helper::docker::Docker;
-use aistack_helper::ops::Ops;
+use aistack_helper::ops::{self, Ops};
 use aistack_proto::v1::{CheckEngineResponse, EngineSeverity, VolumeSight};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -101,7 +101,7 @@ fn an_engine_that_does_not_see_the_volume_is_found_by_asking_it() {
     assert_eq!(check().volume(), VolumeSight::Unspecified);
     let prepare = || {
         runtime()
-            .block_on(ops.prepare_directories(&grant, &[]))
+            .block_on(ops::prepare_directories(&grant, &[]))
             .unwrap()
     };
     as_the_helper(prepare);

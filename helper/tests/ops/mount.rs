@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use aistack_helper::mount::wire::{FileSystem, MAX_MESSAGE, Place, Reply, Request, Source, Volume};
+use aistack_helper::ops;
 use rustix::process::{Gid, Uid};
 
 use crate::test_host::{A, MIB, TestHost, mounted, refused, runtime};
@@ -289,10 +290,10 @@ fn the_helper_mounts_through_the_worker_and_checks_what_it_says() {
     let mut host = TestHost::start();
     let (ops, grant) = (host.ops(), host.grant());
     runtime().block_on(async {
-        assert!(!ops.volume_state(&grant).await.mounted);
+        assert!(!ops::volume_state(&grant).await.mounted);
         let mounted = ops.mount_volume(&grant).await.unwrap();
         assert!(mounted.changed && mounted.formatted && mounted.total_bytes > 200 * MIB);
-        let state = ops.volume_state(&grant).await;
+        let state = ops::volume_state(&grant).await;
         assert!(state.mounted && state.total_bytes == mounted.total_bytes);
         assert!(!ops.mount_volume(&grant).await.unwrap().changed);
         assert!(ops.unmount_volume(&grant).await.unwrap().changed);
