@@ -1,7 +1,8 @@
-//! docs/architecture.md sends readers to files: each of them exists.
+//! docs/architecture.md sends readers to files: each of them exists, and whoever asks finds the right one.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not so")]
 
+use std::fs;
 use std::path::Path;
 
 const PAGE: &str = include_str!("../../docs/architecture.md");
@@ -34,6 +35,73 @@ fn every_path_of_the_architecture_exists() {
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert!(paths.len() > 80, "only {} paths were read", paths.len());
+}
+
+/// Words of a question, the file that answers it, and what that file has for an answer.
+const QUESTIONS: [(&[&str], &str, &str); 14] = [
+    (&["UID", "tenant"], "policy/src/policy.rs", "fn grant"),
+    (
+        &["bind source"],
+        "helper/src/engine/vet/create/mounts.rs",
+        "BIND_SOURCE_REFUSED",
+    ),
+    (
+        &["user", "container"],
+        "helper/src/engine/vet/create/user.rs",
+        "USER_REFUSED",
+    ),
+    (
+        &["ports", "published"],
+        "helper/src/engine/vet/create/ports.rs",
+        "HOST_PORT_REFUSED",
+    ),
+    (
+        &["image", "pulled"],
+        "helper/src/engine/pulled.rs",
+        "struct Pulled",
+    ),
+    (
+        &["memory", "CPU"],
+        "helper/src/engine/vet/create/limits.rs",
+        "LIMITS_REFUSED",
+    ),
+    (&["Docker Engine"], "policy/src/engine/mod.rs", "fn judge"),
+    (
+        &["disk", "formatted"],
+        "helper/src/mount/decide.rs",
+        "is never formatted",
+    ),
+    (&["AppArmor source"], "policy/src/apparmor/mod.rs", "pub fn"),
+    (&["packets"], "policy/src/guard/mod.rs", "render"),
+    (
+        &["writes the Caddyfile"],
+        "client/src/stack/configs.rs",
+        "write",
+    ),
+    (
+        &["container recreated"],
+        "client/src/plan/diff.rs",
+        "fn action",
+    ),
+    (&["exit code"], "client/src/exit.rs", "enum Exit"),
+    (
+        &["intent", "audit log"],
+        "helper/src/front/perform.rs",
+        "audit.intent",
+    ),
+];
+
+#[test]
+fn a_reader_finds_the_file_that_answers_a_question() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (words, file, answer) in QUESTIONS {
+        let names = |line: &&str| line.contains(&format!("`{file}`"));
+        let mut lines = PAGE.lines().filter(names);
+        let found = lines.any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(found, "no line with {words:?} names {file}");
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        assert!(text.contains(answer), "{file} has no {answer:?}");
+    }
 }
 
 #[test]
