@@ -2,7 +2,10 @@
 
 mod allowed;
 mod body;
+mod check;
+mod error;
 mod fingerprint;
+mod inputs;
 pub mod limits;
 pub mod locks;
 mod names;
@@ -16,7 +19,7 @@ mod time_scale;
 pub(crate) mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use provision::psql;
@@ -24,15 +27,19 @@ pub(crate) use provision::psql;
 use aistack_proto::v1::{Grant, ServiceDirectory};
 use bollard::models::ContainerCreateBody;
 
-use limits::Excess;
+pub use check::{Check, Request, Via};
+pub use error::DesiredError;
 pub use locks::{Locked, Locks};
 pub use secrets::Secrets;
 pub use time_scale::TimeScale;
 
-use crate::catalog::{Catalog, Entry, Phase, Port, Variant, When};
+use error::invalid;
+use inputs::{Inputs, holds, own_root};
+
+use crate::catalog::{Catalog, Phase};
 use crate::env_file::Settings;
 use crate::keys::SERVICES;
-use crate::selection::{self, LeftOut, Selection};
+use crate::selection::{LeftOut, Selection};
 
 /// Where caddy keeps the root of its own authority, below the tenant's volume (caddy 2.11,
 /// `pki/authorities/local` of its data directory).
@@ -221,102 +228,6 @@ pub struct Endpoint {
     pub proxied: bool,
 }
 
-/// One thing that `validate` asks a running service.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Check {
-    /// Requests, one after the other, as one user would make them.
-    Http {
-        /// For people.
-        title: String,
-        /// Where to.
-        via: Via,
-        /// The requests.
-        steps: Vec<Request>,
-    },
-    /// Run a command in the container; exit code 0 and, where given, this text in its output.
-    Exec {
-        /// For people.
-        title: String,
-        /// Command in the container.
-        command: Vec<String>,
-        /// Standard input; may hold secrets.
-        stdin: String,
-        /// What the output must hold.
-        expect: Option<String>,
-    },
-}
-
-/// Where a check's requests go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Via {
-    /// A published port on loopback, without TLS.
-    Port(u16),
-    /// The proxy's port on loopback, by host name and over TLS.
-    Site {
-        /// Host name of the site.
-        host: String,
-        /// The proxy's published port.
-        port: u16,
-    },
-}
-
-/// One request of a check. Texts may hold `${step:NAME}`, which stands for what an earlier step
-/// captured, and secrets.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Request {
-    /// e.g. `GET`.
-    pub method: String,
-    /// Path and query.
-    pub path: String,
-    /// Names and values.
-    pub headers: Vec<(String, String)>,
-    /// Body; empty for none.
-    pub body: String,
-    /// Access key and secret key, for a request that is signed for an S3 store.
-    pub s3: Option<(String, String)>,
-    /// Statuses that pass.
-    pub expect: Vec<u16>,
-    /// What the answer must hold.
-    pub contains: Option<String>,
-    /// Names of values to keep, with their JSON pointers in the answer.
-    pub capture: BTreeMap<String, String>,
-    /// Done although an earlier step failed.
-    pub always: bool,
-    /// Repeated until it passes, for at most this long.
-    pub within: Option<Duration>,
-}
-
-impl Check {
-    /// For people.
-    #[must_use]
-    pub fn title(&self) -> &str {
-        match self {
-            Self::Http { title, .. } | Self::Exec { title, .. } => title,
-        }
-    }
-}
-
-/// Checks may hold secrets, so `Debug` shows the title only.
-impl std::fmt::Debug for Check {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Check({})", self.title())
-    }
-}
-
-/// Why no stack can be made of these settings: every reason, each naming its key.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {message}")]
-pub struct DesiredError {
-    /// Key of the manifest.
-    pub key: String,
-    /// One sentence; never holds a secret.
-    pub message: String,
-    /// The policy rule that refuses, when it is a matter of policy (exit code 7, else 5).
-    pub rule: Option<String>,
-    /// Where the services take too much together: what they take, and what would fit.
-    pub excess: Option<Box<Excess>>,
-}
-
 /// The stack that `settings` describe.
 ///
 /// # Errors
@@ -396,133 +307,5 @@ pub fn stack_of(
         Ok(stack)
     } else {
         Err(unique)
-    }
-}
-
-/// What everything is rendered from.
-struct Inputs<'a> {
-    settings: &'a Settings,
-    catalog: &'a Catalog,
-    grant: &'a Grant,
-    locks: &'a Locks,
-    time_scale: TimeScale,
-    /// Services of this stack, in catalog order.
-    entries: Vec<&'a Entry>,
-}
-
-/// Where the root of the proxy's own authority is; `CADDY_TLS` says where certificates come from.
-fn own_root(settings: &Settings, base_dir: &str) -> Option<PathBuf> {
-    let own = settings.get("CADDY_TLS") == Some("internal");
-    own.then(|| Path::new(base_dir).join(OWN_ROOT))
-}
-
-/// True when the manifest meets a condition.
-fn holds(when: &When, settings: &Settings) -> bool {
-    selection::holds(when, &|key| settings.get(key).map(str::to_owned))
-}
-
-impl<'a> Inputs<'a> {
-    /// Variants of an entry that hold.
-    fn variants<'e>(&self, entry: &'e Entry) -> impl Iterator<Item = &'e Variant> {
-        let variants = entry.variants.iter();
-        variants.filter(|variant| holds(&variant.when, self.settings))
-    }
-
-    /// The name that other containers find a service by.
-    fn host<'n>(&self, service: &'n str) -> &'n str
-    where
-        'a: 'n,
-    {
-        let owner = self.catalog.get(service).map(|entry| &entry.network_of);
-        owner.and_then(Option::as_deref).unwrap_or(service)
-    }
-
-    /// The stack's proxy for a scheme, `http` or `https`: its published port.
-    fn proxy(&self, scheme: &str) -> Option<&'a Port> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.phase == Phase::Ingress)
-            .flat_map(|entry| &entry.ports)
-            .find(|port| port.scheme == scheme)
-    }
-
-    /// The port that visitors find the proxy's sites on: the front door's, or the one it is published on.
-    fn public_port(&self, proxy: &Port) -> Result<u32, DesiredError> {
-        match &self.grant.front_door {
-            Some(door) => Ok(door.https_port),
-            None => Ok(self.port(&proxy.key)?.into()),
-        }
-    }
-
-    /// Every name of every site at the host's front door, where there are a front door and a proxy.
-    fn front_door(&self) -> Result<Option<FrontDoor>, DesiredError> {
-        let (Some(door), Some(proxy)) = (&self.grant.front_door, self.proxy("https")) else {
-            return Ok(None);
-        };
-        let port = |port: u32| {
-            let number = u16::try_from(port).ok().filter(|port| *port > 0);
-            number.ok_or_else(|| invalid("DOMAIN_NAME", "the front door has no port number"))
-        };
-        let published = self.port(&proxy.key)?;
-        let sites = self.entries.iter().filter_map(|entry| {
-            let site = entry.site.as_ref()?;
-            Some((&entry.name, &site.host))
-        });
-        let names = sites.flat_map(|(service, host)| {
-            self.domains().map(move |domain| PublicName {
-                service: service.clone(),
-                host: format!("{host}.{domain}"),
-                published,
-            })
-        });
-        Ok(Some(FrontDoor {
-            http_port: port(door.http_port)?,
-            https_port: port(door.https_port)?,
-            names: names.collect(),
-        }))
-    }
-
-    /// Every domain of the tenant.
-    fn domains(&self) -> impl Iterator<Item = &str> {
-        let more = self.grant.domains.iter();
-        std::iter::once(&self.grant.domain)
-            .chain(more)
-            .map(String::as_str)
-    }
-
-    /// A value of the manifest; empty is a value.
-    fn setting(&self, key: &str) -> Result<&str, DesiredError> {
-        self.settings
-            .get(key)
-            .ok_or_else(|| invalid(key, "is not set; run `aistack init` to add it"))
-    }
-
-    /// A published port, from the manifest.
-    fn port(&self, key: &str) -> Result<u16, DesiredError> {
-        self.setting(key)?
-            .parse()
-            .ok()
-            .filter(|port| *port > 0)
-            .ok_or_else(|| invalid(key, "is not a port number"))
-    }
-
-    /// A refusal by one part of the grant.
-    fn refusal(&self, key: &str, part: &str, message: impl Into<String>) -> DesiredError {
-        let rule = self.grant.rules.get(part).map_or(part, String::as_str);
-        DesiredError {
-            key: key.to_owned(),
-            message: message.into(),
-            rule: Some(rule.to_owned()),
-            excess: None,
-        }
-    }
-}
-
-fn invalid(key: &str, message: impl Into<String>) -> DesiredError {
-    DesiredError {
-        key: key.to_owned(),
-        message: message.into(),
-        rule: None,
-        excess: None,
     }
 }

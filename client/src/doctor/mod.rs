@@ -6,11 +6,13 @@
 
 mod certificates;
 mod confinement;
+mod containers;
 mod daemons;
 mod docker;
 mod files;
 mod finding;
 mod limit;
+mod ports;
 mod sites;
 mod stack;
 
@@ -80,12 +82,12 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.extend(confinement::findings(who));
     }
     if let Some(desired) = &desired {
-        findings.extend(stack::ports(desired, containers));
+        findings.extend(ports::of_stack(desired, containers));
     }
     if let (Some(engine), Some(who)) = (&gateway.engine, who)
         && let Ok(Ok(own)) = limit.answer(engine.published()).await
     {
-        findings.extend(stack::foreign_listeners(who, desired.as_ref(), &own));
+        findings.extend(ports::foreign_listeners(who, desired.as_ref(), &own));
     }
     if let Some(desired) = &desired {
         findings.extend(Box::pin(sites::front_door(desired)).await);
@@ -93,8 +95,8 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
     if let (Some(engine), Some(containers)) = (&gateway.engine, containers) {
         let (warnings, images, states) = tokio::join!(
             daemons::warnings(engine, limit),
-            stack::images(engine, desired.as_ref(), limit),
-            stack::containers(engine, desired.as_ref(), containers, who, limit),
+            containers::images(engine, desired.as_ref(), limit),
+            containers::examine(engine, desired.as_ref(), containers, who, limit),
         );
         findings.extend(warnings);
         findings.extend(images);

@@ -1,29 +1,18 @@
-//! The stack of the manifest against this host: is it granted, are its ports and images there, do
-//! its containers run.
-
-use std::collections::BTreeSet;
-use std::path::Path;
+//! The stack of the manifest against this host: is it granted, are its network and the network
+//! guard there.
 
 use aistack_proto::v1::{Grant, WhoAmIResponse};
-use futures_util::{StreamExt, stream};
 
-use super::confinement;
+use super::Finding;
 use super::daemons::from_error;
-use super::{Finding, Limit};
 use crate::catalog::Catalog;
-use crate::desired::{self, DesiredService, Stack};
-use crate::engine::{Container, Engine, EngineError, Inspection};
+use crate::desired::{self, Stack};
+use crate::engine::Container;
 use crate::env_file::{EnvFile, Settings};
 use crate::error::CliError;
-use crate::plan::{Observed, State, held};
-use crate::run::{Context, store};
-use crate::stack::leftovers::{self, Leftover};
-use crate::stack::{deployed_on, listeners, look};
+use crate::run::Context;
 use crate::ui::invalid;
 use crate::{guard, manifest};
-
-/// Questions to the gateway at once.
-const AT_ONCE: usize = 4;
 
 /// The stack that the manifest describes, and whether there is one. `incomplete` where the catalog is
 /// without service files that have errors.
@@ -74,48 +63,6 @@ pub(super) fn network(who: &WhoAmIResponse, containers: Option<&[Container]>) ->
     )
 }
 
-/// Ports that the stack is to publish, each either its own service's already or free.
-pub(super) fn ports(stack: &Stack, containers: Option<&[Container]>) -> Vec<Finding> {
-    let Some(containers) = containers else {
-        return vec![Finding::unchecked(
-            "ports",
-            "their owners are unknown because the gateway does not answer",
-        )];
-    };
-    let mut findings = Vec::new();
-    let mut count = 0;
-    for service in &stack.services {
-        for port in published(service) {
-            count += 1;
-            let holds = |container: &&Container| container.ports.contains(&port);
-            match containers.iter().find(holds) {
-                Some(container) if container.service == service.name => {}
-                Some(container) => findings.push(taken(
-                    service,
-                    port,
-                    &format!("your container {}", container.name),
-                )),
-                None if store::port_is_free(port) => {}
-                None => findings.push(taken(service, port, &listeners::holder(port))),
-            }
-        }
-    }
-    if findings.is_empty() {
-        findings.push(Finding::ok("ports", format!("{count} ports, none taken")));
-    }
-    findings
-}
-
-fn taken(service: &DesiredService, port: u16, by: &str) -> Finding {
-    let name = &service.name;
-    Finding::problem("ports", format!("{port} ({name}) is taken by {by}"))
-        .means(format!("{name} cannot start"))
-        .means(format!(
-            "clients of 127.0.0.1:{port} reach that process instead of {name}"
-        ))
-        .next("choose another port in the .env, or ask the administrator to end that process; then aistack deploy")
-}
-
 /// What aistack does not guard on this host's network.
 pub(super) fn guard(who: &WhoAmIResponse) -> Option<Finding> {
     let open = guard::sentences(who);
@@ -135,321 +82,12 @@ pub(super) fn guard(who: &WhoAmIResponse) -> Option<Finding> {
     Some(open.into_iter().fold(finding, Finding::means))
 }
 
-/// Ports of the tenant's range where something listens that is none of the tenant's containers, and
-/// that no service of the stack is to publish (those are told by [`ports`]).
-pub(super) fn foreign_listeners(
-    who: &WhoAmIResponse,
-    stack: Option<&Stack>,
-    own: &BTreeSet<u16>,
-) -> Vec<Finding> {
-    let Some((grant, range)) = who
-        .grant
-        .as_ref()
-        .and_then(|grant| Some((grant, grant.ports?)))
-    else {
-        return Vec::new();
-    };
-    let services = stack.into_iter().flat_map(|stack| &stack.services);
-    let mut known: BTreeSet<u16> = services.flat_map(published).collect();
-    known.extend(own);
-    let last = range.first.saturating_add(range.count);
-    listeners::within(range.first..last)
-        .into_iter()
-        .filter(|(port, _)| !known.contains(port))
-        .map(|(port, uid)| foreign(port, uid, grant.uid))
-        .collect()
-}
-
-fn foreign(port: u16, uid: u32, own: u32) -> Finding {
-    let by = listeners::describe(uid);
-    if uid == own {
-        let found = format!(
-            "port {port} of your range is in use by a process of yours outside of a container"
-        );
-        return Finding::warning("ports", found);
-    }
-    Finding::problem(
-        "ports",
-        format!("port {port} of your range is in use by {by}"),
-    )
-    .means(format!(
-        "clients of 127.0.0.1:{port} reach that process instead of your service"
-    ))
-    .next("use other ports and tell the administrator")
-}
-
-/// Ports of the host that a service publishes.
-fn published(service: &DesiredService) -> BTreeSet<u16> {
-    let host = service.body.host_config.as_ref();
-    let bindings = host.and_then(|host| host.port_bindings.as_ref());
-    bindings
-        .into_iter()
-        .flat_map(std::collections::HashMap::values)
-        .flatten()
-        .flatten()
-        .filter_map(|binding| binding.host_port.as_ref()?.parse().ok())
-        .collect()
-}
-
-/// Images of the stack, each on this host or to be pulled.
-pub(super) async fn images(engine: &Engine, stack: Option<&Stack>, limit: Limit) -> Vec<Finding> {
-    let Some(stack) = stack else {
-        return Vec::new();
-    };
-    let images: BTreeSet<&str> = stack
-        .services
-        .iter()
-        .map(|service| service.image.as_str())
-        .collect();
-    let count = images.len();
-    let mut findings: Vec<Finding> = stream::iter(images)
-        .map(|image| async move {
-            let reply = limit.answer(engine.has_image(image)).await;
-            image_finding(image, reply.unwrap_or(Err(EngineError::TimedOut)))
-        })
-        .buffered(AT_ONCE)
-        .filter_map(std::future::ready)
-        .collect()
-        .await;
-    if findings.is_empty() {
-        findings.push(Finding::ok("images", format!("{count} images are here")));
-    }
-    findings
-}
-
-fn image_finding(image: &str, here: Result<bool, EngineError>) -> Option<Finding> {
-    match here {
-        Ok(true) => None,
-        Ok(false) => Some(
-            Finding::warning("images", format!("{image} is not on this host"))
-                .means("deploy pulls it"),
-        ),
-        Err(error) => {
-            let mut finding = from_error("images", &CliError::from(error));
-            finding.found = format!("{image}: {}", finding.found);
-            Some(finding)
-        }
-    }
-}
-
-/// Containers: one for each service, healthy, under the right AppArmor label.
-pub(super) async fn containers(
-    engine: &Engine,
-    stack: Option<&Stack>,
-    containers: &[Container],
-    who: Option<&WhoAmIResponse>,
-    limit: Limit,
-) -> Vec<Finding> {
-    let hidden = match stack {
-        Some(stack) if containers.is_empty() => {
-            let base_dir = Path::new(&stack.base_dir);
-            let reply = limit.answer(deployed_on::hidden(engine, base_dir, 0));
-            reply.await.ok().flatten()
-        }
-        _ => None,
-    };
-    let mut findings = states(stack, containers, hidden);
-    if let Some(stack) = stack {
-        let reply = limit.answer(leftovers::find(engine, stack));
-        match reply.await.unwrap_or(Err(EngineError::TimedOut)) {
-            Ok(left) if left.is_empty() => {}
-            Ok(left) => findings.push(left_running(&left)),
-            Err(error) => findings.push(from_error("containers", &CliError::from(error))),
-        }
-    }
-    let inspected: Vec<(&Container, Result<Inspection, EngineError>)> = stream::iter(containers)
-        .map(|container| async move {
-            let reply = limit.answer(engine.inspect(&container.id)).await;
-            (container, reply.unwrap_or(Err(EngineError::TimedOut)))
-        })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-    let mut labels = Vec::new();
-    for (container, inspected) in inspected {
-        match inspected {
-            Ok(inspection) => {
-                labels.push((container, inspection));
-            }
-            // Removed since it was listed.
-            Err(EngineError::NotFound { .. }) => {}
-            Err(error) => findings.push(from_error("containers", &CliError::from(error))),
-        }
-    }
-    if let Some(who) = who {
-        findings.extend(confinement::labels(who, &labels));
-        if let Some(stack) = stack {
-            findings.extend(held(engine, who, stack, &labels, limit).await);
-        }
-    }
-    findings
-}
-
-/// What holds another network, volume or image than there is now.
-async fn held(
-    engine: &Engine,
-    who: &WhoAmIResponse,
-    stack: &Stack,
-    inspected: &[(&Container, Inspection)],
-    limit: Limit,
-) -> Vec<Finding> {
-    let reply = limit.answer(look::host(engine, who, stack)).await;
-    let host = match reply.unwrap_or(Err(EngineError::TimedOut)) {
-        Ok(host) => host,
-        Err(error) => return vec![from_error("containers", &CliError::from(error))],
-    };
-    let containers = inspected.iter().map(|(container, inspection)| {
-        let mut container = (*container).clone();
-        look::holds(&mut container, inspection, Path::new(&stack.base_dir));
-        container
-    });
-    let containers: Vec<Container> = containers.collect();
-    apart(stack, &Container::observed(&containers, host))
-}
-
-fn left_running(left: &[Leftover]) -> Finding {
-    Finding::problem("containers", leftovers::describe(left))
-        .means(leftovers::MEANS)
-        .next(leftovers::next(left))
-}
-
-fn apart(stack: &Stack, observed: &Observed) -> Vec<Finding> {
-    let network: fn(String) -> Finding = |names| {
-        Finding::problem("network", format!("not on your network: {names}"))
-            .means("nothing can reach them, even if they are healthy")
-    };
-    let mounts: fn(String) -> Finding = |names| {
-        Finding::problem("volume", format!("not on your volume: {names}"))
-            .means("they use the volume that was mounted when they started")
-    };
-    let image: fn(String) -> Finding = |names| {
-        Finding::warning("images", format!("of an earlier image: {names}"))
-            .means("their tag points to a newer image on this host")
-    };
-    let parts = [
-        (held::NETWORK, network),
-        (held::MOUNTS, mounts),
-        (held::IMAGE, image),
-    ];
-    let reported = parts.into_iter().filter_map(|(part, tell)| {
-        let names = held::of_another(stack, observed, part);
-        (!names.is_empty()).then(|| tell(names.join(", ")).next("aistack deploy"))
-    });
-    reported.collect()
-}
-
-/// What the list says of the containers.
-fn states(stack: Option<&Stack>, containers: &[Container], hidden: Option<String>) -> Vec<Finding> {
-    let missing = stack.into_iter().flat_map(|stack| &stack.services);
-    let missing: Vec<&str> = missing
-        .filter(|service| !containers.iter().any(|own| own.service == service.name))
-        .map(|service| service.name.as_str())
-        .collect();
-    if containers.is_empty() {
-        let none = Finding::warning("containers", "there are none").next("aistack deploy");
-        return vec![match hidden {
-            Some(why) => none.means(why),
-            None => none,
-        }];
-    }
-    let (stopped, live): (Vec<&Container>, Vec<&Container>) = containers
-        .iter()
-        .partition(|own| matches!(own.plan_state, State::Created | State::Stopped));
-    let mut findings: Vec<Finding> = live.into_iter().filter_map(state).collect();
-    findings.extend(not_running(&stopped));
-    if !missing.is_empty() {
-        let found = format!("without a container: {}", missing.join(", "));
-        findings.push(Finding::warning("containers", found).next("aistack deploy"));
-    }
-    if findings.is_empty() {
-        let found = format!("{} services, all healthy", containers.len());
-        findings.push(Finding::ok("containers", found));
-    }
-    findings
-}
-
-fn state(container: &Container) -> Option<Finding> {
-    let service = &container.service;
-    let status = &container.status;
-    match container.plan_state {
-        State::Healthy | State::Created | State::Stopped => None,
-        State::Starting => Some(
-            Finding::warning("containers", format!("{service} is starting: {status}"))
-                .next("aistack status"),
-        ),
-        State::Unhealthy => Some(
-            Finding::problem("containers", format!("{service} is unhealthy: {status}"))
-                .means("its probe fails")
-                .next(format!("aistack logs -n 50 {service}")),
-        ),
-    }
-}
-
-/// One line for all of them: after a restart of the host, or an unmount, that is the whole stack.
-fn not_running(stopped: &[&Container]) -> Option<Finding> {
-    let [first, others @ ..] = stopped else {
-        return None;
-    };
-    let service = &first.service;
-    if others.is_empty() {
-        let found = format!("{service} does not run: {}", first.status);
-        return Some(Finding::problem("containers", found).next(format!(
-            "aistack logs -n 50 {service}; aistack deploy {service}"
-        )));
-    }
-    let names: Vec<&str> = stopped.iter().map(|own| own.service.as_str()).collect();
-    Some(
-        Finding::problem("containers", format!("do not run: {}", names.join(", ")))
-            .means(format!("{service}: {}", first.status))
-            .next("aistack deploy; `aistack logs -n 50 SERVICE` shows why one ended"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use aistack_proto::v1::NetworkState;
 
     use super::super::Level;
     use super::*;
-
-    fn container(service: &str, state: State) -> Container {
-        Container {
-            id: service.to_owned(),
-            name: format!("tenant-1001-{service}"),
-            service: service.to_owned(),
-            image: String::new(),
-            image_id: String::new(),
-            state: String::new(),
-            plan_state: state,
-            status: "Exited (1) 2 minutes ago".to_owned(),
-            ports: Vec::new(),
-            fingerprint: None,
-            changing: None,
-            held: crate::plan::Held::default(),
-        }
-    }
-
-    #[test]
-    fn containers_that_do_not_run_are_named_with_the_next_command() {
-        let all = [
-            container("redis", State::Healthy),
-            container("n8n", State::Stopped),
-            container("caddy", State::Unhealthy),
-        ];
-        let findings = states(None, &all, None);
-        let found: Vec<_> = findings.iter().map(|found| found.level).collect();
-        assert_eq!(found, [Level::Error, Level::Error]);
-        assert!(findings[0].found.contains("caddy is unhealthy"));
-        assert!(findings[1].found.contains("n8n does not run"));
-        assert!(findings[1].next.as_ref().unwrap().contains("deploy n8n"));
-        let two = [all[1].clone(), container("litellm", State::Created)];
-        let findings = states(None, &two, None);
-        assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].found, "do not run: n8n, litellm");
-        let fine = states(None, &all[..1], None);
-        assert_eq!(fine[0].level, Level::Ok);
-        assert_eq!(states(None, &[], None)[0].level, Level::Warning);
-    }
 
     #[test]
     fn a_missing_network_matters_only_to_containers() {
@@ -458,39 +96,11 @@ mod tests {
             ..WhoAmIResponse::default()
         };
         assert_eq!(network(&who, Some(&[])).level, Level::Ok);
-        let own = [container("redis", State::Healthy)];
+        let own = [crate::engine::tests::container("redis")];
         assert_eq!(network(&who, Some(&own)).level, Level::Error);
         // The helper could not ask Docker.
         let unknown = network(&WhoAmIResponse::default(), Some(&own));
         assert_eq!(unknown.level, Level::Unchecked);
-    }
-
-    #[test]
-    fn a_listener_in_the_own_range_that_is_no_container_is_reported_with_its_uid() {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let uid = rustix::process::geteuid().as_raw();
-        let who = |own| WhoAmIResponse {
-            grant: Some(Grant {
-                uid: own,
-                ports: Some(aistack_proto::v1::PortRange {
-                    first: port.into(),
-                    count: 1,
-                }),
-                ..Grant::default()
-            }),
-            ..WhoAmIResponse::default()
-        };
-        let found = foreign_listeners(&who(uid + 1), None, &BTreeSet::new());
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].level, Level::Error);
-        assert!(found[0].found.contains(&port.to_string()), "{found:?}");
-        let own = foreign_listeners(&who(uid), None, &BTreeSet::new());
-        assert_eq!(own[0].level, Level::Warning);
-        assert_eq!(foreign_listeners(&who(uid + 1), None, &[port].into()), []);
-        assert!(foreign(5100, 1002, 1001).found.contains("UID 1002"));
-        drop(listener);
-        assert_eq!(foreign_listeners(&who(uid + 1), None, &BTreeSet::new()), []);
     }
 
     #[test]
@@ -520,38 +130,5 @@ mod tests {
         let level = |who: &WhoAmIResponse| guard(who).unwrap().level;
         assert_eq!(level(&who(NetworkGuardState::InForce, true)), Level::Ok);
         assert_eq!(level(&who(NetworkGuardState::None, true)), Level::Error);
-    }
-
-    #[test]
-    fn what_is_healthy_on_a_network_that_is_gone_is_a_problem() {
-        let stack = crate::desired::tests::render(&[]).unwrap();
-        let redis = crate::engine::tests::container("redis");
-        let reported = |network: &str| {
-            let host = crate::plan::Host {
-                network: Some(network.to_owned()),
-                ..crate::plan::Host::default()
-            };
-            let mut redis = redis.clone();
-            redis.held.networks.insert("one".to_owned());
-            apart(&stack, &Container::observed(&[redis], host))
-        };
-        assert_eq!(reported("one"), []);
-        let found = reported("another");
-        assert_eq!(found[0].level, Level::Error);
-        assert!(found[0].found.ends_with("redis"), "{found:?}");
-        assert_eq!(found[0].next.as_deref(), Some("aistack deploy"));
-    }
-
-    #[test]
-    fn an_image_is_here_to_be_pulled_or_refused() {
-        assert_eq!(image_finding("x", Ok(true)), None);
-        assert_eq!(image_finding("x", Ok(false)).unwrap().level, Level::Warning);
-        let refused = EngineError::Denied {
-            message: "not yours".to_owned(),
-            rule: Some("tenants.images".to_owned()),
-        };
-        let finding = image_finding("x", Err(refused)).unwrap();
-        assert_eq!(finding.level, Level::Error);
-        assert!(finding.means[0].contains("tenants.images"));
     }
 }
