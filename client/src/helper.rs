@@ -185,7 +185,7 @@ impl Helper {
         })
     }
 
-    /// The same with another time for a Docker Engine that is away; with none, that is told at once.
+    /// The same with another time for a Docker Engine that is away; with none, that is reported at once.
     #[must_use]
     pub fn waiting_for_docker(mut self, time: Duration) -> Self {
         self.patience = self.patience.waiting_for_docker(time);
@@ -196,7 +196,7 @@ impl Helper {
         // Connected manually first: a refusal of the connector would reach us as text only.
         let stream = connect_as_root(socket).await?;
         let endpoint = Endpoint::from_static("http://aistack-helper.invalid")
-            // How slow the machine is, is told later.
+            // How slow the machine is, is known later.
             .timeout(CALL_TIMEOUT.saturating_mul(TimeScale::MOST))
             .connect_timeout(CONNECT_TIMEOUT);
         let connector = Connector {

@@ -33,7 +33,7 @@ pub mod engine;
 pub mod guard;
 pub mod helper;
 
-// How it is told.
+// How it is shown.
 pub mod error;
 pub mod ui;
 

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 }
 
 /// Ends the process as clap does; with `--json` there is a document too. `down` means "remove" to
-/// some and "stop" to others, so there is no such verb, and whoever tries it is told what there is.
+/// some and "stop" to others, so there is no such verb, and whoever tries it sees what there is.
 fn wrong_usage(error: &clap::Error) -> ! {
     drop(error.print());
     if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
@@ -127,7 +127,7 @@ async fn supervise(context: &Context, command: Option<&Command>) -> Result<Exit,
     Ok(exit)
 }
 
-/// Containers are left as they are; the user is told which run. A second interrupt ends at once.
+/// Containers are left as they are; the user sees which run. A second interrupt ends at once.
 async fn say_what_runs(context: &Context, interrupt: &mut Signal) {
     context
         .printer

@@ -16,9 +16,9 @@ pub const DOCKER_RESTARTS: Duration = Duration::from_mins(2);
 /// What is waited for how long.
 #[derive(Debug, Clone, Copy)]
 struct Times {
-    /// An answer that is not there by then is told to be waited for.
+    /// An answer that is not there by then is reported as waited for.
     long: Duration,
-    /// Waiting for one's turn is told when it takes longer than this, all together.
+    /// Waiting for one's turn is reported when it takes longer than this, all together.
     untold: Duration,
     /// How long one request waits for its turn, all together.
     longest: Duration,
@@ -104,7 +104,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// For `daemon`, e.g. `the helper`. Without `notify` nothing is told.
+    /// For `daemon`, e.g. `the helper`. Without `notify` nothing is reported.
     #[must_use]
     pub fn with(daemon: &'static str, socket: &Path, notify: Option<Arc<dyn Notify>>) -> Self {
         Self {
@@ -128,7 +128,7 @@ impl Patience {
         usual.saturating_mul(self.slowness.load(Ordering::Relaxed))
     }
 
-    /// The same with another time for a Docker Engine that is away; with none, it is told at once.
+    /// The same with another time for a Docker Engine that is away; with none, it is reported at once.
     #[must_use]
     pub fn waiting_for_docker(mut self, time: Duration) -> Self {
         self.times.away = time;
@@ -260,7 +260,7 @@ mod tests {
         assert!(began.elapsed() >= named * 3, "{:?}", began.elapsed());
         assert!(
             notified(&patience, 1),
-            "it took long, and that was not told"
+            "it took long, and that was not reported"
         );
     }
 
@@ -296,7 +296,7 @@ mod tests {
         let again = |_: &_| Some(Again::DockerAway);
         let waits = patience();
         assert_eq!(waits.turn(comes_back, again).await, Ok(()));
-        assert!(notified(&waits, 1), "it was away, and that was not told");
+        assert!(notified(&waits, 1), "it was away, and that was not reported");
         let began = Instant::now();
         let at_once = patience().waiting_for_docker(Duration::ZERO);
         let never = async || Err::<(), _>("no");

@@ -1,4 +1,4 @@
-//! How every refusal is told: what, by which rule, and what to do next.
+//! How every refusal looks: what, by which rule, and what to do next.
 
 use std::fmt;
 

@@ -72,16 +72,16 @@ for daemon, path in zip(("helper", "engine"), logs):
         if record["event"] == "intent":
             ends[daemon, record["seq"]] = record["operation"], found[record["seq"]]
 wrong = [(intent, *end) for intent, end in ends.items() if len(end[1]) != 1]
-told = collections.Counter()
+ends_by = collections.Counter()
 for line in open(hits):
     daemon, seq, *victims = line.split()
     operation, outcomes = ends[daemon, int(seq)]
-    told[outcomes[0] if outcomes else "open"] += 1
+    ends_by[outcomes[0] if outcomes else "open"] += 1
     if daemon in victims and outcomes != ["interrupted"]:
         wrong.append((line.strip(), operation, outcomes))
 for problem in wrong:
     print(*problem)
-print(f"TOLD: {len(ends)} intents; of those that were hit:", ", ".join(f"{count} {end}" for end, count in told.items()))
-sys.exit(bool(wrong) or not told)
+print(f"NOTE: {len(ends)} intents; of those that were hit:", ", ".join(f"{count} {end}" for end, count in ends_by.items()))
+sys.exit(bool(wrong) or not ends_by)
 PY
 }

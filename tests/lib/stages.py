@@ -159,7 +159,7 @@ class Run:
         self.folder = folder
         self.room = float(os.cpu_count() or 1)
         self.began = time.monotonic()
-        self.told = self.began
+        self.reported = self.began
         self.verdict = None
 
     def passed(self):
@@ -190,8 +190,8 @@ class Run:
                 self.close(running, "ended", f"it did nothing for {idle:.0f} s")
         if time.monotonic() - self.began > RUN_LIMIT:
             self.ask_to_end(f"the run took more than {RUN_LIMIT} s (AISTACK_TEST_LIMIT)")
-        if time.monotonic() - self.told > REPORT_EVERY:
-            self.told = time.monotonic()
+        if time.monotonic() - self.reported > REPORT_EVERY:
+            self.reported = time.monotonic()
             for running in self.running:
                 say(f"   {running.stage.name}, {running.seconds()} s: {running.last_line()}")
 

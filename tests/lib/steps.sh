@@ -16,7 +16,7 @@ check() { # NAME COMMAND…
     if [ $status -eq 0 ]; then
         passed=$((passed + 1))
         say "$name passed ($((SECONDS - began)) s)"
-        sed -n 's/^TOLD: /    /p' <<<"$output"
+        sed -n 's/^NOTE: /    /p' <<<"$output"
     else
         failed=$((failed + 1))
         say "$name failed (exit $status, $((SECONDS - began)) s)"
@@ -26,7 +26,7 @@ check() { # NAME COMMAND…
 }
 
 # tell TEXT: in a step that passes, a line that is worth reading.
-tell() { printf 'TOLD: %s\n' "$*"; }
+tell() { printf 'NOTE: %s\n' "$*"; }
 
 # The last words of a run: what failed, once more, since of a long run often only the end is kept.
 tell_result() {

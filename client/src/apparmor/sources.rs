@@ -1,6 +1,6 @@
 //! The two profile sources. Each is written once, from the default that this client brings, and is
 //! the tenant's from then on: what is there is never overwritten. Beside each lies a hidden file
-//! with the digest of the default it was written from, so that a newer default can be told.
+//! with the digest of the default it was written from, so that a newer default is noticed.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! What `aistack apparmor` may be told.
+//! What `aistack apparmor` accepts.
 
 use clap::{Args, Subcommand};
 

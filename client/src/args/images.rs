@@ -1,4 +1,4 @@
-//! What `aistack images` may be told.
+//! What `aistack images` accepts.
 
 use clap::{Args, Subcommand};
 

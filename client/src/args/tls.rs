@@ -1,4 +1,4 @@
-//! What `aistack tls` may be told.
+//! What `aistack tls` accepts.
 
 use clap::{Args, Subcommand, ValueEnum};
 

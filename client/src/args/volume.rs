@@ -1,4 +1,4 @@
-//! What `aistack volume` may be told.
+//! What `aistack volume` accepts.
 
 use clap::{Args, Subcommand};
 

@@ -1,5 +1,5 @@
 //! What the settings ask for against what the grant gives. The gateway and the helper check again;
-//! here every refusal is told at once, before anything has changed.
+//! here every refusal is reported at once, before anything has changed.
 
 use std::collections::BTreeMap;
 

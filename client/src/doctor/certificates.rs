@@ -10,7 +10,7 @@ use x509_cert::der::DecodePem;
 
 use super::Finding;
 
-/// The tenant's own are told this long before they end.
+/// The tenant's own are reported this long before they end.
 const SOON: Duration = Duration::from_hours(14 * 24);
 /// A certificate file larger than this is none, bytes.
 const MAX_FILE: u64 = 256 * 1024;

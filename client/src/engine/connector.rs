@@ -262,7 +262,7 @@ mod tests {
         let engine = engine.answering_within(Duration::from_millis(100));
         let late = engine.running().await.unwrap_err();
         assert!(matches!(late, EngineError::TimedOut), "{late:?}");
-        // Clones are told, too: whoever reads the manifest is not who asks.
+        // Clones notice it, too: whoever reads the manifest is not who asks.
         engine.clone().slow_down(TimeScale::parse("20").unwrap());
         assert_eq!(engine.running().await.unwrap(), []);
     }

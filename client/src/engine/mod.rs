@@ -100,7 +100,7 @@ impl Engine {
         if !socket.exists() {
             return Err(unreachable());
         }
-        // For what no request of ours limits: how slow the machine is, is told later.
+        // For what no request of ours limits: how slow the machine is, is known later.
         let longest = ANSWER_TIMEOUT.saturating_mul(TimeScale::MOST);
         let docker = connector::docker_at(socket, longest.as_secs()).map_err(|_| unreachable())?;
         Ok(Self {
@@ -136,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// The same with another time for a Docker Engine that is away; with none, that is told at once.
+    /// The same with another time for a Docker Engine that is away; with none, that is reported at once.
     #[must_use]
     pub fn waiting_for_docker(mut self, time: Duration) -> Self {
         self.patience = self.patience.waiting_for_docker(time);

@@ -190,7 +190,7 @@ pub fn decide(
 fn entries<'a>(request: &Request<'a>, draft: &Draft) -> Result<Vec<&'a Entry>, ManifestError> {
     let known = |key: &str| request.catalog.is_key(key);
     // A reference may be to a key that is yet to be added; such a value is taken as it stands, and
-    // told as an error, if it is one, when the whole file is resolved.
+    // reported as an error, if it is one, when the whole file is resolved.
     let settings = Settings::resolve(&draft.file, request.environment, known).ok();
     let value = |key: &str| {
         let resolved = settings.as_ref().and_then(|settings| settings.get(key));

@@ -304,7 +304,7 @@ fn a_network_that_was_made_again_replaces_what_was_on_the_old_one() {
         observed.host.network = Some(String::new());
     });
     assert_eq!(gone, all);
-    // Not asked for, or not told.
+    // Not requested, or not reported.
     let unknown = held(&stack, |observed| observed.host.network = None);
     assert_eq!(unknown, []);
 }

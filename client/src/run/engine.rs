@@ -10,7 +10,7 @@ use crate::run::Session;
 /// Asks the helper what the engine is, and whether it sees the tenant's volume.
 ///
 /// # Errors
-/// When no container can be made on it. What the helper cannot say is told by the step that needs it.
+/// When no container can be made on it. What the helper cannot say is reported by the step that needs it.
 pub async fn check(session: &Session) -> Result<VolumeSight, CliError> {
     match session.helper.check_engine().await {
         Ok(answer) => judge(&answer),

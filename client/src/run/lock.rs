@@ -166,7 +166,7 @@ impl Lock {
             since: Timestamp::now().as_second(),
         };
         match write_holder(&mut file, &holder) {
-            // On a full volume it is not told who holds it; it is held all the same.
+            // On a full volume it is not known who holds it; it is held all the same.
             Err(error) if is_full(&error) => {
                 let emptied = file.set_len(0);
                 emptied.map_err(|error| CliError::io("write", &path, &error))?;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::desired::TimeScale;
 
-/// Told by the verb that reads the manifest, heard by whoever watches over its time: clones are one.
+/// Set by the verb that reads the manifest, read by whoever watches over its time: clones are one.
 #[derive(Debug, Clone, Default)]
 pub struct Pace(watch::Sender<TimeScale>);
 

@@ -169,7 +169,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Reads the tenant's own service files. One with errors is told and left out: it must keep
+    /// Reads the tenant's own service files. One with errors is reported and left out: it must keep
     /// nobody from seeing, stopping or removing what runs. A stack that has it is refused by
     /// [`Session::stack`].
     pub fn load_own(&mut self, context: &Context) {

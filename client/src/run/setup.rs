@@ -98,7 +98,7 @@ pub fn complete(
 }
 
 /// Everything that a deploy of the `named` services stands on, of all when none is named; what is
-/// missing is made, and told.
+/// missing is made, and reported.
 ///
 /// # Errors
 /// When the settings are refused or a name is not known (nothing is changed then), another run holds

@@ -25,7 +25,7 @@ fn path(base_dir: &Path) -> PathBuf {
     base_dir.join("config/engine.toml")
 }
 
-/// Notes that the stack is deployed on this engine. What cannot be noted is not told later.
+/// Notes that the stack is deployed on this engine. What cannot be noted is not reported later.
 pub async fn note(engine: &Engine, base_dir: &Path) {
     let Some(now) = ask(engine).await else {
         return;

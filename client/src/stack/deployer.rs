@@ -273,7 +273,7 @@ impl Deployer {
 
 /// How often a container is made before its name counts as taken.
 const CREATE_TRIES: u32 = 4;
-/// What a start that fails is told as.
+/// What a start that fails is reported as.
 const START: &str = "start the container";
 
 fn is_refused(error: &ServiceError) -> bool {

@@ -23,7 +23,7 @@ use crate::ui::Progress;
 const AT_ONCE: usize = 4;
 /// How long an earlier change is waited for: longer than most services have to stop.
 const CHANGING: Duration = Duration::from_mins(10);
-/// What is over by then is not told.
+/// What is over by then is not reported.
 const MOMENT: Duration = Duration::from_secs(1);
 /// How often it is looked at.
 const AGAIN: Duration = Duration::from_millis(200);

@@ -235,7 +235,7 @@ impl Progress {
         self.service(service, Word::Healthy, &seconds(took));
     }
 
-    /// A service is as desired already; told with `--verbose`.
+    /// A service is as desired already; shown with `--verbose`.
     pub fn unchanged(&self, service: &str) {
         if self.shared.printer.verbose {
             self.service(service, Word::Unchanged, "");

@@ -29,7 +29,7 @@ struct Row {
     usage: Option<Usage>,
 }
 
-/// What is told besides the table.
+/// What is shown besides the table.
 struct More {
     left_out: Vec<LeftOut>,
     /// How many services a deploy would touch.

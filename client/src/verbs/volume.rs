@@ -173,7 +173,7 @@ async fn unmount(
     Ok(Exit::Done)
 }
 
-/// What an unmount is told as. Only the helper knows whether the device is free.
+/// What an unmount is reported as. Only the helper knows whether the device is free.
 fn unmounted(changed: bool, safe_to_detach: bool) -> &'static str {
     match (changed, safe_to_detach) {
         (true, true) => "unmounted; safe to detach; its data is kept\n",

@@ -210,7 +210,7 @@ fn completions_offer_the_services_of_the_catalog() {
             assert!(script.contains(name), "{shell} does not offer {name}");
         }
     }
-    // Only the shell is told: a wrong name is still answered by the command itself.
+    // Only the shell gets it: a wrong name is still answered by the command itself.
     assert_eq!(run(&["restart", "nosuch"]).status.code(), Some(9));
 }
 

@@ -164,7 +164,7 @@ async fn what_was_changed_elsewhere_is_taken_back_with_the_change() {
         Some("rolled back to what ran before")
     );
 
-    // What does not come back is told.
+    // What does not come back is reported.
     bad.provisions = vec![Provision {
         remember: "echo exit 9\n".to_owned(),
         ..provision("new")

@@ -232,7 +232,7 @@ async fn a_service_that_exits_is_reported_at_once_with_its_code_and_log() {
     let report = deployer.work("exits").await.unwrap_err();
     assert!(
         began.elapsed() < Duration::from_secs(15),
-        "not told in time"
+        "not reported in time"
     );
     assert_eq!((report.exit, report.exit_code), (Exit::NotHealthy, Some(3)));
     assert_eq!(report.log.len(), 2);

@@ -15,7 +15,7 @@ use super::open::Permit;
 use crate::peer::Caller;
 
 /// How long a connection without a place has to ask something and to take the answer.
-const TOLD: Duration = Duration::from_secs(1);
+const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// After this time it has ended, and a new one may have a place.
 pub const REFUSAL_ENDS: Duration = Duration::from_secs(2);
 /// The longest wait of a connection that sent too much: it reads on before a peer that pings gives
@@ -50,7 +50,7 @@ impl Connection {
         let over = permit.over();
         let (hello, age) = match over {
             None => (bounds.hello, bounds.max_age),
-            Some(_) => (TOLD, Some(REFUSAL_ENDS)),
+            Some(_) => (ANSWER_TIME, Some(REFUSAL_ENDS)),
         };
         Self {
             stream,

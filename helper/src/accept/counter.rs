@@ -16,7 +16,7 @@ const SHARE_OF_FREE: usize = 8;
 pub(super) enum Admission {
     /// It has a place.
     Placed,
-    /// It has none and is told so: its caller has this many connections already.
+    /// It has none, and the answer says so: its caller has this many connections already.
     TurnedAway(usize),
     /// It is closed.
     Closed,

@@ -43,9 +43,9 @@ pub struct Bounds {
     pub total: usize,
     /// Connections of all other UIDs together, beside `total`.
     pub strangers: usize,
-    /// Connections of one tenant that have no place and are told so, beside `total`.
+    /// Connections of one tenant that have no place and get an answer that says so, beside `total`.
     pub turned_away_per_uid: usize,
-    /// Connections of all tenants that are told so.
+    /// Connections of all tenants that get that answer.
     pub turned_away: usize,
     /// How often one tenant may connect.
     pub arrivals: Rate,

@@ -1,4 +1,4 @@
-//! Why profiles were not loaded or unloaded, as the tenant is told.
+//! Why profiles were not loaded or unloaded, as the tenant sees it.
 
 use std::time::Duration;
 

@@ -222,7 +222,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if !self.waited {
-            // Nobody is left who could be told.
+            // Nobody is left to report it to.
             let _ = self.end();
         }
     }

@@ -24,7 +24,7 @@ pub struct Paths {
     pub proc: PathBuf,
 }
 
-/// Where the gateway reads which profiles are verified, unless it is told otherwise.
+/// Where the gateway reads which profiles are verified, unless set otherwise.
 pub const PUBLISHED: &str = "/run/aistack/apparmor";
 
 impl Default for Paths {

@@ -1,4 +1,4 @@
-//! What the gateway is told. It has no right to read the kernel's list, so the helper leaves one
+//! What the gateway reads. It has no right to read the kernel's list, so the helper leaves one
 //! root-owned file for each profile that it has verified, with the digest of its text.
 
 use std::ffi::OsStr;

@@ -178,7 +178,7 @@ mod tests {
         let ordinary = (0..100).filter(|_| denials.list(1001, Denied::Tenant, true, NOW));
         assert_eq!(ordinary.count() as u64, LISTED_PER_TENANT);
         assert!((0..100).all(|_| denials.list(1001, Denied::Reaching, true, NOW)));
-        // Without a budget some still are, and the rest is told as what it is.
+        // Without a budget some still are, and the rest is reported as what it is.
         let beyond = (0..100).filter(|_| denials.list(1001, Denied::Reaching, false, NOW));
         assert_eq!(beyond.count() as u64, LISTED_BEYOND_BUDGET);
         let counted = denials.flush();

@@ -1,7 +1,7 @@
 //! The audit log: intent before the act, outcome after it, both durable, in a hash chain.
 //!
 //! One thread of its own writes the file. Records that come while a batch is being synced become
-//! the next batch, so concurrent callers share one fdatasync(2). The format is told in
+//! the next batch, so concurrent callers share one fdatasync(2). The format is described in
 //! `docs/audit.md`.
 
 mod budget;

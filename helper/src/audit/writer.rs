@@ -24,7 +24,7 @@ const HEAD_EVERY: u64 = 256;
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// How often a log to which nothing is written is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// The clock of budgets starts so late that what earlier runs wrote can be told by its age.
+/// The clock of budgets starts so late that what earlier runs wrote is recognised by its age.
 const BEFORE: Duration = Duration::from_hours(24);
 
 /// One event and who waits for it.

@@ -131,7 +131,7 @@ async fn run(
     tokio::select! {
         () = signals.until_stopped(reload) => {}
         () = daemon::keep_watchdog_quiet() => {}
-        // Without being told to it ends only when it cannot begin.
+        // Without a signal it ends only when it cannot begin.
         ended = &mut server => return Ok(ended??),
     }
     // Fails only when the server has ended already.

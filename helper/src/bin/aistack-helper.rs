@@ -300,7 +300,7 @@ async fn run(
     let work = async {
         front.idle().await;
         if still_serving {
-            // Idle clients are told to go away; hostile ones are not waited for.
+            // Idle clients get GOAWAY; hostile ones are not waited for.
             let _ = tokio::time::timeout(CLOSING, server).await;
         }
     };

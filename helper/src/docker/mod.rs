@@ -38,7 +38,7 @@ const ATTEMPTS: usize = 3;
 #[derive(Debug, Clone)]
 pub struct Docker {
     socket: PathBuf,
-    /// Told at each connection, for whoever waits for the engine to be there again.
+    /// Notified at each connection, for whoever waits for the engine to be there again.
     reached: Arc<Notify>,
     /// What the engine said of itself when it was last asked.
     known: Arc<Mutex<Option<Arc<engine_state::Known>>>>,

@@ -71,7 +71,7 @@ impl Gateway {
             return Ok(Seen::Ended);
         };
         let process = PathBuf::from(format!("/proc/{pid}"));
-        // A process that has ended meanwhile is told from one that cannot be looked at by what
+        // A process that has ended meanwhile is distinguished from one that cannot be looked at by what
         // Docker says the next time.
         let found = label(&process).unwrap_or_else(|error| format!("unreadable: {error}"));
         let program = std::fs::read_to_string(process.join("comm")).unwrap_or_default();

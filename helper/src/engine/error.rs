@@ -1,4 +1,4 @@
-//! Why a request ends without what was asked for, and what its caller is told.
+//! Why a request ends without what was asked for, and what its caller gets.
 
 use aistack_policy::Refusal;
 use aistack_policy::engine::SHOW_THE_VOLUME;
@@ -18,7 +18,7 @@ pub(super) enum GatewayError {
     /// A rule does not allow it.
     #[error(transparent)]
     Refusal(#[from] Refusal),
-    /// It is not there, or not the caller's: the two are told alike.
+    /// It is not there, or not the caller's: the two get the same answer.
     #[error("{0}")]
     NotFound(String),
     /// Docker did not do it.

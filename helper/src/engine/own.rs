@@ -304,7 +304,7 @@ mod tests {
 
     use super::*;
 
-    /// Docker would make it; here the caller is told what can.
+    /// Docker would make it; here the error says what can.
     #[test]
     fn a_bind_source_that_is_not_there_is_reported_with_what_makes_one() {
         let policy = include_str!("../../tests/corpus/policy.toml");

@@ -215,7 +215,7 @@ impl Pulling {
         self.said.read(data);
     }
 
-    /// Docker's answer has ended well. Returns what is still to be told to the caller.
+    /// Docker's answer has ended well. Returns what is still to be sent to the caller.
     pub(super) async fn end(&mut self) -> Option<Vec<u8>> {
         if !self.said.is_success() {
             return None;

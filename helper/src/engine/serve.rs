@@ -30,7 +30,7 @@ const TAKEN: Duration = Duration::from_secs(30);
 const PART_TAKEN: Duration = Duration::from_hours(1);
 /// Time for an answer to be taken once the gateway stops.
 const LAST_WORD: Duration = Duration::from_secs(2);
-/// Time for a caller with too many connections to ask something, to be told and to hang up.
+/// Time for a caller with too many connections to ask something, to get an answer and to hang up.
 const TURNED_AWAY: Duration = Duration::from_secs(3);
 /// Time for a caller to take its answer and hang up.
 const LINGER: Duration = Duration::from_secs(1);
@@ -169,7 +169,7 @@ async fn before_the_end(
 }
 
 /// Tells a caller that it has too many connections, whatever it asks for. It is not a record of the
-/// audit log: there is a bound to how many are told, and none to how many are closed.
+/// audit log: there is a bound to how many get an answer, and none to how many are closed.
 async fn turn_away(connection: &mut Connection, gateway: &Gateway, open: usize) -> io::Result<()> {
     let mut buffer = BytesMut::with_capacity(1024);
     let head = http::read_head(connection, &mut buffer).await;
@@ -463,7 +463,7 @@ impl Lines {
         }
     }
 
-    /// The stream has ended well; what else the caller is told.
+    /// The stream has ended well; what else the caller gets.
     async fn end(&mut self) -> Option<Vec<u8>> {
         self.pulling.as_mut()?.end().await
     }

@@ -1,4 +1,4 @@
-//! How refusals and failures are told to the caller: a gRPC code, a sentence, and
+//! How refusals and errors look to the caller: a gRPC code, a sentence, and
 //! google.rpc.ErrorInfo for programs.
 
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(super) fn rate_limited(refusal: &Refusal, wait: Duration) -> Status {
 }
 
 /// The caller has so many connections that this one has no place. It is not in the audit log:
-/// nothing is asked for on it that would be done, and only some are told.
+/// nothing is asked for on it that would be done, and only some get an answer.
 pub(super) fn too_many_connections(open: usize, pid: Option<i32>) -> Status {
     // When this connection has ended; not all of a crowd at one moment.
     let apart = pid.unwrap_or_default().unsigned_abs() % 1000;

@@ -127,7 +127,7 @@ fn volume_message(volume: &VolumeGrant) -> v1::VolumeGrant {
 
 /// The parts whose warnings about the defaults name nothing but what each tenant is given by them.
 /// The others count tenants or name UIDs; those are for the administrator.
-const TOLD: [&str; 2] = ["capabilities", "images"];
+const SHOWN: [&str; 2] = ["capabilities", "images"];
 
 /// Warnings about this tenant, and about the defaults that it has; another tenant's, and how many
 /// there are, are nobody's business.
@@ -135,7 +135,7 @@ fn warnings(grant: &Grant, all: &[PolicyWarning]) -> Vec<String> {
     let own = format!("tenant[{}].", grant.uid);
     let by_default = |key: &str| {
         let mut rules = grant.rules.iter();
-        rules.any(|(part, rule)| TOLD.contains(&part) && rule.key == key)
+        rules.any(|(part, rule)| SHOWN.contains(&part) && rule.key == key)
     };
     all.iter()
         .filter(|warning| by_default(&warning.key) || warning.key.starts_with(&own))

@@ -11,7 +11,7 @@ use aistack_policy::guard::TABLE;
 const PROGRAM: &str = "/usr/sbin/nft";
 /// Numbers instead of names (a new line in /etc/passwd changes nothing), no counters.
 const LIST: [&str; 6] = ["-n", "-s", "list", "table", "inet", TABLE];
-/// As much of a message as is told, bytes.
+/// As much of a message as is shown, bytes.
 const MAX_MESSAGE: usize = 1024;
 
 /// nft(8) of this host.

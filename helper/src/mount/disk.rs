@@ -209,7 +209,7 @@ fn find(host: &Host, which: &DiskMatch) -> Result<Seen> {
     }
 }
 
-/// Whether the disk `name`, told about in the sysfs directory `dir`, is the one.
+/// Whether the disk `name`, described in the sysfs directory `dir`, is the one.
 fn is_it(host: &Host, which: &DiskMatch, name: &str, dir: &Path) -> Result<bool> {
     let reports = |model: &str, serial: &str| {
         Ok(model_of(dir)?.as_deref() == Some(model) && serial_of(dir)?.as_deref() == Some(serial))

@@ -102,7 +102,7 @@ impl Target {
         move_mount(mount, "", &self.place, "", flags).map_err(|errno| mount_failed(errno, ""))
     }
 
-    /// Unmounts what is here; EBUSY is told as "in use".
+    /// Unmounts what is here; EBUSY is reported as "in use".
     pub(super) fn detach(self) -> Result<()> {
         let Self {
             parent,

@@ -51,7 +51,7 @@ pub(super) fn require_none(host: &Host, device: u64, base_dir: &Path, tenant: u3
     Ok(())
 }
 
-/// The tenant is told of its own processes; whose the others are, and where, is in the log.
+/// The tenant learns of its own processes; whose the others are, and where, is in the log.
 fn used(host: &Host, user: &User, tenant: u32) -> Error {
     let process = host.proc().join(user.pid.to_string());
     let uid = std::fs::metadata(process).map(|meta| meta.uid()).ok();

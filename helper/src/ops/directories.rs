@@ -109,7 +109,7 @@ pub(super) fn open_tree(volume: &OwnedFd, tree: &str) -> Result<OwnedFd, Error> 
 }
 
 /// Sees to it that `name` in `parent` is a directory of `owner`; true when it was made or finished
-/// now. `path` is how it is told.
+/// now. `path` is how it is named.
 fn ensure(parent: &OwnedFd, name: &str, path: &str, owner: Ownership) -> Result<bool, Error> {
     let made = match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
         Ok(()) => true,

@@ -139,7 +139,7 @@ async fn a_boot_loads_what_is_missing_publishes_it_all_and_leaves_strangers_alon
     published.sort();
     assert_eq!(published, ALL);
 
-    // A kept file that defines something else is not loaded, and is told.
+    // A kept file that defines something else is not loaded, and is reported.
     host.write("loaded", "");
     fs::remove_dir_all(host.path("published")).unwrap();
     host.write(&format!("kept/{PLATFORM}"), "profile docker-default {\n}\n");

@@ -195,7 +195,7 @@ limits       = {{ memory = "1G", cpus = 1, pids = 100, containers = 4 }}
         Ok(answer.changed)
     }
 
-    /// The reason of a load that must fail, and what the tenant is told.
+    /// The reason of a load that must fail, and what the tenant sees.
     pub(crate) async fn refused(&self) -> (&'static str, String) {
         let error = self.load().await.unwrap_err();
         let shown = aistack_helper::daemon::error_chain(&error);

@@ -91,7 +91,7 @@ assert settings["IPAddress"] == "" and settings["MacAddress"] == ""
 assert made.id[:12] in settings["Networks"][network]["Aliases"]
 assert old.api.inspect_image(image)["VirtualSize"] == old.api.inspect_image(image)["Size"]
 
-# A client that is too new is told so in Docker's words.
+# A client that is too new gets Docker's words for it.
 try:
     newer = f"1.{int(offered.split('.')[1]) + 1}"
     docker.from_env(version=newer).info()

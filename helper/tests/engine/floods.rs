@@ -166,7 +166,7 @@ fn the_65th_connection_gets_429_with_the_number() {
         "{message}"
     );
     assert!(message.contains("[builtin.connections]"), "{message}");
-    // A flood of them is closed: 32 at a time are told.
+    // A flood of them is closed: 32 at a time get an answer.
     let many: Vec<_> = (0..300).map(|_| connect_as(A, &socket).unwrap()).collect();
     let open = many.into_iter().filter(|stream| {
         stream.set_nonblocking(true).unwrap();
@@ -203,7 +203,7 @@ fn what_strangers_and_tenants_do_is_no_line_of_the_gateways_log_each() {
     std::thread::sleep(Duration::from_millis(300));
     let said = host.said();
     let lines: Vec<_> = said.lines().skip(before).collect();
-    // Beside it, other tests' containers fill Docker's disk, which is told at times.
+    // Beside it, other tests' containers fill Docker's disk, which is reported at times.
     assert!(lines.len() <= 30, "{}", lines.join("\n"));
 }
 

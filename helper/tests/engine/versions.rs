@@ -148,7 +148,7 @@ impl Setting {
         self.host.raw(A, request.as_bytes())
     }
 
-    /// Another engine is there. The gateway is told by the end of its open request only when `loudly`.
+    /// Another engine is there. The gateway learns it from the end of its open request only when `loudly`.
     fn becomes(&self, engine: Engine, loudly: bool) {
         *self.engine.lock().unwrap() = engine;
         if loudly {
@@ -167,7 +167,7 @@ impl Setting {
         std::fs::read_to_string(self.host.dir.path().join("daemon.log")).unwrap()
     }
 
-    /// Waits until the log says this; send something meanwhile, as tenants do.
+    /// Waits until the log says this; sends something meanwhile, as tenants do.
     fn until_log_says(&self, words: &str) {
         let until = Instant::now() + Duration::from_mins(1);
         while !self.log().contains(words) {
@@ -303,7 +303,7 @@ fn the_version_of_an_engine_that_was_replaced_in_between_is_read_again() {
     setting.becomes(DEBIAN, false);
     list(&["v1.56", "v1.41"]);
     list(&["v1.41"]);
-    // A caller that still send for more than there is now is told so.
+    // A caller that still asks for more than there is now gets an error.
     setting.becomes(CURRENT, false);
     list(&["v1.41"]);
     list(&["v1.56"]);

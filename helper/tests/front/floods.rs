@@ -66,7 +66,7 @@ async fn tenants_who_hold_all_the_connections_they_can_keep_no_other_out() {
             held.push(stream);
         }
     }
-    // Those who were told have gone by then.
+    // Those who got an answer have gone by then.
     std::thread::sleep(Duration::from_secs(3));
     for uid in 61_041..61_051 {
         let mut client = host.client(uid).await;
@@ -109,7 +109,7 @@ async fn a_connection_too_many_is_refused_with_the_number() {
         .retry_delay
         .unwrap();
     assert!(wait > REFUSAL_ENDS && wait < 2 * REFUSAL_ENDS, "{wait:?}");
-    // A flood of them is closed, not told: no more than the few at a time.
+    // A flood of them is closed without an answer: no more than the few at a time.
     let mut flood: Vec<StdStream> = (0..200)
         .map(|_| connect_as(A, &host.socket()).unwrap())
         .collect();

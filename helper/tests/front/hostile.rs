@@ -82,7 +82,7 @@ async fn three_hundred_idle_connections_of_one_uid_keep_nobody_out() {
     let takes = whoami_takes(&host, B).await;
     std::thread::sleep(Duration::from_secs(1));
     let busy = ticks(&host) - before;
-    // Those who are told that they are too many have a second to ask something.
+    // Those whose answer says that they are too many have a second to ask something.
     std::thread::sleep(Duration::from_secs(2));
     let open = idle
         .iter_mut()

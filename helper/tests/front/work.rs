@@ -1,5 +1,5 @@
 //! Operations that are under way when something happens. Docker's socket is held by one that
-//! accepts and does not answer until it is told to, as a stuck engine does.
+//! accepts and does not answer until the test lets it, as a stuck engine does.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream as StdStream};

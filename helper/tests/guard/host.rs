@@ -55,7 +55,7 @@ pub(crate) struct Host {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Open,
-    /// Told so at once.
+    /// Rejected at once.
     Rejected,
     /// Nothing came back.
     Silent,
@@ -275,7 +275,7 @@ impl Host {
         let to = server.local_addr().unwrap();
         self.within(name, uid, || {
             let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-            // A refusal may be told at once.
+            // A refusal may arrive at once.
             let _ = client.send_to(b"hello", to);
         });
         arrives(server)

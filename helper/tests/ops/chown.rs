@@ -137,7 +137,7 @@ fn depth_is_bounded_progress_is_reported_and_a_walk_without_reader_ends() {
     }
     let (last, reported) = walk(&host);
     assert_eq!(last.unwrap().visited, 3500);
-    assert!(reported >= 3, "progress was told {reported} times");
+    assert!(reported >= 3, "progress was reported {reported} times");
 
     for number in 0..3500 {
         chown(top.join(number.to_string()), Some(0), Some(0)).unwrap();

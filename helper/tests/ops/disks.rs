@@ -107,7 +107,7 @@ impl Disks {
     }
 }
 
-/// Not a test: what [`Disks::spawn_worker`] runs. The production worker has no way to be told where
+/// Not a test: what [`Disks::spawn_worker`] runs. The production worker has no option that says where
 /// sysfs is; the library that it is made of has.
 #[test]
 #[ignore = "started by other tests, as a process that can be killed"]

@@ -57,7 +57,7 @@ impl TestHost {
         Self::with_disks_as(Kernel::Own)
     }
 
-    /// The same, on a kernel as told.
+    /// The same, on a kernel as given.
     pub(crate) fn with_disks_as(kernel: Kernel) -> Self {
         let mut host = Self::start();
         host.kill_worker();

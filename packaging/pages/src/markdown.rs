@@ -132,7 +132,7 @@ impl Page {
         }
     }
 
-    /// A table's first column is the term; the others are told with their head, the second without.
+    /// A table's first column is the term; the others are shown with their head, the second without.
     fn row(&mut self) {
         let mut cells = std::mem::take(&mut self.table.cells).into_iter();
         let Some(term) = cells.next() else {

@@ -77,7 +77,7 @@ impl Names {
 }
 
 /// A base directory that ends with the tenant's UID, e.g. `/mnt/data-tenant-1001`, so that all
-/// directories like it which are not its own can be told by a pattern.
+/// directories like it which are not its own can be recognised by a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OwnDir {
     /// Everything before the UID, e.g. `/mnt/data-tenant-`.

@@ -14,7 +14,7 @@ pub struct Fact {
 }
 
 impl EngineFacts {
-    /// Everything that was read, with what it means. What does not work is told by
+    /// Everything that was read, with what it means. What does not work is reported by
     /// [`judge`](super::judge).
     #[must_use]
     pub fn explained(&self) -> Vec<Fact> {

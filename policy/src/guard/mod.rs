@@ -138,7 +138,7 @@ pub struct Facts {
 }
 
 /// A UDP destination on loopback that the table drops. Nothing listens there: who sends a datagram and
-/// is told EPERM knows, without any privilege, that the table is in force, and that it was rendered
+/// gets EPERM knows, without any privilege, that the table is in force, and that it was rendered
 /// from the policy that this destination was derived from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Canary {

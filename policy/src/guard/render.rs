@@ -164,7 +164,7 @@ fn list<T: Display>(elements: impl IntoIterator<Item = T>) -> String {
     elements.join(", ")
 }
 
-/// A refused caller is told at once. A refused listener (the second packet of a TCP connection comes
+/// A refused caller is rejected at once. A refused listener (the second packet of a TCP connection comes
 /// from it, or a SYN where one is waited for) is not: a reset would go to the listener, and the caller would not learn
 /// of it either way.
 const REFUSE: &str = "\

@@ -39,7 +39,7 @@ defaults
     timeout tunnel 1h
     timeout http-request 10s
     timeout http-keep-alive 60s
-    # A proxy that is not there is told at once.
+    # A proxy that is not there is noticed at once.
     retries 1
 
 # Connections of one visitor's address, and of one tenant.

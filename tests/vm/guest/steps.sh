@@ -32,7 +32,7 @@ step() {
     if [ $status -eq 0 ]; then
         mkdir -p "$progress/passed" && touch "$progress/passed/$name"
         echo "$name passed ($((SECONDS - began)) s)"
-        sed -n 's/^TOLD: /    /p' "$log"
+        sed -n 's/^NOTE: /    /p' "$log"
     else
         echo "$name failed (exit $status, $((SECONDS - began)) s)"
         tail -n "${TAIL:-60}" "$log" | sed 's/^/    /'
@@ -61,7 +61,7 @@ needs() {
 }
 
 # tell TEXT: in a step that passes, a line that is worth reading (a figure, a version).
-tell() { printf 'TOLD: %s\n' "$*"; }
+tell() { printf 'NOTE: %s\n' "$*"; }
 
 # then_reboot [reboot|power-cut]: the guest comes up again after this file, and goes on with the next one.
 then_reboot() { echo "${1:-reboot}" >"$progress/again"; }

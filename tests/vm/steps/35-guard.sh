@@ -71,7 +71,7 @@ step guard-egress-none with_policy_line 'egress = "none"' egress closed closed
 step guard-egress-all with_policy_line 'egress = "all"' egress open open
 step guard-egress-list with_policy_line 'egress = ["192.168.77.0\/24"]' egress open closed
 
-# Removed by somebody: told, not started where the policy requires it, and right again with the next reload.
+# Removed by somebody: reported, not started where the policy requires it, and right again with the next reload.
 removed() {
     nft delete table inet aistack
     guard_says 'no table inet aistack' 1 && whoami_says none && says 'network guard: not in force' 3 as "$USER_A" aistack status &&

@@ -1,4 +1,4 @@
-//! A service as seen from outside of its container: site, metrics, and what is told about it.
+//! A service as seen from outside of its container: site, metrics, and what is said about it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -40,7 +40,7 @@ pub struct Scrape {
     pub path: String,
 }
 
-/// What is told about a service, one paragraph each.
+/// What is said about a service, one paragraph each.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Docs {

@@ -32,7 +32,7 @@ use crate::ui;
 /// A day, seconds.
 const DAY: i64 = 24 * 60 * 60;
 
-/// Whose certificates are believed: this host's trusted roots, and where the sites are told to use
+/// Whose certificates are believed: this host's trusted roots, and where the sites are configured to use
 /// it the proxy's own authority.
 #[derive(Debug)]
 pub struct Trust {
@@ -169,7 +169,7 @@ impl Trust {
             seen: Mutex::new(None),
         });
         // The witness decides nothing: it asks the verifiers of the trusted roots, and keeps what
-        // was shown so that it can be told.
+        // was shown so that it can be reported.
         let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()
             .map(|builder| {

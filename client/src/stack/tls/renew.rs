@@ -1,7 +1,7 @@
 //! New certificates for sites, before their time.
 //!
 //! Caddy 2.11 keeps certificates in memory: it obtains a new one when the old one's files are gone
-//! *and* it has been told to forget it, which a configuration without the site does. So the files
+//! *and* it has been made to forget it, which a configuration without the site does. So the files
 //! are put aside, an empty configuration is loaded, and then the real one. What does not work out
 //! is undone the same way.
 

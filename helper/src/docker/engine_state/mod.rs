@@ -1,4 +1,4 @@
-//! What the engine is: asked when the daemon begins and whenever the engine has started again, told in
+//! What the engine is: asked when the daemon begins and whenever the engine has started again, reported in
 //! the log, and asked for before anything is made on it.
 
 use std::os::unix::fs::MetadataExt;
@@ -67,7 +67,7 @@ impl SocketFile {
 
 impl Docker {
     /// What the engine is. It is asked once in each of its lives, and each time where that cannot be
-    /// told.
+    /// reported.
     ///
     /// # Errors
     /// When it does not answer in time, or not as an engine does.

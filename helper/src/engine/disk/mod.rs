@@ -304,7 +304,7 @@ impl Gateway {
             policy: self.policy_digest(),
         };
         let path = format!("/containers/{id}/stop?t={GRACE}");
-        // Told from now on: who looks while it stops must see why. It stays told when Docker answers with
+        // Reported from now on: who looks while it stops must see why. It stays reported when Docker answers with
         // an error: one that did not see the end of the container within 10 s has killed it all the same,
         // and one that did not stop it is asked again in the next round.
         let why = format!("stopped by the gateway: {excess}; recreate it");

@@ -14,7 +14,7 @@ use crate::docker::OWNER_LABEL;
 pub(super) use as_of::AsOf;
 pub(super) use images::{Usable, is_allowed, is_named};
 
-/// The label with the image's name, since Docker is told its id.
+/// The label with the image's name, since Docker gets its id.
 pub(super) const IMAGE: &str = "io.aistack.image";
 
 /// Parts of a container that describe the host's own files.

@@ -14,7 +14,7 @@ use crate::docker::OWNER_LABEL;
 /// Labels that only the gateway writes.
 const RESERVED_LABELS: &str = "io.aistack.";
 
-/// The label with the image's name, since Docker is told its id.
+/// The label with the image's name, since Docker gets its id.
 pub(in crate::engine::vet) const IMAGE_LABEL: &str = "io.aistack.image";
 
 /// Environment variables, at most.
@@ -111,7 +111,7 @@ impl Process {
     }
 }
 
-/// Labels of the gateway: the image by name, since Docker is told its id, and the owner.
+/// Labels of the gateway: the image by name, since Docker gets its id, and the owner.
 pub(super) fn own_labels(grant: &Grant, image: &str) -> [(&'static str, String); 2] {
     [
         (IMAGE_LABEL, image.to_owned()),

@@ -100,7 +100,7 @@ impl<'a> Layout<'a> {
         };
         let path = match named.trim_end_matches('/') {
             "" => return Ok(()),
-            // An image may say "/app/"; a caller is told to be exact elsewhere.
+            // An image may say "/app/"; a caller must be exact elsewhere.
             path => path,
         };
         if !may_work_in(path) {
