@@ -9,7 +9,7 @@ use crate::env_file::EnvError;
 use crate::exit::Exit;
 use crate::helper::{self, HelperError};
 
-/// Why a command did not do what it was asked for.
+/// Why a command did not do what was requested.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{what}")]
 pub struct CliError {

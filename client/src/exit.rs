@@ -15,7 +15,7 @@ pub enum Exit {
     NotFound,
     /// The configuration was refused, or `doctor` found a problem; nothing was changed.
     Config,
-    /// Changes are pending, where the caller asked for this code.
+    /// Changes are pending, where the caller requested this code.
     Pending,
     /// Refused by the host's policy.
     Policy,

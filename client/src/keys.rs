@@ -77,7 +77,7 @@ pub const PORTS: &[(&str, u16)] = &[
     ("FLOWISE_PORT", 11),
 ];
 
-/// Places in a tenant's range that belong to this catalog; those behind are for the tenant's own
+/// Ports in a tenant's range that belong to this catalog; those behind are for the tenant's own
 /// services and for ports that had to move.
 pub const CATALOG_OFFSETS: u16 = 40;
 

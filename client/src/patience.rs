@@ -36,10 +36,10 @@ const TIMES: Times = Times {
     away: Duration::from_secs(30),
 };
 
-/// Why a daemon is to be asked again.
+/// Why a daemon is to be queried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Again {
-    /// It was asked too often; it names the time.
+    /// It got too many requests; it names the time.
     TooOften(Duration),
     /// It does something else for the caller first.
     Busy,
@@ -178,7 +178,7 @@ impl Patience {
         let began = Instant::now();
         let mut tries = 0;
         loop {
-            // Boxed: what is asked would otherwise be a part of every future above.
+            // Boxed: the request would otherwise be a part of every future above.
             let answer = Box::pin(self.answer(usual, ask())).await;
             let Some(why) = answer.as_ref().err().and_then(&again) else {
                 return answer;
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(answer.await, Err("no"));
         assert!(
             (2..=6).contains(&request.get()),
-            "asked {} times",
+            "sent {} times",
             request.get()
         );
         request.set(0);
@@ -296,7 +296,10 @@ mod tests {
         let again = |_: &_| Some(Again::DockerAway);
         let waits = patience();
         assert_eq!(waits.turn(comes_back, again).await, Ok(()));
-        assert!(notified(&waits, 1), "it was away, and that was not reported");
+        assert!(
+            notified(&waits, 1),
+            "it was away, and that was not reported"
+        );
         let began = Instant::now();
         let at_once = patience().waiting_for_docker(Duration::ZERO);
         let never = async || Err::<(), _>("no");

@@ -140,7 +140,7 @@ pub struct EngineServe {
     #[arg(long, value_name = "DIR", default_value = crate::apparmor::PUBLISHED)]
     pub apparmor_dir: PathBuf,
     /// A directory that Docker writes to, whose disk is watched; may be given more than once. Docker is
-    /// asked when it is left out. With containerd's image store, and a containerd whose root is not
+    /// queried when it is left out. With containerd's image store, and a containerd whose root is not
     /// /var/lib/containerd, name that root and Docker's own directory.
     #[arg(long, value_name = "DIR")]
     pub docker_dir: Vec<PathBuf>,

@@ -90,7 +90,7 @@ fn bodies_of_real_clients_pass() {
     }
 }
 
-/// A client that says nothing of its version, or a very old one, is held by the same walls as the newest.
+/// A client that says nothing of its version, or a very old one, gets the same isolation as the newest.
 #[test]
 fn every_engine_gets_the_same_isolation() {
     for (name, body) in recorded("create") {

@@ -178,7 +178,7 @@ const TOP: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What Docker would be sent, asked for once more, is the same request: the canonical form is part
+/// What Docker would be sent, requested once more, is the same request: the canonical form is part
 /// of the language that is accepted.
 fn check_again(grant: &Grant, canonical: &Canonical) {
     let mut body: BTreeMap<String, Value> =

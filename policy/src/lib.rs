@@ -1,6 +1,6 @@
 //! The aistack policy file and every decision that follows from it.
 //!
-//! Pure: no I/O, no async, no clock. The daemons read the file and hand the text in; what comes
+//! Pure: no I/O, no async, no clock. The daemons read the file and pass the text in; what comes
 //! out is a [`Policy`], and from it the [`Grant`] of each UID. Nothing else may make a `Grant`.
 //!
 //! The way of a file: `reader` walks the spanned TOML and refuses what it does not know, `value`

@@ -51,7 +51,7 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Line and column of a byte at or after the last one asked for, both from 1, the column in
+    /// Line and column of a byte at or after the last one requested, both from 1, the column in
     /// characters.
     pub(crate) fn advance(&mut self, at: usize) -> (usize, usize) {
         let at = at.min(self.text.len());

@@ -125,7 +125,7 @@ daemon() {
 daemon_pid() { as_root cat "$TEST_HOST_DIR/log/$1.pid" 2>/dev/null; }
 daemon_runs() {
     local pid
-    # A killed process that nobody has reaped yet still takes signals, so its state is asked.
+    # A killed process that nobody has reaped yet still takes signals, so its state is read.
     pid=$(daemon_pid "$1") && [ -n "$pid" ] && grep -qsE '^State:[[:space:]]+[RSDTtI]' "/proc/$pid/status"
 }
 

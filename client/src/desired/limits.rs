@@ -55,9 +55,9 @@ pub struct Excess {
     pub needed: Sums,
     /// What the policy gives.
     pub given: Sums,
-    /// The stack without a few services, where that fits.
+    /// The stack without a few services, where that is within them.
     pub lighter: Option<Lighter>,
-    /// Bytes of memory that the smallest preset takes, where that fits.
+    /// Bytes of memory that the smallest preset takes, where that is within them.
     pub smallest_preset: Option<u64>,
 }
 

@@ -61,7 +61,7 @@ pub struct Stack {
     pub files: Vec<ConfigFile>,
     /// Services in catalog order; edges are in [`DesiredService::needs`].
     pub services: Vec<DesiredService>,
-    /// Services that were asked for and lack a value that only the user can give.
+    /// Services that were requested and lack a value that only the user can give.
     pub left_out: Vec<LeftOut>,
     /// Root certificate of the proxy's own authority, where the sites' certificates come from it.
     pub own_root: Option<PathBuf>,

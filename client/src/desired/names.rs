@@ -190,7 +190,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// What every list of services has: the service that is asked, with its port, and a path.
+    /// What every list of services has: the service that is queried, with its port, and a path.
     fn listed_service(
         self,
         item: Item,

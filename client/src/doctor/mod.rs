@@ -1,7 +1,7 @@
 //! What `aistack doctor` looks at: everything that a tenant can see without a privilege, each
 //! thing for itself, so that one wrong part does not hide the others. Changes nothing.
 //!
-//! The daemons are asked first and at once; what else can be looked at follows from their answers,
+//! The daemons are queried first and at once; what else can be looked at follows from their answers,
 //! and is looked at at once too.
 
 mod certificates;

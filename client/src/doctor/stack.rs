@@ -1,4 +1,4 @@
-//! The stack of the manifest against this host: is it granted, are its network and the network
+//! The stack of the manifest against this host: does the grant allow it, are its network and the network
 //! guard there.
 
 use aistack_proto::v1::{Grant, WhoAmIResponse};

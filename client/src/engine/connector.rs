@@ -60,7 +60,7 @@ struct Agreed {
     spoken: ApiVersion,
 }
 
-/// Requests to the gateway, under a version that is asked for once, and again when an answer offers
+/// Requests to the gateway, under a version that is negotiated once, and again when an answer offers
 /// another one: the gateway offers what the engine behind it has.
 struct Exchange<B> {
     client: Client<Connector, B>,
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::desired::TimeScale;
 
-    /// A gateway that offers these versions, one connection after the other, and what it was asked.
+    /// A gateway that offers these versions, one connection after the other, and what requests it got.
     fn gateway(socket: &Path, offers: &'static [u32]) -> Arc<Mutex<Vec<String>>> {
         let listener = UnixListener::bind(socket).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));

@@ -17,7 +17,7 @@ pub enum EngineError {
     Unreachable {
         /// The socket.
         socket: PathBuf,
-        /// What connect(2) said, where it was asked.
+        /// What connect(2) said, where it was called.
         why: Option<io::ErrorKind>,
     },
     /// The gateway does not allow it.
@@ -40,7 +40,7 @@ pub enum EngineError {
         /// Docker's words.
         message: String,
     },
-    /// The gateway was asked too often, and waiting did not help.
+    /// The gateway got too many requests, and waiting did not help.
     #[error("the engine gateway limits your requests: {message}")]
     TooOften {
         /// The gateway's words.
@@ -238,7 +238,7 @@ mod tests {
         assert!(matches!(other, EngineError::Failed { .. }), "{other:?}");
     }
 
-    /// Nothing was done, so that even a create is asked for again; Docker's own 503 means something else.
+    /// Nothing was done, so that even a create is requested again; Docker's own 503 means something else.
     #[test]
     fn an_engine_that_is_away_is_waited_for_and_reported_as_unreachable() {
         let text = format!("{DOCKER_AWAY}; it may be restarting");

@@ -256,7 +256,7 @@ impl Engine {
     }
 
     /// Docker refuses a limit above the host's own number (moby, `daemon/daemon_unix.go`). Every
-    /// host has one CPU, so that the question is asked only for more.
+    /// host has one CPU, so that this is looked up only for more.
     async fn within_host(&self, nano_cpus: Option<i64>) -> Result<Option<i64>, EngineError> {
         let Some(wanted) = nano_cpus.filter(|wanted| *wanted > CPU) else {
             return Ok(nano_cpus);
@@ -267,7 +267,7 @@ impl Engine {
     }
 
     /// What the host's Docker Engine says of itself, as far as the gateway shows it: without its versions,
-    /// since it is asked in ours.
+    /// since it goes out in ours.
     ///
     /// # Errors
     /// What the gateway answered.

@@ -1,4 +1,4 @@
-//! Whether a stack can be made on this host's engine at all: asked before anything is made.
+//! Whether a stack can be made on this host's engine at all: checked before anything is made.
 
 use aistack_policy::engine::SUPPORTED_ENGINE;
 use aistack_proto::v1::{CheckEngineResponse, EngineSeverity, VolumeSight};

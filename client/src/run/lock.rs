@@ -107,7 +107,7 @@ pub fn end(base_dir: &Path, holder: &Holder) -> Result<(), CliError> {
         .and_then(rustix::process::Pid::from_raw);
     let pid = pid.ok_or_else(|| CliError::new(Exit::Failed, "the lock names no process"))?;
     for signal in [rustix::process::Signal::TERM, rustix::process::Signal::KILL] {
-        // Asked again right before: a process id is used again one day.
+        // Checked again right before: a process id is used again one day.
         let still = LockState::Held {
             holder: Some(holder.clone()),
         };

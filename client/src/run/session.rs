@@ -95,7 +95,7 @@ impl Context {
         self.socket("AISTACK_HELPER_SOCKET", aistack_proto::HELPER_SOCKET)
     }
 
-    /// True when a question may be asked: people at both ends and no flag against it.
+    /// True when a question is possible: people at both ends and no flag against it.
     #[must_use]
     pub fn interactive(&self) -> bool {
         use std::io::IsTerminal;
@@ -183,7 +183,7 @@ impl Session {
         (self.catalog, self.invalid) = (catalog, invalid);
     }
 
-    /// Whether the tenant's volume was mounted when the helper was asked.
+    /// Whether the tenant's volume was mounted when the helper answered.
     #[must_use]
     pub fn volume_is_mounted(&self) -> bool {
         self.who.volume.is_some_and(|volume| volume.mounted)
@@ -195,7 +195,7 @@ impl Session {
         Path::new(&self.grant.base_dir)
     }
 
-    /// Whether the base directory that the caller names is the granted one. The `.env` cannot
+    /// Whether the base directory that the caller names is the grant's. The `.env` cannot
     /// answer this: it lies in that directory.
     fn check_base_dir(&self, context: &Context) -> Result<(), CliError> {
         let flag = context.globals.dir.as_deref().and_then(Path::to_str);

@@ -1,5 +1,5 @@
 //! From nothing to a manifest, its directories and its network. Every step is done only where it
-//! is missing, and nothing is changed before the settings are known to be granted.
+//! is missing, and nothing is changed before the settings are known to be in the grant.
 
 use std::collections::BTreeSet;
 
@@ -251,7 +251,7 @@ async fn put_in_place(
         progress.note(&format!("created {} directories", made.created));
     }
     let unconfined = profiles::load(session, context.printer, progress).await?;
-    // Asked again under the lock: a run that was waited for, or killed, may have removed it.
+    // Checked again under the lock: a run that was waited for, or killed, may have removed it.
     let network = session.helper.who_am_i().await?.network;
     if !network.is_some_and(|network| network.exists) {
         let network = session.helper.create_network().await?;

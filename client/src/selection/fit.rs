@@ -1,10 +1,10 @@
-//! Whether a stack fits into what the policy gives, and what would.
+//! Whether a stack is within what the policy gives, and what would be.
 
 use super::{Selection, Sums, Value, without};
 use crate::catalog::{Catalog, Entry, Phase};
 use crate::keys::{SERVICES, VECTOR_DB};
 
-/// A stack that fits, made of one that does not.
+/// A stack within the limits, made of one that is not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lighter {
     /// What was taken out, in the order of doing so.
@@ -15,7 +15,7 @@ pub struct Lighter {
     pub vector_db: Option<String>,
 }
 
-/// Takes out one service at a time, with what only it needs, until the rest fits: the lightest one
+/// Takes out one service at a time, with what only it needs, until the rest is within them: the lightest one
 /// that is enough, else the heaviest. What others need stays, and so does the proxy.
 ///
 /// `None` when nothing is left to take out.

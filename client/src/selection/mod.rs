@@ -28,7 +28,7 @@ pub type Value<'v> = dyn Fn(&str) -> Option<String> + 'v;
 pub struct Selection<'a> {
     /// In catalog order.
     pub members: Vec<Member<'a>>,
-    /// What was asked for and cannot be, in catalog order.
+    /// What was requested and cannot be, in catalog order.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -58,7 +58,7 @@ pub enum Reason {
     },
 }
 
-/// A service that was asked for and is not part of the stack.
+/// A service that was requested and is not part of the stack.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LeftOut {
     /// Its name.

@@ -237,7 +237,7 @@ proptest! {
         prop_assert_eq!(without(&catalog, &more, &[name]).unwrap(), start);
     }
 
-    /// What is proposed fits, and nothing is proposed that is not one of the stack's.
+    /// What is proposed is within the limits, and nothing is proposed that is not one of the stack's.
     #[test]
     fn what_is_proposed_is_within_the_limits(memory in 0_u64..40, picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..8), vector in any::<prop::sample::Index>()) {
         let catalog = Catalog::embedded();

@@ -29,7 +29,7 @@ pub struct Tools<'a> {
     pub locks: &'a Locks,
     /// Where output goes.
     pub printer: Printer,
-    /// Whether a question may be asked.
+    /// Whether a question is possible.
     pub interactive: bool,
     /// Shows how it gets on.
     pub progress: &'a Progress,
@@ -62,7 +62,7 @@ pub async fn apply(
         ..
     } = *with;
     look::wait_until_stable(engine, progress).await?;
-    // Asked again: this run may have made the network or had the profiles loaded.
+    // Looked at again: this run may have made the network or had the profiles loaded.
     let who = with.helper.who_am_i().await?;
     let (containers, host) = look::around(engine, &who, stack).await?;
     let observed = Container::observed(&containers, host);

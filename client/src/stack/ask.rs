@@ -18,7 +18,7 @@ use crate::ui::{Progress, Word, seconds};
 /// After a start of the proxy its sites' certificates may take this long, on a machine that is not
 /// slow.
 const CERTIFICATES: Duration = Duration::from_mins(1);
-/// Services that are asked at once.
+/// Services that are queried at once.
 const AT_ONCE: usize = 4;
 
 /// Asks the chosen services, several at once; the results are in catalog order.

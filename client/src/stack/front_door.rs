@@ -15,9 +15,9 @@ use crate::ui;
 
 /// One connection with its handshake, or one request, may take this long.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Addresses of one name that are asked.
+/// Addresses of one name that are queried.
 const MAX_ADDRESSES: usize = 8;
-/// Names that are asked at once.
+/// Names that are queried at once.
 const AT_ONCE: usize = 8;
 
 /// How one name is reached.
@@ -58,8 +58,8 @@ pub async fn look(stack: &Stack) -> Vec<Reach> {
         return Vec::new();
     };
     let trust = Trust::open(stack.own_root.as_deref());
-    let asked = stream::iter(&door.names).map(|name| reach(&trust, door, name));
-    asked.buffered(AT_ONCE).collect().await
+    let reached = stream::iter(&door.names).map(|name| reach(&trust, door, name));
+    reached.buffered(AT_ONCE).collect().await
 }
 
 async fn reach(trust: &Trust, door: &FrontDoor, name: &PublicName) -> Reach {
@@ -167,8 +167,8 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
     connected.map_err(|error| format!("{address}: {}", ui::clean(&error.to_string())))
 }
 
-async fn in_time<T>(asked: impl Future<Output = T>) -> Result<T, String> {
-    tokio::time::timeout(LIMIT, asked)
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, String> {
+    tokio::time::timeout(LIMIT, answer)
         .await
         .map_err(|_| format!("no answer in {}", ui::seconds(LIMIT)))
 }

@@ -126,7 +126,7 @@ async fn find_of(
     let known = engine.ids().await?;
     left.retain(|own| !known.contains(&own.container));
     if !left.is_empty() {
-        // What was removed while the engine was asked is gone by now.
+        // What was removed while the engine was queried is gone by now.
         let still: BTreeSet<u32> = seen().into_iter().map(|own| own.pid).collect();
         left.retain(|own| still.contains(&own.pid));
     }

@@ -45,7 +45,7 @@ pub async fn around(
 }
 
 /// The stack's containers, once nothing is changing one any more: what a run that was killed has
-/// asked for is still done to its end. Asked under the lock.
+/// requested is still done to its end. Looked at under the lock.
 ///
 /// # Errors
 /// What the gateway answered, and [`Exit::TimedOut`] when it does not end.

@@ -132,7 +132,7 @@ pub fn tell_overridden(printer: Printer, stack: &Stack) {
     }
 }
 
-/// A line for each service that was asked for and lacks a value.
+/// A line for each service that was requested and lacks a value.
 pub fn tell_left_out(printer: Printer, stack: &Stack) {
     for left in &stack.left_out {
         printer.note(&left.to_string());

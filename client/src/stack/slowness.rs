@@ -30,9 +30,9 @@ pub(super) struct Probes {
 enum ProbeError {
     /// The service answered, and not as it should.
     Answered,
-    /// It was not asked.
+    /// It was not read.
     NotStarted,
-    /// It was asked, perhaps late, and did not answer in time.
+    /// It was queried, perhaps late, and did not answer in time.
     NotEnded,
 }
 

@@ -32,7 +32,7 @@ impl ContainerRef {
 }
 
 /// Stops them, all at once where `services` say nothing else, and removes them when `remove` is set.
-/// A failure keeps nothing else from going. What did not go is returned, for people.
+/// A failure keeps nothing else from being removed. What was not removed is returned, for people.
 pub async fn take_down(
     engine: &Engine,
     progress: &Progress,

@@ -84,7 +84,7 @@ impl Printer {
         self.raw(text)
     }
 
-    /// Data in any mode, to the byte: of this program's own, or what was asked for as it is.
+    /// Data in any mode, to the byte: of this program's own, or what was requested as it is.
     ///
     /// # Errors
     /// When standard output cannot be written.

@@ -1,4 +1,4 @@
-//! Questions to people, on standard error. Asked only where people are at both ends.
+//! Questions to people, on standard error. Only where people are at both ends.
 
 use dialoguer::{Confirm, Error, Input, Select};
 

@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, args: &AddArgs) -> Result<Exit, CliEr
     }
     let before = choice::values(context, &session)?;
     let overrides = overrides(context, &session, &names)?;
-    // Everything that speaks against it is reported before anything is asked or written.
+    // Everything that speaks against it is reported before any question and any change.
     let (_, stack) = setup::draft_with(context, &session, &overrides)?;
     let added = tell(context, &session, &names, &before, &overrides)?;
     if context.globals.dry_run {

@@ -38,7 +38,7 @@ use crate::run::Context;
 /// Runs one verb, or tells where things stand when there is none.
 ///
 /// # Errors
-/// Whatever kept the verb from what it was asked for.
+/// Whatever kept the verb from what was requested.
 pub async fn run(context: &Context, command: Option<&Command>) -> Result<Exit, CliError> {
     match command {
         None => overview::run(context).await,

@@ -285,7 +285,7 @@ fn show(
     wide: bool,
 ) -> Result<(), CliError> {
     let printer = context.printer;
-    let standing = session.confinement();
+    let confinement = session.confinement();
     printer.document(json!({
         "tenant": session.grant.name,
         "services": rows.iter().map(Row::json).collect::<Vec<_>>(),
@@ -293,7 +293,7 @@ fn show(
         "pending_changes": more.pending,
         "apart": more.apart,
         "left_running": more.left_running,
-        "apparmor_warning": standing.warning(),
+        "apparmor_warning": confinement.warning(),
         "guard_warning": guard::warning(&session.who),
     }))?;
     let mut headings = vec!["SERVICE", "STATE", "HEALTH", "UPTIME"];
@@ -326,7 +326,7 @@ fn show(
     }
     for warning in guard::warning(&session.who)
         .into_iter()
-        .chain(standing.warnings())
+        .chain(confinement.warnings())
     {
         printer.warn(&warning);
     }

@@ -54,7 +54,7 @@ async fn what_a_provider_cannot_make_stops_the_service_and_hides_its_input() {
     );
 }
 
-/// A service whose container a killed run has asked for is not to be seen when the next run looks,
+/// A service whose container a killed run has requested is not to be seen when the next run looks,
 /// and has its name when that run makes it.
 #[tokio::test]
 #[ignore = "needs root and a Docker Engine"]

@@ -63,7 +63,7 @@ fn engine() -> Engine {
     Engine::at(Path::new(SOCKET)).unwrap()
 }
 
-/// An image of this host's own shell and what it is linked with: no registry is asked.
+/// An image of this host's own shell and what it is linked with: no registry is queried.
 fn import_image() {
     let script = format!(
         "set -e; files=$(for b in sh sleep cat; do command -v $b; done); \

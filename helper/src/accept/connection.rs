@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct Peer {
     /// Who connected.
     pub caller: Caller,
-    /// The connection has no place, and whatever is asked on it is refused: the caller has this
+    /// The connection has no place, and whatever request comes on it is refused: the caller has this
     /// many connections already.
     pub over: Option<usize>,
 }

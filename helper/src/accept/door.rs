@@ -85,7 +85,7 @@ impl Door {
             PollFd::new(&self.end, PollFlags::IN),
         ];
         let pause = self.shut_out.pause(self.started.elapsed());
-        // Rounded up, or it would be asked again before the time is over.
+        // Rounded up, or it would be queried again before the time is over.
         let pause = pause.and_then(|pause| (pause + Duration::from_millis(1)).try_into().ok());
         match poll(&mut descriptors, pause.as_ref()) {
             Ok(_) => descriptors

@@ -1,7 +1,7 @@
 //! Accepting connections so that no local user can keep another one out.
 //!
 //! A thread of its own ([`door`]) takes connections out of the kernel's queue as fast as they come:
-//! nothing that the daemon does for one caller lets the queue fill up. The kernel is asked who
+//! nothing that the daemon does for one caller lets the queue fill up. The kernel says who
 //! connects before a byte is read, and what has no place is closed there, before the daemon's loop
 //! hears of it. The loop takes those with a place in turns, one UID after the other.
 //!
@@ -124,7 +124,7 @@ pub struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts on `listener`; `is_tenant` says who counts as a tenant at that moment, and is asked
+    /// Accepts on `listener`; `is_tenant` says who counts as a tenant at that moment, and is called
     /// for every connection that comes.
     ///
     /// # Errors

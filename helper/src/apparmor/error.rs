@@ -41,7 +41,7 @@ pub enum ProfileError {
     },
     /// Tasks run under the profile.
     #[error("{tasks} task(s) still run under the profile {profile}")]
-    Carried {
+    InUse {
         /// Name of the profile.
         profile: String,
         /// How many.
@@ -87,7 +87,7 @@ impl ProfileError {
             Self::Source { .. } => "APPARMOR_SOURCE_REFUSED",
             Self::TooOften(_) => "APPARMOR_TOO_OFTEN",
             Self::Place { .. } => "APPARMOR_PLACE_TAKEN",
-            Self::Carried { .. } => "APPARMOR_IN_USE",
+            Self::InUse { .. } => "APPARMOR_IN_USE",
             Self::Parser { .. } => "APPARMOR_NOT_COMPILED",
             Self::NotVerified { .. } => "APPARMOR_NOT_VERIFIED",
             Self::Io { .. } => "IO_FAILED",
@@ -108,7 +108,7 @@ impl ProfileError {
             }
             Self::TooOften(wait) => format!("try again in {} s", wait.as_secs().max(1)),
             Self::Place { .. } => "ask the administrator to move it".to_owned(),
-            Self::Carried { .. } => "remove the containers first: run `aistack destroy`".to_owned(),
+            Self::InUse { .. } => "remove the containers first: run `aistack destroy`".to_owned(),
             Self::Parser { .. } | Self::NotVerified { .. } => {
                 "ask the administrator to check the helper's log".to_owned()
             }
@@ -124,7 +124,7 @@ impl ProfileError {
             | Self::Rejected { .. }
             | Self::Source { .. }
             | Self::Place { .. }
-            | Self::Carried { .. } => Code::FailedPrecondition,
+            | Self::InUse { .. } => Code::FailedPrecondition,
             Self::TooOften(_) => Code::ResourceExhausted,
             Self::Parser { .. } | Self::NotVerified { .. } | Self::Io { .. } => Code::Internal,
         }

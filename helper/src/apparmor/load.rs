@@ -143,7 +143,7 @@ impl<'p> Host<'p> {
         for name in names {
             let tasks = self.tasks(name)?;
             if tasks > 0 {
-                return Err(ProfileError::Carried {
+                return Err(ProfileError::InUse {
                     profile: (*name).to_owned(),
                     tasks,
                 });

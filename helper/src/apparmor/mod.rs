@@ -2,8 +2,8 @@
 //!
 //! The tenant's text is never given to AppArmor: it is parsed, and what is loaded was written by
 //! the helper (`aistack_policy::apparmor`). [`Paths`] says where everything is, `source` reads
-//! what the tenant wrote, `parser` runs AppArmor's compiler, `kept`, `kernel`, `published` and
-//! `carried` are the four places where a profile shows, and `load` keeps them in step.
+//! what the tenant wrote, `parser` runs AppArmor's compiler, `store`, `kernel`, `published` and
+//! `tasks` are the four places where a profile shows, and `load` keeps them in step.
 
 mod error;
 mod kernel;

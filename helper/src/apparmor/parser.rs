@@ -172,7 +172,7 @@ impl Running {
                 Err(errno) => return Err(errno.into()),
             }
             drop(watched);
-            // Asked before the outputs are read: what it wrote before its end is then there.
+            // Checked before the outputs are read: what it wrote before its end is then there.
             let over = is_ready(&self.ended, PollFlags::IN)?;
             input = match input {
                 Some((pipe, rest)) => write_some(pipe, rest)?,

@@ -27,7 +27,7 @@ pub enum Denied {
     Stranger,
     /// A tenant.
     Tenant,
-    /// A tenant who asked for what would lead out of a container or to the host: always listed,
+    /// A tenant who tried what would lead out of a container or to the host: always listed,
     /// as far as the tenant's budget reaches.
     Reaching,
     /// A tenant whose budget does not reach for the record of an operation.

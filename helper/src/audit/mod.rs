@@ -50,7 +50,7 @@ pub struct Audit {
 /// What is about to happen, or what was refused.
 #[derive(Debug, Clone)]
 pub struct Intent {
-    /// Who asked.
+    /// Who called.
     pub caller: Caller,
     /// Stable dotted name, e.g. `volume.mount`, `container.create`.
     pub operation: &'static str,

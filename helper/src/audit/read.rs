@@ -1,4 +1,4 @@
-//! Reading a log: judging its chain, and going through its records with bounded memory.
+//! Reading a log: judging its chain, and reading its records with bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufReader};

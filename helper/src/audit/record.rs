@@ -69,7 +69,7 @@ pub(super) enum Event {
         uid: Option<u32>,
         of: Who,
         count: u64,
-        /// How many of them asked for what would lead to the host.
+        /// How many of them tried what would lead to the host.
         #[serde(skip_serializing_if = "is_zero")]
         reaching: u64,
         seconds: u64,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-/// How often a full disk is asked again.
+/// How often a full disk is tried again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Blocks behind the end of the file, without changing its length (fallocate(2)).
@@ -17,7 +17,7 @@ pub(super) struct Reserve {
     wanted: u64,
     /// Up to this offset they are held.
     until: u64,
-    /// When a disk without room was last asked.
+    /// When a disk without room was last tried.
     refused: Option<Instant>,
 }
 
@@ -35,7 +35,7 @@ impl Reserve {
         self.until = 0;
     }
 
-    /// The disk had no room when it was last asked.
+    /// The disk had no room when it was last tried.
     pub(super) fn is_scarce(&self) -> bool {
         self.refused.is_some()
     }

@@ -46,7 +46,7 @@ struct Admitted {
 
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// The record to hand out, when the intent is on disk.
+    /// The record to return, when the intent is on disk.
     Intent(OpenRecord, oneshot::Sender<Result<OpenRecord, AuditError>>),
     Plain(oneshot::Sender<Result<(), AuditError>>),
     None,

@@ -1,4 +1,4 @@
-//! The API version that is spoken with an engine: the newest that both know. It is asked for once, and
+//! The API version that is spoken with an engine: the newest that both know. It is negotiated once, and
 //! again when an answer shows that another engine has taken the place.
 
 use std::sync::{Mutex, PoisonError};

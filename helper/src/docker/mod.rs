@@ -31,7 +31,7 @@ pub(crate) const UNSEEN_SOURCE: &str = "bind source path does not exist";
 /// The largest JSON answer that is read whole, bytes.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// How often a request goes out under a newly asked version, when engines take turns.
+/// How often a request goes out under a newly negotiated version, when engines take turns.
 const ATTEMPTS: usize = 3;
 
 /// A Docker Engine behind a Unix socket. Holding one of these is holding root.
@@ -40,7 +40,7 @@ pub struct Docker {
     socket: PathBuf,
     /// Notified at each connection, for whoever waits for the engine to be there again.
     reached: Arc<Notify>,
-    /// What the engine said of itself when it was last asked.
+    /// What the engine said of itself when it was last queried.
     known: Arc<Mutex<Option<Arc<engine_state::Known>>>>,
     agreed: Arc<Agreed>,
 }
@@ -157,13 +157,13 @@ impl Docker {
         }
     }
 
-    /// What is agreed on with the engine, where it was asked already.
+    /// What is agreed on with the engine, where it was queried already.
     #[must_use]
     pub fn known_api(&self) -> Option<Api> {
         self.agreed.get()
     }
 
-    /// What is agreed on with the engine, which is asked where that is not known.
+    /// What is agreed on with the engine, which is queried where that is not known.
     ///
     /// # Errors
     /// When it cannot be reached, or no version is shared.
@@ -185,7 +185,7 @@ impl Docker {
 
     /// Sends one request on its own connection and returns the head of the answer; the body
     /// streams. `path_and_query` starts with `/` and has no version: it gets the one that is agreed on.
-    /// An engine that refuses this version has done nothing; then it is asked for its own, and the
+    /// An engine that refuses this version has done nothing; then its own is read, and the
     /// request goes out once more.
     ///
     /// # Errors

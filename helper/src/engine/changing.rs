@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// set it: the prefix is the gateway's.
 const LABEL: &str = "io.aistack.changing";
 
-/// The changes that are going on, by full id of the container. There are no more of them than
+/// The changes in progress, by full id of the container. There are no more of them than
 /// requests.
 #[derive(Debug, Default)]
 pub(super) struct Changing(Mutex<HashMap<String, Vec<&'static str>>>);
@@ -26,7 +26,7 @@ impl Changing {
         }
     }
 
-    /// What is going on now. Asked before the list is, so that a change that ends meanwhile is in it:
+    /// What is in progress now. Read before the list is, so that a change that ends meanwhile is in it:
     /// the list may be of before its end.
     pub(super) fn now(&self) -> HashMap<String, &'static str> {
         self.with(|all| {
@@ -56,7 +56,7 @@ pub(super) fn label(list: &mut Value, changing: &HashMap<String, &'static str>) 
     }
 }
 
-/// An operation that is going on.
+/// An operation in progress.
 #[derive(Debug)]
 pub(super) struct Mark<'c> {
     all: &'c Changing,

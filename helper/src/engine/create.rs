@@ -102,7 +102,7 @@ impl Gateway {
     }
 
     /// Removes a container that got from its image what the image did not show before. Where the gateway
-    /// ends before this, the container stays; the same is asked before each start.
+    /// ends before this, the container stays; the same is checked before each start.
     async fn check_made(&self, tenant: &Tenant, name: &str, id: &str) -> Result<(), GatewayError> {
         let inspected: Value = self.get(&format!("/containers/{id}/json")).await?;
         let Err(refusal) = existing::check_from_image(&inspected) else {

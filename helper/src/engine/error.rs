@@ -1,4 +1,4 @@
-//! Why a request ends without what was asked for, and what its caller gets.
+//! Why a request ends without what was requested, and what its caller gets.
 
 use aistack_policy::Refusal;
 use aistack_policy::engine::SHOW_THE_VOLUME;

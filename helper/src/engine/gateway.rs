@@ -83,7 +83,7 @@ impl Tenant {
 
 impl Gateway {
     /// A gateway to this Docker. In `apparmor_dir` the helper says which profiles are loaded;
-    /// `docker_dirs` are the directories that Docker writes to, asked of Docker where there are none.
+    /// `docker_dirs` are the directories that Docker writes to, queried of Docker where there are none.
     /// `pulled` holds what each tenant has pulled.
     #[must_use]
     pub fn new(
@@ -123,7 +123,7 @@ impl Gateway {
     /// True when the policy in force knows this UID.
     #[must_use]
     pub fn is_tenant(&self, uid: u32) -> bool {
-        // Asked for every connection that comes: no grant is made for it.
+        // Requested every connection that comes: no grant is made for it.
         let policy = self.policy.current();
         let mut tenants = policy.policy.tenants().iter();
         tenants.any(|range| range.contains(&uid))

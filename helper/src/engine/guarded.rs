@@ -8,7 +8,7 @@ use crate::guard::Answer;
 
 impl Gateway {
     /// Refuses what is to run while the guard that the policy requires is not in force. The kernel is
-    /// asked each time: the table may have been flushed a moment ago.
+    /// queried each time: the table may have been flushed a moment ago.
     ///
     /// # Errors
     /// When it is not in force, or that cannot be known.

@@ -106,7 +106,7 @@ fn read(dir: &OwnedFd, uid: u32) -> Vec<String> {
     match try_read(dir, uid) {
         Ok(list) => list,
         Err(error) => {
-            // Asked for with every list of images.
+            // Requested with every list of images.
             if let Some(unsaid) = NOT_READ.again() {
                 tracing::error!(uid, %error, unsaid, "the list of pulled images cannot be read and counts as empty");
             }

@@ -70,7 +70,7 @@ pub async fn serve(
         });
     }
     let mut keeper = acceptor.keeper();
-    // Whoever was not taken yet has asked for nothing; who comes later waits in the socket.
+    // Whoever was not taken yet has requested nothing; who comes later waits in the socket.
     drop(acceptor);
     keeper.quiet().await;
     Ok(())
@@ -400,7 +400,7 @@ async fn tunnel(
 }
 
 /// Bytes both ways after a plain answer, until Docker's side has ended, or `end` does: a caller who
-/// asked for no upgrade waits for that, and does not hang up.
+/// wanted no upgrade waits for that, and does not hang up.
 async fn raw(
     mut connection: Connection,
     early: BytesMut,

@@ -14,7 +14,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 #[derive(Debug)]
 pub(super) struct StrictCodec<Res, Req>(PhantomData<(Res, Req)>);
 
-/// A message, or why it is none. The refusal goes through the choke point like any other.
+/// A message, or why it is none. The refusal goes through admission like any other.
 pub(super) type Decoded<Req> = Result<Req, Refusal>;
 
 impl<Res, Req> Default for StrictCodec<Res, Req> {
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(reason::<MountVolumeRequest>(b""), None);
         let with = |more: &[u8]| [&good, more].concat();
         let unknown = Some("UNKNOWN_FIELDS");
-        // Field 99; a UID that nobody asked for; the same field again; a default written out.
+        // Field 99; a UID that nobody requested; the same field again; a default written out.
         assert_eq!(reason::<ChownRequest>(&with(&[0x98, 0x06, 1])), unknown);
         assert_eq!(reason::<MountVolumeRequest>(&[0x08, 0]), unknown);
         assert_eq!(reason::<MountVolumeRequest>(&[0x10, 0xe9, 0x07]), unknown);

@@ -1,4 +1,4 @@
-//! The gRPC side of `aistack-helper`: every call goes through one choke point.
+//! The gRPC side of `aistack-helper`: every call goes through one admission.
 //!
 //! Identity comes from the connection, the grant from the policy in force at that moment, the
 //! method from a closed list. Only then is the message parsed. An operation that changes something

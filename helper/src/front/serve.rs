@@ -1,4 +1,4 @@
-//! The HTTP/2 server around the choke point, with every bound set.
+//! The HTTP/2 server in front of admission, with every bound set.
 
 use std::convert::Infallible;
 use std::future::Future;

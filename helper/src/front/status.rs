@@ -42,7 +42,7 @@ pub(super) fn rate_limited(refusal: &Refusal, wait: Duration) -> Status {
 }
 
 /// The caller has so many connections that this one has no place. It is not in the audit log:
-/// nothing is asked for on it that would be done, and only some get an answer.
+/// nothing is requested on it that would be done, and only some get an answer.
 pub(super) fn too_many_connections(open: usize, pid: Option<i32>) -> Status {
     // When this connection has ended; not all of a crowd at one moment.
     let apart = pid.unwrap_or_default().unsigned_abs() % 1000;
@@ -82,7 +82,7 @@ pub(super) fn still_running() -> Status {
     Status::with_error_details(Code::DeadlineExceeded, message, details)
 }
 
-/// The daemon is going down.
+/// The daemon is shutting down.
 pub(super) fn stopping() -> Status {
     plain(Code::Unavailable, "STOPPING", "aistack-helper is stopping")
 }

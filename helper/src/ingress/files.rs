@@ -15,7 +15,7 @@ use crate::own_dir::open_own_dir;
 const CONFIG: &str = "haproxy.cfg";
 const MAP: &str = "domains.map";
 const LOCK: &str = ".lock";
-/// HAProxy's own directory inside, where its admin socket is; nobody else can enter it.
+/// HAProxy's own directory inside, where its admin socket is; nobody else can open it.
 const ADMIN_SOCKET: &str = "haproxy/admin.sock";
 /// The directory keeps out whoever is not to read them.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);

@@ -39,10 +39,10 @@ pub enum IngressError {
         #[source]
         source: io::Error,
     },
-    /// HAProxy answered something else than what was asked for.
+    /// HAProxy answered something else than what was requested.
     #[error("HAProxy answered {answer:?} to {command:?}")]
     Answer {
-        /// What it was asked.
+        /// The command.
         command: String,
         /// The beginning of its answer.
         answer: String,

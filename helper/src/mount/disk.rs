@@ -43,7 +43,7 @@ struct Seen {
 }
 
 impl Disk {
-    /// Finds, opens and locks the disk. On return the descriptor is the disk that was asked for.
+    /// Finds, opens and locks the disk. On return the descriptor is the disk that was requested.
     pub(super) fn open(host: &Host, source: &DiskSource, base_dir: &Path) -> Result<Self> {
         let which = &source.which;
         let seen = find(host, which)?;
@@ -69,7 +69,7 @@ impl Disk {
     }
 
     /// Refuses when the descriptor, the number of the attachment and what sysfs says of that device
-    /// do not all mean the disk that was asked for.
+    /// do not all mean the disk that was requested.
     pub(super) fn require_same(&self) -> Result<()> {
         let changed = |what: String| {
             let message = format!("{} changed while it was checked: {what}", self.which);

@@ -98,7 +98,7 @@ async fn mount(
     Ok(mounted?)
 }
 
-/// Nobody asked: it is root's own start.
+/// No caller: it is root's own start.
 fn the_host() -> Caller {
     Caller {
         uid: 0,

@@ -3,7 +3,7 @@
 //! An engine in a mount namespace of its own (a snap, a unit with private mounts) does not see what was
 //! mounted after its start, and nothing on this side shows that: /proc/PID of its process is closed to
 //! a daemon with fewer capabilities, and behind a socket of systemd's even the PID is unknown. So the
-//! engine itself is asked.
+//! engine itself is tried.
 
 use aistack_policy::Grant;
 use aistack_policy::engine::{EngineFinding, Severity, judge, unseen_volume};
@@ -32,7 +32,7 @@ impl Ops {
         let facts = self.docker.facts().await?;
         let mut findings = judge(&facts);
         let mut volume = v1::VolumeSight::Unspecified;
-        // What cannot be used anyway is not asked.
+        // What cannot be used anyway is not tried.
         if findings
             .iter()
             .all(|finding| finding.severity == Severity::Limited)
@@ -85,7 +85,7 @@ pub async fn sees_volume(docker: &Docker, grant: &Grant) -> Result<Option<bool>,
     Ok(Some(sees(docker, &place).await?))
 }
 
-/// Whether there is something at this path for the engine. It is asked for a container with that as a
+/// Whether there is something at this path for the engine. It gets a create of a container with that as a
 /// bind source and of an image that cannot be: it looks at the source before it looks for the image
 /// (moby, `daemon/create.go`: the settings are verified first), and makes nothing either way.
 async fn sees(docker: &Docker, place: &str) -> Result<bool, DockerError> {

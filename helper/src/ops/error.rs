@@ -22,7 +22,7 @@ pub enum Error {
     /// The contract has it, this version does not.
     #[error("{what} is not in this version of aistack-helper")]
     NotInThisVersion {
-        /// What was asked for.
+        /// What was requested.
         what: &'static str,
     },
     /// The policy gives the tenant a disk and does not say which.

@@ -80,7 +80,7 @@ impl Ops {
         Self { guard, ..self }
     }
 
-    /// By which the kernel is asked whether the network guard is in force.
+    /// Which finds out from the kernel whether the network guard is in force.
     #[must_use]
     pub fn guard(&self) -> &Probe {
         &self.guard

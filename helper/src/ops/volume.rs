@@ -184,7 +184,7 @@ pub async fn volume_state(grant: &Grant) -> VolumeState {
     }
 }
 
-/// The volume of the grant, as the worker is asked for it.
+/// The volume of the grant, as the worker gets it.
 fn volume(ops: &Ops, grant: &Grant) -> Result<Volume, Error> {
     let source = match grant.volume.kind {
         VolumeKind::Loop { size } => Source::Loop { size },

@@ -84,7 +84,7 @@ pub enum Missing {
     Create,
 }
 
-/// Whether one step may enter another file system.
+/// Whether one step may cross into another file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cross {
     /// It may.

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::SandboxError;
 
-/// The newest version of Landlock whose rights are asked for: those of Linux 6.12. An older kernel
+/// The newest version of Landlock whose rights are requested: those of Linux 6.12. An older kernel
 /// takes the part that it knows (Debian 12's 6.1 has version 2).
 const NEWEST: ABI = ABI::V6;
 

@@ -12,7 +12,7 @@ use super::test_host::{TestHost, said};
 const COMPOSE: u32 = 62003;
 const DOCKER_PY: u32 = 62004;
 
-/// A world with one tenant, and the folder of the clients.
+/// A test host with one tenant, and the folder of the clients.
 fn prepare(tenant: (u32, &str), image: &str) -> (TestHost, Clean, PathBuf) {
     let clients = std::env::var_os("AISTACK_TEST_CLIENTS");
     let clients = clients.expect("AISTACK_TEST_CLIENTS says where tests/tools/clients put them");

@@ -49,7 +49,7 @@ fn setting() -> Setting {
 }
 
 impl Setting {
-    /// First lines of what was asked, without what the gateway itself asks when it begins.
+    /// First lines of the requests that Docker got, without what the gateway itself asks when it begins.
     fn seen(&self) -> Vec<String> {
         const OWN: [&str; 3] = [
             "GET /version ",

@@ -1,5 +1,5 @@
 //! Which images a tenant may see and use. The Docker behind the gateway is a small one, which has every
-//! image that it is asked for, and whose pulls end as their tag says.
+//! image that is requested, and whose pulls end as their tag says.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -25,13 +25,13 @@ pub(crate) struct TestHost {
 impl TestHost {
     /// A running gateway before `docker`. It takes a policy of root's only.
     pub(crate) fn start(docker: &Path) -> Self {
-        // A Docker that only answers tests is not asked where its directory is.
+        // A Docker that only answers tests is not queried for its directory.
         let dir = |dir: &Path| vec!["--docker-dir".to_owned(), dir.display().to_string()];
         Self::start_with(docker, dir)
     }
 
     /// The same with further options; they come last, so that they win. The function is given the
-    /// world's directory.
+    /// test host's directory.
     pub(crate) fn start_with(docker: &Path, options: impl FnOnce(&Path) -> Vec<String>) -> Self {
         assert!(rustix::process::geteuid().is_root(), "this needs root");
         let dir = tempfile::Builder::new()

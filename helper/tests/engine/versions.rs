@@ -156,7 +156,7 @@ impl Setting {
         }
     }
 
-    /// The versions that were asked for since the last look, each request in turn.
+    /// The versions that were requested since the last look, each request in turn.
     fn versions(&self) -> Vec<String> {
         let seen = std::mem::take(&mut *self.seen.lock().unwrap());
         let version = |line: &String| line.split('/').nth(1).unwrap_or_default().to_owned();
@@ -196,7 +196,7 @@ fn an_engine_that_shares_no_version_is_reported_to_tenants_and_admin() {
         "GET /version".to_owned(),
         "GET /info".to_owned(),
         "GET /containers/json".to_owned(),
-        // Docker's 400 is not an answer about what was asked for.
+        // Docker's 400 is not an answer about what was requested.
         format!("GET /containers/{id}/json"),
         format!("GET /exec/{id}/json"),
         "GET /images/aistack-dev-gateway:1/json".to_owned(),
@@ -238,7 +238,7 @@ fn the_newest_version_that_both_know_is_spoken_and_offered() {
         (LATER, 56),
     ] {
         let setting = setting(engine);
-        // Callers ask for what they want; the engine is asked for one version.
+        // Callers send what they want; the engine gets one version.
         for prefix in ["", "/v1.24", "/v1.41", &format!("/v1.{spoken}")] {
             let answer = setting.send(&format!("GET {prefix}/containers/json"));
             assert!(answer.starts_with("HTTP/1.1 200 "), "{prefix}: {answer}");

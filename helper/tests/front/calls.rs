@@ -161,7 +161,7 @@ async fn a_reload_takes_a_good_policy_and_keeps_it_over_a_bad_one() {
             .filter(|record| record["what"] == what)
             .count()
     };
-    // One connection that outlives the reload: the policy is asked for every call.
+    // One connection that outlives the reload: the policy is read for every call.
     let mut b = tenants_host.client(B).await;
     assert!(b.who_am_i(v1::WhoAmIRequest {}).await.is_ok());
     tenants_host.write_policy(&policy("61001-61001"));

@@ -31,7 +31,7 @@ async fn no_network_is_made_on_an_engine_that_is_refused() {
         for words in [words, "ENGINE_REFUSED", "builtin.supported-engine"] {
             assert!(outcome.contains(words), "{outcome}");
         }
-        // Another engine in its place is asked again.
+        // Another engine in its place is queried again.
         engine.becomes(DEBIAN_12);
         let again = client.create_network(v1::CreateNetworkRequest {}).await;
         assert_ne!(details(&again.unwrap_err()).0, "ENGINE_REFUSED");
@@ -43,7 +43,7 @@ async fn no_network_is_made_on_an_engine_that_is_refused() {
     }
 }
 
-/// Docker is asked for a container that cannot be, and writes that to its log.
+/// Docker gets a create of a container that cannot be, and writes that to its log.
 #[tokio::test]
 #[ignore = "needs root"]
 async fn asking_the_engine_what_it_sees_is_recorded_and_counted_as_a_change_is() {

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use super::test_host::{A, TestHost, details};
 
-/// An engine that speaks API 1.`oldest` to 1.`newest` and has no network; what it was asked.
+/// An engine that speaks API 1.`oldest` to 1.`newest` and has no network; what requests it got.
 fn engine(
     socket: &Path,
     version: &'static str,

@@ -41,7 +41,7 @@ impl StuckDocker {
         stuck
     }
 
-    /// Whether it was asked for a caller: the daemon itself asks once what it is.
+    /// Whether it was called for a caller: the daemon itself asks once what it is.
     fn was_called(&self) -> bool {
         self.requests.load(Ordering::SeqCst) > 1
     }
@@ -63,7 +63,7 @@ fn fail(mut stream: StdStream) {
     );
 }
 
-/// A world where a call of A for a network is under way and Docker does not answer it.
+/// A test host where a call of A for a network is under way and Docker does not answer it.
 async fn under_way() -> (
     TestHost,
     StuckDocker,
@@ -83,7 +83,7 @@ async fn under_way() -> (
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("Docker was never asked: {:?}", call.await);
+    panic!("Docker was never called: {:?}", call.await);
 }
 
 #[tokio::test]

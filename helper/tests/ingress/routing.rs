@@ -161,7 +161,7 @@ fn a_tenant_that_is_down_is_an_error_and_nobody_else_answers_for_it() {
     assert!(answer_of(&mut stream).starts_with("HTTP/1.1 503 "));
     for squatter in &squatters {
         squatter.set_nonblocking(true).unwrap();
-        assert!(squatter.accept().is_err(), "somebody else was asked");
+        assert!(squatter.accept().is_err(), "somebody else got it");
     }
     assert!(line_after(HTTPS, &plain("t-63002.example.test")).starts_with("tenant 1 "));
 }

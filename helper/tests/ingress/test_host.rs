@@ -41,7 +41,7 @@ impl TestHost {
             namespace,
             haproxy: None,
         };
-        host.enter();
+        host.join_namespaces();
         run("ip", &["link", "set", "lo", "up"]);
         for address in ["10.128.0.62/32", "10.128.0.126/32"] {
             run("ip", &["address", "add", address, "dev", "lo"]);
@@ -70,7 +70,7 @@ impl TestHost {
     }
 
     /// This thread, and what it starts, is in the namespace from here on.
-    pub(crate) fn enter(&self) {
+    pub(crate) fn join_namespaces(&self) {
         let file = std::fs::File::open(format!("/run/netns/{}", self.namespace)).unwrap();
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
@@ -87,7 +87,7 @@ impl TestHost {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     }
 
-    /// `aistack-helper ingress …` of this world.
+    /// `aistack-helper ingress …` of this test host.
     pub(crate) fn helper(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_aistack-helper"))
             .arg("ingress")
@@ -170,7 +170,7 @@ pub(crate) struct Visit {
 
 /// The proxy of the `nth` tenant; what it is visited by is given to `serve`, each in a thread.
 pub(crate) fn proxy(host: &TestHost, nth: u8, port: u16, serve: fn(u8, Visit)) {
-    host.enter();
+    host.join_namespaces();
     let address = format!("10.128.0.{}:{port}", 62 + 64 * nth);
     let listener = TcpListener::bind(address).unwrap();
     std::thread::spawn(move || {

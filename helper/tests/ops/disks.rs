@@ -86,7 +86,7 @@ impl Disks {
         std::fs::remove_file(self.dev(name)).unwrap();
     }
 
-    /// The tests' own program, as a worker of this world's disks and nothing else.
+    /// The tests' own program, as a worker of this test host's disks and nothing else.
     pub(crate) fn spawn_worker(&self, socket: &Path, log: File) -> Child {
         let old = if self.kernel == Kernel::Old { "1" } else { "" };
         let mut command = Command::new("setpriv");

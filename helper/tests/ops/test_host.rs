@@ -206,7 +206,7 @@ impl TestHost {
         }
     }
 
-    /// Loop devices over images of this world.
+    /// Loop devices over images of this test host.
     pub(crate) fn loop_devices(&self) -> Vec<String> {
         let images = self.images().display().to_string();
         std::fs::read_dir("/sys/block")

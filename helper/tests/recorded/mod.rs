@@ -1,4 +1,4 @@
-//! What engines answered when they were asked what they are (`corpus/docker`), and an engine that
+//! What engines answered to the question what they are (`corpus/docker`), and an engine that
 //! answers that and nothing else.
 
 #![allow(dead_code, reason = "each test binary takes what it needs")]

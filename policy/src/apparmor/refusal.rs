@@ -38,17 +38,17 @@ pub enum Code {
     Cond,
     /// A class of rule that tenants do not write.
     Rule,
-    /// An execute permission that leaves the profile, or is not granted here.
+    /// An execute permission that leaves the profile, or is not allowed here.
     Exec,
-    /// File permissions that cannot be granted so.
+    /// File permissions that cannot be allowed so.
     Perm,
     /// A path that is not a plain absolute path.
     Path,
     /// A pattern outside the limits.
     Glob,
-    /// A capability that is unknown or not granted.
+    /// A capability that is unknown or not in the grant.
     Cap,
-    /// A socket family or type that is unknown or not granted.
+    /// A socket family or type that is unknown or not in the grant.
     Net,
     /// Too much: bytes, lines or rules.
     Size,

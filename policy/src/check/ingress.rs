@@ -1,4 +1,4 @@
-//! The front door fits the tenants: not too many, no port of theirs, an address in each network.
+//! The front door agrees with the tenants: not too many, no port of theirs, an address in each network.
 
 use super::Subject;
 use super::numbers::{port_claims, tenant_claims};

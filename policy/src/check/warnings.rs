@@ -16,7 +16,7 @@ use crate::{ImagePattern, Ipv4Subnet, Limits, VolumeKind};
 /// Linux' default `net.ipv4.ip_local_port_range`.
 const EPHEMERAL: (u64, u64) = (32_768, 60_999);
 
-/// UIDs that other programs hand out by default
+/// UIDs that other programs assign by default
 /// (systemd.io/UIDS-GIDS, login.defs(5)).
 const HANDED_OUT: [(u64, u64, &str); 4] = [
     (60_001, 60_513, "systemd-homed"),

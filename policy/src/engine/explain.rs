@@ -104,7 +104,7 @@ impl EngineFacts {
             )
         } else {
             (
-                "asked for",
+                "requested",
                 "it is not the default; aistack asks for it in each container",
             )
         };
@@ -206,7 +206,7 @@ impl EngineFacts {
 
     fn seccomp_fact(&self) -> Fact {
         let (value, means) = match &self.seccomp {
-            Seccomp::Unknown => ("unsaid", "it was not asked"),
+            Seccomp::Unknown => ("unsaid", "it was not read"),
             Seccomp::Off => ("off", "containers may use every system call"),
             Seccomp::Default => (
                 "Docker's own",

@@ -112,7 +112,7 @@ pub struct EngineFacts {
     pub cdi_dirs: Vec<String>,
     /// `DefaultAddressPools`, e.g. `172.17.0.0/16 in parts of /24`; empty for Docker's own.
     pub address_pools: Vec<String>,
-    /// Registries that are asked without TLS, those of loopback addresses left out.
+    /// Registries that are used without TLS, those of loopback addresses left out.
     pub insecure_registries: Vec<String>,
     /// `DefaultRuntime`.
     pub default_runtime: String,
@@ -161,7 +161,7 @@ pub enum EngineKind {
 /// The filter of system calls that containers get.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Seccomp {
-    /// It was not asked.
+    /// It was not read.
     #[default]
     Unknown,
     /// None: neither `name=seccomp` nor a profile, or the profile `unconfined`.

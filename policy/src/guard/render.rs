@@ -1,7 +1,7 @@
 //! The text for `nft -f`.
 //!
 //! The table stands in four hooks. `output` comes before Docker's address translation (priority -100)
-//! and so sees the port that was asked for; `translated` comes after it and sees the container. Each
+//! and so sees the port that was requested; `translated` comes after it and sees the container. Each
 //! looks its packet up in a map, which gives the chain of one tenant: what a packet costs does not
 //! depend on how many there are. An accept here is the table's own; no other table's drop is undone.
 
@@ -271,7 +271,7 @@ fn containers(text: &mut String, policy: &Policy) -> fmt::Result {
 /// belongs to a connection that was let through goes on; but the first packet of a TCP connection and every
 /// datagram that asks are judged, since somebody else may have got the same source port meanwhile. Then by
 /// destination. To a bridge nothing goes that is not to a tenant's subnet, which no IPv6 address is; the kernel's own
-/// neighbour discovery and multicast have no port that could be asked.
+/// neighbour discovery and multicast have no port that could be matched.
 fn hooks(text: &mut String, canary: Option<Canary>) -> fmt::Result {
     writeln!(text, "\tchain metadata {{\n\t\tjump name_server")?;
     writeln!(text, "\t\tmeta skuid < {FIRST_USER} accept")?;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Cidr;
 
-/// Where clouds hand out the credentials of the host, and other things that are the host's alone:
+/// Where clouds serve the credentials of the host, and other things that are the host's alone:
 /// AWS, Google, Azure, Oracle and others (169.254.169.254), ECS tasks (169.254.170.2), EKS
 /// (169.254.170.23), Alibaba (100.100.100.200), Oracle (192.0.0.192), Azure's host agent
 /// (168.63.129.16).

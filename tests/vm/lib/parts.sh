@@ -4,7 +4,7 @@
 run=$cache/run                  # disks, logs and sockets of the current guest
 volume_sizes=(1G 1G 64M 64M)     # NVMe volumes, named by volume_id in guest/steps.sh
 volumes=${#volume_sizes[@]}
-time_limit=${AISTACK_VM_LIMIT:-}       # seconds for all steps together; none unless asked for
+time_limit=${AISTACK_VM_LIMIT:-}       # seconds for all steps together; none unless requested
 silence_limit=600               # seconds without a word from the guest, times what it measured itself to be slower
 
 # Sets files to the step files that are to run.
@@ -112,7 +112,7 @@ make_logged() {
     }
 }
 
-# The host's engine is asked for the images, which may have changed; one that this starts is stopped again.
+# The host's engine gives the images, which may have changed; one that this starts is stopped again.
 cached_docker_disk() {
     local reference marker
     marker=$(mktemp -u)

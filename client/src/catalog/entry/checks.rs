@@ -17,7 +17,7 @@ pub enum CheckEntry {
     Http {
         /// For people.
         title: String,
-        /// Asked only then.
+        /// Run only then.
         when: Option<When>,
         /// Key of the published port on loopback. When it is not said: through the proxy, by its
         /// site and over TLS; without a proxy, the published port that the site stands before.
@@ -30,7 +30,7 @@ pub enum CheckEntry {
     Exec {
         /// For people.
         title: String,
-        /// Asked only then.
+        /// Run only then.
         when: Option<When>,
         /// Program and arguments.
         command: Vec<Template>,
@@ -42,7 +42,7 @@ pub enum CheckEntry {
 }
 
 impl CheckEntry {
-    /// The condition under which it is asked.
+    /// The condition under which it is run.
     #[must_use]
     pub fn when(&self) -> Option<&When> {
         match self {

@@ -15,7 +15,7 @@ use super::wire;
 
 /// Pauses before another try.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
-/// A service that answers 429 is asked again for so long: most limits are for one minute, n8n's
+/// A service that answers 429 is queried again for so long: most limits are for one minute, n8n's
 /// five sign-ins among them (its `auth.controller`). That minute is as long on a slow machine.
 const BUSY: Duration = Duration::from_secs(75);
 /// The pause after a 429 that names none.

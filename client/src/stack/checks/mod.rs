@@ -17,7 +17,7 @@ use crate::engine::{Container, Engine};
 use crate::stack::tls::{Served, Trust};
 use crate::ui;
 
-/// How long what is asked may take.
+/// How long a check may take.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     /// One request.
@@ -45,7 +45,7 @@ impl Limits {
 pub struct CheckResult {
     /// Service name.
     pub service: String,
-    /// What was asked.
+    /// What was checked.
     pub title: String,
     /// Whether the answer was the expected one.
     pub ok: bool,
@@ -66,7 +66,7 @@ impl CheckResult {
     fn not_run(service: &DesiredService, why: String) -> Self {
         Self {
             service: service.name.clone(),
-            title: "can be asked".to_owned(),
+            title: "can be checked".to_owned(),
             ok: false,
             problem: Some(why),
             warning: None,
@@ -109,7 +109,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Asks one service everything, one thing after the other. One whose container does not run is
-    /// not asked. `asking` hears each title.
+    /// not checked. `asking` gets each title.
     pub async fn ask(
         &self,
         service: &DesiredService,

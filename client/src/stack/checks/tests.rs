@@ -382,7 +382,7 @@ async fn a_closed_port_is_a_problem() {
 
 #[tokio::test]
 async fn a_service_without_a_check_is_a_warning_and_no_failure() {
-    // It is asked nothing.
+    // It gets no request.
     let engine = Engine::at(std::path::Path::new("/dev/null")).unwrap();
     let stack = crate::desired::tests::render(&[]).unwrap();
     let mut own = stack.services[0].clone();

@@ -15,7 +15,7 @@ const EXCERPT: usize = 200;
 /// A capture that starts so takes a cookie instead of a place in the answer.
 const COOKIE: &str = "cookie:";
 
-/// What one user of a service has in hand.
+/// What one user of a service knows.
 pub(super) struct HttpSession {
     captured: BTreeMap<String, Value>,
     cookies: BTreeMap<String, String>,

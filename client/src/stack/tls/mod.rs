@@ -168,7 +168,7 @@ impl Trust {
             provider: Arc::clone(&self.provider),
             seen: Mutex::new(None),
         });
-        // The witness decides nothing: it asks the verifiers of the trusted roots, and keeps what
+        // This verifier decides nothing itself: it passes on to those of the trusted roots, and keeps what
         // was shown so that it can be reported.
         let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
             .with_safe_default_protocol_versions()

@@ -25,7 +25,7 @@ const CERTIFICATES: &str = "data/caddy/caddy/certificates";
 const ASIDE: &str = "data/caddy/before-renewal";
 /// A new certificate may take this long; an authority on the internet takes some seconds.
 const LIMIT: Duration = Duration::from_secs(90);
-/// How often the site is asked in that time.
+/// How often the site is queried in that time.
 const AGAIN: Duration = Duration::from_millis(300);
 
 /// The proxy of one tenant.

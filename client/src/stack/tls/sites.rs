@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const LOG_LINES: u32 = 2000;
 /// Of one complaint, so much is shown, characters.
 const MAX_COMPLAINT: usize = 400;
-/// How often sites are asked that are waited for.
+/// How often sites are queried that are waited for.
 const AGAIN: Duration = Duration::from_millis(300);
 
 /// A host name behind the proxy.
@@ -125,7 +125,7 @@ pub async fn look_at_all(
     states
 }
 
-/// What caddy complained of last about each host, of each authority that it asked: its log is one
+/// What caddy complained of last about each host, of each authority that it used: its log is one
 /// JSON object a line.
 fn said(lines: &[String], hosts: &[&str]) -> BTreeMap<String, String> {
     let mut by_issuer: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();

@@ -64,7 +64,7 @@ fn present(session: &Session) -> Result<EnvFile, CliError> {
     Ok(session.manifest()?.unwrap_or_default())
 }
 
-/// Writes the file when a granted stack can be made of it, and says what the change touches.
+/// Writes the file when the grant allows the stack in it, and says what the change touches.
 fn apply(
     context: &Context,
     session: &Session,

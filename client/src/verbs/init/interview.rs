@@ -60,7 +60,7 @@ async fn pick(question: &str, choices: Vec<Choice>, usual: usize) -> Result<Stri
 }
 
 /// The presets with their sums, and what the manifest has when that is none of them; the place of
-/// the usual answer is that of the manifest's, else of the largest usual preset that fits.
+/// the usual answer is that of the manifest's, else of the largest usual preset within the limits.
 fn presets(catalog: &Catalog, value: &selection::Value<'_>, given: Sums) -> (Vec<Choice>, usize) {
     let mut choices = Vec::new();
     let mut fitting = Vec::new();

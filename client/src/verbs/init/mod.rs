@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, args: &InitArgs) -> Result<Exit, CliE
         tell_unwritten(context, &session, environment, &draft);
         return print(context, &session, &draft, &stack);
     }
-    // What may still be answered with a smaller stack is not refused before it is asked.
+    // What may still be answered with a smaller stack is not refused before the question.
     if !context.interactive() {
         setup::draft_with(context, &session, &overrides)?;
     }
@@ -74,7 +74,7 @@ fn tell_unwritten(
     }
 }
 
-/// Values of the environment, where they are asked for, then those of the flags: what is set here
+/// Values of the environment, where they are wanted, then those of the flags: what is set here
 /// is written to the file.
 fn overrides(
     context: &Context,

@@ -1,5 +1,5 @@
-//! What the engine is: asked when the daemon begins and whenever the engine has started again, reported in
-//! the log, and asked for before anything is made on it.
+//! What the engine is: queried when the daemon begins and whenever the engine has started again, reported in
+//! the log, and looked up before anything is made on it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -66,7 +66,7 @@ impl SocketFile {
 }
 
 impl Docker {
-    /// What the engine is. It is asked once in each of its lives, and each time where that cannot be
+    /// What the engine is. It is queried once in each of its lives, and each time where that cannot be
     /// reported.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Docker {
         Ok(self.look().await?.facts.clone())
     }
 
-    /// What the engine was when it was last asked. Asking again would have systemd start one that the
+    /// What the engine was when it was last queried. Asking again would have systemd start one that the
     /// administrator has stopped.
     #[must_use]
     pub fn last_facts(&self) -> Option<EngineFacts> {
@@ -89,7 +89,7 @@ impl Docker {
     /// Refuses where nothing may be made on this engine, and where it does not say what it is.
     ///
     /// # Errors
-    /// The refusal, or why the engine could not be asked.
+    /// The refusal, or why the engine could not be queried.
     pub async fn require_supported<E>(&self) -> Result<(), E>
     where
         E: From<Refusal> + From<DockerError>,

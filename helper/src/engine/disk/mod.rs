@@ -47,7 +47,7 @@ const GRACE: u32 = 0;
 /// Which disk is watched, and what was found.
 #[derive(Debug)]
 pub(super) struct Disk {
-    /// The directories that Docker writes to, by the command line; Docker is asked where it names none.
+    /// The directories that Docker writes to, by the command line; Docker is queried where it names none.
     named: Vec<PathBuf>,
     /// Why containers were stopped, by full id; those that are gone are forgotten in each round.
     stopped: Mutex<HashMap<String, String>>,
@@ -306,7 +306,7 @@ impl Gateway {
         let path = format!("/containers/{id}/stop?t={GRACE}");
         // Reported from now on: who looks while it stops must see why. It stays reported when Docker answers with
         // an error: one that did not see the end of the container within 10 s has killed it all the same,
-        // and one that did not stop it is asked again in the next round.
+        // and one that did not stop it is queried again in the next round.
         let why = format!("stopped by the gateway: {excess}; recreate it");
         held(&self.disk.stopped).insert(id.clone(), why);
         let stop = self.docker.act(Method::POST, &path, Body::NONE);
@@ -314,7 +314,7 @@ impl Gateway {
     }
 }
 
-/// Who stops a container that nobody asked to stop.
+/// Who stops a container that nobody requested to stop.
 fn ourselves() -> Caller {
     Caller {
         uid: rustix::process::geteuid().as_raw(),

@@ -41,7 +41,7 @@ pub(super) enum Reply {
     Events(Response<Incoming>, Arc<Grant>, AsOf),
     /// Bytes both ways, after an upgrade, with their content type.
     Tunnel(&'static str, Upgraded),
-    /// Bytes both ways, for a caller who asked for no upgrade.
+    /// Bytes both ways, for a caller who wanted no upgrade.
     Raw(Upgraded),
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Call {
 }
 
 impl Gateway {
-    /// Does what was asked for; a refusal is recorded.
+    /// Does what was requested; a refusal is recorded.
     pub(super) async fn perform(&self, call: Call) -> Result<Reply, GatewayError> {
         let tenant = call.tenant.clone();
         let operation = call.endpoint.audited().unwrap_or("request");
@@ -177,7 +177,7 @@ fn about(call: &Call, container: &OwnContainer, more: Value) -> Intent {
     call.tenant.intent(operation, arguments, rule)
 }
 
-/// Docker's stream for the caller, who need not have asked for an upgrade: what it says is sent as the
+/// Docker's stream for the caller, who need not have wanted an upgrade: what it says is sent as the
 /// body of a plain answer then.
 async fn opened_for(
     call: &Call,

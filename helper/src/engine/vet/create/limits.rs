@@ -1,4 +1,4 @@
-//! What a container may use up. Every container has limits, and their sum fits the tenant's.
+//! What a container may use up. Every container has limits, and their sum is within the tenant's.
 
 use std::collections::BTreeMap;
 
@@ -101,7 +101,7 @@ impl Limits {
     }
 }
 
-/// Refuses `asked` where it does not fit beside what the tenant's containers hold already.
+/// Refuses `requested` where it does not fit beside what the tenant's containers hold already.
 pub(super) fn check_limits(grant: &Grant, in_use: Usage, requested: Usage) -> Result<(), Refusal> {
     let parts = [
         (

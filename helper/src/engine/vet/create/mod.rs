@@ -326,7 +326,7 @@ pub(super) const CONSOLE_SIZE: ApiVersion = ApiVersion::v1(42);
 pub(super) struct ConsoleSize([u16; 2]);
 
 impl ConsoleSize {
-    /// Decides what is asked for under `api`; under an older version than [`CONSOLE_SIZE`] it is
+    /// Decides what is requested under `api`; under an older version than [`CONSOLE_SIZE`] it is
     /// read and dropped, as Docker does.
     pub(super) fn decide(size: &[i64], api: ApiVersion) -> Result<Option<Self>, Refusal> {
         let sides: Option<Vec<u16>> = size.iter().map(|side| u16::try_from(*side).ok()).collect();

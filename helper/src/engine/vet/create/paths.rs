@@ -3,7 +3,7 @@
 /// The longest path, bytes.
 const MAX_PATH: usize = 512;
 
-/// Kernel file systems: a mount or a working directory there has defeated the container's walls
+/// Kernel file systems: a mount or a working directory there has defeated the container's isolation
 /// before (CVE-2019-16884, CVE-2019-19921, CVE-2023-27561, CVE-2024-21626, CVE-2025-31133).
 const KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
 

@@ -1,4 +1,4 @@
-//! The program in a container: command, environment, labels. Inside the walls it is free; what is
+//! The program in a container: command, environment, labels. Inside the container it is free; what is
 //! bounded here is what the host has to carry for it.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! Whether a container that was made earlier still is what the policy in force allows: the policy
-//! may have become stricter since. Asked before each start. Pure, over Docker's inspect answer.
+//! may have become stricter since. Checked before each start. Pure, over Docker's inspect answer.
 
 use aistack_policy::apparmor::Names;
 use aistack_policy::{AppArmorMode, Grant, Refusal, Rule};

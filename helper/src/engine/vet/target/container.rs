@@ -1,4 +1,4 @@
-//! What can be done with one container, and how Docker is asked for it.
+//! What can be done with one container, and the request to Docker.
 
 use aistack_policy::Refusal;
 use aistack_policy::engine::ApiVersion;
@@ -135,7 +135,7 @@ impl ContainerCall {
         }
     }
 
-    /// How Docker is asked, for the container with this full id.
+    /// The request to Docker, for the container with this full id.
     #[must_use]
     pub fn upstream(&self, id: &str) -> (Method, String) {
         let below = format!("/containers/{id}");

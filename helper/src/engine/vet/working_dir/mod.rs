@@ -1,7 +1,7 @@
 //! Where a process may start in a container: never where somebody in the container could have put a
 //! link to a descriptor that the runtime left open (CVE-2024-21626). The kernel follows links when
 //! runc changes there, so each component of the path must be one that nobody in the container can
-//! replace. Whoever can write a directory can replace what is in it: the question is asked of the
+//! replace. Whoever can write a directory can replace what is in it: the decision is about the
 //! parents, not of the directory itself. Pure.
 //!
 //! What lies below a mount is the tenant's: a bind is written from other containers and, read-only
@@ -88,7 +88,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Decides whether a process may start in `asked`; empty for the container's own directory.
+    /// Decides whether a process may start in `requested`; empty for the container's own directory.
     ///
     /// # Errors
     /// `WORKING_DIR_REFUSED`.

@@ -1,6 +1,6 @@
-//! Answers as the API version has them that the caller asks for. Docker is asked under another one, the
+//! Answers as the API version has them that the caller asks for. Docker gets the request under another one, the
 //! newest; what older clients read, and newer versions have no more, is restored in. Pure, and the same
-//! whatever version Docker was asked under.
+//! whatever version Docker got.
 //!
 //! Source: github.com/moby/moby/api, `docs/CHANGELOG.md`, and what the engine itself does for older
 //! versions (moby, `daemon/server/router`).

@@ -1,4 +1,4 @@
-//! What each version's clients read is there, whatever version Docker was asked under.
+//! What each version's clients read is there, whatever version Docker got.
 
 use aistack_policy::Policy;
 

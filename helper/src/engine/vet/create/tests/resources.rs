@@ -85,7 +85,7 @@ fn a_small_grant_gives_less_than_one_cpu() {
 fn the_sum_of_all_containers_is_within_the_grant_to_the_last_unit() {
     let body = host(&json!({"Memory": 10 << 20, "NanoCpus": 1_500_000, "PidsLimit": 7}));
     let mut context = Host::default();
-    // 1.5 thousandths of a CPU is below Docker's own bound, so it is asked for in hundredths.
+    // 1.5 thousandths of a CPU is below Docker's own bound, so it is requested in hundredths.
     assert_eq!(context.reason(&body), "RESOURCE_REFUSED");
     let body = host(&json!({"Memory": 10 << 20, "NanoCpus": 10_500_000, "PidsLimit": 7}));
     let requested = context.vet(&body).unwrap().usage();

@@ -1,4 +1,4 @@
-//! Parameters: what each call reads, what it refuses, and how Docker is asked.
+//! Parameters: what each call reads, what it refuses, and the request to Docker.
 
 use super::*;
 

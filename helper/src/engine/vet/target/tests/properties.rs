@@ -1,4 +1,4 @@
-//! Whatever is asked: an answer, and what is accepted is on the list and plain.
+//! Whatever comes: an answer, and what is accepted is on the list and plain.
 
 use proptest::prelude::*;
 
