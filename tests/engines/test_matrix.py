@@ -72,7 +72,7 @@ class Table(unittest.TestCase):
                   "kernel": "6.12", "cgroup": "v2"}
         suites = [record("current", "a", "b"), record("upgrade", "c", suite="upgrade") | {"seconds": 7}]
         kept = {"when": "2026-11-30", "engines": {"current": engine}, "suites": suites, "built_in": None,
-                "skipped": {"vm": "nobody asked for it"}}
+                "skipped": {"vm": "nobody requested it"}}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "x.matrix")
             path.write_text(json.dumps(kept))
@@ -80,18 +80,18 @@ class Table(unittest.TestCase):
         self.assertEqual(rows[0], "| line | engine | API | image store | firewall | gateway |")
         self.assertEqual(rows[2], "| `current` | 28 | 1.24 to 1.51 | overlayfs | iptables | 2 |")
         self.assertIn("- `upgrade`: 1 passed, 0 failed, 0 skipped, 7 s", rows)
-        self.assertIn("- `vm`: not run, since nobody asked for it", rows)
+        self.assertIn("- `vm`: not run, since nobody requested it", rows)
 
     def test_of_several_records_the_newest_of_each_line_and_suite_counts(self):
         failed = record("current", "a") | {"failed": ["b"], "status": 1}
         old = {"when": "1", "engines": {"current": {}}, "suites": [failed, record("current", "c", suite="client")],
-               "skipped": {"upgrade": "no Go", "vm": "not asked for"}, "built_in": 99}
+               "skipped": {"upgrade": "no Go", "vm": "not requested"}, "built_in": 99}
         new = {"when": "2", "engines": {"current": {}}, "built_in": None,
                "suites": [record("current", "a", "b"), record("upgrade", "d", suite="upgrade")]}
         found = matrix.merged([old, new])
         self.assertEqual([one["passed"] for one in found["suites"]], [["a", "b"], ["c"], ["d"]])
         self.assertEqual((found["when"], found["built_in"]), ("2", 99))
-        self.assertEqual(found["skipped"], {"vm": "not asked for"})
+        self.assertEqual(found["skipped"], {"vm": "not requested"})
 
     def test_a_cell_counts_what_failed_and_skipped(self):
         one = record("current", "a", "b")

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::Fingerprint;
 
 /// Bytes of a hash that are kept: enough that no change goes unseen.
-const KEPT: usize = 8;
+const LENGTH: usize = 8;
 
 impl Fingerprint {
     /// Adds a part.
@@ -17,7 +17,7 @@ impl Fingerprint {
         // Everything that comes here is made of strings, numbers and lists: it always serialises.
         let text = serde_json::to_string(value).unwrap_or_default();
         let hash = Sha256::digest(text.as_bytes());
-        let short = hash.iter().take(KEPT).map(|byte| format!("{byte:02x}"));
+        let short = hash.iter().take(LENGTH).map(|byte| format!("{byte:02x}"));
         self.0.insert(part.into(), short.collect());
     }
 

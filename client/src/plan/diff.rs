@@ -62,7 +62,7 @@ fn joined(
     };
     let network = format!("network of {owner}");
     // One that does not work may be in a namespace that is gone, and with an owner that was made
-    // anew meanwhile it cannot even start: its container names the old one.
+    // again meanwhile it cannot even start: its container names the old one.
     let works = match own {
         Action::Start => false,
         Action::Wait => observed

@@ -75,7 +75,7 @@ pub async fn apply(
     let checks = Vec::new();
     if plan.is_empty() {
         deployed_on::note(engine, stack.base_dir.as_ref()).await;
-        // A file that somebody changed manually is put right; no container is made of it.
+        // A file that somebody changed manually is written again; no container is made of it.
         configs::write_all(stack.base_dir.as_ref(), &files(stack, &plan))?;
         return Ok(Applied { plan, checks });
     }

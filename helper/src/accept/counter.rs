@@ -132,7 +132,7 @@ mod tests {
         })
     }
 
-    fn places(counter: &mut Counter, uid: u32, tries: usize) -> usize {
+    fn connect(counter: &mut Counter, uid: u32, tries: usize) -> usize {
         (0..tries)
             .filter(|_| counter.admit(uid, true) == Admission::Placed)
             .count()
@@ -141,16 +141,16 @@ mod tests {
     #[test]
     fn one_uid_gets_its_share_and_another_one_still_gets_in() {
         let mut counter = counter(8, 256, 16);
-        assert_eq!(places(&mut counter, 1001, 300), 8);
+        assert_eq!(connect(&mut counter, 1001, 300), 8);
         assert_eq!(counter.admit(1002, true), Admission::Placed);
         counter.release(1001, Counted::Tenant);
-        assert_eq!(places(&mut counter, 1001, 9), 1);
+        assert_eq!(connect(&mut counter, 1001, 9), 1);
     }
 
     #[test]
     fn one_uid_never_gets_more_than_half_whatever_the_bounds_say() {
         let mut counter = counter(1000, 10, 4);
-        assert!(places(&mut counter, 1, 100) <= 5);
+        assert!(connect(&mut counter, 1, 100) <= 5);
         assert_eq!(counter.admit(2, true), Admission::Placed);
     }
 
@@ -179,12 +179,16 @@ mod tests {
                     counter.admit(hog, true);
                 }
             }
-            let most = places(&mut counter, 5000, bounds.per_uid);
+            let most = connect(&mut counter, 5000, bounds.per_uid);
             println!("{hogs} hogs: {} places, {most} more", counter.tenants);
             assert!(most >= 1, "{bounds:?} {hogs}");
             // And not the first of them alone.
             for late in 6000..6000 + 8 {
-                assert_eq!(places(&mut counter, late, 1), 1, "{bounds:?} {hogs} {late}");
+                assert_eq!(
+                    connect(&mut counter, late, 1),
+                    1,
+                    "{bounds:?} {hogs} {late}"
+                );
             }
         }
     }
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn a_few_learn_their_number_and_the_rest_is_closed() {
         let mut counter = counter(8, 256, 16);
-        places(&mut counter, 1, 8);
+        connect(&mut counter, 1, 8);
         assert_eq!(counter.admit(1, true), Admission::TurnedAway(8));
         assert_eq!(counter.admit(1, true), Admission::TurnedAway(8));
         assert_eq!(counter.admit(1, true), Admission::Closed);
@@ -200,7 +204,7 @@ mod tests {
         assert_eq!(counter.admit(1, true), Admission::TurnedAway(8));
         // Others have these places too, but not without end.
         for uid in 2..6 {
-            assert_eq!(places(&mut counter, uid, 8), 8);
+            assert_eq!(connect(&mut counter, uid, 8), 8);
         }
         let turned_away =
             (2..6).filter(|uid| counter.admit(*uid, true) == Admission::TurnedAway(8));

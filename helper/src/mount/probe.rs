@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_opinion_is_agreement() {
+    fn only_equal_decisions_agree() {
         let said = "DEVNAME=/proc/self/fd/0 UUID=u TYPE=ext4";
         assert!(blkid_agrees(&ended(0, said), &ext4()));
         assert!(blkid_agrees(&ended(2, ""), &Contents::Blank));

@@ -12,7 +12,7 @@ use super::Result;
 use super::wire::{Error, ErrorReason};
 
 /// Where the tools are; nothing else is looked at.
-const PLACES: [&str; 2] = ["/usr/sbin", "/sbin"];
+const DIRECTORIES: [&str; 2] = ["/usr/sbin", "/sbin"];
 /// As much of a tool's output as is kept, bytes.
 const MAX_OUTPUT: usize = 2048;
 /// The volume as the tools see it: their standard input, so no name is looked up between the check
@@ -31,7 +31,7 @@ pub(super) struct Ended {
 /// Runs `name` with `volume` as standard input and nothing in its environment.
 pub(super) fn run(name: &str, args: &[&str], volume: &OwnedFd, limit: Duration) -> Result<Ended> {
     let failed = |error: std::io::Error| internal(format!("cannot run {name}: {error}"));
-    let program = PLACES
+    let program = DIRECTORIES
         .iter()
         .map(|place| Path::new(place).join(name))
         .find(|path| path.is_file())

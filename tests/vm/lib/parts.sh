@@ -49,11 +49,11 @@ make_debs() {
 
 # leave_out FILE WHY: that step file does not run.
 leave_out() {
-    local file kept=()
+    local file wanted=()
     for file in "${files[@]}"; do
-        if [ "$(basename "$file" .sh)" = "$1" ]; then say "$1 SKIPPED: $2"; else kept+=("$file"); fi
+        if [ "$(basename "$file" .sh)" = "$1" ]; then say "$1 SKIPPED: $2"; else wanted+=("$file"); fi
     done
-    files=("${kept[@]}")
+    files=("${wanted[@]}")
 }
 
 # Builds the current engine where the guest is to have it from the start or to get it in a step, and no folder with one
@@ -261,7 +261,7 @@ judge() {
     [ -z "$verdict" ] || bad+=("$verdict")
     grep -q '^END of all steps' "$run/steps.txt" || bad+=("the guest did not reach the end of the steps")
     [ ! -s "$run/qemu.log" ] || sed 's/^/    qemu: /' "$run/qemu.log"
-    [ -z "$keep" ] || kept
+    [ -z "$keep" ] || show_kept
     [ ${#failed[@]} -eq 0 ] || printf '  %s failed\n' "${failed[@]}"
     [ ${#unreached[@]} -eq 0 ] || printf '  %s was not reached\n' "${unreached[@]}"
     sed -n 's/^LEFT OUT: /  left out: /p' "$run/steps.txt"
@@ -270,7 +270,7 @@ judge() {
     [ ${#bad[@]} -eq 0 ] && [ ${#unreached[@]} -eq 0 ]
 }
 
-kept() {
+show_kept() {
     trap - EXIT
     if [ -n "$shell" ]; then
         need_packages socat=socat

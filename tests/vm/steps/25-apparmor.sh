@@ -178,13 +178,13 @@ with_line() {
 }
 
 refuse_mount() {
-    local before kept
+    local before files
     before=$(kernel_lines)
-    kept=$(sha256sum /etc/apparmor.d/ai-*)
+    files=$(sha256sum /etc/apparmor.d/ai-*)
     with_line "mount," refused "E_RULE" as "$USER_A" aistack apparmor load || return 1
     with_line "capability sys_admin," refused "E_CAP" as "$USER_A" aistack apparmor load || return 1
     with_line 'include "\/etc\/shadow"' refused "E_" as "$USER_A" aistack apparmor load || return 1
-    [ "$before" = "$(kernel_lines)" ] && [ "$kept" = "$(sha256sum /etc/apparmor.d/ai-*)" ]
+    [ "$before" = "$(kernel_lines)" ] && [ "$files" = "$(sha256sum /etc/apparmor.d/ai-*)" ]
 }
 step apparmor-refused-lines-change-nothing refuse_mount
 

@@ -165,7 +165,7 @@ impl Proxy<'_> {
     }
 
     /// `(below certificates, aside)` of a host, for each issuer that has it in `tree`.
-    fn places(&self, tree: &str, host: &str) -> Vec<(PathBuf, PathBuf)> {
+    fn file_pairs(&self, tree: &str, host: &str) -> Vec<(PathBuf, PathBuf)> {
         let entries = fs::read_dir(self.base_dir.join(tree));
         let issuers = entries.into_iter().flatten().flatten();
         let named = issuers.map(|entry| entry.file_name());
@@ -179,14 +179,14 @@ impl Proxy<'_> {
     }
 
     fn put_aside(&self, host: &str) -> Result<(), String> {
-        for (current, aside) in self.places(CERTIFICATES, host) {
+        for (current, aside) in self.file_pairs(CERTIFICATES, host) {
             rename(&current, &aside)?;
         }
         Ok(())
     }
 
     fn drop_aside(&self, host: &str) -> Result<(), String> {
-        for (_, aside) in self.places(ASIDE, host) {
+        for (_, aside) in self.file_pairs(ASIDE, host) {
             remove(&aside)?;
         }
         Ok(())
@@ -194,7 +194,7 @@ impl Proxy<'_> {
 
     /// Removes what came where there is something to give back.
     fn drop_current(&self, host: &str) -> Result<(), String> {
-        for (current, aside) in self.places(CERTIFICATES, host) {
+        for (current, aside) in self.file_pairs(CERTIFICATES, host) {
             if aside.exists() {
                 remove(&current)?;
             }
