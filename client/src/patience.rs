@@ -153,7 +153,7 @@ impl Patience {
         request.await
     }
 
-    /// Asks until the answer is one, for at most a minute. `again` says whether an error is none.
+    /// Tries until the answer is one, for at most a minute. `again` says whether an error is none.
     ///
     /// # Errors
     /// The last error.

@@ -22,7 +22,7 @@ pub struct Caller {
 pub struct NoCredentials(#[source] std::io::Error);
 
 impl Caller {
-    /// Asks the kernel who connected to this socket.
+    /// Reads from the kernel who connected to this socket.
     ///
     /// # Errors
     /// When SO_PEERCRED fails; the connection must then be dropped.

@@ -80,7 +80,7 @@ class Running:
         return now - self.active
 
     def end(self):
-        """Asks the whole group to end, so that it can clean up, and does not wait for ever."""
+        """Tells the whole group to end, so that it can clean up, and does not wait for ever."""
         for sign, patience in ((signal.SIGTERM, 60), (signal.SIGKILL, 10)):
             try:
                 os.killpg(self.process.pid, sign)

@@ -163,10 +163,10 @@ mod tests {
             rule: None,
             hint: None,
         };
-        let message = "ai-platform-1001:3: E_CAP: not granted: ask";
+        let message = "ai-platform-1001:3: E_CAP: not allowed: ask";
         assert_eq!(
             parts(message),
-            Some(("ai-platform-1001", 3, "E_CAP", "not granted: ask"))
+            Some(("ai-platform-1001", 3, "E_CAP", "not allowed: ask"))
         );
         assert_eq!(parts("profiles were loaded a moment ago"), None);
         let other = answered("APPARMOR_TOO_OFTEN", message);

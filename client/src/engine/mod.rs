@@ -143,7 +143,7 @@ impl Engine {
         self
     }
 
-    /// Asks what changes nothing, or what may be done twice.
+    /// Sends a request that changes nothing, or that may be done twice.
     async fn ask<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,
@@ -154,7 +154,7 @@ impl Engine {
         answer.map_err(|error| self.error(error))
     }
 
-    /// Asks for what must not be done twice.
+    /// Sends a request that must not be done twice.
     async fn ask_once<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,

@@ -7,7 +7,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::run::Session;
 
-/// Asks the helper what the engine is, and whether it sees the tenant's volume.
+/// Gets from the helper what the engine is, and whether it sees the tenant's volume.
 ///
 /// # Errors
 /// When no container can be made on it. What the helper cannot say is reported by the step that needs it.

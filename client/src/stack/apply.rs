@@ -131,7 +131,7 @@ pub fn planned(stack: &Stack, observed: &Observed, args: &DeployArgs) -> Result<
     Ok(plan)
 }
 
-/// Asks before something that runs is replaced or removed.
+/// Prompts before something that runs is replaced or removed.
 async fn agree(with: &Tools<'_>, plan: &Plan, stack: &Stack) -> Result<(), CliError> {
     let touches = plan
         .steps

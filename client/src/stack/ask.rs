@@ -1,4 +1,4 @@
-//! Asks services what their users would ask.
+//! Runs the checks: requests as a service's users would send them.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const CERTIFICATES: Duration = Duration::from_mins(1);
 /// Services that are queried at once.
 const AT_ONCE: usize = 4;
 
-/// Asks the chosen services, several at once; the results are in catalog order.
+/// Checks the chosen services, several at once; the results are in catalog order.
 pub async fn ask_all(
     engine: &Engine,
     stack: &Stack,
@@ -68,7 +68,7 @@ pub async fn ask_all(
     results.into_iter().flatten().collect()
 }
 
-/// Asks what a deploy changed, and every site when it changed the proxy.
+/// Checks what a deploy changed, and every site when it changed the proxy.
 ///
 /// # Errors
 /// What the gateway answered.

@@ -52,7 +52,7 @@ impl Reach {
     }
 }
 
-/// Asks every public name of a stack; nothing where the host has no front door.
+/// Tries every public name of a stack; nothing where the host has no front door.
 pub async fn look(stack: &Stack) -> Vec<Reach> {
     let Some(door) = &stack.front_door else {
         return Vec::new();

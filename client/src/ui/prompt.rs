@@ -5,7 +5,7 @@ use dialoguer::{Confirm, Error, Input, Select};
 use crate::error::CliError;
 use crate::exit::Exit;
 
-/// Asks yes or no.
+/// Prompts for yes or no.
 ///
 /// # Errors
 /// [`Exit::Interrupted`] when the user breaks off.
@@ -20,7 +20,7 @@ pub async fn confirm(question: &str, default: bool) -> Result<bool, CliError> {
     .await
 }
 
-/// Asks for one of `options`; returns its index.
+/// Prompts for one of `options`; returns its index.
 ///
 /// # Errors
 /// [`Exit::Interrupted`] when the user breaks off.
@@ -40,7 +40,7 @@ pub async fn choose(
     .await
 }
 
-/// Asks for a line of text.
+/// Prompts for a line of text.
 ///
 /// # Errors
 /// [`Exit::Interrupted`] when the user breaks off.

@@ -228,7 +228,7 @@ fn stands_for(name: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Asks before one vector database takes the place of another.
+/// Prompts before one vector database takes the place of another.
 async fn replace_vector_db(
     context: &Context,
     session: &Session,

@@ -13,7 +13,7 @@ use crate::test_host::{A, MIB, TestHost, mounted, refused};
 
 const EBS: (&str, &str) = (EBS_MODEL, SERIAL);
 
-/// Asks to mount the tenant's volume, which must be refused, with not one byte of the disk changed.
+/// Requests a mount of the tenant's volume, which must be refused, with not one byte of the disk changed.
 fn refused_untouched(host: &TestHost, disk: &Disk) -> &'static str {
     let before = disk.digest();
     let reason = refused(host.ask(&host.ebs_mount()));

@@ -12,7 +12,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::disks::{Disk, XFS_SIZE};
 use crate::test_host::{TestHost, mounted};
 
-/// Asks for a mount and kills the worker `delay` later.
+/// Requests a mount and kills the worker `delay` later.
 fn kill_after(host: &mut TestHost, fs: FileSystem, delay: Duration) {
     let line = serde_json::to_string(&host.mount_request(fs)).unwrap();
     let mut stream = UnixStream::connect(host.socket()).unwrap();

@@ -108,7 +108,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Asks one service everything, one thing after the other. One whose container does not run is
+    /// Runs the checks of one service, one after the other. One whose container does not run is
     /// not checked. `asking` gets each title.
     pub async fn ask(
         &self,

@@ -39,7 +39,7 @@ pub(in crate::stack) struct Answer {
     pub(super) whole: bool,
 }
 
-/// Asks; what the site's certificate was is reported in `served`, also when it was refused.
+/// Sends it; what the site's certificate was is reported in `served`, also when it was refused.
 pub(super) async fn send(
     via: &Via,
     trust: &Trust,

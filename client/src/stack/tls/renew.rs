@@ -138,7 +138,7 @@ impl Proxy<'_> {
         Ok(after)
     }
 
-    /// Asks until every site serves another certificate than before, or the time is up. One that
+    /// Connects until every site serves another certificate than before, or the time is up. One that
     /// still has the old one then is not ok.
     pub async fn wait_for_new(&self, trust: &Trust, before: &[SiteState]) -> Vec<SiteState> {
         let sites: Vec<Site> = before.iter().map(|state| state.site.clone()).collect();

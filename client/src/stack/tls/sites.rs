@@ -67,7 +67,7 @@ pub fn of(stack: &Stack) -> Vec<Site> {
         .collect()
 }
 
-/// Asks one site.
+/// Looks at one site.
 pub async fn look(trust: &Trust, site: &Site) -> SiteState {
     let reply = async {
         match wire::connect(site.port).await {
@@ -106,7 +106,7 @@ pub async fn wait(trust: &Trust, sites: &[Site], limit: Duration) -> bool {
     }
 }
 
-/// Asks all of them at once; the log of the proxy is read where one is wrong.
+/// Looks at all of them at once; the log of the proxy is read where one is wrong.
 pub async fn look_at_all(
     trust: &Trust,
     sites: &[Site],

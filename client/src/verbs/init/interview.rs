@@ -17,7 +17,7 @@ struct Choice {
     text: String,
 }
 
-/// Asks what only the user knows and shows what the rest will be.
+/// Prompts for what only the user knows and shows what the rest will be.
 pub(super) async fn ask(
     context: &Context,
     session: &Session,

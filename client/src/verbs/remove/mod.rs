@@ -66,7 +66,7 @@ pub(super) async fn run(context: &Context, args: &RemoveArgs) -> Result<Exit, Cl
     let containers = look::wait_until_stable(&session.engine, &progress).await?;
     let in_turn = names.iter().map(String::as_str);
     stop::remove_in_turn(&session.engine, &progress, in_turn, &containers).await?;
-    // Before data goes, so that a run that is ended leaves a choice that can be carried out. On a volume
+    // Before data goes, so that a run that is ended leaves a choice that can be completed. On a volume
     // without room for that, after what frees some.
     let store = || guard::write(context, &session, &ready.manifest.file, Room::Reserve);
     let stored = store();

@@ -100,7 +100,7 @@ impl Docker {
         }
     }
 
-    /// Asks the engine what it is.
+    /// Reads from the engine what it is.
     async fn look(&self) -> Result<Arc<Known>, DockerError> {
         let known = tokio::time::timeout(PATIENCE, self.ask()).await;
         let known = Arc::new(known.map_err(|_| super::broke("it takes long to answer"))??);

@@ -152,7 +152,7 @@ impl Gateway {
         Err(DockerError::of(answer).await)
     }
 
-    /// Asks Docker for a stream; only its 101 is one.
+    /// Requests a stream from Docker; only its 101 is one.
     async fn upgrade(&self, path: &str, body: Body<'_>) -> Result<Response<Incoming>, DockerError> {
         let headers = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "tcp")];
         let answer = self.docker.send(Method::POST, path, &headers, body).await?;
