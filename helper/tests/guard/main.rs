@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod front_door;
 mod host;
 
 use std::fmt::Write as _;
