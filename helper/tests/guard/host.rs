@@ -301,8 +301,6 @@ impl Drop for Host {
             try_ip(&["netns", "del", &self.ns(name)]);
         }
         let _ = std::fs::remove_dir_all(self.etc());
-        // Only where it is empty now.
-        let _ = std::fs::remove_dir("/etc/netns");
     }
 }
 
