@@ -57,7 +57,8 @@ impl TestHost {
     fn start_haproxy(&mut self) {
         assert!(self.helper(&["render", "--write"]).status.success());
         let log = std::fs::File::create(self.dir.path().join("haproxy.log")).unwrap();
-        let child = Command::new("/usr/sbin/haproxy")
+        let haproxy = std::env::var_os("AISTACK_TEST_HAPROXY");
+        let child = Command::new(haproxy.unwrap_or_else(|| "/usr/sbin/haproxy".into()))
             .arg("-W")
             .arg("-f")
             .arg(self.dir.path().join("front/haproxy.cfg"))
