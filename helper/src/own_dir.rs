@@ -66,6 +66,17 @@ pub fn open_own_dir(path: &Path) -> Result<OwnedFd, OwnDirError> {
     Ok(fd)
 }
 
+/// The same for a directory that must be there.
+///
+/// # Errors
+/// As [`open_own_dir`], and when it is missing.
+pub(crate) fn open_existing_own_dir(path: &Path) -> Result<OwnedFd, OwnDirError> {
+    plain_components(path)?;
+    let fd = open(path).map_err(|errno| OwnDirError::open(path, errno))?;
+    require_own(&fd, path)?;
+    Ok(fd)
+}
+
 /// The directory that holds `path`, checked as by [`open_own_dir`], and the last component.
 ///
 /// # Errors

@@ -61,6 +61,15 @@ fn every_domain_leads_to_the_one_address_of_its_tenant() {
 }
 
 #[test]
+fn the_configuration_has_no_regular_expression_which_the_unit_could_not_compile() {
+    let policy = policy("version = 1\n[ingress]\nenabled = true\n[tenants]\nuids = [\"1001\"]");
+    let text = config(&policy.ingress().unwrap(), FILES);
+    for word in ["reg", "rsprep", "replace-"] {
+        assert!(!text.contains(word), "{word} in\n{text}");
+    }
+}
+
+#[test]
 fn the_configuration_names_addresses_and_ports_and_no_tenant() {
     let text = |tenants: &str| {
         let policy = policy(&format!(

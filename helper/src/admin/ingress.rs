@@ -137,7 +137,7 @@ fn apply(args: &IngressArgs, out: &mut impl Write) -> Result<u8, IngressCommandE
     let changed = dir.write(&ingress)?;
     let files = dir.files().clone();
     let running = HaProxy::of(&files);
-    let did = if running.answers() {
+    let did = if running.answers()? {
         running.replace(&ingress.routes)?;
         if changed && systemd() {
             drop(dir);
@@ -153,7 +153,7 @@ fn apply(args: &IngressArgs, out: &mut impl Write) -> Result<u8, IngressCommandE
         // Its unit writes the files, so the lock must be free.
         drop(dir);
         systemctl(&["start", UNIT])?;
-        if !running.answers() {
+        if !running.answers()? {
             return not_running(args, &files, out);
         }
         "started"
@@ -175,7 +175,7 @@ fn status(args: &IngressArgs, out: &mut impl Write) -> Result<u8, IngressCommand
     let wanted = policy(args)?;
     let files = IngressFiles::of(&args.dir);
     let running = HaProxy::of(&files);
-    let has = running.answers().then(|| running.routes()).transpose()?;
+    let has = running.answers()?.then(|| running.routes()).transpose()?;
     let Some(ingress) = wanted else {
         if has.is_none() {
             off(args, out)?;

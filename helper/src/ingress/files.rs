@@ -15,8 +15,10 @@ use crate::own_dir::open_own_dir;
 const CONFIG: &str = "haproxy.cfg";
 const MAP: &str = "domains.map";
 const LOCK: &str = ".lock";
-/// HAProxy's own directory inside, where its admin socket is; nobody else can open it.
-const ADMIN_SOCKET: &str = "haproxy/admin.sock";
+/// HAProxy's own directory inside, where its admin socket is; nobody else but root can enter it.
+pub(super) const HAPROXY_DIR: &str = "haproxy";
+/// The name of the socket there.
+pub(super) const ADMIN_SOCKET: &str = "admin.sock";
 /// The directory keeps out whoever is not to read them.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o644);
 
@@ -114,6 +116,11 @@ impl IngressFiles {
         Self(dir.to_owned())
     }
 
+    /// The directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.0
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> PathBuf {
@@ -129,7 +136,7 @@ impl IngressFiles {
     /// HAProxy's admin socket.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {
-        self.0.join(ADMIN_SOCKET)
+        self.0.join(HAPROXY_DIR).join(ADMIN_SOCKET)
     }
 
     /// The text of the configuration.

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::IngressError;
+use super::admin_socket::{AdminSocketError, connect};
 use super::files::IngressFiles;
 
 /// HAProxy answers from the loop that serves its visitors.
@@ -21,8 +20,7 @@ const CHUNK: usize = 8 << 10;
 /// The HAProxy behind an admin socket.
 #[derive(Debug)]
 pub struct HaProxy {
-    socket: PathBuf,
-    map: PathBuf,
+    files: IngressFiles,
 }
 
 impl HaProxy {
@@ -30,15 +28,20 @@ impl HaProxy {
     #[must_use]
     pub fn of(files: &IngressFiles) -> Self {
         Self {
-            socket: files.admin_socket(),
-            map: files.map(),
+            files: files.clone(),
         }
     }
 
     /// True when one runs.
-    #[must_use]
-    pub fn answers(&self) -> bool {
-        self.ask("show info\n").is_ok()
+    ///
+    /// # Errors
+    /// When something else has the place of its admin socket.
+    pub fn answers(&self) -> Result<bool, IngressError> {
+        match self.ask("show info\n") {
+            Ok(_) => Ok(true),
+            Err(IngressError::Socket { source, .. }) if source.is_absence() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The routes that are in force.
@@ -46,7 +49,7 @@ impl HaProxy {
     /// # Errors
     /// When it does not answer, or not with a map.
     pub fn routes(&self) -> Result<BTreeMap<String, Ipv4Addr>, IngressError> {
-        let command = format!("show map {}\n", self.map.display());
+        let command = format!("show map {}\n", self.files.map().display());
         let answer = self.ask(&command)?;
         let mut routes = BTreeMap::new();
         for line in answer.lines().filter(|line| !line.is_empty()) {
@@ -67,7 +70,8 @@ impl HaProxy {
     /// When it does not answer, or has other routes afterwards. Up to the last step the old ones are in
     /// force.
     pub fn replace(&self, wanted: &BTreeMap<String, Ipv4Addr>) -> Result<(), IngressError> {
-        let map = self.map.display();
+        let path = self.files.map();
+        let map = path.display();
         let prepare = format!("prepare map {map}\n");
         let answer = self.ask(&prepare)?;
         let version = answer
@@ -110,15 +114,15 @@ impl HaProxy {
 
     /// One command a connection; the answer ends with it.
     fn ask(&self, command: &str) -> Result<String, IngressError> {
-        exchange(&self.socket, command).map_err(|source| IngressError::Socket {
-            socket: self.socket.clone(),
+        exchange(&self.files, command).map_err(|source| IngressError::Socket {
+            socket: self.files.admin_socket(),
             source,
         })
     }
 }
 
-fn exchange(socket: &Path, command: &str) -> std::io::Result<String> {
-    let mut stream = UnixStream::connect(socket)?;
+fn exchange(files: &IngressFiles, command: &str) -> Result<String, AdminSocketError> {
+    let mut stream = connect(files.dir())?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(command.as_bytes())?;

@@ -3,6 +3,7 @@
 //! What is to be comes from [`aistack_policy::ingress`]. [`files`] writes it, [`haproxy`] asks the running
 //! HAProxy what it has and replaces its map in one step, so that no visitor of anybody notices.
 
+pub mod admin_socket;
 pub mod files;
 pub mod haproxy;
 
@@ -30,14 +31,14 @@ pub enum IngressError {
         #[source]
         source: io::Error,
     },
-    /// HAProxy's admin socket does not answer.
+    /// HAProxy's admin socket does not answer, or is not HAProxy's.
     #[error("cannot ask HAProxy by {}", socket.display())]
     Socket {
         /// The socket.
         socket: PathBuf,
-        /// What the kernel said.
+        /// What is wrong with it.
         #[source]
-        source: io::Error,
+        source: admin_socket::AdminSocketError,
     },
     /// HAProxy answered something else than what was requested.
     #[error("HAProxy answered {answer:?} to {command:?}")]

@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -20,6 +20,8 @@ pub(crate) const A_SERVICE: u32 = 80_001;
 /// A user whom the policy does not name, and one of `allow_uids`.
 pub(crate) const STRANGER: u32 = 70_500;
 pub(crate) const MONITOR: u32 = 915;
+/// The front door's user on this host.
+pub(crate) const FRONT_DOOR: u32 = 917;
 /// A subordinate UID, which a tenant could have as useradd(8) hands them out.
 pub(crate) const SUBORDINATE: u32 = 165_536;
 pub(crate) const NOBODY: u32 = 65_534;
@@ -70,6 +72,10 @@ impl Host {
             dir: tempfile::tempdir_in("/run").unwrap(),
         };
         ip(&["netns", "add", &host.ns("host")]);
+        // `ip netns exec` puts it in the place of /etc/passwd.
+        std::fs::create_dir_all(host.etc()).unwrap();
+        let passwd = format!("root:x:0:0::/:\naistack-ingress:x:{FRONT_DOOR}:{FRONT_DOOR}::/:\n");
+        std::fs::write(host.etc().join("passwd"), passwd).unwrap();
         host.build();
         host.policy(POLICY);
         host
@@ -85,6 +91,9 @@ impl Host {
         for setting in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
             self.inside("host", &format!("echo 1 >/proc/sys/{setting}"));
         }
+        // Whoever a test wants may listen on the front door's ports.
+        let setting = "net/ipv4/ip_unprivileged_port_start";
+        self.inside("host", &format!("echo 0 >/proc/sys/{setting}"));
         for (name, uid, third, sixth) in [("a", A, 0, 1), ("b", B, 64, 2)] {
             let (host, own) = (self.ns("host"), self.ns(name));
             self.inside("host", &format!("ip link add ai-{uid} type bridge"));
@@ -178,6 +187,10 @@ impl Host {
         let (out, error) = (text(&done.stdout), text(&done.stderr));
         assert!(done.status.success(), "{name}: {line}: {error}");
         out
+    }
+
+    fn etc(&self) -> PathBuf {
+        Path::new("/etc/netns").join(self.ns("host"))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -287,6 +300,7 @@ impl Drop for Host {
         for name in ["a", "b", "lan", "host"] {
             try_ip(&["netns", "del", &self.ns(name)]);
         }
+        let _ = std::fs::remove_dir_all(self.etc());
     }
 }
 

@@ -8,6 +8,7 @@
 )]
 
 mod egress;
+mod front_door;
 mod host;
 mod owners;
 mod table;

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and says on standard error why it does not run"
 )]
 
+mod admin_socket;
 mod changes;
 mod hello;
 mod routing;

@@ -14,6 +14,12 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 /// In front of every connection, as version 2 of the PROXY protocol has it (haproxy's proxy-protocol.txt).
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
+/// Without memory that is written and then run, as MemoryDenyWriteExecute= of the unit has it: PR_SET_MDWE with
+/// PR_MDWE_REFUSE_EXEC_GAIN, of Linux 6.3 and later; elsewhere without.
+const AS_THE_UNIT: &str = "import ctypes, os, sys
+ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)
+os.execv(sys.argv[1], sys.argv[1:])";
+
 pub(crate) const HTTPS: &str = "127.0.0.1:443";
 pub(crate) const HTTP: &str = "127.0.0.1:80";
 
@@ -57,14 +63,17 @@ impl TestHost {
     fn start_haproxy(&mut self) {
         assert!(self.helper(&["render", "--write"]).status.success());
         let log = std::fs::File::create(self.dir.path().join("haproxy.log")).unwrap();
-        let child = Command::new("/usr/sbin/haproxy")
+        let haproxy = std::env::var_os("AISTACK_TEST_HAPROXY");
+        let child = Command::new("python3")
+            .args(["-c", AS_THE_UNIT])
+            .arg(haproxy.unwrap_or_else(|| "/usr/sbin/haproxy".into()))
             .arg("-W")
             .arg("-f")
             .arg(self.dir.path().join("front/haproxy.cfg"))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("Debian's haproxy is installed; tests/prerequisites does it");
+            .expect("python3 and Debian's haproxy are installed; tests/prerequisites does it");
         self.haproxy = Some(child);
         self.until("HAProxy answers", || TcpStream::connect(HTTPS).is_ok());
     }

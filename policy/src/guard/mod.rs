@@ -4,6 +4,7 @@
 //! [`render`] is pure: the policy and a few [`Facts`] of the host in, the text for `nft -f` out. Every
 //! word of the text comes from a number or an address of a typed value.
 
+mod front_door;
 mod render;
 mod special;
 
@@ -133,7 +134,7 @@ impl fmt::Display for Cidr {
 pub struct Facts {
     /// The name servers of the host, for `dns = "host"`.
     pub name_servers: Vec<IpAddr>,
-    /// UID of the front door, which may connect to every tenant; `None` without one.
+    /// UID of the front door's HAProxy; `None` where the host has no such user.
     pub front_door: Option<u32>,
 }
 

@@ -8,6 +8,7 @@
 use std::fmt::{self, Display, Write as _};
 use std::net::IpAddr;
 
+use super::front_door::{self, front_door};
 use super::special::{METADATA4, METADATA6, PRIVATE4, PRIVATE6, UNREACHABLE4, UNREACHABLE6};
 use super::{Canary, Cidr, Egress, Facts, GuardSettings, NameServers, TABLE};
 use crate::{Grant, Policy};
@@ -49,15 +50,16 @@ fn table(
     writeln!(text, "delete table inet {TABLE}")?;
     writeln!(text, "table inet {TABLE} {{")?;
     addresses(text, settings, facts)?;
-    uids(text, settings, facts)?;
+    uids(text, settings)?;
     maps(text, tenants)?;
     text.push_str(REFUSE);
+    let door = front_door(text, policy.ingress().as_ref(), facts, tenants)?;
     for grant in tenants {
         owner(text, grant)?;
         from_container(text, grant)?;
     }
-    containers(text, policy)?;
-    hooks(text, canary)?;
+    containers(text, policy, &door)?;
+    hooks(text, canary, &door)?;
     writeln!(text, "}}")
 }
 
@@ -83,9 +85,9 @@ fn addresses(text: &mut String, settings: &GuardSettings, facts: &Facts) -> fmt:
     set(text, "private6", "ipv6_addr", interval, PRIVATE6)
 }
 
-fn uids(text: &mut String, settings: &GuardSettings, facts: &Facts) -> fmt::Result {
+fn uids(text: &mut String, settings: &GuardSettings) -> fmt::Result {
     let everywhere = settings.allow_uids.iter().copied();
-    let mut everywhere: Vec<u32> = everywhere.chain(facts.front_door).chain([0]).collect();
+    let mut everywhere: Vec<u32> = everywhere.chain([0]).collect();
     everywhere.sort_unstable();
     everywhere.dedup();
     set(text, "allowed_uids", "uid", "", everywhere)?;
@@ -129,7 +131,7 @@ fn maps(text: &mut String, tenants: &[Grant]) -> fmt::Result {
     set_or_map(text, "map", "bridges", "ifname : verdict", "", bridges)
 }
 
-fn set<T: Display>(
+pub(super) fn set<T: Display>(
     text: &mut String,
     name: &str,
     of: &str,
@@ -140,7 +142,7 @@ fn set<T: Display>(
 }
 
 /// nft takes no empty list of elements.
-fn set_or_map<T: Display>(
+pub(super) fn set_or_map<T: Display>(
     text: &mut String,
     kind: &str,
     name: &str,
@@ -159,7 +161,7 @@ fn set_or_map<T: Display>(
     writeln!(text, "\t}}")
 }
 
-fn list<T: Display>(elements: impl IntoIterator<Item = T>) -> String {
+pub(super) fn list<T: Display>(elements: impl IntoIterator<Item = T>) -> String {
     let elements: Vec<String> = elements.into_iter().map(|e| e.to_string()).collect();
     elements.join(", ")
 }
@@ -208,7 +210,7 @@ fn from_container(text: &mut String, grant: &Grant) -> fmt::Result {
     writeln!(text, "\t}}")
 }
 
-fn listed<'n>(
+pub(super) fn listed<'n>(
     text: &mut String,
     family: &str,
     networks: impl Iterator<Item = &'n Cidr>,
@@ -222,8 +224,9 @@ fn listed<'n>(
 
 /// What the containers of all tenants have in common. `outside` refuses what is never reached and
 /// returns otherwise.
-fn containers(text: &mut String, policy: &Policy) -> fmt::Result {
+fn containers(text: &mut String, policy: &Policy, door: &front_door::Rules) -> fmt::Result {
     let pool = policy.pool();
+    let to_front_door = &door.to_host;
     write!(
         text,
         "\
@@ -259,7 +262,7 @@ fn containers(text: &mut String, policy: &Policy) -> fmt::Result {
 \t\tct state established,related accept
 \t\ticmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
 \t\tjump name_server
-\t\tgoto refuse
+{to_front_door}\t\tgoto refuse
 \t}}
 "
     )
@@ -272,7 +275,7 @@ fn containers(text: &mut String, policy: &Policy) -> fmt::Result {
 /// datagram that asks are judged, since somebody else may have got the same source port meanwhile. Then by
 /// destination. To a bridge nothing goes that is not to a tenant's subnet, which no IPv6 address is; the kernel's own
 /// neighbour discovery and multicast have no port that could be matched.
-fn hooks(text: &mut String, canary: Option<Canary>) -> fmt::Result {
+fn hooks(text: &mut String, canary: Option<Canary>, door: &front_door::Rules) -> fmt::Result {
     writeln!(text, "\tchain metadata {{\n\t\tjump name_server")?;
     writeln!(text, "\t\tmeta skuid < {FIRST_USER} accept")?;
     writeln!(text, "\t\tmeta skuid @metadata_uids accept")?;
@@ -292,9 +295,13 @@ fn hooks(text: &mut String, canary: Option<Canary>) -> fmt::Result {
         let (address, port) = canary.dropped();
         writeln!(text, "\t\tip daddr {address} udp dport {port} drop")?;
     }
-    text.push_str(
+    let front_door::Rules {
+        answers, visits, ..
+    } = door;
+    write!(
+        text,
         "\
-\t\ttcp flags & (fin | syn | rst | ack) == syn | ack jump answer
+{answers}\t\ttcp flags & (fin | syn | rst | ack) == syn | ack jump answer
 \t\tct direction reply tcp flags & (fin | syn | rst | ack) == syn jump answer
 \t\tct direction reply meta l4proto udp jump answer
 \t\ttcp flags & (fin | syn | rst | ack) != syn ct state established,related accept
@@ -302,28 +309,27 @@ fn hooks(text: &mut String, canary: Option<Canary>) -> fmt::Result {
 \t\tip daddr @metadata4 goto metadata
 \t\tip6 daddr @metadata6 goto metadata
 \t\tmeta skuid @allowed_uids accept
-\t\tip daddr vmap @subnets
-\t\tfib daddr type local meta l4proto { tcp, udp, sctp } th dport vmap @ports
-\t\toifname \"ai-*\" meta l4proto { tcp, udp, sctp } fib daddr type != multicast goto refuse
-\t}
-\tchain translated {
+{visits}\t\tip daddr vmap @subnets
+\t\tfib daddr type local meta l4proto {{ tcp, udp, sctp }} th dport vmap @ports
+\t\toifname \"ai-*\" meta l4proto {{ tcp, udp, sctp }} fib daddr type != multicast goto refuse
+\t}}
+\tchain translated {{
 \t\ttype filter hook output priority filter - 10; policy accept;
 \t\tct status & dnat != dnat accept
 \t\ttcp flags & (fin | syn | rst | ack) != syn ct state established,related accept
 \t\tct direction reply ct state established,related accept
 \t\tmeta skuid @allowed_uids accept
 \t\tip daddr vmap @subnets
-\t}
-\tchain forward {
+\t}}
+\tchain forward {{
 \t\ttype filter hook forward priority filter - 10; policy accept;
 \t\tiifname \"ai-*\" goto from_container
 \t\toifname \"ai-*\" goto to_container
-\t}
-\tchain input {
+\t}}
+\tchain input {{
 \t\ttype filter hook input priority filter - 10; policy accept;
 \t\tiifname \"ai-*\" goto to_host
-\t}
-",
-    );
-    Ok(())
+\t}}
+"
+    )
 }

@@ -70,15 +70,121 @@ fn a_policy_that_wants_no_guard_has_no_table_and_one_without_tenants_has_an_empt
 }
 
 #[test]
-fn who_may_connect_to_every_tenant_is_root_the_front_door_and_whom_the_policy_names() {
+fn who_may_connect_to_every_tenant_is_root_and_whom_the_policy_names() {
     let text = format!("{TWO}[guard]\nallow_uids = [115, 3000]\nmetadata_uids = [1500]\n");
+    let table = with_front_door(&text);
+    assert!(block(&table, "set allowed_uids").contains(&"elements = { 0, 115, 3000 }"));
+    assert!(block(&table, "set metadata_uids").contains(&"elements = { 1500 }"));
+    // Its user is there as soon as the package is; the policy has no front door.
+    assert!(!table.contains("117"), "{table}");
+}
+
+/// The table on a host that has the front door's user.
+fn with_front_door(text: &str) -> String {
     let facts = Facts {
         front_door: Some(117),
         ..Facts::default()
     };
-    let table = render(&policy(&text), &facts, None).unwrap();
-    assert!(block(&table, "set allowed_uids").contains(&"elements = { 0, 115, 117, 3000 }"));
-    assert!(block(&table, "set metadata_uids").contains(&"elements = { 1500 }"));
+    render(&policy(text), &facts, None).unwrap()
+}
+
+const DOOR: &str = "[ingress]\nenabled = true\n";
+
+#[test]
+fn the_front_door_reaches_the_ports_of_the_proxies_and_nothing_else_of_the_tenants() {
+    let table = with_front_door(&format!("{TWO}{DOOR}"));
+    assert!(block(&table, "set allowed_uids").contains(&"elements = { 0 }"));
+    assert!(block(&table, "set proxies").contains(&"elements = { 10.128.0.62, 10.128.0.126 }"));
+    let of_its_uid: Vec<&str> = table
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.contains("skuid 117 "))
+        .collect();
+    assert_eq!(
+        of_its_uid,
+        [
+            "meta skuid 117 return",
+            "meta skuid 117 ip daddr @proxies tcp dport { 9080, 9443 } accept"
+        ]
+    );
+    // Before the tenants' own rules, which would refuse it.
+    let output = block(&table, "chain output");
+    let at = |part: &str| output.iter().position(|line| line.contains(part)).unwrap();
+    assert!(at("@proxies") < at("vmap @subnets"));
+}
+
+#[test]
+fn containers_reach_the_front_door_where_it_listens_and_no_other_port_of_the_host() {
+    let to_host = |ingress: &str| {
+        let table = with_front_door(&format!("{TWO}{DOOR}{ingress}"));
+        block(&table, "chain to_host").join("\n")
+    };
+    let common = |rules: &str| {
+        format!(
+            "ct state established,related accept\n\
+             icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept\n\
+             jump name_server\n{rules}goto refuse"
+        )
+    };
+    assert_eq!(
+        to_host("addresses = ['192.0.2.7', '2001:db8::7', '192.0.2.8']\nhttps_port = 8443\n"),
+        common(
+            "ip daddr { 192.0.2.7, 192.0.2.8 } tcp dport { 80, 8443 } iifname vmap @visitors\n\
+             ip6 daddr { 2001:db8::7 } tcp dport { 80, 8443 } iifname vmap @visitors\n"
+        )
+    );
+    assert_eq!(
+        to_host("addresses = ['0.0.0.0', '::']\n"),
+        common(
+            "meta nfproto ipv4 fib daddr type local tcp dport { 80, 443 } iifname vmap @visitors\n\
+             meta nfproto ipv6 fib daddr type local tcp dport { 80, 443 } iifname vmap @visitors\n"
+        )
+    );
+    // Neither without a front door nor without its user.
+    let refuses = common("");
+    let off = with_front_door(TWO);
+    assert_eq!(block(&off, "chain to_host").join("\n"), refuses);
+    let no_user = table(&format!("{TWO}{DOOR}"));
+    assert_eq!(block(&no_user, "chain to_host").join("\n"), refuses);
+}
+
+#[test]
+fn only_the_front_doors_user_answers_a_container_on_its_ports() {
+    let table = with_front_door(&format!("{TWO}{DOOR}http_port = 81\n"));
+    assert_eq!(
+        block(&table, "chain output").get(1),
+        Some(
+            &"oifname \"ai-*\" tcp sport { 81, 443 } tcp flags & (fin | syn | rst | ack) == syn | ack \
+              jump front_door_answers"
+        )
+    );
+    assert_eq!(
+        block(&table, "chain front_door_answers"),
+        ["meta skuid 117 return", "goto refuse"]
+    );
+}
+
+#[test]
+fn egress_says_whose_containers_reach_the_front_door() {
+    let table = with_front_door(
+        "version = 1\n[ingress]\nenabled = true\n[tenants]\nuids = ['1001-1004']\n\
+         [[tenant]]\nuid = 1002\negress = 'none'\n\
+         [[tenant]]\nuid = 1003\negress = 'all'\n\
+         [[tenant]]\nuid = 1004\negress = ['192.0.2.7/32', '2001:db8::/32']\n",
+    );
+    assert_eq!(
+        block(&table, "map visitors").pop(),
+        Some(
+            "elements = { \"ai-1001\" : accept, \"ai-1003\" : accept, \"ai-1004\" : jump visitor_1004 }"
+        )
+    );
+    assert_eq!(
+        block(&table, "chain visitor_1004"),
+        [
+            "ip daddr { 192.0.2.7/32 } accept",
+            "ip6 daddr { 2001:db8::/32 } accept"
+        ]
+    );
 }
 
 #[test]
@@ -132,8 +238,10 @@ fn name_servers_are_the_hosts_or_the_policys_in_any_order() {
 
 #[test]
 fn a_packet_passes_the_same_rules_however_many_tenants_there_are() {
-    let many = table("version = 1\n[tenants]\nuids = ['1001-1500']\n");
-    let few = table(TWO);
+    let many = with_front_door(&format!(
+        "version = 1\n[tenants]\nuids = ['1001-1500']\n{DOOR}"
+    ));
+    let few = with_front_door(&format!("{TWO}{DOOR}"));
     let own = |line: &&str| {
         let mut parts = line.split(['_', ' ']).filter(|part| !part.is_empty());
         matches!(

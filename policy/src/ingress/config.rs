@@ -21,7 +21,8 @@ pub struct Files<'a> {
 /// The whole configuration. It does not depend on who the tenants are.
 ///
 /// The order of the rules matters: a hello can be larger than a segment, and only `tcp-request content`
-/// rules wait for the rest (haproxy issue 3148).
+/// rules wait for the rest (haproxy issue 3148). No regular expression: Debian's HAProxy compiles them to machine code
+/// (PCRE2's JIT), which MemoryDenyWriteExecute= of the unit forbids.
 #[must_use]
 pub fn config(ingress: &Ingress, files: Files<'_>) -> String {
     let Files { map, admin_socket } = files;
@@ -66,7 +67,7 @@ frontend tls
     tcp-request inspect-delay 5s
     tcp-request content set-var(sess.name) req.ssl_sni,lower,rtrim(.) if {{ req.ssl_hello_type 1 }}
     tcp-request content set-var(sess.proxy) var(sess.name),map_str({map}) if {{ req.ssl_hello_type 1 }}
-    tcp-request content set-var(sess.proxy) var(sess.name),regsub(^[^.]*[.],),map_str({map}) if {{ req.ssl_hello_type 1 }} !{{ var(sess.proxy) -m found }}
+    tcp-request content set-var(sess.proxy) var(sess.name),field(2,.,0),map_str({map}) if {{ req.ssl_hello_type 1 }} !{{ var(sess.proxy) -m found }}
     tcp-request content reject if {{ req.ssl_hello_type 1 }} !{{ var(sess.proxy) -m found }}
     tcp-request content track-sc1 var(sess.proxy) table tenants if {{ req.ssl_hello_type 1 }}
     tcp-request content reject if {{ req.ssl_hello_type 1 }} {{ sc1_conn_cur gt {SHARE} }}
@@ -94,7 +95,7 @@ frontend http
     tcp-request connection reject if {{ sc0_conn_cur gt {SHARE} }}
     http-request set-var(txn.name) req.hdr(host),field(1,:),lower,rtrim(.)
     http-request set-var(txn.proxy) var(txn.name),map_str({map})
-    http-request set-var(txn.proxy) var(txn.name),regsub(^[^.]*[.],),map_str({map}) unless {{ var(txn.proxy) -m found }}
+    http-request set-var(txn.proxy) var(txn.name),field(2,.,0),map_str({map}) unless {{ var(txn.proxy) -m found }}
     http-request return status 421 content-type text/plain string \"no such site\\n\" unless {{ var(txn.proxy) -m found }}
     http-request track-sc1 var(txn.proxy) table tenants
     http-request deny status 503 if {{ sc1_conn_cur gt {SHARE} }}

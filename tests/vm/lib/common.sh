@@ -26,7 +26,7 @@ esac
 root_packages() {
     local common=systemd,systemd-sysv,udev,dbus,kmod,linux-image-cloud-amd64,apparmor,docker.io
     common+=,iproute2,iptables,nftables,e2fsprogs,xfsprogs,fdisk,sudo,adduser,passwd,ca-certificates
-    common+=,openssh-server,python3,curl,procps,less,man-db,bash-completion
+    common+=,openssh-server,python3,curl,procps,less,man-db,bash-completion,haproxy
     case $release in
         bookworm) echo "$common" ;;
         # From Debian 13 on the docker command is apart from the engine.
