@@ -48,6 +48,7 @@ REAL = [
     Stage("two tenants, start to end", "tests/journey", load=0.6, after=["build", "images"]),
     Stage("unit, property, hostile-client and real-engine tests", "tests/stages/cargo-tests", load=0.8, after=["lints"]),
     Stage("certificates from an authority", "tests/stages/acme", load=0.3, after=["build", "images"]),
+    Stage("visitors of the front door", "tests/stages/visitors", load=1, after=["build", "images"]),
     Stage("kills", "tests/kills", load=0.5, after=["build", "images"]),
     Stage("images run as any user", "tests/images/build --check", load=0.6, after=["images"]),
     Stage("packages in Debian 12 and 13", "tests/packaging/check", load=0.4, after=["packages", "Debian 12 and 13"]),

@@ -1,60 +1,136 @@
 //! Tenants come, change and go, and nobody else's connection feels it.
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::hello::plain;
-use crate::test_host::{HTTPS, TestHost, line_after, line_of, two_tenants, visit};
+use crate::test_host::{
+    HTTP, HTTPS, TestHost, answer_of, line_after, line_of, two_tenants, visit, websocket_request,
+};
 
-/// Changes of the policy while visitors come.
-const CHANGES: u32 = 100;
+/// Changes of the policy while visitors come, each applied by the command that the path unit runs.
+const CHANGES: u32 = 1000;
 
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
-fn changing_tenants_ends_no_connection_and_fails_no_new_one() {
+fn a_thousand_changes_of_tenants_end_no_connection_and_fail_no_new_one() {
     let host = TestHost::start(2);
     two_tenants(&host);
-    // One that lasts through all of it.
-    let mut lasting = visit(HTTPS);
-    lasting
-        .write_all(&plain("n8n.t-63001.example.test"))
-        .unwrap();
-    assert!(line_of(&lasting).starts_with("tenant 0 "));
-    let stop = Arc::new(AtomicBool::new(false));
-    let visits = Arc::new(AtomicU32::new(0));
-    let visitor = {
-        let (stop, visits) = (Arc::clone(&stop), Arc::clone(&visits));
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                let line = line_after(HTTPS, &plain("t-63001.example.test"));
-                assert!(line.starts_with("tenant 0 "), "{line:?}");
-                visits.fetch_add(1, Ordering::Relaxed);
-            }
-        })
-    };
+    let visitors = Visitors::come();
+    let began = Instant::now();
     for change in 0..CHANGES {
+        // One tenant has another domain each time, and one or two more come and go.
         let more = format!("[[tenant]]\nuid = 63002\ndomains = [\"shop-{change}.test\"]\n");
         host.policy(2 + change % 3, &more);
         let output = host.helper(&["apply"]);
-        assert!(output.status.success(), "{}", host.says(&["apply"]));
+        assert!(
+            output.status.success(),
+            "{change}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let line = line_after(HTTPS, &plain(&format!("shop-{change}.test")));
         assert!(line.starts_with("tenant 1 "), "{change}: {line:?}");
         if change > 0 {
-            assert_eq!(
-                line_after(HTTPS, &plain(&format!("shop-{}.test", change - 1))),
-                ""
-            );
+            let gone = format!("shop-{}.test", change - 1);
+            assert_eq!(line_after(HTTPS, &plain(&gone)), "", "{gone}");
         }
     }
-    stop.store(true, Ordering::Relaxed);
-    visitor.join().unwrap();
-    assert!(visits.load(Ordering::Relaxed) > CHANGES);
-    lasting.write_all(b"still here").unwrap();
-    let mut back = [0; 10];
-    lasting.read_exact(&mut back).unwrap();
-    assert_eq!(&back, b"still here");
+    let took = began.elapsed();
+    let (handshakes, requests, downloaded, frames) = visitors.go();
+    eprintln!(
+        "{CHANGES} changes in {took:?}: {handshakes} new connections and {requests} requests, none failed; one \
+         download of {} MiB and one websocket with {frames} messages lasted through all of them",
+        downloaded >> 20
+    );
+    // Nobody of them waited for the end of the changes.
+    for (what, count) in [
+        ("new connections", handshakes),
+        ("requests", requests),
+        ("messages", frames),
+        ("blocks", downloaded >> 16),
+    ] {
+        assert!(count > u64::from(CHANGES / 10), "{count} {what}");
+    }
+}
+
+/// Four who never stop while tenants change: new connections by TLS and by plain HTTP, each after the other; one
+/// long download; one websocket. Each of them panics at the first thing that goes wrong.
+struct Visitors {
+    stop: Arc<AtomicBool>,
+    threads: [JoinHandle<u64>; 4],
+}
+
+impl Visitors {
+    fn come() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (mut download, mut websocket) = (visit(HTTPS), visit(HTTP));
+        let hello = plain("n8n.t-63001.example.test");
+        download.write_all(&hello).unwrap();
+        assert!(line_of(&download).starts_with("tenant 0 "));
+        let upgrade = websocket_request("n8n.t-63001.example.test");
+        websocket.write_all(upgrade.as_bytes()).unwrap();
+        assert!(answer_of(&mut websocket).starts_with("HTTP/1.1 101 "));
+        let block = vec![0x5a; 1 << 16];
+        let threads = [
+            repeat(&stop, || {
+                let line = line_after(HTTPS, &plain("t-63001.example.test"));
+                assert!(line.starts_with("tenant 0 "), "{line:?}");
+                1
+            }),
+            repeat(&stop, || {
+                let mut stream = visit(HTTP);
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nHost: t-63001.example.test\r\n\r\n")
+                    .unwrap();
+                let answer = answer_of(&mut stream);
+                assert!(answer.contains("tenant 0 127.0.0.1"), "{answer}");
+                1
+            }),
+            repeat(&stop, move || echoed(&mut download, &block)),
+            repeat(&stop, move || {
+                echoed(&mut websocket, b"still here");
+                std::thread::sleep(Duration::from_millis(5));
+                1
+            }),
+        ];
+        Self { stop, threads }
+    }
+
+    /// How many connections, requests, bytes and messages there were.
+    fn go(self) -> (u64, u64, u64, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        let [handshakes, requests, downloaded, frames] =
+            self.threads.map(|thread| thread.join().unwrap());
+        (handshakes, requests, downloaded, frames)
+    }
+}
+
+/// Does it again and again in a thread of its own, and adds up what it says.
+fn repeat(
+    stop: &Arc<AtomicBool>,
+    mut once: impl FnMut() -> u64 + Send + 'static,
+) -> JoinHandle<u64> {
+    let stop = Arc::clone(stop);
+    std::thread::spawn(move || {
+        let mut sum = 0;
+        while !stop.load(Ordering::Relaxed) {
+            sum += once();
+        }
+        sum
+    })
+}
+
+/// Sends bytes to a tenant that sends them back; their number.
+fn echoed(stream: &mut TcpStream, bytes: &[u8]) -> u64 {
+    stream.write_all(bytes).unwrap();
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(back, bytes);
+    u64::try_from(bytes.len()).unwrap()
 }
 
 #[test]
