@@ -1,10 +1,16 @@
 //! What visitors from outside meet: whether each public name resolves, and whether this host's front door
 //! and the tenant's proxy answer at every address behind it.
 
+mod obstacle;
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
+use obstacle::{Obstacle, Port};
 use serde::Serialize;
 use tokio::net::TcpStream;
 
@@ -63,88 +69,96 @@ pub async fn look(stack: &Stack) -> Vec<Reach> {
 }
 
 async fn reach(trust: &Trust, door: &FrontDoor, name: &PublicName) -> Reach {
-    let mut reach = Reach {
-        service: name.service.clone(),
-        host: name.host.clone(),
-        addresses: Vec::new(),
-        problem: None,
-        next: None,
-    };
+    let mut addresses: Vec<IpAddr> = Vec::new();
     let resolved = tokio::net::lookup_host((name.host.as_str(), door.https_port));
-    if let Ok(Ok(addresses)) = tokio::time::timeout(LIMIT, resolved).await {
-        for address in addresses.map(|address| address.ip()) {
-            if !reach.addresses.contains(&address) {
-                reach.addresses.push(address);
+    if let Ok(Ok(found)) = tokio::time::timeout(LIMIT, resolved).await {
+        for address in found.map(|address| address.ip()) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
             }
         }
     }
-    if reach.addresses.is_empty() {
-        reach.problem = Some("the name does not resolve".to_owned());
-        let domain = name.host.split_once('.').map_or("", |(_, domain)| domain);
-        reach.next = Some(format!(
-            "create an A record, and an AAAA record where the host has IPv6, for *.{domain} that points to \
-             this host"
-        ));
-        return reach;
-    }
+    reach_at(trust, door, name, addresses).await
+}
+
+/// Asks every address of a name at once; the first obstacle in their order is told.
+async fn reach_at(
+    trust: &Trust,
+    door: &FrontDoor,
+    name: &PublicName,
+    addresses: Vec<IpAddr>,
+) -> Reach {
     // What the proxy shows on its published port is what visitors must see.
     let own = match wire::connect(name.published).await {
         Ok(stream) => in_time(trust.handshake(stream, &name.host)).await,
         Err(why) => Err(why),
     };
     let own = own.ok().and_then(|handshake| handshake.served);
-    for address in reach.addresses.iter().take(MAX_ADDRESSES) {
-        let tls = tls(
-            trust,
-            name,
-            SocketAddr::new(*address, door.https_port),
-            own.as_ref(),
-        )
-        .await;
-        let problem = match tls {
-            Ok(()) => http(name, SocketAddr::new(*address, door.http_port)).await,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = problem {
-            reach.problem = Some(why);
-            reach.next = Some(
-                "point the name to this host, or ask the administrator whether the front door runs \
-                 (aistack-helper ingress status) and a firewall lets visitors through"
-                    .to_owned(),
-            );
-            break;
-        }
+    let asked = addresses
+        .iter()
+        .take(MAX_ADDRESSES)
+        .map(|address| open_at(trust, door, name, *address, own.as_ref()));
+    let outcomes = join_all(asked).await;
+    let right = addresses.iter().zip(&outcomes);
+    let right = right.filter(|(_, outcome)| outcome.is_ok());
+    let right: Vec<IpAddr> = right.map(|(address, _)| *address).collect();
+    let obstacle = match outcomes.into_iter().find_map(Result::err) {
+        None if addresses.is_empty() => Some(Obstacle::Unresolved),
+        obstacle => obstacle,
+    };
+    let told = obstacle.map(|obstacle| obstacle.tell(&name.host, &right));
+    let (problem, next) = told.unzip();
+    Reach {
+        service: name.service.clone(),
+        host: name.host.clone(),
+        addresses,
+        problem,
+        next,
     }
-    reach
+}
+
+/// Both ports at this address lead to the tenant's proxy.
+async fn open_at(
+    trust: &Trust,
+    door: &FrontDoor,
+    name: &PublicName,
+    address: IpAddr,
+    own: Option<&Served>,
+) -> Result<(), Obstacle> {
+    tls(trust, name, SocketAddr::new(address, door.https_port), own).await?;
+    http(name, SocketAddr::new(address, door.http_port)).await
 }
 
 /// The certificate at this address is the one that the tenant's proxy shows.
 async fn tls(
     trust: &Trust,
     name: &PublicName,
-    address: SocketAddr,
+    at: SocketAddr,
     own: Option<&Served>,
-) -> Result<(), String> {
-    let stream = connect(address).await?;
+) -> Result<(), Obstacle> {
+    let stream = connect(at, Port::Https).await?;
+    let silent = |why| Obstacle::NoCertificate { at, why };
     let handshake = in_time(trust.handshake(stream, &name.host)).await;
-    let handshake = handshake.map_err(|why| format!("{address}: {why}"))?;
-    let Some(served) = handshake.served else {
-        let why = handshake.stream.err().unwrap_or_default();
-        return Err(format!("{address} shows no certificate: {why}"));
-    };
-    match own {
-        Some(own) if (&own.serial, &own.issuer) == (&served.serial, &served.issuer) => Ok(()),
-        Some(_) => Err(format!(
-            "another server answers at {address}: its certificate is {}",
-            served.describe()
-        )),
-        None => Err("your own proxy shows no certificate; see `aistack tls status`".to_owned()),
+    let handshake = handshake.map_err(silent)?;
+    match (own, handshake.served) {
+        (None, _) => Err(Obstacle::OwnProxy),
+        (Some(_), None) => Err(silent(handshake.stream.err().unwrap_or_default())),
+        (Some(own), Some(served))
+            if (&own.serial, &own.issuer) == (&served.serial, &served.issuer) =>
+        {
+            Ok(())
+        }
+        (Some(_), Some(served)) => Err(Obstacle::AnotherServer {
+            at,
+            here: is_here(at.ip()),
+            shows: served.describe(),
+        }),
     }
 }
 
 /// Plain HTTP is answered with a redirect.
-async fn http(name: &PublicName, address: SocketAddr) -> Result<(), String> {
-    let stream = connect(address).await?;
+async fn http(name: &PublicName, at: SocketAddr) -> Result<(), Obstacle> {
+    let stream = connect(at, Port::Http).await?;
     let request = wire::Outgoing {
         method: "GET".to_owned(),
         path: "/".to_owned(),
@@ -153,18 +167,30 @@ async fn http(name: &PublicName, address: SocketAddr) -> Result<(), String> {
     };
     let answer = in_time(wire::exchange(stream, &name.host, request)).await;
     let answer = answer.and_then(|answer| answer);
-    match answer.map_err(|why| format!("{address}: {why}"))?.status {
-        300..=399 => Ok(()),
-        status => Err(format!(
-            "{address} answers plain HTTP with status {status} and not with a redirect to https"
-        )),
+    match answer.map(|answer| answer.status) {
+        Ok(300..=399) => Ok(()),
+        Ok(status) => Err(Obstacle::NoRedirect {
+            at,
+            answer: format!("status {status}"),
+        }),
+        Err(why) => Err(Obstacle::NoRedirect { at, answer: why }),
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
-    let connected = in_time(TcpStream::connect(address)).await;
-    let connected = connected.map_err(|why| format!("{address}: {why}"))?;
-    connected.map_err(|error| format!("{address}: {}", ui::clean(&error.to_string())))
+async fn connect(at: SocketAddr, port: Port) -> Result<TcpStream, Obstacle> {
+    let connected = in_time(TcpStream::connect(at)).await;
+    let connected = connected.and_then(|done| done.map_err(|error| error.to_string()));
+    connected.map_err(|why| Obstacle::Closed {
+        at,
+        port,
+        here: is_here(at.ip()),
+        why: ui::clean(&why),
+    })
+}
+
+/// Whether this host has the address: only then can a socket be bound to it.
+fn is_here(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
 async fn in_time<T>(asked: impl Future<Output = T>) -> Result<T, String> {
