@@ -622,6 +622,6 @@ fn one_connection(host: &Host) -> Duration {
         for _ in 0..CONNECTIONS {
             TcpStream::connect("127.0.0.1:5109").unwrap_err();
         }
-        (used() - before) / CONNECTIONS
+        used().checked_sub(before).unwrap() / CONNECTIONS
     })
 }

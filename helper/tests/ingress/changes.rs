@@ -281,5 +281,5 @@ fn one_visit(host: &TestHost) -> Duration {
     for _ in 0..VISITS {
         assert!(line_after(HTTPS, &hello).starts_with("tenant 0 "));
     }
-    (used() - before) / VISITS
+    used().checked_sub(before).unwrap() / VISITS
 }
