@@ -32,11 +32,11 @@ tests_as_root() { # COMMAND…
 # own_folder DIR: a folder of the caller's in the cache.
 own_folder() { [ -w "$1" ] || mkdir -p "$1" 2>/dev/null || { as_root mkdir -p "$(dirname "$1")" && as_root install -d -o "$(id -u)" "$1"; }; }
 
-# need_packages COMMAND=PACKAGE…: installs the Debian package of each command that is missing.
+# need_packages COMMAND=PACKAGE…: installs the Debian package of each command, or file by its full name, that is missing.
 need_packages() {
     local pair missing=()
     for pair in "$@"; do
-        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null || [ -e "${pair%%=*}" ] || missing+=("${pair#*=}")
     done
     [ ${#missing[@]} -eq 0 ] && return
     say "installing Debian packages: ${missing[*]}"

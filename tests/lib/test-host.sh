@@ -229,6 +229,17 @@ visit() { # USER SITE PATH
         --output /dev/null --cacert "$root" "https://$2.tenant-$uid.example.test$3"
 }
 
+# n8n and Grafana of a tenant, as people see them before they sign in.
+browse() { # USER
+    local uid domain
+    uid=$(uid_of "$1")
+    domain=tenant-$uid.example.test
+    visit "$1" n8n / || return 1 # which also copies the root of the tenant's authority
+    # Where Grafana is the stand-in of tests/images it has no form, but refuses whoever has not signed in.
+    tests/browser "$WORLD_RUN/root-$uid.crt" "https://n8n.$domain/" '<input[^>]* type="password"' \
+        "https://grafana.$domain/" '<input[^>]* name="password"|Unauthorized'
+}
+
 # --- tenants -----------------------------------------------------------------------------------
 
 # Sets become to the words before a command that make it run as that user and nobody else: no groups, no new

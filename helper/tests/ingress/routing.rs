@@ -1,11 +1,12 @@
 //! Which hello, and which request, gets to whom.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::hello::{hello, plain, records};
-use crate::test_host::{HTTP, HTTPS, TestHost, line_after, line_of, two_tenants, visit};
+use crate::test_host::{
+    HTTP, HTTPS, TestHost, answer_of, line_after, line_of, two_tenants, visit, websocket_request,
+};
 
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
@@ -126,10 +127,8 @@ fn plain_http_goes_by_the_host_of_each_request() {
     }
     drop(stream);
     let mut stream = visit(HTTP);
-    stream
-        .write_all(b"GET /ws HTTP/1.1\r\nHost: n8n.t-63001.example.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
-        .unwrap();
+    let request = websocket_request("n8n.t-63001.example.test");
+    stream.write_all(request.as_bytes()).unwrap();
     let answer = answer_of(&mut stream);
     assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
     stream.write_all(b"ping").unwrap();
@@ -186,22 +185,4 @@ fn a_gibibyte_goes_through_both_ways() {
         stream.read_exact(&mut block).unwrap();
         assert!(block.iter().all(|byte| *byte == 0xa5));
     }
-}
-
-/// One answer with the length of its body.
-fn answer_of(stream: &mut TcpStream) -> String {
-    let mut text = Vec::new();
-    let mut byte = [0];
-    while !text.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
-        text.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&text).into_owned();
-    let length = head
-        .to_ascii_lowercase()
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: ").map(str::to_owned))
-        .map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body).unwrap();
-    head + &String::from_utf8_lossy(&body)
 }
