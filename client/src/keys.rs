@@ -4,6 +4,8 @@
 pub const SERVICES: &str = "SERVICES";
 /// Which vector database it has.
 pub const VECTOR_DB: &str = "VECTOR_DB";
+/// What a new manifest has as its [`VECTOR_DB`].
+pub const DEFAULT_VECTOR_DB: &str = "qdrant";
 /// How many times as long everything may take as the catalog says.
 pub const TIME_SCALE: &str = "TIME_SCALE";
 

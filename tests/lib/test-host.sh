@@ -263,7 +263,7 @@ as_tenant() { # USER COMMAND…
 # init and deploy, each line marked with the tenant.
 tenant_up() {
     local user=$1 mark=$2
-    { as_tenant "$user" aistack init --preset minimal --no-input && as_tenant "$user" aistack deploy --yes --no-input; } 2>&1 |
+    { as_tenant "$user" aistack init --preset minimal --vector-db pgvector --no-input && as_tenant "$user" aistack deploy --yes --no-input; } 2>&1 |
         sed -u "s/^/[$mark] /"
     return "${PIPESTATUS[0]}"
 }

@@ -20,9 +20,7 @@ pub use entry::{
     StepEntry, Stop, Upgrade, Variant, VectorDb, When,
 };
 pub use template::{Item, List, Name, Template};
-pub use units::{Bytes, Cpus, Span};
-
-use std::collections::BTreeMap;
+pub use units::{Bytes, Cpus, Days, Span};
 
 use crate::keys;
 
@@ -187,19 +185,6 @@ impl Catalog {
                 .entries
                 .iter()
                 .any(|entry| entry.secrets.iter().any(|secret| secret.key == key))
-    }
-
-    /// Secrets that a service gets as a part of a URL, as they are, each with such a service.
-    #[must_use]
-    pub fn raw_in_urls(&self) -> BTreeMap<&str, &str> {
-        let mut found = BTreeMap::new();
-        for entry in &self.entries {
-            let keys = entry.templates().flat_map(Template::raw_in_urls);
-            for key in keys.filter(|key| self.is_secret(key)) {
-                found.entry(key).or_insert(entry.name.as_str());
-            }
-        }
-        found
     }
 
     /// Keys of all ports with their offsets in the tenant's range, by offset: those of the manifest

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Bytes, Cpus, Entry, Span, Template};
+use super::{Bytes, Cpus, Days, Entry, Span, Template};
 
 /// A text or number that is read by a parser of ours.
 macro_rules! read_from {
@@ -30,6 +30,11 @@ read_from!(Span, "Span", {
     "type": "string",
     "pattern": "^0*[1-9][0-9]*s$",
     "description": "A time, written 90s.",
+});
+read_from!(Days, "Days", {
+    "type": "string",
+    "pattern": "^0*[1-9][0-9]*d$",
+    "description": "A number of days, written 90d.",
 });
 read_from!(Cpus, "Cpus", {
     "type": "number",

@@ -1,8 +1,8 @@
 //! Templates in entries: text with `${…}`.
 //!
 //! `${KEY}` is a value of the manifest, `${json:KEY}` the same as a quoted string of JSON, YAML,
-//! redis.conf or a Caddyfile, and `${bcrypt:KEY}` its bcrypt hash, which does not change while the value
-//! does not. Lower-case names are worked out: `${uid}`, `${gid}`,
+//! redis.conf or a Caddyfile, `${urlencode:KEY}` the same as a part of a URL (RFC 3986, section 2.1), and
+//! `${bcrypt:KEY}` its bcrypt hash, which does not change while the value does not. Lower-case names are worked out: `${uid}`, `${gid}`,
 //! `${host:SERVICE}` and `${port:SERVICE}` (where other containers find it), `${url}` (where users
 //! find this service, through the proxy), `${url:SERVICE}` (the same of another), `${each:site}` and `${each:scrape}` (the entry's `[each]`
 //! template for every service with that table), and in those `${item.service}`, `${item.host}`,
@@ -14,6 +14,7 @@
 use std::fmt;
 
 use bcrypt::{Version, hash_with_salt};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -37,6 +38,7 @@ enum Piece {
 enum Form {
     Plain,
     Json,
+    UrlEncode,
     Bcrypt,
 }
 
@@ -44,11 +46,19 @@ enum Form {
 /// trying, and every plan computes the hash.
 const BCRYPT_COST: u32 = 8;
 
+/// What is not `unreserved` in RFC 3986, section 2.3.
+const NOT_UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 impl Form {
     fn write(self, value: String) -> String {
         match self {
             Self::Plain => value,
             Self::Json => serde_json::Value::String(value).to_string(),
+            Self::UrlEncode => utf8_percent_encode(&value, NOT_UNRESERVED).to_string(),
             Self::Bcrypt => bcrypt(&value),
         }
     }
@@ -195,6 +205,7 @@ impl TryFrom<String> for Template {
             }
             let (form, inside) = match inside.split_once(':') {
                 Some(("json", inside)) => (Form::Json, inside),
+                Some(("urlencode", inside)) => (Form::UrlEncode, inside),
                 Some(("bcrypt", inside)) => (Form::Bcrypt, inside),
                 _ => (Form::Plain, inside),
             };

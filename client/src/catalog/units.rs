@@ -43,6 +43,22 @@ impl TryFrom<String> for Span {
     }
 }
 
+/// A number of days, written `90d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Days(pub Duration);
+
+impl TryFrom<String> for Days {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.strip_suffix('d')
+            .and_then(number)
+            .map(|days| Self(Duration::from_secs(days * 24 * 60 * 60)))
+            .ok_or_else(|| format!("{text:?} is not a number of days; write e.g. \"90d\""))
+    }
+}
+
 /// Thousandths of a CPU, written `0.5`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "f64")]

@@ -157,6 +157,17 @@ pub struct DesiredService {
     pub endpoints: Vec<Endpoint>,
     /// What `validate` asks it.
     pub checks: Vec<Check>,
+    /// Until when its image lasts, where the catalog says so.
+    pub renewal: Option<Renewal>,
+}
+
+/// How old an image may become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// Its age.
+    pub within: Duration,
+    /// Key of the manifest that names another image.
+    pub key: String,
 }
 
 /// When the start of a service counts as failed.

@@ -8,7 +8,9 @@ use super::body::Container;
 use super::names::Scope;
 use super::provision::provisions;
 use super::reach::{checks, endpoints};
-use super::{ConfigFile, DesiredError, DesiredService, Inputs, Locked, StartLimits, invalid};
+use super::{
+    ConfigFile, DesiredError, DesiredService, Inputs, Locked, Renewal, StartLimits, invalid,
+};
 use crate::catalog::{Entry, Owner, Phase, Rotation, Template};
 use crate::selection;
 use aistack_policy::image::ImageRef;
@@ -74,6 +76,10 @@ pub(super) fn render(inputs: &Inputs<'_>, entry: &Entry) -> Result<Rendered, Vec
         provisions,
         endpoints,
         checks,
+        renewal: entry.upgrade.renew_within.map(|within| Renewal {
+            within: within.0,
+            key: entry.image_key(),
+        }),
     };
     Ok(Rendered {
         directories: directories(entry),

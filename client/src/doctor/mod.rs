@@ -13,6 +13,7 @@ mod files;
 mod finding;
 mod limit;
 mod ports;
+mod renewal;
 mod sites;
 mod stack;
 
@@ -93,13 +94,15 @@ pub async fn examine(context: &Context) -> Vec<Finding> {
         findings.extend(Box::pin(sites::front_door(desired)).await);
     }
     if let (Some(engine), Some(containers)) = (&gateway.engine, containers) {
-        let (warnings, images, states) = tokio::join!(
+        let (warnings, images, old, states) = tokio::join!(
             daemons::warnings(engine, limit),
             containers::images(engine, desired.as_ref(), limit),
+            renewal::findings(engine, desired.as_ref(), limit),
             containers::examine(engine, desired.as_ref(), containers, who, limit),
         );
         findings.extend(warnings);
         findings.extend(images);
+        findings.extend(old);
         findings.extend(states);
     }
     findings

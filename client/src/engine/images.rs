@@ -29,6 +29,8 @@ pub struct Image {
     pub platform: String,
     /// Bytes.
     pub size: u64,
+    /// When it was built, where the image says so.
+    pub created: Option<jiff::Timestamp>,
 }
 
 impl Engine {
@@ -49,6 +51,7 @@ impl Engine {
                         .size
                         .and_then(|size| size.try_into().ok())
                         .unwrap_or_default(),
+                    created: found.created.and_then(|time| time.parse().ok()),
                 }))
             }
             Err(EngineError::NotFound { .. }) => Ok(None),

@@ -18,7 +18,7 @@ use aistack_proto::v1::Grant;
 use crate::catalog::{Catalog, Entry, Preset};
 use crate::desired::TimeScale;
 use crate::env_file::{EnvFile, Settings};
-use crate::keys::{self, SERVICES, TIME_SCALE, VECTOR_DB};
+use crate::keys::{self, DEFAULT_VECTOR_DB, SERVICES, TIME_SCALE, VECTOR_DB};
 use crate::selection::{self, Selection, SelectionError};
 pub use unknown::unknown;
 
@@ -229,7 +229,9 @@ fn base_value(key: &str, request: &Request<'_>) -> String {
         "STACK_USER_GID" => grant.gid.to_string(),
         "OPENCLAW_UID" | "OPENCLAW_GID" => service_uid().to_string(),
         "APPARMOR_PROFILE_DIR" => format!("{}/apparmor", grant.base_dir),
-        VECTOR_DB => "pgvector".to_owned(),
+        // What a file that is older than this default stands for.
+        VECTOR_DB if request.existing.is_some() => "pgvector".to_owned(),
+        VECTOR_DB => DEFAULT_VECTOR_DB.to_owned(),
         // What a file that is older than this key stands for.
         SERVICES if request.existing.is_some() => {
             selection::preset(request.catalog, Preset::Minimal)

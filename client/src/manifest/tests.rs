@@ -180,7 +180,7 @@ fn no_new_secret_over_existing_data() {
         };
     let everything = ["n8n", "pgvector", "postgres", "prometheus", "redis"];
     assert_eq!(
-        lost(None, &everything, Vec::new()),
+        lost(None, &everything, vec![wish("VECTOR_DB", "pgvector")]),
         "pgvector (PGVECTOR_PASSWORD), postgres (POSTGRES_PASSWORD), n8n (N8N_ENCRYPTION_KEY)"
     );
     assert_eq!(

@@ -56,8 +56,8 @@ fn an_empty_host_gets_everything_in_catalog_order() {
     assert_eq!(
         names,
         [
-            "pgvector",
             "postgres",
+            "qdrant",
             "redis",
             "litellm",
             "n8n",
@@ -113,7 +113,7 @@ fn a_change_replaces_what_depends_on_it_and_says_why() {
         (
             ("VECTOR_DB", "none"),
             vec![
-                ("pgvector".to_owned(), Action::Remove),
+                ("qdrant".to_owned(), Action::Remove),
                 replace(
                     "n8n",
                     &[

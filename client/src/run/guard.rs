@@ -46,14 +46,6 @@ fn judge(
     force: bool,
 ) -> Result<Vec<String>, CliError> {
     let (before, after) = (before.map(values).unwrap_or_default(), values(after));
-    let raw = catalog.raw_in_urls();
-    for (key, value) in &after {
-        if before.get(key) != Some(value)
-            && let Some(service) = raw.get(key.as_str())
-        {
-            check_url_part(key, value, service)?;
-        }
-    }
     let bound = bound(catalog, occupied, &before, &after);
     if let Some(lost) = bound
         .iter()
@@ -117,30 +109,11 @@ fn bound(
     found
 }
 
-/// Refuses what a URL would take for something else. Letters, digits and `-._~` mean themselves
-/// everywhere in one (RFC 3986, 2.3).
-fn check_url_part(key: &str, value: &str, service: &str) -> Result<(), CliError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-    if value.chars().all(plain) {
-        return Ok(());
-    }
-    let what = format!(
-        "{key} has a character that {service} cannot take: the value becomes part of a URL; \
-         nothing was changed"
-    );
-    Err(CliError::new(Exit::Config, what)
-        .because("it may hold letters, digits and - . _ ~")
-        .next(format!(
-            "give another value, e.g. with `openssl rand -hex 24 | aistack config set {key} \
-             --secret-file -`"
-        )))
-}
-
 /// Refuses a secret of the environment that data depends on and the `.env` does not have: the next
 /// run without it would not know what the data was made with.
 ///
 /// # Errors
-/// Each such key, unless it is forced; characters that a service's URL cannot hold.
+/// Each such key, unless it is forced.
 pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Result<(), CliError> {
     // Without its volume the .env is not to be seen.
     if !session.volume_is_mounted() {
@@ -156,15 +129,10 @@ pub fn environment(context: &Context, session: &Session, stack: &Stack) -> Resul
         .filter(|secret| secret.change.bound_to_data())
         .map(|secret| secret.key.as_str())
         .collect();
-    let raw = session.catalog.raw_in_urls();
     let mut refused = Vec::new();
     for key in &stack.overridden {
         if bound.contains(key.as_str()) {
             refused.push(key.as_str());
-        }
-        if let (Some(service), Some(value)) = (raw.get(key.as_str()), context.environment.get(key))
-        {
-            check_url_part(key, value, service)?;
         }
     }
     let manifest = session.manifest()?;
@@ -295,38 +263,5 @@ mod tests {
             false,
         );
         assert!(shown.unwrap()[0].contains("postgres keeps the old POSTGRES_PASSWORD"));
-    }
-
-    #[test]
-    fn what_would_end_a_url_is_refused_and_nothing_of_it_is_reported() {
-        let catalog = Catalog::embedded();
-        let raw: Vec<&str> = catalog.raw_in_urls().into_keys().collect();
-        for key in [
-            "ANYTHINGLLM_DB_PASSWORD",
-            "OPENWEBUI_DB_PASSWORD",
-            "REDIS_PASSWORD",
-        ] {
-            assert!(raw.contains(&key), "{raw:?}");
-        }
-        for key in [
-            "N8N_ENCRYPTION_KEY",
-            "LITELLM_MASTER_KEY",
-            "POSTGRES_PASSWORD",
-        ] {
-            assert!(!raw.contains(&key), "{raw:?}");
-        }
-        for value in [
-            "a@b", "a/b", "a:b", "a%40b", "a b", "a#b", "a?b", "ä", "a+b",
-        ] {
-            let after = format!("REDIS_PASSWORD='{value}'\n");
-            let failure = outcome(&[], None, &after, true).unwrap_err();
-            assert_eq!(failure.exit, Exit::Config, "{value}");
-            let shown = format!("{failure:?}");
-            assert!(!shown.contains(value), "{shown}");
-            // What stands there already is not this run's doing.
-            assert!(outcome(&[], Some(&after), &after, false).is_ok());
-        }
-        assert!(outcome(&[], None, "REDIS_PASSWORD=aZ09-._~\n", false).is_ok());
-        assert!(outcome(&[], None, "POSTGRES_PASSWORD='a@b'\n", false).is_ok());
     }
 }

@@ -321,6 +321,7 @@ mod tests {
             ],
             platform: "linux/amd64".to_owned(),
             size: 1,
+            created: None,
         };
         let digest = |reference: &str| digest_of(reference, &image);
         let of_hub = format!("sha256:{}", hex("3"));

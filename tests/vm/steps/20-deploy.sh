@@ -4,7 +4,7 @@
 up() {
     local user=$1
     shift
-    as "$user" aistack init --preset minimal --set "TIME_SCALE=$time_scale" --no-input && as "$user" aistack deploy --yes --no-input --skip-validate "$@"
+    as "$user" aistack init --preset minimal --vector-db pgvector --set "TIME_SCALE=$time_scale" --no-input && as "$user" aistack deploy --yes --no-input --skip-validate "$@"
 }
 both_deploy() {
     up "$USER_A" "${STACK_A[@]}" & local one=$!

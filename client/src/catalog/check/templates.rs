@@ -17,6 +17,10 @@ pub(super) fn check(catalog: &Catalog, entry: &Entry, found: &mut Vec<Error>) {
                 found.push((format!("{name}}}"), format!("`${{{name}}}`: {why}")));
             }
         }
+        for key in template.raw_in_urls().filter(|key| catalog.is_secret(key)) {
+            let why = format!("`${{{key}}}`: a secret in a URL is written `${{urlencode:{key}}}`");
+            found.push((format!("{key}}}"), why));
+        }
     }
 }
 

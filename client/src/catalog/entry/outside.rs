@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::super::units::Days;
+
 /// A host name behind the proxy.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +66,8 @@ pub struct Docs {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upgrade {
+    /// How old its image may become until `doctor` warns, for software whose old releases stop working.
+    pub renew_within: Option<Days>,
     /// One sentence each.
     #[serde(default)]
     pub hazards: Vec<String>,

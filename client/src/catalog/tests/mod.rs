@@ -249,3 +249,38 @@ fn a_hash_follows_from_its_value_and_verifies() {
     let unknown = Template::try_from("${argon:THING_PASSWORD}".to_owned());
     assert!(unknown.unwrap_err().contains("not a name"));
 }
+
+#[test]
+fn a_value_in_a_url_ends_nothing_of_it() {
+    let template =
+        Template::try_from("redis://:${urlencode:THING_PASSWORD}@redis:6379/3".to_owned()).unwrap();
+    let url = |value: &str| template.render(|_| Ok::<_, ()>(value.to_owned())).unwrap();
+    assert_eq!(url("aZ09-._~"), "redis://:aZ09-._~@redis:6379/3");
+    assert_eq!(
+        url("a@b/c:d%40 #?ä+"),
+        "redis://:a%40b%2Fc%3Ad%2540%20%23%3F%C3%A4%2B@redis:6379/3"
+    );
+}
+
+#[test]
+fn a_secret_stands_in_no_url_as_it_is() {
+    for (value, refused) in [
+        ("http://u:${THING_PASSWORD}@h/", true),
+        ("{\"url\": \"http://h/?key=${THING_PASSWORD}\"}", true),
+        ("http://u:${urlencode:THING_PASSWORD}@h/", false),
+        ("http://h/ ${THING_PASSWORD}", false),
+        ("${THING_PASSWORD}", false),
+    ] {
+        let text = ENTRY.replacen(
+            "\"password ${json:THING_PASSWORD}\"",
+            &format!("'''{value}'''"),
+            1,
+        );
+        let said = errors(&text);
+        let of_urls = said
+            .iter()
+            .any(|error| error.contains("${urlencode:THING_PASSWORD}"));
+        assert_eq!(of_urls, refused, "{value}: {said:#?}");
+        assert_eq!(said.is_empty(), !refused, "{value}: {said:#?}");
+    }
+}

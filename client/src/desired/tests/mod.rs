@@ -271,8 +271,8 @@ fn the_vector_database_is_chosen() {
     assert_eq!(
         names(&render(&[]).unwrap()),
         [
-            "pgvector",
             "postgres",
+            "qdrant",
             "redis",
             "litellm",
             "n8n",
@@ -281,12 +281,12 @@ fn the_vector_database_is_chosen() {
         ]
     );
     let without = render(&[("VECTOR_DB", "none")]).unwrap();
-    assert!(!names(&without).contains(&"pgvector".to_owned()));
+    assert!(!names(&without).contains(&"qdrant".to_owned()));
     assert!(
         without
             .directories
             .iter()
-            .all(|directory| directory.service != "pgvector")
+            .all(|directory| directory.service != "qdrant")
     );
     assert_eq!(
         refused(&grant(), &[("VECTOR_DB", "faiss")]),

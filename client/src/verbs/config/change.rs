@@ -283,10 +283,10 @@ mod tests {
     fn a_change_touches_what_is_made_of_it_and_nothing_else() {
         let old = render(&[]).unwrap();
         assert!(touched(Some(&old), &old).is_empty());
-        let new = render(&[("VECTOR_DB", "qdrant")]).unwrap();
+        let new = render(&[("VECTOR_DB", "pgvector")]).unwrap();
         let touched = touched(Some(&old), &new);
-        assert_eq!(touched["qdrant"], ["new"]);
-        assert_eq!(touched["pgvector"], ["no longer part of the stack"]);
+        assert_eq!(touched["pgvector"], ["new"]);
+        assert_eq!(touched["qdrant"], ["no longer part of the stack"]);
         assert!(!touched.contains_key("redis"), "{touched:?}");
     }
 }

@@ -4,7 +4,7 @@ use crate::catalog::{Catalog, Preset};
 use crate::desired::Stack;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::keys::{SERVICES, VECTOR_DB};
+use crate::keys::{DEFAULT_VECTOR_DB, SERVICES, VECTOR_DB};
 use crate::manifest::Manifest;
 use crate::run::{Context, Session, setup};
 use crate::selection::{self, Selection, Sums, gib};
@@ -67,7 +67,7 @@ fn presets(catalog: &Catalog, value: &selection::Value<'_>, given: Sums) -> (Vec
     let mut add = |name: &str, services: String| {
         let stack = |key: &str| match key {
             SERVICES => Some(services.clone()),
-            VECTOR_DB => value(VECTOR_DB).or_else(|| Some("pgvector".to_owned())),
+            VECTOR_DB => value(VECTOR_DB).or_else(|| Some(DEFAULT_VECTOR_DB.to_owned())),
             key => value(key),
         };
         let (text, fit) = weighed(catalog, &stack, given);
@@ -120,7 +120,7 @@ fn vector_dbs(
             text: format!("{name:<9} {text}"),
         }
     });
-    let now = value(VECTOR_DB).unwrap_or_else(|| "pgvector".to_owned());
+    let now = value(VECTOR_DB).unwrap_or_else(|| DEFAULT_VECTOR_DB.to_owned());
     let usual = known.iter().position(|name| **name == now);
     (choices.collect(), usual.unwrap_or_default())
 }
