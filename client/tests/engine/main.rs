@@ -122,6 +122,7 @@ fn service(name: &str, script: &str, probe: &str) -> DesiredService {
         provisions: Vec::new(),
         endpoints: Vec::new(),
         checks: Vec::new(),
+        renewal: None,
     }
 }
 
