@@ -9,7 +9,7 @@ use super::limit::Limit;
 use crate::desired::{Renewal, Stack};
 use crate::engine::Engine;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A warning for each image on this host that is past its time.
 pub(super) async fn findings(engine: &Engine, stack: Option<&Stack>, limit: Limit) -> Vec<Finding> {

@@ -18,7 +18,7 @@ const OTHER: u32 = 63_900;
 /// A listener of this user at `path`; whether anything was sent to it.
 fn foreign(path: PathBuf, uid: u32) -> Arc<AtomicBool> {
     let heard = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&heard);
+    let connected = Arc::clone(&heard);
     let (ready, is_ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let uid = Uid::from_raw(uid);
@@ -29,7 +29,7 @@ fn foreign(path: PathBuf, uid: u32) -> Arc<AtomicBool> {
             let Ok(mut stream) = stream else { return };
             let mut first = [0];
             if stream.read(&mut first).unwrap_or(0) > 0 {
-                told.store(true, Ordering::Relaxed);
+                connected.store(true, Ordering::Relaxed);
             }
             let _ = stream.write_all(b"\n");
         }
@@ -72,7 +72,7 @@ fn a_link_in_the_place_of_the_admin_socket_is_not_followed() {
 
 #[test]
 #[ignore = "needs root, haproxy and network namespaces"]
-fn a_socket_of_somebody_else_in_its_place_is_told_nothing() {
+fn a_socket_of_somebody_else_in_its_place_gets_no_command() {
     let host = TestHost::start(2);
     let dir = host.front().join("haproxy");
     let socket = dir.join("admin.sock");

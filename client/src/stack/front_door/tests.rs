@@ -79,30 +79,30 @@ impl Host {
     }
 
     /// What is in the way, and what to do; nothing where visitors get through.
-    async fn told(&self, addresses: &[IpAddr]) -> Option<(String, String)> {
+    async fn obstacle(&self, addresses: &[IpAddr]) -> Option<(String, String)> {
         let reach = reach_at(&self.trust, &self.door, &self.name, addresses.to_vec()).await;
         assert_eq!(reach.addresses, addresses);
         reach.problem.zip(reach.next)
     }
 }
 
-fn assert_told(told: Option<(String, String)>, problem: &str, next: &str) {
-    let told = told.unwrap();
-    assert!(told.0.contains(problem), "{told:?}");
-    assert!(told.1.contains(next), "{told:?}");
+fn assert_reports(found: Option<(String, String)>, problem: &str, next: &str) {
+    let found = found.unwrap();
+    assert!(found.0.contains(problem), "{found:?}");
+    assert!(found.1.contains(next), "{found:?}");
 }
 
 #[tokio::test]
 async fn a_name_that_leads_to_the_own_proxy_is_right() {
     let host = Host::start().await;
-    assert_eq!(host.told(&[HERE]).await, None);
+    assert_eq!(host.obstacle(&[HERE]).await, None);
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_is_told() {
+async fn a_name_without_an_address_is_reported() {
     let mut host = Host::start().await;
-    assert_told(
-        host.told(&[]).await,
+    assert_reports(
+        host.obstacle(&[]).await,
         "the name does not resolve",
         "for *.example.test that points to this host",
     );
@@ -114,87 +114,87 @@ async fn a_name_without_an_address_is_told() {
 }
 
 #[tokio::test]
-async fn a_front_door_that_does_not_run_is_told() {
+async fn a_front_door_that_does_not_run_is_reported() {
     let mut host = Host::start().await;
     host.door.https_port = closed().await;
-    assert_told(
-        host.told(&[HERE]).await,
+    assert_reports(
+        host.obstacle(&[HERE]).await,
         "the front door of this host does not listen on 127.0.0.1:",
         "systemctl status aistack-ingress.service",
     );
 }
 
 #[tokio::test]
-async fn a_closed_port_for_plain_http_is_told() {
+async fn a_closed_port_for_plain_http_is_reported() {
     let mut host = Host::start().await;
     host.door.http_port = closed().await;
-    assert_told(
-        host.told(&[HERE]).await,
+    assert_reports(
+        host.obstacle(&[HERE]).await,
         "the port for plain HTTP is closed: 127.0.0.1:",
         "let visitors through",
     );
 }
 
 #[tokio::test]
-async fn another_server_on_the_port_is_told_with_its_certificate() {
+async fn another_server_on_the_port_is_reported_with_its_certificate() {
     let mut host = Host::start().await;
     let other = Authority::new("other").server(HOST, 2020..2100);
     host.door.https_port = tls_server(SocketAddr::new(HERE, 0), other).await;
-    assert_told(
-        host.told(&[HERE]).await,
+    assert_reports(
+        host.obstacle(&[HERE]).await,
         "where the front door should be: its certificate is issued by CN=other",
         "what else listens on that port",
     );
     // One that speaks no TLS.
     host.door.https_port =
         http_server("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
-    assert_told(
-        host.told(&[HERE]).await,
+    assert_reports(
+        host.obstacle(&[HERE]).await,
         "takes the connection and shows no certificate",
         "aistack-helper ingress status",
     );
 }
 
 #[tokio::test]
-async fn plain_http_that_is_not_redirected_is_told() {
+async fn plain_http_that_is_not_redirected_is_reported() {
     let mut host = Host::start().await;
     host.door.http_port = http_server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
-    assert_told(
-        host.told(&[HERE]).await,
+    assert_reports(
+        host.obstacle(&[HERE]).await,
         "answers plain HTTP with status 200 and not with a redirect",
         "aistack deploy",
     );
 }
 
 #[tokio::test]
-async fn a_proxy_without_a_certificate_is_told_as_the_own_one() {
+async fn a_proxy_without_a_certificate_is_reported_as_the_own_one() {
     let mut host = Host::start().await;
     host.name.published = closed().await;
-    assert_told(
-        host.told(&[HERE]).await,
+    assert_reports(
+        host.obstacle(&[HERE]).await,
         "your own proxy shows no certificate",
         "aistack tls status",
     );
 }
 
 #[tokio::test]
-async fn one_wrong_address_beside_a_right_one_is_told_with_its_record() {
+async fn one_wrong_address_beside_a_right_one_is_reported_with_its_record() {
     let host = Host::start().await;
     // Nothing listens there, and where there is no IPv6 there is no such address.
-    assert_told(
-        host.told(&[HERE, "::1".parse().unwrap()]).await,
+    assert_reports(
+        host.obstacle(&[HERE, "::1".parse().unwrap()]).await,
         "127.0.0.1 leads to your proxy, but ",
         "correct or remove the AAAA record",
     );
-    assert_told(
-        host.told(&[ALSO_HERE, HERE]).await,
+    assert_reports(
+        host.obstacle(&[ALSO_HERE, HERE]).await,
         "127.0.0.1 leads to your proxy, but the front door of this host does not listen on 127.0.0.2:",
         "correct or remove the A record",
     );
 }
 
 #[test]
-fn a_name_that_leads_to_another_host_is_told_as_such() {
+fn a_name_that_leads_to_another_host_is_reported_as_such() {
     for (at, record) in [("192.0.2.7:443", "A"), ("[2001:db8::7]:443", "AAAA")] {
         let at: SocketAddr = at.parse().unwrap();
         let closed = Obstacle::Closed {
