@@ -21,7 +21,7 @@ starts() {
 vital ingress-starts-when-the-policy-enables-it starts
 
 by() { setpriv --reuid "$1" --regid "$1" --clear-groups "${@:2}"; }
-# opens ADDRESS URL COMMAND…: the command's curl opens it there and is told who answered and who asked.
+# opens ADDRESS URL COMMAND…: the command's curl opens it there and shows who answered and for whom.
 opens() {
     local at=$1 url=$2
     shift 2

@@ -81,7 +81,7 @@ async fn reach(trust: &Trust, door: &FrontDoor, name: &PublicName) -> Reach {
     reach_at(trust, door, name, addresses).await
 }
 
-/// Asks every address of a name at once; the first obstacle in their order is told.
+/// Asks every address of a name at once; the first obstacle in their order is returned.
 async fn reach_at(
     trust: &Trust,
     door: &FrontDoor,
@@ -94,11 +94,11 @@ async fn reach_at(
         Err(why) => Err(why),
     };
     let own = own.ok().and_then(|handshake| handshake.served);
-    let asked = addresses
+    let answers = addresses
         .iter()
         .take(MAX_ADDRESSES)
         .map(|address| open_at(trust, door, name, *address, own.as_ref()));
-    let outcomes = join_all(asked).await;
+    let outcomes = join_all(answers).await;
     let right = addresses.iter().zip(&outcomes);
     let right = right.filter(|(_, outcome)| outcome.is_ok());
     let right: Vec<IpAddr> = right.map(|(address, _)| *address).collect();
@@ -106,8 +106,8 @@ async fn reach_at(
         None if addresses.is_empty() => Some(Obstacle::Unresolved),
         obstacle => obstacle,
     };
-    let told = obstacle.map(|obstacle| obstacle.tell(&name.host, &right));
-    let (problem, next) = told.unzip();
+    let found = obstacle.map(|obstacle| obstacle.tell(&name.host, &right));
+    let (problem, next) = found.unzip();
     Reach {
         service: name.service.clone(),
         host: name.host.clone(),

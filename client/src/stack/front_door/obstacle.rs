@@ -38,19 +38,19 @@ pub(super) enum Obstacle {
 impl Obstacle {
     /// What is wrong, and what to do; `right` are the addresses of the same name that lead to the proxy.
     pub(super) fn tell(&self, host: &str, right: &[IpAddr]) -> (String, String) {
-        let (problem, next) = (self.problem(), self.next(host));
+        let (found, next) = (self.description(), self.next(host));
         let Some(at) = self.at().filter(|_| !right.is_empty()) else {
-            return (problem, next);
+            return (found, next);
         };
         let right: Vec<String> = right.iter().map(ToString::to_string).collect();
         let right = right.join(", ");
         (
-            format!("{right} leads to your proxy, but {problem}"),
+            format!("{right} leads to your proxy, but {found}"),
             format!("correct or remove the {} record; or {next}", record(at)),
         )
     }
 
-    fn problem(&self) -> String {
+    fn description(&self) -> String {
         match self {
             Self::Unresolved => "the name does not resolve".to_owned(),
             Self::Closed {
