@@ -236,7 +236,7 @@ browse() { # USER
     domain=tenant-$uid.example.test
     visit "$1" n8n / || return 1 # which also copies the root of the tenant's authority
     # Where Grafana is the stand-in of tests/images it has no form, but refuses whoever has not signed in.
-    tests/browser "$WORLD_RUN/root-$uid.crt" "https://n8n.$domain/" '<input[^>]* type="password"' \
+    tests/browser "$TEST_HOST_RUN/root-$uid.crt" "https://n8n.$domain/" '<input[^>]* type="password"' \
         "https://grafana.$domain/" '<input[^>]* name="password"|Unauthorized'
 }
 
