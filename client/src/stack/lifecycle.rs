@@ -64,7 +64,13 @@ impl LifecycleWorker {
             return Ok(());
         };
         self.progress.service(&service.name, Word::Starting, "");
-        let started = self.engine.start(&container.id).await;
+        // One that was stopped just now is not paused any more.
+        let paused = !self.stop && container.state == "paused";
+        let started = if paused {
+            self.engine.unpause(&container.id).await
+        } else {
+            self.engine.start(&container.id).await
+        };
         started.map_err(trouble("start the container"))?;
         gate.healthy(&container.id, service.start_limits).await
     }
