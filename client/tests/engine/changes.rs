@@ -238,13 +238,8 @@ async fn what_somebody_has_paused_is_started_by_start_and_by_deploy() {
     created.work("paused").await.unwrap();
     let id = engine.inspect(&service.container).await.unwrap().id;
     let pause = || {
-        assert!(
-            docker(&["pause", &id])
-                .stdout(Stdio::null())
-                .status()
-                .unwrap()
-                .success()
-        )
+        let paused = docker(&["pause", &id]).stdout(Stdio::null()).status();
+        assert!(paused.unwrap().success());
     };
     let runs = async || {
         engine

@@ -118,7 +118,7 @@ pub enum Endpoint {
         /// With the manifests of each image (API 1.47); the docker command of 29 counts its content so.
         manifests: bool,
         /// When they were made.
-        within: ImagesWithin,
+        within: Box<ImagesWithin>,
         /// The caller's other filters.
         filters: Filters,
     },
@@ -453,7 +453,7 @@ fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<
             let mut filters = Filters::parse(&query.take("filters"), filters::IMAGES)?;
             Ok(Endpoint::ListImages {
                 manifests: query.bool("manifests")?,
-                within: ImagesWithin::take(&mut filters)?,
+                within: Box::new(ImagesWithin::take(&mut filters)?),
                 filters,
             })
         }
