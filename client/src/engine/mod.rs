@@ -315,19 +315,6 @@ impl Engine {
             .await
     }
 
-    /// Lets a container run on that somebody has paused; one that runs, or was stopped meanwhile, is no error.
-    ///
-    /// # Errors
-    /// What the gateway answered.
-    pub async fn unpause(&self, id: &str) -> Result<(), EngineError> {
-        let unpaused = self.ask(async || self.docker.unpause_container(id).await);
-        match unpaused.await {
-            Ok(()) => Ok(()),
-            // Docker has several answers to one that is not paused; a start tells them apart.
-            Err(_) => self.start(id).await,
-        }
-    }
-
     /// Stops a container; one that does not run is not an error. Its own time to stop is waited for.
     ///
     /// # Errors

@@ -55,7 +55,8 @@ impl LifecycleWorker {
         container: &Container,
     ) -> Result<(), ServiceError> {
         let trouble = |step| move |error| ServiceError::Engine { step, error };
-        if self.stop {
+        // Docker starts none that somebody has paused, and calls it unhealthy when it runs on.
+        if self.stop || container.state == "paused" {
             self.progress.service(&service.name, Word::Stopping, "");
             let stopped = self.engine.stop(&container.id).await;
             stopped.map_err(trouble("stop the container"))?;
@@ -64,13 +65,7 @@ impl LifecycleWorker {
             return Ok(());
         };
         self.progress.service(&service.name, Word::Starting, "");
-        // One that was stopped just now is not paused any more.
-        let paused = !self.stop && container.state == "paused";
-        let started = if paused {
-            self.engine.unpause(&container.id).await
-        } else {
-            self.engine.start(&container.id).await
-        };
+        let started = self.engine.start(&container.id).await;
         started.map_err(trouble("start the container"))?;
         gate.healthy(&container.id, service.start_limits).await
     }
