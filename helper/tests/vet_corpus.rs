@@ -184,7 +184,8 @@ fn every_service_of_the_catalog_passes() {
             grant.openclaw_profile.clone(),
         ],
     };
-    let snapshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/src/desired/tests/snapshots");
+    let snapshots =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/src/desired/tests/snapshots");
     let (mut passed, mut in_use) = (0, Usage::default());
     for entry in std::fs::read_dir(snapshots).unwrap() {
         let path = entry.unwrap().path();
