@@ -33,6 +33,10 @@ test-services: ## The whole stack for two tenants, with the real software that i
 	@tests/services/run
 	@tests/pair
 
+.PHONY: fuzz
+fuzz: ## Each fuzz target for a minute, from its seeds.
+	@tests/fuzz
+
 .PHONY: test-vm-current
 test-vm-current: ## The guest of test-vm with the current Docker Engine instead of Debian's.
 	@tests/vm/run --engine current

@@ -16,7 +16,7 @@ fuzz_target!(|text: &str| {
     let name = facts.name();
     assert!(name.starts_with("Docker Engine") || name.starts_with("Podman"), "{name}");
     let findings = judge(&facts);
-    let refused = findings.iter().any(|finding| finding.severity == Severity::Refused);
+    let refused = findings.iter().any(|finding| finding.severity == Severity::Unsupported);
     assert_eq!(refusal(&facts).is_some(), refused);
     for finding in &findings {
         assert!(!finding.sentence().is_empty() && !finding.next.is_empty());

@@ -37,6 +37,7 @@ STATIC = [
     Stage("licences, bans, sources", "tests/stages/deny", load=0.2),
     Stage("the tests' own tests", "python3 tests/lib/test_stages.py && python3 tests/engines/test_matrix.py && tests/lib/test-processes && tests/lib/test-steps", load=0.1),
     Stage("lints", "tests/cargo clippy --locked --workspace --all-targets -- -D warnings", after=["build"]),
+    Stage("fuzz targets compile", "tests/fuzz --check", load=0.3, after=["lints"]),
     Stage("the VM's own tests", "tests/lib/test-vm", load=0.1),
 ]
 

@@ -54,7 +54,8 @@ impl LifecycleWorker {
         container: &Container,
     ) -> Result<(), ServiceError> {
         let error = |step| move |error| ServiceError::Engine { step, error };
-        if self.stop {
+        // Docker starts none that somebody has paused, and calls it unhealthy when it runs on.
+        if self.stop || container.state == "paused" {
             self.progress.service(&service.name, Word::Stopping, "");
             let stopped = self.engine.stop(&container.id).await;
             stopped.map_err(error("stop the container"))?;

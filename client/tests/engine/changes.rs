@@ -1,5 +1,7 @@
 //! Changes that fail are taken back, and what another run left or somebody else made is met.
 
+use aistack::stack::lifecycle::LifecycleWorker;
+
 use super::*;
 
 #[tokio::test]
@@ -223,4 +225,49 @@ async fn a_container_that_was_cut_off_holds_no_network_and_was_made_for_the_old_
     let after = held().await;
     assert_eq!(after.made_for.as_ref(), Some(&id));
     assert!(after.networks.is_empty(), "{after:?}");
+}
+
+/// Docker starts nothing that is paused.
+#[tokio::test]
+#[ignore = "needs root and a Docker Engine"]
+async fn what_somebody_has_paused_is_started_by_start_and_by_deploy() {
+    let engine = engine();
+    let service = service("paused", FOREVER, "exit 0");
+    let _cleanup = Cleanup(service.container.clone());
+    let created = deployer(&engine, &service, Action::Create).await;
+    created.work("paused").await.unwrap();
+    let id = engine.inspect(&service.container).await.unwrap().id;
+    let pause = || {
+        let paused = docker(&["pause", &id]).stdout(Stdio::null()).status();
+        assert!(paused.unwrap().success());
+    };
+    let runs = async || {
+        engine
+            .running()
+            .await
+            .unwrap()
+            .iter()
+            .any(|(other, _)| *other == id)
+    };
+
+    pause();
+    let there = deployer(&engine, &service, Action::Start).await;
+    let worker = LifecycleWorker {
+        stop: false,
+        start: Some(Gate::open(&engine)),
+        engine: engine.clone(),
+        services: there.services.clone(),
+        containers: there.containers.clone(),
+        progress: there.progress.clone(),
+    };
+    worker.work("paused").await.unwrap();
+    assert!(runs().await);
+
+    pause();
+    let again = deployer(&engine, &service, Action::Start).await;
+    again.work("paused").await.unwrap();
+    assert!(runs().await);
+    pause();
+    engine.stop(&id).await.unwrap();
+    assert!(!engine.inspect(&id).await.unwrap().running);
 }

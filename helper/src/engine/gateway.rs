@@ -49,6 +49,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub struct Gateway {
     pub(super) docker: Docker,
     pub(super) locks: Locks,
+    /// Reads that cost the host much.
+    pub(super) dear_reads: Locks,
     pub(super) changing: Changing,
     pub(super) request_limit: RequestLimit,
     pub(super) disk: Disk,
@@ -99,6 +101,7 @@ impl Gateway {
             pulled,
             disk: Disk::new(docker_dirs),
             locks: Locks::default(),
+            dear_reads: Locks::default(),
             changing: Changing::default(),
             request_limit: RequestLimit::default(),
             apparmor_dir,

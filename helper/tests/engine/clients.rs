@@ -159,6 +159,15 @@ fn compose_keeps_a_project_from_up_to_down() {
     assert!(project.ok(&["port", "web", "80"]).contains("25120"));
     assert!(project.ok(&["images"]).contains("aistack-dev-gateway"));
 
+    looks_into_the_project(&project);
+
+    project.ok(&["pause"]);
+    let paused = project.ok(&["ps", "-a", "--format", "{{.State}}"]);
+    assert_eq!(paused.lines().collect::<Vec<_>>(), ["paused", "paused"]);
+    project.ok(&["unpause", "worker"]);
+    let running = project.ok(&["ps", "--status", "running", "--format", "{{.Name}}"]);
+    assert_eq!(running.trim(), worker(1));
+    // What is paused is stopped, too.
     project.ok(&["stop", "-t", "5"]);
     assert_eq!(project.ok(&["ps", "-q"]).trim(), "");
     project.ok(&["start"]);
@@ -176,6 +185,29 @@ fn compose_keeps_a_project_from_up_to_down() {
     project.output("other", &["down"]);
     let refused = project.output(&format!("tenant-{COMPOSE}-x"), &["cp", "web:/bin/sh", "-"]);
     assert!(!refused.status.success());
+}
+
+fn looks_into_the_project(project: &Project<'_>) {
+    let logs = project.ok(&[
+        "logs",
+        "--since",
+        "1h",
+        "--timestamps",
+        "--tail",
+        "5",
+        "worker",
+    ]);
+    assert!(logs.contains("worker-second"), "{logs}");
+    let config = project.ok(&["config"]);
+    assert!(config.contains("mem_limit"), "{config}");
+    assert!(project.ok(&["config", "--services"]).contains("worker"));
+    let projects = project.ok(&["ls", "-a"]);
+    let name = format!("tenant-{COMPOSE}-x");
+    assert!(projects.contains(&name), "{projects}");
+    // It takes the end of the stream for an error, whoever ends it.
+    let events = said(&project.output(&name, &["events", "--since", "1h", "--until", "0s"]));
+    assert!(events.contains("container start"), "{events}");
+    project.ok(&["volumes"]);
 }
 
 #[test]

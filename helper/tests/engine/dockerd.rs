@@ -47,12 +47,22 @@ impl Drop for Clean {
     }
 }
 
-/// Two tenants and the docker commands of this machine.
-fn prepare() -> (TestHost, Clean, Vec<&'static str>) {
-    let clients: Vec<&str> = ["/usr/local/bin/docker", "/usr/bin/docker"]
+/// The docker commands of this machine, and the newest where `tests/tools/clients` has built it.
+pub(crate) fn docker_commands() -> Vec<String> {
+    let built =
+        std::env::var("AISTACK_TEST_CLIENTS").map(|clients| format!("{clients}/bin/docker"));
+    ["/usr/local/bin/docker", "/usr/bin/docker"]
+        .map(str::to_owned)
         .into_iter()
+        .chain(built)
         .filter(|path| Path::new(path).exists())
-        .collect();
+        .collect()
+}
+
+/// Two tenants and the docker commands.
+fn prepare() -> (TestHost, Clean, Vec<String>) {
+    let clients = docker_commands();
+    assert!(!clients.is_empty(), "there is no docker command");
     let (host, clean) = prepare_for(&[(A, "10.200.1.0/26"), (B, "10.200.1.64/26")], IMAGE);
     (host, clean, clients)
 }
@@ -105,7 +115,7 @@ pub(crate) fn prepare_for(tenants: &[(u32, &str)], image: &str) -> (TestHost, Cl
 #[ignore = "needs root and a Docker Engine"]
 fn two_tenants_use_the_docker_command_and_do_not_meet() {
     let (host, _clean, clients) = prepare();
-    for client in clients {
+    for client in &clients {
         works(&host, client);
         shows_sizes(&host, client);
         is_apart(&host, client);
@@ -304,7 +314,7 @@ fn is_apart(host: &TestHost, client: &str) {
             &["exec", target, "id"],
             "No such container",
         );
-        fails(host, client, B, &["inspect", target], "No such");
+        fails(host, client, B, &["inspect", target], "such object");
     }
     let answer = |reference: &str| {
         let answer = host.raw(

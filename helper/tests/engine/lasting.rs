@@ -117,7 +117,7 @@ fn answer(line: &str) -> String {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                 .to_owned()
         }
-        rest if rest.ends_with("/start") => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        rest if rest.ends_with("/start") || rest.ends_with("pause") => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
         _ => whole("[]"),
     }
 }
@@ -143,8 +143,12 @@ impl Setting {
     }
 
     fn start(&self, name: &str) -> String {
+        self.post(name, "start")
+    }
+
+    fn post(&self, name: &str, action: &str) -> String {
         let request =
-            format!("POST /containers/tenant-62003-{name}/start HTTP/1.1\r\nHost: d\r\n\r\n");
+            format!("POST /containers/tenant-62003-{name}/{action} HTTP/1.1\r\nHost: d\r\n\r\n");
         self.host.raw(C, request.as_bytes())
     }
 
@@ -233,6 +237,32 @@ fn a_start_is_verified_anew_before_docker_hears_of_it() {
     assert_eq!(starts(setting.sent()), 0);
     let audit = setting.host.audit();
     assert!(audit.contains("CONTAINER_OUTDATED") && audit.contains("BIND_REFUSED"));
+}
+
+/// One that was paused under a laxer policy does not run on under a stricter one; pausing it is always allowed.
+#[test]
+#[ignore = "needs root"]
+fn an_unpause_is_verified_as_a_start() {
+    let setting = setting();
+    let asked = |action: &str| {
+        let end = format!("/{action} ");
+        setting
+            .sent()
+            .iter()
+            .filter(|text| text.contains(&end))
+            .count()
+    };
+    let answer = setting.post("old", "pause");
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert_eq!(asked("pause"), 1);
+    let answer = setting.post("old", "unpause");
+    assert!(
+        answer.starts_with("HTTP/1.1 403 ") && answer.contains("capabilities"),
+        "{answer}"
+    );
+    assert_eq!(asked("unpause"), 0);
+    let audit = setting.host.audit();
+    assert!(audit.contains("container.pause") && audit.contains("container.unpause"));
 }
 
 fn attach(name: &str) -> String {

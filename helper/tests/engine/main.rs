@@ -18,6 +18,7 @@ mod hostile;
 mod images;
 mod lasting;
 mod layers;
+mod ordinary;
 #[path = "../recorded/mod.rs"]
 mod recorded;
 mod supported;

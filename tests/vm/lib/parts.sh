@@ -14,6 +14,8 @@ choose_files() {
     for file in "$vm"/steps/*.sh; do
         bash -n "$file" || die "$file does not parse"
         if [ ${#wanted[@]} -eq 0 ]; then
+            # Another engine beneath running stacks takes several minutes more, so it is asked for.
+            [[ $file != */92-engine-upgrade.sh ]] || [ -n "${AISTACK_VM_ENGINE_UPGRADE:-}" ] || continue
             files+=("$file")
         else
             for prefix in "${wanted[@]}"; do
@@ -47,9 +49,10 @@ make_debs() {
     debs=$PWD/target/deb
 }
 
-# leave_out FILE WHY: that step file does not run.
+# leave_out FILE WHY: that step file does not run, if it was to.
 leave_out() {
     local file wanted=()
+    [[ " ${files[*]} " == *"/$1.sh "* ]] || return 0
     for file in "${files[@]}"; do
         if [ "$(basename "$file" .sh)" = "$1" ]; then say "$1 SKIPPED: $2"; else wanted+=("$file"); fi
     done

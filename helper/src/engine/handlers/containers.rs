@@ -62,8 +62,11 @@ impl Gateway {
                 let answer = self.stream(method, &path).await?;
                 Ok(Reply::Stream(as_of.stream_type(&answer), answer))
             }
-            // What `top` prints is as long as the tenant's processes make it.
-            ContainerCall::Stats { .. } | ContainerCall::Wait { .. } | ContainerCall::Top => {
+            // What `top` prints is as long as the tenant's processes make it, and changes are as many as its files.
+            ContainerCall::Stats { .. }
+            | ContainerCall::Wait { .. }
+            | ContainerCall::Top { .. }
+            | ContainerCall::Changes => {
                 let answer = self.stream(method, &path).await?;
                 Ok(Reply::Stream("application/json", answer))
             }
@@ -84,6 +87,19 @@ impl Gateway {
                 self.disk.forget(&container.id);
                 self.check_confined(tenant, &container).await?;
                 Ok(reply)
+            }
+            // It runs on, as one that is started would begin to.
+            ContainerCall::Unpause => {
+                self.still_allowed(grant, &container).await?;
+                let reply = self
+                    .change(call, &container, json!({}), method, &path)
+                    .await?;
+                self.check_confined(tenant, &container).await?;
+                Ok(reply)
+            }
+            ContainerCall::Pause => {
+                self.change(call, &container, json!({}), method, &path)
+                    .await
             }
             ContainerCall::Stop(_) | ContainerCall::Kill { .. } | ContainerCall::Remove { .. } => {
                 let how = path.split_once('?').map_or("", |(_, query)| query);

@@ -4,14 +4,15 @@ use aistack_policy::{Grant, Refusal, Rule};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::Reply;
+use super::{Reply, ok};
 use crate::docker::percent_encoded;
 use crate::engine::error::GatewayError;
 use crate::engine::gateway::{Gateway, Tenant};
-use crate::engine::own::text;
+use crate::engine::own::{self, text};
 use crate::engine::pulled::Pulling;
 use crate::engine::vet::image::{ImageRef, Version};
-use crate::engine::views::{self, Usable};
+use crate::engine::vet::target::{Filters, ImageReference, ImagesWithin};
+use crate::engine::views::{self, AsOf, Created, Usable};
 
 impl Gateway {
     pub(super) async fn pull(
@@ -68,6 +69,72 @@ impl Gateway {
         let own = self.own_images(grant).await?;
         let usable = Usable { grant, own: &own };
         usable.inspected(&inspected).ok_or_else(absent)
+    }
+
+    /// The images that the caller may use, of those that it asks for.
+    pub(super) async fn list_images(
+        &self,
+        grant: &Grant,
+        as_of: AsOf,
+        manifests: bool,
+        within: &ImagesWithin,
+        filters: &Filters,
+    ) -> Result<Reply, GatewayError> {
+        let created = Created {
+            before: self.created(grant, within.before.as_ref()).await?,
+            since: self.created(grant, within.since.as_ref()).await?,
+            until: within
+                .until
+                .map(|moment| moment.from(jiff::Timestamp::now().as_second())),
+        };
+        let manifests = if manifests { "&manifests=true" } else { "" };
+        let path = format!("/images/json?filters={}{manifests}", filters.encoded());
+        let images = created.of(self.usable_images(grant, &path).await?);
+        Ok(ok(as_of.images(images)))
+    }
+
+    /// When an image of the caller's was made, Unix time.
+    async fn created(
+        &self,
+        grant: &Grant,
+        image: Option<&ImageReference>,
+    ) -> Result<Option<i64>, GatewayError> {
+        let Some(image) = image else {
+            return Ok(None);
+        };
+        let inspected = self.usable_image(grant, image).await?;
+        let created = text(&inspected, "/Created").parse::<jiff::Timestamp>();
+        // One that does not say has been there for ever.
+        Ok(Some(created.map_or(0, jiff::Timestamp::as_second)))
+    }
+
+    /// The layers of an image that the caller may use, and what made them.
+    pub(super) async fn image_history(
+        &self,
+        grant: &Grant,
+        image: &ImageReference,
+    ) -> Result<Reply, GatewayError> {
+        let inspected = self.usable_image(grant, image).await?;
+        let id = text(&inspected, "/Id");
+        // With this id Docker is asked; it comes from Docker, and is put into a path.
+        if own::full_id(id.trim_start_matches("sha256:")).is_none() {
+            return Err(GatewayError::Answer);
+        }
+        let history = self.get(&format!("/images/{id}/history")).await?;
+        let own = self.own_images(grant).await?;
+        let usable = Usable { grant, own: &own };
+        Ok(ok(usable.history(&history, id)))
+    }
+
+    async fn usable_image(
+        &self,
+        grant: &Grant,
+        image: &ImageReference,
+    ) -> Result<Value, GatewayError> {
+        match image {
+            ImageReference::Name(name) => Ok(self.local_image(grant, name).await?.inspected),
+            ImageReference::Id(start) => self.inspect_image_by_id(grant, start).await,
+        }
     }
 
     /// Of a list of Docker's, the images that the caller may use.

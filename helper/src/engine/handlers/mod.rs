@@ -7,6 +7,7 @@ mod images;
 mod system;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aistack_policy::Grant;
 use aistack_policy::engine::ApiVersion;
@@ -24,6 +25,9 @@ use crate::engine::own::OwnContainer;
 use crate::engine::pulled::Pulling;
 use crate::engine::vet::target::{Endpoint, Offered};
 use crate::engine::views::{self, AsOf};
+
+/// Time that a read waits which costs the host much, for another one of the same UID.
+const DEAR_TURN: Duration = Duration::from_mins(1);
 
 /// What a caller gets.
 pub(super) enum Reply {
@@ -81,6 +85,13 @@ impl Gateway {
         if call.endpoint.makes_something() {
             self.docker.require_supported::<GatewayError>().await?;
         }
+        // A stream is Docker's answer when it has looked at everything: then the turn is over.
+        let _turn = if call.endpoint.is_dear() {
+            let turn = self.dear_reads.turn_of(grant.uid, DEAR_TURN).await;
+            Some(turn.ok_or(GatewayError::Busy)?)
+        } else {
+            None
+        };
         match &call.endpoint {
             Endpoint::Ping => {
                 self.docker.act(Method::GET, "/_ping", Body::NONE).await?;
@@ -112,10 +123,17 @@ impl Gateway {
             Endpoint::ResizeExec { id, height, width } => {
                 self.resize_exec(grant, id, *height, *width).await
             }
-            Endpoint::ListImages { manifests, filters } => {
-                let manifests = if *manifests { "&manifests=true" } else { "" };
-                let path = format!("/images/json?filters={}{manifests}", filters.encoded());
-                Ok(ok(as_of.images(self.usable_images(grant, &path).await?)))
+            Endpoint::ListImages {
+                manifests,
+                within,
+                filters,
+            } => {
+                self.list_images(grant, as_of, *manifests, within, filters)
+                    .await
+            }
+            Endpoint::ImageHistory { image } => self.image_history(grant, image).await,
+            Endpoint::DiskUsage { of, verbose } => {
+                self.disk_usage(grant, as_of, *of, *verbose).await
             }
             Endpoint::InspectImage { image } => {
                 let image = self.local_image(grant, image).await?.inspected;

@@ -10,7 +10,7 @@ use crate::docker::OWNER_LABEL;
 use crate::engine::error::GatewayError;
 use crate::engine::gateway::{Gateway, Tenant};
 use crate::engine::own::{self, text};
-use crate::engine::vet::target::Filters;
+use crate::engine::vet::target::{DiskObject, Filters};
 use crate::engine::views::{self, AsOf};
 
 impl Gateway {
@@ -22,6 +22,24 @@ impl Gateway {
             grant,
             &self.disk_warnings().await,
         )))
+    }
+
+    /// What the caller's containers and images take, counted from its own lists: Docker's answer counts
+    /// everybody's.
+    pub(super) async fn disk_usage(
+        &self,
+        grant: &Grant,
+        as_of: AsOf,
+        of: Option<DiskObject>,
+        verbose: bool,
+    ) -> Result<Reply, GatewayError> {
+        let filters =
+            Filters::default().encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
+        let path = format!("/containers/json?all=true&size=true&filters={filters}");
+        let containers = views::containers(self.get(&path).await?, grant);
+        let images = self.usable_images(grant, "/images/json").await?;
+        let usage = views::DiskUsage::count(containers, images);
+        Ok(ok(usage.shown(as_of, of, verbose)))
     }
 
     pub(super) async fn events(

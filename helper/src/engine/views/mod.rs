@@ -2,6 +2,7 @@
 //! Pure.
 
 mod as_of;
+mod disk_usage;
 mod images;
 
 use aistack_policy::Grant;
@@ -12,7 +13,8 @@ use super::vet::target::Offered;
 use crate::docker::OWNER_LABEL;
 
 pub(super) use as_of::AsOf;
-pub(super) use images::{Usable, is_allowed, is_named};
+pub(super) use disk_usage::DiskUsage;
+pub(super) use images::{Created, Usable, is_allowed, is_named};
 
 /// The label with the image's name, since Docker gets its id.
 pub(super) const IMAGE: &str = "io.aistack.image";

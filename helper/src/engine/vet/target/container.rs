@@ -6,6 +6,7 @@ use http::Method;
 
 use super::super::json::shown;
 use super::bad_query;
+use super::ps_args::PsArgs;
 use super::query::Query;
 use crate::docker::percent_encoded;
 
@@ -25,11 +26,14 @@ pub enum ContainerCall {
     Inspect { size: bool },
     Logs(LogsQuery),
     Stats { stream: bool, one_shot: bool },
-    Top,
+    Top { args: PsArgs },
+    Changes,
     Start,
     Stop(StopQuery),
     Restart(StopQuery),
     Kill { signal: &'static str },
+    Pause,
+    Unpause,
     Wait { condition: &'static str },
     Remove { force: bool, volumes: bool },
     Rename { name: String },
@@ -47,6 +51,7 @@ pub struct LogsQuery {
     pub stdout: bool,
     pub stderr: bool,
     pub timestamps: bool,
+    pub details: bool,
     pub since: String,
     pub until: String,
     pub tail: Option<u32>,
@@ -76,11 +81,10 @@ impl ContainerCall {
                 stream: query.bool_or("stream", true)?,
                 one_shot: query.bool("one-shot")?,
             },
-            ("GET", ["top"]) => {
-                // `ps` runs on the host, as root, with these arguments.
-                query.literal("ps_args", &["", "-ef"])?;
-                Self::Top
-            }
+            ("GET", ["top"]) => Self::Top {
+                args: PsArgs::parse(&query.take("ps_args"))?,
+            },
+            ("GET", ["changes"]) => Self::Changes,
             ("POST", ["start"]) => {
                 detach_keys(query)?;
                 Self::Start
@@ -90,6 +94,8 @@ impl ContainerCall {
             ("POST", ["kill"]) => Self::Kill {
                 signal: signal(&query.take("signal"))?,
             },
+            ("POST", ["pause"]) => Self::Pause,
+            ("POST", ["unpause"]) => Self::Unpause,
             ("POST", ["wait"]) => Self::Wait {
                 condition: condition(&query.take("condition"))?,
             },
@@ -122,6 +128,8 @@ impl ContainerCall {
             Self::Stop(_) => Some("container.stop"),
             Self::Restart(_) => Some("container.restart"),
             Self::Kill { .. } => Some("container.kill"),
+            Self::Pause => Some("container.pause"),
+            Self::Unpause => Some("container.unpause"),
             Self::Remove { .. } => Some("container.remove"),
             Self::Rename { .. } => Some("container.rename"),
             Self::Attach { .. } => Some("container.attach"),
@@ -129,7 +137,8 @@ impl ContainerCall {
             Self::Inspect { .. }
             | Self::Logs(_)
             | Self::Stats { .. }
-            | Self::Top
+            | Self::Top { .. }
+            | Self::Changes
             | Self::Wait { .. }
             | Self::Resize { .. } => None,
         }
@@ -147,11 +156,17 @@ impl ContainerCall {
                 Method::GET,
                 format!("{below}/stats?stream={stream}&one-shot={one_shot}"),
             ),
-            Self::Top => (Method::GET, format!("{below}/top?ps_args=-ef")),
+            Self::Top { args } => {
+                let args = percent_encoded(&args.render());
+                (Method::GET, format!("{below}/top?ps_args={args}"))
+            }
+            Self::Changes => (Method::GET, format!("{below}/changes")),
             Self::Start => (Method::POST, format!("{below}/start")),
             Self::Stop(query) => (Method::POST, format!("{below}/stop{}", query.render())),
             Self::Restart(query) => (Method::POST, format!("{below}/restart{}", query.render())),
             Self::Kill { signal } => (Method::POST, format!("{below}/kill?signal=SIG{signal}")),
+            Self::Pause => (Method::POST, format!("{below}/pause")),
+            Self::Unpause => (Method::POST, format!("{below}/unpause")),
             Self::Wait { condition } => {
                 (Method::POST, format!("{below}/wait?condition={condition}"))
             }
@@ -173,12 +188,12 @@ impl ContainerCall {
 
 impl LogsQuery {
     fn parse(query: &mut Query) -> Result<Self, Refusal> {
-        query.must_be_false("details")?;
         Ok(Self {
             follow: query.bool("follow")?,
             stdout: query.bool("stdout")?,
             stderr: query.bool("stderr")?,
             timestamps: query.bool("timestamps")?,
+            details: query.bool("details")?,
             since: query.time("since")?,
             until: query.time("until")?,
             tail: tail(query)?,
@@ -191,6 +206,7 @@ impl LogsQuery {
             stdout,
             stderr,
             timestamps,
+            details,
             since,
             until,
             tail,
@@ -205,7 +221,7 @@ impl LogsQuery {
         };
         format!(
             "follow={follow}&stdout={stdout}&stderr={stderr}&timestamps={timestamps}\
-             &since={}&until={}&tail={tail}",
+             &details={details}&since={}&until={}&tail={tail}",
             or_zero(since),
             or_zero(until)
         )

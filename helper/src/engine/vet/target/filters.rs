@@ -18,7 +18,7 @@ pub(super) const CONTAINERS: &[&str] = &[
 /// Filters of the event stream.
 pub(super) const EVENTS: &[&str] = &["type", "event", "container", "image", "label"];
 /// Filters of the image list.
-pub(super) const IMAGES: &[&str] = &["reference", "label", "dangling"];
+pub(super) const IMAGES: &[&str] = &["reference", "label", "dangling", "before", "since", "until"];
 /// Filters of the network list.
 pub(super) const NETWORKS: &[&str] =
     &["id", "name", "label", "driver", "scope", "type", "dangling"];
@@ -65,6 +65,15 @@ impl Filters {
             return Err(bad_query("it has too many filters"));
         }
         Ok(Self(filters))
+    }
+
+    /// Takes out a key that may have one value.
+    pub(super) fn take_one(&mut self, key: &str) -> Result<Option<String>, Refusal> {
+        let mut values = self.0.remove(key).unwrap_or_default().into_iter();
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            _ => Err(bad_query(&format!("the filter {key} is given twice"))),
+        }
     }
 
     /// The values of one key.

@@ -9,7 +9,9 @@
 mod container;
 mod filters;
 mod image_name;
+mod images_within;
 mod not_offered;
+mod ps_args;
 mod query;
 mod version;
 
@@ -18,7 +20,9 @@ use aistack_policy::{Refusal, Rule};
 
 pub use container::{ContainerCall, LogsQuery, StopQuery};
 pub use filters::Filters;
+pub use images_within::{ImageReference, ImagesWithin, Moment};
 use not_offered::not_offered;
+pub use ps_args::PsArgs;
 use query::Query;
 pub use version::Offered;
 
@@ -51,6 +55,13 @@ pub enum Endpoint {
     Version,
     /// `GET /info`
     Info,
+    /// `GET /system/df`
+    DiskUsage {
+        /// Of these only.
+        of: Option<DiskObject>,
+        /// With each object (API 1.52).
+        verbose: bool,
+    },
     /// `GET /events`
     Events {
         /// Unix time, or empty.
@@ -106,8 +117,15 @@ pub enum Endpoint {
     ListImages {
         /// With the manifests of each image (API 1.47); the docker command of 29 counts its content so.
         manifests: bool,
-        /// The caller's own filters.
+        /// When they were made.
+        within: Box<ImagesWithin>,
+        /// The caller's other filters.
         filters: Filters,
+    },
+    /// `GET /images/<name>/history`
+    ImageHistory {
+        /// Not resolved.
+        image: ImageReference,
     },
     /// `GET /images/<name>/json`
     InspectImage {
@@ -142,6 +160,16 @@ pub enum Endpoint {
         /// What Docker says of what is not there.
         text: String,
     },
+}
+
+/// What `docker system df` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // as the API names them
+pub enum DiskObject {
+    Container,
+    Image,
+    Volume,
+    BuildCache,
 }
 
 /// A request line that was read.
@@ -196,6 +224,11 @@ impl Endpoint {
             ("GET" | "HEAD", ["_ping"]) => Self::Ping,
             ("GET", ["version"]) => Self::Version,
             ("GET", ["info"]) => Self::Info,
+            ("GET", ["system", "df"]) => Self::DiskUsage {
+                of: disk_object(query)?,
+                // Clients send it under older versions, too, whose lists are whole in any case.
+                verbose: query.bool("verbose")?,
+            },
             ("GET", ["events"]) => Self::Events {
                 since: query.time("since")?,
                 until: query.time("until")?,
@@ -242,11 +275,13 @@ impl Endpoint {
             Self::Ping
             | Self::Version
             | Self::Info
+            | Self::DiskUsage { .. }
             | Self::Events { .. }
             | Self::ListContainers { .. }
             | Self::InspectExec { .. }
             | Self::ResizeExec { .. }
             | Self::ListImages { .. }
+            | Self::ImageHistory { .. }
             | Self::InspectImage { .. }
             | Self::InspectImageById { .. }
             | Self::ListNetworks { .. }
@@ -256,20 +291,29 @@ impl Endpoint {
         }
     }
 
-    /// True for calls that count against the rate of changes: what writes a record, and what costs the
-    /// host as much. For `top` Docker runs a `ps` over all processes of the host, and for a size it
-    /// walks through what each container has written, which `writable_layer` bounds.
+    /// True for reads that cost the host much, of which a UID has one at a time. For `top` Docker runs a `ps`
+    /// over all processes of the host; for a size, and for changes, it walks through what each container has
+    /// written, which `writable_layer` bounds.
     #[must_use]
-    pub fn counts_as_change(&self) -> bool {
-        let is_dear = matches!(
+    pub fn is_dear(&self) -> bool {
+        matches!(
             self,
-            Self::ListContainers { size: true, .. }
+            Self::DiskUsage { .. }
+                | Self::ListContainers { size: true, .. }
                 | Self::Container {
-                    call: ContainerCall::Top | ContainerCall::Inspect { size: true },
+                    call: ContainerCall::Top { .. }
+                        | ContainerCall::Changes
+                        | ContainerCall::Inspect { size: true },
                     ..
                 }
-        );
-        is_dear || self.audited().is_some()
+        )
+    }
+
+    /// True for calls that count against the rate of changes: what writes a record, and what costs the
+    /// host as much.
+    #[must_use]
+    pub fn counts_as_change(&self) -> bool {
+        self.is_dear() || self.audited().is_some()
     }
 
     /// True for calls that make something on the engine, or let something run: an image, a container, a
@@ -285,6 +329,7 @@ impl Endpoint {
                 | Self::Container {
                     call: ContainerCall::Start
                         | ContainerCall::Restart { .. }
+                        | ContainerCall::Unpause
                         | ContainerCall::CreateExec,
                     ..
                 }
@@ -405,9 +450,11 @@ fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<
             for name in ["all", "digests", "shared-size", "identity", "only_ids"] {
                 query.drop_bool(name)?;
             }
+            let mut filters = Filters::parse(&query.take("filters"), filters::IMAGES)?;
             Ok(Endpoint::ListImages {
                 manifests: query.bool("manifests")?,
-                filters: Filters::parse(&query.take("filters"), filters::IMAGES)?,
+                within: Box::new(ImagesWithin::take(&mut filters)?),
+                filters,
             })
         }
         ("POST", ["create"]) => {
@@ -417,6 +464,12 @@ fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<
             query.literal("platform", OWN_PLATFORMS)?;
             Ok(Endpoint::PullImage {
                 image: pulled(&query.take("fromImage"), &query.take("tag"))?,
+            })
+        }
+        ("GET", [name @ .., "history"]) if !name.is_empty() => {
+            query.own_platform("platform", ApiVersion::v1(48))?;
+            Ok(Endpoint::ImageHistory {
+                image: ImageReference::parse(&name.join("/"))?,
             })
         }
         ("GET", [name @ .., "json"]) if !name.is_empty() => {
@@ -434,6 +487,19 @@ fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<
         }
         _ => Err(not_offered(method, path)),
     }
+}
+
+fn disk_object(query: &mut Query) -> Result<Option<DiskObject>, Refusal> {
+    Ok(
+        match query.take_since("type", ApiVersion::v1(42))?.as_str() {
+            "" => None,
+            "container" => Some(DiskObject::Container),
+            "image" => Some(DiskObject::Image),
+            "volume" => Some(DiskObject::Volume),
+            "build-cache" => Some(DiskObject::BuildCache),
+            _ => return Err(bad_query("the type is not known")),
+        },
+    )
 }
 
 /// What clients take for an image's id: `docker inspect` and docker-py look images up by it.

@@ -36,8 +36,13 @@ fn way_out(method: &str, path: &str) -> Option<&'static str> {
              container (aistack whoami names your base directory), or pipe them through docker exec -i"
         }
         (_, "containers", _, Some("update")) => "recreate the container with the new limits",
-        (_, "containers", _, Some("pause" | "unpause")) => "stop and start the container",
-        ("POST", _, Some("prune"), _) => "remove your containers by name",
+        ("POST", "containers", Some("prune"), _) => {
+            "remove your stopped containers by docker rm $(docker ps -aq --filter status=exited)"
+        }
+        ("POST", "images", Some("prune"), _) => {
+            "images are shared by all tenants; ask the administrator to remove those that nobody uses"
+        }
+        ("POST", _, Some("prune"), _) => "there is nothing of yours to prune",
         (_, "volumes", ..) => {
             "there are no volumes: bind a directory below your base directory, which aistack whoami \
              names"
@@ -93,8 +98,10 @@ mod tests {
                 "/v1.41/build".to_owned(),
                 "build the image elsewhere",
             ),
-            ("POST", "/containers/prune".to_owned(), "by name"),
-            ("POST", "/containers/x/pause".to_owned(), "stop and start"),
+            ("POST", "/containers/prune".to_owned(), "docker rm $("),
+            ("POST", "/images/prune".to_owned(), "ask the administrator"),
+            ("POST", "/volumes/prune".to_owned(), "nothing of yours"),
+            ("POST", "/build/prune".to_owned(), "nothing of yours"),
         ] {
             let refusal = Endpoint::parse(method, &path).unwrap_err();
             assert_eq!(refusal.reason, "ENDPOINT_REFUSED");

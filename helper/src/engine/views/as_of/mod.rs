@@ -134,6 +134,11 @@ impl AsOf {
         Some(line)
     }
 
+    /// Whether `docker system df` has sums beside its lists.
+    pub(in crate::engine) fn has_disk_sums(self) -> bool {
+        !self.is_before(52)
+    }
+
     /// The content type of the event stream.
     pub(in crate::engine) fn events_type(self) -> &'static str {
         if self.is_before(52) {

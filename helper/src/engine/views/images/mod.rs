@@ -92,6 +92,32 @@ impl Usable<'_> {
         Some(Value::Object(shown))
     }
 
+    /// The history of an image with this id. Docker names the images that it was made of, and all that have the
+    /// same layers, whoever has them.
+    pub(in crate::engine) fn history(&self, history: &Value, id: &str) -> Value {
+        let layers = history.as_array().into_iter().flatten();
+        Value::Array(layers.map(|layer| self.layer(layer, id)).collect())
+    }
+
+    fn layer(&self, layer: &Value, id: &str) -> Value {
+        let mut shown = picked(layer, &["Created", "CreatedBy", "Size", "Comment"]);
+        let own = layer.get("Id").and_then(Value::as_str) == Some(id);
+        // Docker's own word for an image that is not there.
+        shown.insert("Id".to_owned(), json!(if own { id } else { "<missing>" }));
+        let tags = layer.get("Tags").and_then(Value::as_array);
+        let tags = tags.into_iter().flatten().filter_map(Value::as_str);
+        let usable: Vec<&str> = tags
+            .filter(|tag| ImageRef::parse(tag).is_ok_and(|name| self.has(&name)))
+            .collect();
+        let usable = if usable.is_empty() {
+            Value::Null
+        } else {
+            json!(usable)
+        };
+        shown.insert("Tags".to_owned(), usable);
+        Value::Object(shown)
+    }
+
     /// Puts in the names that the tenant may use; `None` when there is none. A digest is a name of an
     /// image that the tenant may use by a tag of the same repository.
     fn name(&self, image: &Value, shown: &mut Map<String, Value>) -> Option<()> {
@@ -114,6 +140,29 @@ impl Usable<'_> {
             shown.insert(key.to_owned(), json!(usable));
         }
         named.then_some(())
+    }
+}
+
+/// Between which times the images of a list were made, Unix time.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::engine) struct Created {
+    pub(in crate::engine) before: Option<i64>,
+    pub(in crate::engine) since: Option<i64>,
+    pub(in crate::engine) until: Option<i64>,
+}
+
+impl Created {
+    /// Those images of a list.
+    pub(in crate::engine) fn of(self, mut list: Value) -> Value {
+        if let Some(images) = list.as_array_mut() {
+            images.retain(|image| {
+                let created = image.get("Created").and_then(Value::as_i64).unwrap_or(0);
+                self.before.is_none_or(|before| created < before)
+                    && self.since.is_none_or(|since| created > since)
+                    && self.until.is_none_or(|until| created < until)
+            });
+        }
+        list
     }
 }
 

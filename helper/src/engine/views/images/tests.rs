@@ -167,3 +167,56 @@ fn names_are_read_as_either_store_writes_them() {
     assert!(is_named(&shown[0], &ImageRef::parse(&digest).unwrap()));
     assert_eq!(shown[1]["RepoDigests"], json!([]));
 }
+
+#[test]
+fn a_history_names_what_the_caller_may_use() {
+    let id = format!("sha256:{}", "a".repeat(64));
+    let history = json!([
+        {
+            "Id": id, "Created": 7, "CreatedBy": "CMD redis", "Size": 1, "Comment": "",
+            "Tags": ["redis:8", "backup-of:redis", "quay.io/other/redis:8", "not a name"],
+        },
+        // What it was built from on this host, and who has it by which name.
+        {"Id": format!("sha256:{}", "b".repeat(64)), "Created": 6, "Tags": ["backup-tool:1"], "Secret": "x"},
+        {"Id": "<missing>", "Created": 5, "CreatedBy": "ADD x", "Size": 2, "Comment": "c", "Tags": null},
+    ]);
+    let (grant, own) = (grant(), own(&["redis:8"]));
+    let usable = Usable {
+        grant: &grant,
+        own: &own,
+    };
+    assert_eq!(
+        usable.history(&history, &id),
+        json!([
+            {"Id": id, "Created": 7, "CreatedBy": "CMD redis", "Size": 1, "Comment": "", "Tags": ["redis:8"]},
+            {"Id": "<missing>", "Created": 6, "Tags": null},
+            {"Id": "<missing>", "Created": 5, "CreatedBy": "ADD x", "Size": 2, "Comment": "c", "Tags": null},
+        ])
+    );
+    assert_eq!(usable.history(&json!({"Id": id}), &id), json!([]));
+}
+
+#[test]
+fn images_of_a_time_are_listed() {
+    let list = json!([{"Id": "1", "Created": 10}, {"Id": "2", "Created": 20}, {"Id": "3"}]);
+    let ids = |before, since, until| {
+        let created = Created {
+            before,
+            since,
+            until,
+        };
+        let shown = created.of(list.clone());
+        let ids = shown.as_array().unwrap().iter();
+        ids.map(|image| image["Id"].as_str().unwrap().to_owned())
+            .collect::<String>()
+    };
+    for (before, since, until, expected) in [
+        (None, None, None, "123"),
+        (Some(20), None, None, "13"),
+        (None, Some(10), None, "2"),
+        (None, None, Some(10), "3"),
+        (Some(20), Some(5), Some(15), "1"),
+    ] {
+        assert_eq!(ids(before, since, until), expected);
+    }
+}

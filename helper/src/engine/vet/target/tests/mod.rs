@@ -73,10 +73,13 @@ const OFFERED: &[(&str, &str, &str)] = &[
     ("GET", "/containers/web/logs", "Logs"),
     ("GET", "/containers/web/stats", "Stats"),
     ("GET", "/containers/web/top", "Top"),
+    ("GET", "/containers/web/changes", "Changes"),
     ("POST", "/containers/web/start", "Start"),
     ("POST", "/containers/web/stop", "Stop"),
     ("POST", "/containers/web/restart", "Restart"),
     ("POST", "/containers/web/kill", "Kill"),
+    ("POST", "/containers/web/pause", "Pause"),
+    ("POST", "/containers/web/unpause", "Unpause"),
     ("POST", "/containers/web/wait", "Wait"),
     ("POST", "/containers/web/rename", "Rename"),
     ("POST", "/containers/web/resize", "Resize"),
@@ -90,7 +93,10 @@ const OFFERED: &[(&str, &str, &str)] = &[
     ("GET", "/images/ghcr.io/a/b:1/json", "InspectImage"),
     ("GET", "/images/sha256:ID/json", "InspectImageById"),
     ("GET", "/images/abcdef012345/json", "InspectImageById"),
+    ("GET", "/images/ghcr.io/a/b:1/history", "ImageHistory"),
+    ("GET", "/images/sha256:ID/history", "ImageHistory"),
     ("POST", "/images/create?fromImage=redis", "PullImage"),
+    ("GET", "/system/df", "DiskUsage"),
     ("GET", "/networks", "ListNetworks"),
     ("GET", "/networks/own", "InspectNetwork"),
     ("GET", "/volumes", "ListVolumes"),
@@ -231,10 +237,13 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("PUT", "/containers/web/archive?path=/"),
     ("GET", "/containers/web/export"),
     ("GET", "/containers/web/attach/ws"),
-    ("GET", "/containers/web/changes"),
     ("POST", "/containers/web/update"),
-    ("POST", "/containers/web/pause"),
-    ("POST", "/containers/web/unpause"),
+    ("POST", "/containers/web/pause/x"),
+    ("GET", "/containers/web/changes/x"),
+    ("POST", "/images/redis/history"),
+    ("GET", "/system"),
+    ("GET", "/system/df/x"),
+    ("POST", "/system/df"),
     ("POST", "/containers/web/copy"),
     ("POST", "/containers/prune"),
     ("GET", "/containers/web/checkpoints"),
@@ -250,7 +259,6 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("POST", "/grpc"),
     ("POST", "/auth"),
     ("GET", "/distribution/redis/json"),
-    ("GET", "/system/df"),
     ("GET", "/debug/vars"),
     ("GET", "/debug/pprof/heap"),
     ("GET", "/metrics"),
@@ -259,7 +267,6 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("GET", "/images/search?term=redis"),
     ("POST", "/images/prune"),
     ("GET", "/images/redis/get"),
-    ("GET", "/images/redis/history"),
     ("GET", "/images/redis/attestations"),
     ("POST", "/images/redis/push"),
     ("POST", "/images/redis/tag?repo=x"),
@@ -394,11 +401,14 @@ fn what_changes_something_or_reaches_inside_is_audited() {
         "Logs",
         "Stats",
         "Top",
+        "Changes",
         "Wait",
         "Resize",
         "ResizeExec",
         "InspectExec",
         "ListImages",
+        "ImageHistory",
+        "DiskUsage",
         "InspectImage",
         "InspectImageById",
         "ListNetworks",
@@ -410,7 +420,9 @@ fn what_changes_something_or_reaches_inside_is_audited() {
         let endpoint = parsed(method, &path.replace("ID", ID));
         assert_eq!(endpoint.audited().is_none(), reads.contains(kind), "{kind}");
         // What costs the host as much as a change counts as one.
-        let cheap = reads.contains(kind) && *kind != "Top";
+        let dear = ["Top", "Changes", "DiskUsage"].contains(kind);
+        assert_eq!(endpoint.is_dear(), dear, "{kind}");
+        let cheap = reads.contains(kind) && !dear;
         assert_eq!(endpoint.counts_as_change(), !cheap, "{kind}");
         let body = ["CreateContainer", "CreateExec", "StartExec"].contains(kind);
         assert_eq!(endpoint.has_body(), body, "{kind}");
@@ -421,6 +433,10 @@ fn what_changes_something_or_reaches_inside_is_audited() {
 
 /// Request lines that real clients sent: `METHOD target`, and comments.
 const RECORDED: &[(&str, &str)] = &[
+    (
+        "cli-29",
+        include_str!("../../../../../tests/corpus/targets-cli-29.txt"),
+    ),
     (
         "cli-28",
         include_str!("../../../../../tests/corpus/targets-cli-28.txt"),

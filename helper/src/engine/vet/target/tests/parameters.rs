@@ -65,13 +65,27 @@ fn calls_on_a_container_are_built_from_parsed_values() {
             "GET",
             "/logs?stdout=1&tail=all&since=1577836800.000000000",
             "GET /logs?follow=false&stdout=true&stderr=false&timestamps=false\
-             &since=1577836800.000000000&until=0&tail=all",
+             &details=false&since=1577836800.000000000&until=0&tail=all",
         ),
         (
             "GET",
             "/logs?stderr=True&follow=1&timestamps=1&tail=007",
-            "GET /logs?follow=true&stdout=false&stderr=true&timestamps=true&since=0&until=0&tail=7",
+            "GET /logs?follow=true&stdout=false&stderr=true&timestamps=true&details=false&since=0&until=0&tail=7",
         ),
+        (
+            "GET",
+            "/logs?stdout=1&details=1",
+            "GET /logs?follow=false&stdout=true&stderr=false&timestamps=false&details=true&since=0&until=0&tail=all",
+        ),
+        ("GET", "/top?ps_args=aux", "GET /top?ps_args=aux"),
+        (
+            "GET",
+            "/top?ps_args=-o+pid%2Cppid+-o+cmd",
+            "GET /top?ps_args=-eo%20pid%2Cppid%2Ccmd",
+        ),
+        ("GET", "/changes", "GET /changes"),
+        ("POST", "/pause", "POST /pause"),
+        ("POST", "/unpause", "POST /unpause"),
         ("GET", "/stats", "GET /stats?stream=true&one-shot=false"),
         (
             "GET",
@@ -127,14 +141,19 @@ fn calls_on_a_container_are_built_from_parsed_values() {
 fn calls_on_a_container_with_other_parameters_are_refused() {
     for (method, action) in [
         ("GET", "/json?size=x"),
-        ("GET", "/logs?details=1"),
+        ("GET", "/logs?details=all"),
         ("GET", "/logs?tail=-5"),
         ("GET", "/logs?tail=x"),
         ("GET", "/logs?since=10m"),
         ("GET", "/logs?since=-1"),
         ("GET", "/logs?since=1.2.3"),
         ("GET", "/logs?until=1."),
-        ("GET", "/top?ps_args=aux"),
+        ("GET", "/top?ps_args=auxe"),
+        ("GET", "/top?ps_args=-o+args%2Cpid"),
+        ("GET", "/top?ps_args=aux&ps_args=-ef"),
+        ("POST", "/pause?t=1"),
+        ("POST", "/unpause?signal=KILL"),
+        ("GET", "/changes?kind=1"),
         ("GET", "/top?ps_args=-ef+e"),
         ("POST", "/start?checkpoint=x"),
         ("POST", "/start?checkpoint-dir=/etc"),
@@ -229,6 +248,74 @@ fn an_image_is_named_by_one_name() {
         let endpoint = parsed("GET", &format!("/images/{name}/json"));
         let start = name.trim_start_matches("sha256:").to_owned();
         assert_eq!(endpoint, Endpoint::InspectImageById { start });
+    }
+}
+
+/// Docker answers otherwise for an image that is nowhere on the host than for one that is somebody's.
+#[test]
+fn docker_is_not_told_which_images_others_are_compared_with() {
+    let filters = |text: &str| format!("/images/json?filters={}", percent_encoded(text));
+    let list = r#"{"before":["redis:8"],"since":{"99b2":true},"until":["24h"],"reference":["re*"],"dangling":["true"]}"#;
+    let Endpoint::ListImages {
+        within,
+        filters: rest,
+        ..
+    } = parsed("GET", &filters(list))
+    else {
+        panic!("not the list");
+    };
+    let redis = ImageReference::Name(ImageRef::parse("redis:8").unwrap());
+    assert_eq!(within.before, Some(redis));
+    assert_eq!(within.since, Some(ImageReference::Id("99b2".to_owned())));
+    assert_eq!(within.until, Some(Moment::Ago(86400)));
+    let told = query_value(&rest.encoded());
+    assert!(
+        !told.contains("redis") && !told.contains("99b2") && !told.contains("24h"),
+        "{told}"
+    );
+    assert!(told.contains("re*") && told.contains("dangling"), "{told}");
+    for text in [
+        r#"{"before":["a","b"]}"#,
+        r#"{"before":["a:b:c"]}"#,
+        r#"{"since":["../x"]}"#,
+        r#"{"since":[""]}"#,
+        r#"{"until":["1h","2h"]}"#,
+        r#"{"until":["soon"]}"#,
+        r#"{"until":["-1h"]}"#,
+        r#"{"label!":["x"]}"#,
+    ] {
+        let reason = refused("GET", &filters(text));
+        assert!(reason.starts_with("BAD_"), "{text}: {reason}");
+    }
+}
+
+#[test]
+fn what_disk_usage_is_asked_for_is_closed() {
+    for (query, expected) in [
+        ("", None),
+        ("?type=container", Some(DiskObject::Container)),
+        ("?type=image&verbose=1", Some(DiskObject::Image)),
+        ("?type=build-cache&verbose=0", Some(DiskObject::BuildCache)),
+    ] {
+        let verbose = query.ends_with("verbose=1");
+        let of = expected;
+        assert_eq!(
+            parsed("GET", &format!("/system/df{query}")),
+            Endpoint::DiskUsage { of, verbose }
+        );
+    }
+    for query in [
+        "type=Container",
+        "type=image&type=image",
+        "type=x",
+        "verbose=yes",
+        "all=1",
+    ] {
+        assert_eq!(
+            refused("GET", &format!("/system/df?{query}")),
+            "BAD_QUERY",
+            "{query}"
+        );
     }
 }
 

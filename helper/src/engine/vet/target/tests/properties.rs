@@ -35,10 +35,10 @@ fn listed(method: &str, path: &str) -> bool {
         };
         *other == method
             && match *kind {
-                "InspectImage" => {
+                "InspectImage" | "ImageHistory" => {
                     segments.len() > 2
                         && segments.first() == Some(&"images")
-                        && segments.last() == Some(&"json")
+                        && segments.last() == pattern.last()
                 }
                 _ => pattern.len() == segments.len() && pattern.iter().zip(&segments).all(same),
             }
@@ -47,7 +47,7 @@ fn listed(method: &str, path: &str) -> bool {
 
 /// Words that paths are made of, and some that they are not.
 fn word() -> impl Strategy<Value = String> {
-    let words = "containers|json|create|web|logs|start|exec|images|networks|volumes|archive|build|\
+    let words = "containers|json|create|web|logs|start|pause|unpause|changes|exec|images|history|system|df|networks|volumes|archive|build|\
                  _ping|version|v1\\.41|v1\\.23|info|events|attach|ws|swarm|\\.|\\.\\.|%2e||x;y";
     prop_oneof![
         9 => proptest::string::string_regex(&format!("({words})")).unwrap(),
@@ -88,7 +88,7 @@ proptest! {
             "/attach?detachKeys=", "/wait?condition=", "/top?ps_args=", "/start?detachKeys=",
             "/resize?h=", "/stats?stream=",
         ]),
-        value in "[ -~]{0,20}|[0-9]{1,12}(\\.[0-9]{1,9})?|[A-Z]{2,6}|\\PC{0,8}|ctrl-[a-z@\\[\\]^_\\\\]",
+        value in "[ -~]{0,20}|aux|-e?o (pid|user|args|cmd)(,(pid|ppid|args))*|[0-9]{1,12}(\\.[0-9]{1,9})?|[A-Z]{2,6}|\\PC{0,8}|ctrl-[a-z@\\[\\]^_\\\\]",
         method in proptest::sample::select(vec!["GET", "POST"]),
     ) {
         let target = format!("/containers/web{action}{}", percent_encoded(&value));

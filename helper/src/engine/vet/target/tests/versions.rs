@@ -17,6 +17,12 @@ fn a_parameter_is_known_from_its_version_on() {
         ("POST", "/containers/web/stop?signal=INT".to_owned(), 42),
         ("POST", "/containers/web/restart?signal=INT".to_owned(), 42),
         ("GET", platform("linux", own), 49),
+        (
+            "GET",
+            platform("linux", own).replace("/json?", "/history?"),
+            48,
+        ),
+        ("GET", "/system/df?type=image".to_owned(), 42),
     ] {
         for minor in 24..=56 {
             let read = Endpoint::parse(method, &format!("/v1.{minor}{target}"));
@@ -64,7 +70,7 @@ fn what_newer_lists_and_logs_have_is_refused_by_name() {
     for target in [
         "/containers/json?filters=%7B%22annotation%22%3A%5B%22a%22%5D%7D",
         "/containers/web/logs?format=json&stdout=1",
-        "/images/json?filters=%7B%22until%22%3A%5B%221h%22%5D%7D",
+        "/images/json?filters=%7B%22annotation%22%3A%5B%22a%22%5D%7D",
     ] {
         for version in every_version() {
             assert_eq!(refused("GET", &format!("{version}{target}")), "BAD_QUERY");
