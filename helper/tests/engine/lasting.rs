@@ -244,7 +244,7 @@ fn a_start_is_verified_anew_before_docker_hears_of_it() {
 #[ignore = "needs root"]
 fn an_unpause_is_verified_as_a_start() {
     let setting = setting();
-    let asked = |action: &str| {
+    let sent_times = |action: &str| {
         let end = format!("/{action} ");
         setting
             .sent()
@@ -254,13 +254,13 @@ fn an_unpause_is_verified_as_a_start() {
     };
     let answer = setting.post("old", "pause");
     assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
-    assert_eq!(asked("pause"), 1);
+    assert_eq!(sent_times("pause"), 1);
     let answer = setting.post("old", "unpause");
     assert!(
         answer.starts_with("HTTP/1.1 403 ") && answer.contains("capabilities"),
         "{answer}"
     );
-    assert_eq!(asked("unpause"), 0);
+    assert_eq!(sent_times("unpause"), 0);
     let audit = setting.host.audit();
     assert!(audit.contains("container.pause") && audit.contains("container.unpause"));
 }

@@ -14,7 +14,7 @@ choose_files() {
     for file in "$vm"/steps/*.sh; do
         bash -n "$file" || die "$file does not parse"
         if [ ${#wanted[@]} -eq 0 ]; then
-            # Another engine beneath running stacks takes several minutes more, so it is asked for.
+            # Another engine beneath running stacks takes several minutes more, so it is opt-in.
             [[ $file != */92-engine-upgrade.sh ]] || [ -n "${AISTACK_VM_ENGINE_UPGRADE:-}" ] || continue
             files+=("$file")
         else

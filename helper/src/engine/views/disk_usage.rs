@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn one_kind_may_be_asked_for() {
+    fn one_kind_may_be_requested() {
         let as_of = AsOf(ApiVersion::v1(52));
         let shown = usage().shown(as_of, Some(DiskObject::Image), false);
         let keys: Vec<&String> = shown.as_object().unwrap().keys().collect();

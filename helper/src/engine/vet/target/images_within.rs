@@ -1,4 +1,4 @@
-//! The filters `before`, `since` and `until` of the image list. Docker is never told them: to the first two it
+//! The filters `before`, `since` and `until` of the image list. Docker never sees them: to the first two it
 //! answers 404 for an image that is nowhere on the host, so that they tell of other tenants' images.
 
 use aistack_policy::Refusal;

@@ -9,7 +9,7 @@ use aistack_policy::Refusal;
 use super::super::json::shown;
 use super::bad_query;
 
-/// Whole sets of options: as clients write them, and as `ps` is asked. In each the process id stands before
+/// Whole sets of options: as clients write them, and as `ps` gets them. In each the process id stands before
 /// any text.
 const FORMS: &[(&str, &str)] = &[
     ("", "-ef"),
@@ -92,7 +92,7 @@ const WORDS: &[&str] = &[
 /// Columns whose value is text of the process's own.
 const TEXT: &[&str] = &["args", "cmd", "command", "comm", "ucmd", "ucomm", "fname"];
 
-/// What `ps` is asked: one of the forms, or columns.
+/// What `ps` gets: one of the forms, or columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PsArgs {
     /// As [`FORMS`] has it.
@@ -124,7 +124,7 @@ impl PsArgs {
         Ok(Self::Columns(known))
     }
 
-    /// As Docker is told.
+    /// As Docker gets it.
     pub(super) fn render(&self) -> String {
         match self {
             Self::Form(form) => (*form).to_owned(),
@@ -166,8 +166,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_write_is_asked_in_a_closed_form() {
-        for (written, asked) in [
+    fn what_people_write_is_rendered_in_a_closed_form() {
+        for (written, rendered) in [
             ("", "-ef"),
             ("aux", "aux"),
             ("-aux", "aux"),
@@ -180,8 +180,8 @@ mod tests {
             ("axo pid,stat", "-eo pid,stat"),
         ] {
             let read = PsArgs::parse(written).unwrap();
-            assert_eq!(read.render(), asked, "{written}");
-            assert_eq!(PsArgs::parse(asked).unwrap(), read, "{asked}");
+            assert_eq!(read.render(), rendered, "{written}");
+            assert_eq!(PsArgs::parse(rendered).unwrap(), read, "{rendered}");
         }
     }
 

@@ -253,7 +253,7 @@ fn an_image_is_named_by_one_name() {
 
 /// Docker answers otherwise for an image that is nowhere on the host than for one that is somebody's.
 #[test]
-fn docker_is_not_told_which_images_others_are_compared_with() {
+fn docker_does_not_learn_which_images_others_are_compared_with() {
     let filters = |text: &str| format!("/images/json?filters={}", percent_encoded(text));
     let list = r#"{"before":["redis:8"],"since":{"99b2":true},"until":["24h"],"reference":["re*"],"dangling":["true"]}"#;
     let Endpoint::ListImages {
@@ -268,12 +268,12 @@ fn docker_is_not_told_which_images_others_are_compared_with() {
     assert_eq!(within.before, Some(redis));
     assert_eq!(within.since, Some(ImageReference::Id("99b2".to_owned())));
     assert_eq!(within.until, Some(Moment::Ago(86400)));
-    let told = query_value(&rest.encoded());
+    let sent = query_value(&rest.encoded());
     assert!(
-        !told.contains("redis") && !told.contains("99b2") && !told.contains("24h"),
-        "{told}"
+        !sent.contains("redis") && !sent.contains("99b2") && !sent.contains("24h"),
+        "{sent}"
     );
-    assert!(told.contains("re*") && told.contains("dangling"), "{told}");
+    assert!(sent.contains("re*") && sent.contains("dangling"), "{sent}");
     for text in [
         r#"{"before":["a","b"]}"#,
         r#"{"before":["a:b:c"]}"#,
@@ -290,7 +290,7 @@ fn docker_is_not_told_which_images_others_are_compared_with() {
 }
 
 #[test]
-fn what_disk_usage_is_asked_for_is_closed() {
+fn what_disk_usage_is_requested_is_closed() {
     for (query, expected) in [
         ("", None),
         ("?type=container", Some(DiskObject::Container)),
