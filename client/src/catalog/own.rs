@@ -124,6 +124,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_document_is_sound() {
+        let document = include_str!("../../../docs/own-services.md");
+        let example = document.split("```toml\n").nth(1).unwrap();
+        let example = example.split("```").next().unwrap();
+        let (catalog, errors) = with_files(&[own("wiki", example)]);
+        assert_eq!(errors, []);
+        assert!(catalog.get("wiki").is_some());
+    }
+
+    #[test]
     fn an_invalid_file_is_reported_with_its_place_and_the_others_stay() {
         let invalid = SMALL.replace("offset = 40", "offset = \"forty\"");
         let needing = SMALL

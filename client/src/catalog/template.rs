@@ -161,9 +161,16 @@ impl Template {
         let mut in_url = false;
         self.pieces.iter().filter_map(move |piece| match piece {
             Piece::Text(text) => {
-                let ends = |c: char| c.is_whitespace() || "'\"`".contains(c);
+                let ends = |c: char| c.is_whitespace() || "'\"`;".contains(c);
                 let word = text.rsplit(ends).next().unwrap_or_default();
                 in_url = word.contains("://") || (in_url && word.len() == text.len());
+                None
+            }
+            Piece::Name {
+                name: Name::Url | Name::UrlOf(_),
+                ..
+            } => {
+                in_url = true;
                 None
             }
             Piece::Name { name, form } => match name {

@@ -19,13 +19,19 @@ pub(super) async fn findings(engine: &Engine, stack: Option<&Stack>, limit: Limi
             continue;
         };
         if let Ok(Ok(Some(image))) = limit.answer(engine.image(&service.image)).await
-            && let Some(built) = image.created
+            && let Some(built) = image.created.filter(is_real)
         {
             let name = (service.name.as_str(), service.reference.as_str());
             findings.extend(judge(name, built, renewal, Timestamp::now()));
         }
     }
     findings
+}
+
+/// Docker shows year 1 for an image without a time, and a reproducible build has 1970 or what its author chose;
+/// none is older than Docker.
+fn is_real(built: &Timestamp) -> bool {
+    built.as_second() >= 1_356_998_400 // 2013-01-01
 }
 
 fn judge(
@@ -69,6 +75,10 @@ mod tests {
         };
         assert_eq!(of("2026-11-01T00:00:00Z"), None);
         assert_eq!(of("2026-09-01T00:00:00Z"), None);
+        for unknown in ["0001-01-01T00:00:00Z", "1970-01-01T00:00:01Z"] {
+            assert!(!is_real(&unknown.parse().unwrap()), "{unknown}");
+        }
+        assert!(is_real(&"2013-03-20T00:00:00Z".parse().unwrap()));
         // A clock that is behind the image's.
         assert_eq!(of("2027-01-01T00:00:00Z"), None);
         let found = of("2026-08-31T00:00:00Z").unwrap();

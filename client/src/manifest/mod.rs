@@ -215,6 +215,15 @@ fn is_fixed(key: &str) -> bool {
     keys::PORTS.iter().any(|(fixed, _)| *fixed == key)
 }
 
+/// The vector database of a file that names none. One that is older than the choice of services had pgvector.
+#[must_use]
+pub fn default_vector_db(existing: Option<&EnvFile>) -> &'static str {
+    match existing {
+        Some(file) if file.get(SERVICES).is_none() && file.keys().next().is_some() => "pgvector",
+        _ => DEFAULT_VECTOR_DB,
+    }
+}
+
 /// What a key of the tenant is in a new file.
 fn base_value(key: &str, request: &Request<'_>) -> String {
     let grant = request.grant;
@@ -229,9 +238,7 @@ fn base_value(key: &str, request: &Request<'_>) -> String {
         "STACK_USER_GID" => grant.gid.to_string(),
         "OPENCLAW_UID" | "OPENCLAW_GID" => service_uid().to_string(),
         "APPARMOR_PROFILE_DIR" => format!("{}/apparmor", grant.base_dir),
-        // What a file that is older than this default stands for.
-        VECTOR_DB if request.existing.is_some() => "pgvector".to_owned(),
-        VECTOR_DB => DEFAULT_VECTOR_DB.to_owned(),
+        VECTOR_DB => default_vector_db(request.existing).to_owned(),
         // What a file that is older than this key stands for.
         SERVICES if request.existing.is_some() => {
             selection::preset(request.catalog, Preset::Minimal)

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::{LostSecret, Manifest, ManifestError, Request, decide};
+use super::{LostSecret, Manifest, ManifestError, Request, decide, default_vector_db};
 use crate::catalog::{Catalog, Preset, SecretFormat};
 use crate::desired::tests::grant;
 use crate::env_file::EnvFile;
@@ -371,4 +371,14 @@ fn a_mistyped_key_is_reported_with_the_one_that_is_meant_and_no_key_of_ours_is()
     );
     // It may be a key of a service whose file has errors.
     assert_eq!(super::unknown(&catalog, &file, true).len(), 1);
+}
+
+#[test]
+fn a_file_that_names_no_vector_database_has_the_one_of_its_time() {
+    let of = |text: &str| default_vector_db(Some(&EnvFile::parse(text).unwrap()));
+    assert_eq!(default_vector_db(None), "qdrant");
+    assert_eq!(of(""), "qdrant");
+    // `config unset VECTOR_DB` leaves such a file.
+    assert_eq!(of("BASE_DIR=/x\nSERVICES=redis\n"), "qdrant");
+    assert_eq!(of("BASE_DIR=/x\nPOSTGRES_PASSWORD=y\n"), "pgvector");
 }

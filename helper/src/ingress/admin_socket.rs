@@ -6,8 +6,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 
 use super::files::{ADMIN_SOCKET, HAPROXY_DIR};
 use crate::own_dir::{OwnDirError, open_existing_own_dir};
@@ -51,10 +55,18 @@ pub enum AdminSocketError {
 }
 
 impl AdminSocketError {
-    /// True where no HAProxy runs, or none that still answers; false where something stands in its place.
+    /// True where no HAProxy runs; false where one does not answer, or something stands in its place.
     pub(super) fn is_absence(&self) -> bool {
         match self {
-            Self::Io(_) | Self::Place(ComponentError::Missing) => true,
+            // Nobody listens, or whoever did ended meanwhile.
+            Self::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::NotFound
+            ),
+            Self::Place(ComponentError::Missing) => true,
             // The directory of the front door is not there.
             Self::Dir(OwnDirError::Open { source, .. }) => source.kind() == io::ErrorKind::NotFound,
             _ => false,
@@ -62,11 +74,11 @@ impl AdminSocketError {
     }
 }
 
-/// Connects to the admin socket below `dir`, the directory of the front door.
+/// Connects to the admin socket below `dir`, the directory of the front door, within this time.
 ///
 /// # Errors
 /// When it is not HAProxy's: nothing was sent to it then.
-pub(super) fn connect(dir: &Path) -> Result<UnixStream, AdminSocketError> {
+pub(super) fn connect(dir: &Path, patience: Duration) -> Result<UnixStream, AdminSocketError> {
     let dir = open_existing_own_dir(dir)?;
     let haproxys = open_dir(&dir, OsStr::new(HAPROXY_DIR), Cross::Nothing)?;
     let expected = stat(&haproxys)?.st_uid;
@@ -81,12 +93,28 @@ pub(super) fn connect(dir: &Path) -> Result<UnixStream, AdminSocketError> {
         return Err(AdminSocketError::Owner { uid, expected });
     }
     // Through the descriptor: what has its name by now does not matter.
-    let stream = UnixStream::connect(ProcFd::of(&socket).to_string())?;
+    let stream = connect_within(&ProcFd::of(&socket).to_string(), patience)?;
     let uid = Caller::of(&stream)?.uid;
     if ![expected, 0].contains(&uid) {
         return Err(AdminSocketError::Peer { uid, expected });
     }
     Ok(stream)
+}
+
+/// A listener whose queue is full keeps connect(2) waiting, as long as a write may wait (unix(7), SO_SNDTIMEO).
+fn connect_within(path: &str, patience: Duration) -> io::Result<UnixStream> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+    match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {
+        // As the read of an answer says it.
+        Err(Errno::AGAIN) => Err(io::ErrorKind::TimedOut.into()),
+        done => Ok(done.map(|()| UnixStream::from(socket))?),
+    }
 }
 
 fn stat(fd: impl AsFd) -> io::Result<rustix::fs::Stat> {

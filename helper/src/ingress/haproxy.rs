@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::IngressError;
 use super::admin_socket::{AdminSocketError, connect};
@@ -13,7 +13,7 @@ use super::files::IngressFiles;
 /// HAProxy answers from the loop that serves its visitors.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest answer: as many domains as there can be, each with its number and address.
-const MAX_ANSWER: u64 = 64 << 20;
+const MAX_ANSWER: usize = 64 << 20;
 /// A command must fit into HAProxy's buffer of 16 KiB (tune.bufsize).
 const CHUNK: usize = 8 << 10;
 
@@ -121,14 +121,27 @@ impl HaProxy {
     }
 }
 
+/// The whole of it takes `PATIENCE` at most: HAProxy's user may send a byte at a time.
 fn exchange(files: &IngressFiles, command: &str) -> Result<String, AdminSocketError> {
-    let mut stream = connect(files.dir())?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let end = Instant::now() + PATIENCE;
+    let mut stream = connect(files.dir(), PATIENCE)?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(command.as_bytes())?;
-    let mut answer = String::new();
-    stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut answer = Vec::new();
+    let mut part = [0; 16 << 10];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() || answer.len() > MAX_ANSWER {
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut part)? {
+            0 => break,
+            count => answer.extend_from_slice(part.get(..count).unwrap_or_default()),
+        }
+    }
+    String::from_utf8(answer)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error).into())
 }
 
 fn unexpected(command: &str, answer: &str) -> IngressError {

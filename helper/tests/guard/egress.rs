@@ -82,6 +82,7 @@ fn egress_is_what_the_policy_says_for_each_tenant() {
     let host = Host::start();
     let _lan = ["0.0.0.0:8080", "[::]:8081"].map(|at| host.listen("lan", 0, at));
     let _host = host.listen("host", 0, "0.0.0.0:8080");
+    let _dns = host.listen("host", 0, "192.168.77.1:53");
     let private = format!("{PRIVATE}:8080");
     let public = format!("{PUBLIC}:8080");
     let public6 = "[2001:db8::5]:8081";
@@ -94,9 +95,12 @@ fn egress_is_what_the_policy_says_for_each_tenant() {
         ("['192.168.77.2/32']", open, shut, shut),
         ("['203.0.113.0/24', '2001:db8::/32']", shut, open, open),
     ] {
-        host.policy(&format!("{POLICY}egress = {egress}\n"));
+        let policy = POLICY.replacen("[guard]\n", "[guard]\ndns = ['192.168.77.1']\n", 1);
+        host.policy(&format!("{policy}egress = {egress}\n"));
         host.apply();
+        let names = if egress == "'none'" { shut } else { open };
         for (to, expected) in [
+            ("192.168.77.1:53", names),
             (private.as_str(), to_private),
             (&public, to_public),
             (public6, to_public6),
@@ -127,6 +131,11 @@ fn containers_ask_the_name_servers_of_the_policy_and_nothing_else_of_them() {
         "the host itself is one"
     );
     assert_eq!(host.connect("a", 0, "192.168.77.2:80"), End::Rejected);
+    // The bridge of a tenant whom the policy does not name any more.
+    let left = POLICY.replacen("70001-", "70002-", 1);
+    host.policy(&left.replacen("[guard]\n", "[guard]\ndns = ['192.168.77.1']\n", 1));
+    host.apply();
+    assert_eq!(host.connect("a", 0, "192.168.77.1:53"), End::Rejected);
     dns("[]");
     host.apply();
     assert_eq!(host.connect("a", 0, "192.168.77.2:53"), End::Rejected);

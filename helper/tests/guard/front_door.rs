@@ -123,6 +123,17 @@ fn what_listens_in_the_place_of_the_front_door_gets_no_container() {
 
 #[test]
 #[ignore = "needs root, nft and network namespaces"]
+fn nobody_meets_a_containers_connection_to_the_front_door_from_the_other_end() {
+    let host = Host::start();
+    let meet = || host.meet_container(STRANGER, "192.168.77.1", 8443);
+    assert_eq!(meet(), "connected", "before the guard");
+    host.policy(&with_ingress("https_port = 8443\n"));
+    host.apply();
+    assert_eq!(meet(), "alone");
+}
+
+#[test]
+#[ignore = "needs root, nft and network namespaces"]
 fn a_translated_port_is_the_front_doors_only_if_it_ends_there() {
     let host = Host::start();
     let _door = host.listen("host", FRONT_DOOR, "0.0.0.0:443");

@@ -272,6 +272,14 @@ impl Host {
         self.inside("host", &line).trim().to_owned()
     }
 
+    /// The same where the caller is root in A's container and the thief a user of this host.
+    pub(crate) fn meet_container(&self, thief: u32, address: &str, port: u16) -> String {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guard/meet.py");
+        let ns = self.ns("a");
+        let line = format!("python3 {script} 0 {thief} {port} {address} /run/netns/{ns}");
+        self.inside("host", &line).trim().to_owned()
+    }
+
     /// How connecting to `to` ends for this user.
     pub(crate) fn connect(&self, name: &str, uid: u32, to: &str) -> End {
         let to: SocketAddr = to.parse().unwrap();

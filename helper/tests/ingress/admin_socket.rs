@@ -2,11 +2,13 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{chown, symlink};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
 
@@ -102,4 +104,53 @@ fn without_haproxy_nothing_runs_and_nothing_is_wrong_with_its_socket() {
     assert!(host.says(&["status"]).contains("HAProxy does not run"));
     std::fs::remove_dir_all(host.front()).unwrap();
     assert!(host.says(&["status"]).contains("HAProxy does not run"));
+}
+
+/// What stands in HAProxy's place may keep root waiting for a while, and no longer.
+fn status_ends(host: &TestHost) -> String {
+    let began = Instant::now();
+    let said = host.says(&["status"]);
+    assert!(began.elapsed() < Duration::from_mins(1), "{said}");
+    assert!(!said.contains("does not run"), "{said}");
+    assert!(!host.helper(&["status"]).status.success());
+    said
+}
+
+#[test]
+#[ignore = "needs root, haproxy and network namespaces"]
+fn a_socket_that_takes_no_connection_does_not_hold_up_root() {
+    let host = TestHost::start(2);
+    let socket = host.front().join("haproxy/admin.sock");
+    std::fs::remove_file(&socket).unwrap();
+    let listener = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    rustix::net::bind(&listener, &SocketAddrUnix::new(&socket).unwrap()).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let _the_only_place = UnixStream::connect(&socket).unwrap();
+    status_ends(&host);
+}
+
+#[test]
+#[ignore = "needs root, haproxy and network namespaces"]
+fn an_answer_that_never_ends_does_not_hold_up_root() {
+    let host = TestHost::start(2);
+    let socket = host.front().join("haproxy/admin.sock");
+    std::fs::remove_file(&socket).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                while stream.write_all(b"x").is_ok() {
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            });
+        }
+    });
+    status_ends(&host);
 }

@@ -40,12 +40,15 @@ pub(super) fn front_door(
     };
     let ports = format!("{{ {}, {} }}", ingress.http_port, ingress.https_port);
     // A container that asks for a port of the front door gets no answer but HAProxy's, also while HAProxy is
-    // down and something else listens there. An answer without a socket (a SYN cookie) is nobody's.
+    // down and something else listens there, or opens the same connection from the other end. An answer without
+    // a socket (a SYN cookie) is nobody's.
     writeln!(text, "\tchain front_door_answers {{")?;
     writeln!(text, "\t\tmeta skuid {uid} return\n\t\tgoto refuse\n\t}}")?;
     let mut rules = Rules {
         answers: format!(
             "\t\toifname \"ai-*\" tcp sport {ports} tcp flags & (fin | syn | rst | ack) == syn | ack \
+             jump front_door_answers\n\
+             \t\toifname \"ai-*\" tcp sport {ports} ct direction reply tcp flags & (fin | syn | rst | ack) == syn \
              jump front_door_answers\n"
         ),
         visits: format!(

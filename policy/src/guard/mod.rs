@@ -61,7 +61,7 @@ pub enum GuardMode {
 }
 
 /// `egress = …` of a tenant: what its containers may connect to outside of their own network. Never
-/// the host itself, other tenants, link-local and metadata addresses.
+/// services of the host other than its front door and name servers, other tenants, link-local and metadata addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Egress {
     /// Nothing.

@@ -128,7 +128,10 @@ fn maps(text: &mut String, tenants: &[Grant]) -> fmt::Result {
     let bridges = tenants
         .iter()
         .map(|grant| format!("\"{}\" : goto from_{}", grant.network.bridge, grant.uid));
-    set_or_map(text, "map", "bridges", "ifname : verdict", "", bridges)
+    set_or_map(text, "map", "bridges", "ifname : verdict", "", bridges)?;
+    let outward = tenants.iter().filter(|grant| grant.egress != Egress::None);
+    let resolving = outward.map(|grant| format!("\"{}\"", grant.network.bridge));
+    set(text, "resolving", "ifname", "", resolving)
 }
 
 pub(super) fn set<T: Display>(
@@ -261,7 +264,7 @@ fn containers(text: &mut String, policy: &Policy, door: &front_door::Rules) -> f
 \tchain to_host {{
 \t\tct state established,related accept
 \t\ticmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
-\t\tjump name_server
+\t\tiifname @resolving jump name_server
 {to_front_door}\t\tgoto refuse
 \t}}
 "

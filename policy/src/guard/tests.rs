@@ -123,7 +123,7 @@ fn containers_reach_the_front_door_where_it_listens_and_no_other_port_of_the_hos
         format!(
             "ct state established,related accept\n\
              icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept\n\
-             jump name_server\n{rules}goto refuse"
+             iifname @resolving jump name_server\n{rules}goto refuse"
         )
     };
     assert_eq!(
@@ -155,6 +155,14 @@ fn only_the_front_doors_user_answers_a_container_on_its_ports() {
         block(&table, "chain output").get(1),
         Some(
             &"oifname \"ai-*\" tcp sport { 81, 443 } tcp flags & (fin | syn | rst | ack) == syn | ack \
+              jump front_door_answers"
+        )
+    );
+    // Nor does somebody else open the same connection from the other end.
+    assert_eq!(
+        block(&table, "chain output").get(2),
+        Some(
+            &"oifname \"ai-*\" tcp sport { 81, 443 } ct direction reply tcp flags & (fin | syn | rst | ack) == syn \
               jump front_door_answers"
         )
     );

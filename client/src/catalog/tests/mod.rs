@@ -1,6 +1,7 @@
 mod words;
 
 use super::{Catalog, EMBEDDED, Template};
+use crate::keys::is_secret_name;
 
 /// A complete entry; `REDIS_PASSWORD` and the rest are its own.
 pub(crate) const ENTRY: &str = r#"title = "A service"
@@ -66,6 +67,10 @@ fn every_embedded_entry_is_sound() {
             "nothing would tell whether {} works",
             entry.name
         );
+        // What looks like a secret is not taken as an argument, and not shown.
+        for setting in entry.settings.iter().filter(|one| !one.default.is_empty()) {
+            assert!(!is_secret_name(&setting.key), "{}", setting.key);
+        }
     }
     for key in [
         "BASE_DIR",
@@ -270,6 +275,7 @@ fn a_secret_stands_in_no_url_as_it_is() {
         ("http://u:${urlencode:THING_PASSWORD}@h/", false),
         ("http://h/ ${THING_PASSWORD}", false),
         ("${THING_PASSWORD}", false),
+        ("Endpoint=https://h/;AccessKey=${THING_PASSWORD}", false),
     ] {
         let text = ENTRY.replacen(
             "\"password ${json:THING_PASSWORD}\"",

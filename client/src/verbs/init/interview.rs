@@ -5,7 +5,7 @@ use crate::desired::Stack;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::keys::{DEFAULT_VECTOR_DB, SERVICES, VECTOR_DB};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, default_vector_db};
 use crate::run::{Context, Session, setup};
 use crate::selection::{self, Selection, Sums, gib};
 use crate::ui::{Table, prompt};
@@ -28,7 +28,9 @@ pub(super) async fn ask(
     let current = |overrides: &[(String, String)], key: &str| {
         let wish = overrides.iter().rev().find(|(wished, _)| wished == key);
         let written = || file.as_ref()?.get(key).map(str::to_owned);
-        wish.map(|(_, value)| value.clone()).or_else(written)
+        let usual = || (key == VECTOR_DB).then(|| default_vector_db(file.as_ref()).to_owned());
+        let value = wish.map(|(_, value)| value.clone());
+        value.or_else(written).or_else(usual)
     };
     let value = |key: &str| current(overrides, key);
     let (choices, usual) = presets(&session.catalog, &value, given);
