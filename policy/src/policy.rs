@@ -105,6 +105,8 @@ impl Policy {
             addresses: ingress.addresses.clone(),
             http_port: ingress.http_port,
             https_port: ingress.https_port,
+            pool: self.pool(),
+            prefix: self.document.tenants.network.value.prefix,
             routes,
         })
     }

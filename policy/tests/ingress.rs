@@ -84,6 +84,10 @@ fn the_configuration_names_addresses_and_ports_and_no_tenant() {
         "    bind [2001:db8::7]:900 v6only\n",
         "    bind 192.0.2.7:901\n",
         "    bind [2001:db8::7]:901 v6only\n",
+        // However many addresses a tenant's containers have, or a user of this host takes.
+        "track-sc0 src,ipmask(8,128) table visitors if { src 127.0.0.0/8 }\n",
+        "track-sc0 src,ipmask(26,128) table visitors if { src 10.128.0.0/10 }\n",
+        "track-sc0 src,ipmask(32,64) table visitors\n",
     ] {
         assert!(one.contains(line), "{line}{one}");
     }

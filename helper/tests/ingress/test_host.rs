@@ -75,7 +75,11 @@ impl TestHost {
             .spawn()
             .expect("python3 and Debian's haproxy are installed; tests/prerequisites does it");
         self.haproxy = Some(child);
-        self.until("HAProxy answers", || TcpStream::connect(HTTPS).is_ok());
+        // It gives the admin socket its name after it has opened the ports.
+        let socket = self.front().join("haproxy/admin.sock");
+        self.until("HAProxy answers", || {
+            TcpStream::connect(HTTPS).is_ok() && socket.exists()
+        });
     }
 
     /// This thread, and what it starts, is in the namespace from here on.

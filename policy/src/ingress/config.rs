@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Ingress, PROXY_HTTP_PORT, PROXY_HTTPS_PORT};
 
-/// As many connections as one tenant's names may have at once, and as many as may come from one address. How
+/// As many connections as one tenant's names may have at once, and as many as may come from one visitor. How
 /// many there can be in all follows from the open files that the unit allows (two for each connection).
 const SHARE: u32 = 5_000;
 
@@ -43,7 +43,7 @@ defaults
     # A proxy that is not there is noticed at once.
     retries 1
 
-# Connections of one visitor's address, and of one tenant.
+# Connections of one visitor, and of one tenant.
 backend visitors
     stick-table type ipv6 size 100k expire 10m store conn_cur
 backend tenants
@@ -55,15 +55,27 @@ backend tenants
     text
 }
 
+/// Who is one visitor: this host, the containers of one tenant, a network of IPv6 as a customer gets it, or an address.
+/// The first rule that matches counts.
+fn counted(ingress: &Ingress) -> String {
+    let track = "    tcp-request connection track-sc0";
+    let (pool, prefix) = (ingress.pool, ingress.prefix);
+    format!(
+        "{track} src,ipmask(8,128) table visitors if {{ src 127.0.0.0/8 }}
+{track} src,ipmask({prefix},128) table visitors if {{ src {pool} }}
+{track} src,ipmask(32,64) table visitors
+"
+    )
+}
+
 /// By the name in the hello, to the proxy of the tenant who has it; everything else is closed.
 fn tls(ingress: &Ingress, map: &str) -> String {
-    let bind = binds(ingress, ingress.https_port);
+    let (bind, counted) = (binds(ingress, ingress.https_port), counted(ingress));
     format!(
         "
 frontend tls
     mode tcp
-{bind}    tcp-request connection track-sc0 src table visitors
-    tcp-request connection reject if {{ sc0_conn_cur gt {SHARE} }}
+{bind}{counted}    tcp-request connection reject if {{ sc0_conn_cur gt {SHARE} }}
     tcp-request inspect-delay 5s
     tcp-request content set-var(sess.name) req.ssl_sni,lower,rtrim(.) if {{ req.ssl_hello_type 1 }}
     tcp-request content set-var(sess.proxy) var(sess.name),map_str({map}) if {{ req.ssl_hello_type 1 }}
@@ -86,13 +98,12 @@ backend tls_proxies
 
 /// By the host of each request.
 fn http(ingress: &Ingress, map: &str) -> String {
-    let bind = binds(ingress, ingress.http_port);
+    let (bind, counted) = (binds(ingress, ingress.http_port), counted(ingress));
     format!(
         "
 frontend http
     mode http
-{bind}    tcp-request connection track-sc0 src table visitors
-    tcp-request connection reject if {{ sc0_conn_cur gt {SHARE} }}
+{bind}{counted}    tcp-request connection reject if {{ sc0_conn_cur gt {SHARE} }}
     http-request set-var(txn.name) req.hdr(host),field(1,:),lower,rtrim(.)
     http-request set-var(txn.proxy) var(txn.name),map_str({map})
     http-request set-var(txn.proxy) var(txn.name),field(2,.,0),map_str({map}) unless {{ var(txn.proxy) -m found }}

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::grant::Ipv4Subnet;
+
 pub use config::{Files, config};
 
 /// The port of a tenant's proxy that takes plain HTTP from the front door, after a PROXY header.
@@ -30,6 +32,10 @@ pub struct Ingress {
     pub http_port: u16,
     /// The port for TLS, 443 unless the policy says otherwise.
     pub https_port: u16,
+    /// The network that the tenants' subnets lie in: a tenant's containers are visitors, too.
+    pub pool: Ipv4Subnet,
+    /// The length of a subnet's prefix there.
+    pub prefix: u8,
     /// Which proxy each domain leads to; a domain stands for itself and for every name one label below it.
     pub routes: BTreeMap<String, Ipv4Addr>,
 }
