@@ -296,7 +296,7 @@ fn answer(stream: &mut UnixStream, walks: &AtomicUsize, most: &AtomicUsize) {
     let count = stream.read(&mut bytes).unwrap_or(0);
     let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
     let path = text.split(' ').nth(1).unwrap_or_default();
-    let costly = ["size=true", "/changes", "/top"];
+    let costly = ["size=true", "/changes", "/top", "/history"];
     let walk = costly.iter().any(|part| path.contains(part));
     if walk {
         most.fetch_max(walks.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -307,8 +307,11 @@ fn answer(stream: &mut UnixStream, walks: &AtomicUsize, most: &AtomicUsize) {
     let own = format!(
         r#"{{"Id":"{id}","Name":"/tenant-{A}-x","Config":{{"Labels":{{"io.aistack.owner":"{A}"}}}},"State":{{}}}}"#
     );
+    let image = format!(r#"{{"Id":"sha256:{id}","RepoTags":["aistack-dev-gateway:x"]}}"#);
     let body = if path.ends_with("/version") {
         VERSION
+    } else if path.ends_with("aistack-dev-gateway:x/json") {
+        &image
     } else if path.contains("/json?size=true") && path.contains(&id) || path.ends_with("x/json") {
         &own
     } else {
@@ -332,6 +335,7 @@ fn reads_that_cost_the_host_much_come_one_at_a_time() {
         format!("/containers/{name}/changes"),
         format!("/containers/{name}/top"),
         format!("/containers/{name}/json?size=1"),
+        "/images/aistack-dev-gateway:x/history".to_owned(),
     ];
     std::thread::scope(|scope| {
         for target in targets.iter().cycle().take(3 * targets.len()) {

@@ -315,7 +315,8 @@ impl Endpoint {
 
     /// True for reads that cost the host much, of which a UID has one at a time. For `top` Docker runs a `ps`
     /// on the host; for a size, and for changes, it walks through what each container has written, which
-    /// `writable_layer` bounds.
+    /// `writable_layer` bounds; for a history it hashes the chain of layers again for each layer, and
+    /// copies the list for each step: quadratic in their number (moby, `daemon/images/image_history.go`).
     #[must_use]
     pub fn is_dear(&self) -> bool {
         match self {
@@ -327,6 +328,7 @@ impl Endpoint {
                     | ContainerCall::Changes
                     | ContainerCall::Inspect { size: true }
             ),
+            Self::ImageHistory { .. } => true,
             _ => false,
         }
     }
