@@ -102,6 +102,10 @@ fn lists_images(host: &TestHost, client: &str) {
         (format!("before={IMAGE}"), false),
         ("until=0s".to_owned(), true),
         ("until=2001-01-01T00:00:00Z".to_owned(), false),
+        // In the host's time zone.
+        ("until=2001-01-01T00:00:00".to_owned(), false),
+        ("until=2001-01-01".to_owned(), false),
+        ("until=2100-01-01".to_owned(), true),
         ("dangling=false".to_owned(), true),
         ("dangling=true".to_owned(), false),
         ("label=no.such=label".to_owned(), false),
