@@ -313,8 +313,8 @@ impl Endpoint {
         }
     }
 
-    /// True for reads that cost the host much, of which a UID has one at a time. For `top` Docker runs a `ps`
-    /// on the host; for a size, and for changes, it walks through what each container has written, which
+    /// True for reads that cost the host much, of which a UID has one at a time. For `top` Docker runs `ps`
+    /// on the host, over all processes where it refuses `-q`; for a size, and for changes, it walks through what each container has written, which
     /// `writable_layer` bounds; for a history it hashes the chain of layers again for each layer, and
     /// copies the list for each step: quadratic in their number (moby, `daemon/images/image_history.go`).
     #[must_use]
