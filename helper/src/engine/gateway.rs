@@ -126,7 +126,7 @@ impl Gateway {
     /// True when the policy in force knows this UID.
     #[must_use]
     pub fn is_tenant(&self, uid: u32) -> bool {
-        // Requested every connection that comes: no grant is made for it.
+        // Checked for every connection: no grant is made for it.
         let policy = self.policy.current();
         let mut tenants = policy.policy.tenants().iter();
         tenants.any(|range| range.contains(&uid))

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::dockerd::{docker_commands, fails, ok, prepare_for, root};
+use super::recorded::{CURRENT, Engine};
 use super::test_host::{A, TestHost, VERSION};
 
 const ONE: u32 = 62007;
@@ -101,6 +102,10 @@ fn lists_images(host: &TestHost, client: &str) {
         (format!("before={IMAGE}"), false),
         ("until=0s".to_owned(), true),
         ("until=2001-01-01T00:00:00Z".to_owned(), false),
+        // In the host's time zone.
+        ("until=2001-01-01T00:00:00".to_owned(), false),
+        ("until=2001-01-01".to_owned(), false),
+        ("until=2100-01-01".to_owned(), true),
         ("dangling=false".to_owned(), true),
         ("dangling=true".to_owned(), false),
         ("label=no.such=label".to_owned(), false),
@@ -295,7 +300,8 @@ fn answer(stream: &mut UnixStream, walks: &AtomicUsize, most: &AtomicUsize) {
     let count = stream.read(&mut bytes).unwrap_or(0);
     let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
     let path = text.split(' ').nth(1).unwrap_or_default();
-    let walk = path.contains("size=true") || path.contains("/changes") || path.contains("/top");
+    let costly = ["size=true", "/changes", "/top", "/history"];
+    let walk = costly.iter().any(|part| path.contains(part));
     if walk {
         most.fetch_max(walks.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(100));
@@ -305,8 +311,11 @@ fn answer(stream: &mut UnixStream, walks: &AtomicUsize, most: &AtomicUsize) {
     let own = format!(
         r#"{{"Id":"{id}","Name":"/tenant-{A}-x","Config":{{"Labels":{{"io.aistack.owner":"{A}"}}}},"State":{{}}}}"#
     );
+    let image = format!(r#"{{"Id":"sha256:{id}","RepoTags":["aistack-dev-gateway:x"]}}"#);
     let body = if path.ends_with("/version") {
         VERSION
+    } else if path.ends_with("aistack-dev-gateway:x/json") {
+        &image
     } else if path.contains("/json?size=true") && path.contains(&id) || path.ends_with("x/json") {
         &own
     } else {
@@ -330,9 +339,10 @@ fn reads_that_cost_the_host_much_come_one_at_a_time() {
         format!("/containers/{name}/changes"),
         format!("/containers/{name}/top"),
         format!("/containers/{name}/json?size=1"),
+        "/images/aistack-dev-gateway:x/history".to_owned(),
     ];
     std::thread::scope(|scope| {
-        for target in targets.iter().cycle().take(15) {
+        for target in targets.iter().cycle().take(3 * targets.len()) {
             let host = &host;
             scope.spawn(move || {
                 let request = format!("GET {target} HTTP/1.1\r\nHost: d\r\n\r\n");
@@ -342,4 +352,49 @@ fn reads_that_cost_the_host_much_come_one_at_a_time() {
         }
     });
     assert_eq!(most.load(Ordering::SeqCst), 1, "at once");
+}
+
+/// Sizes of containers cost a walk through each; of volumes and build caches a tenant has none.
+#[test]
+#[ignore = "needs root"]
+fn disk_usage_requests_only_what_is_wanted() {
+    let dir = tempfile::Builder::new()
+        .prefix("aistack-dev-gateway-df-")
+        .tempdir_in("/run")
+        .unwrap();
+    let socket = dir.path().join("docker.sock");
+    let engine = Engine::at(&socket, CURRENT);
+    let host = TestHost::start(&socket);
+    for (query, walks, images) in [
+        ("/v1.42/system/df", 1, 1),
+        ("/v1.41/system/df?type=volume", 1, 1),
+        (
+            "/system/df?type=container&type=image&type=volume&type=build-cache",
+            1,
+            1,
+        ),
+        ("/v1.52/system/df?type=container&verbose=1", 1, 0),
+        ("/v1.42/system/df?type=image", 0, 1),
+        ("/v1.52/system/df?type=image&type=volume", 0, 1),
+        ("/v1.42/system/df?type=volume", 0, 0),
+        (
+            "/v1.52/system/df?type=build-cache&type=volume&verbose=1",
+            0,
+            0,
+        ),
+    ] {
+        engine.requests();
+        let answer = host.raw(
+            A,
+            format!("GET {query} HTTP/1.1\r\nHost: d\r\n\r\n").as_bytes(),
+        );
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{query}: {answer}");
+        let requests = engine.requests();
+        let count = |part: &str| requests.iter().filter(|line| line.contains(part)).count();
+        assert_eq!(count("size=true"), walks, "{query}: {requests:?}");
+        assert_eq!(count("/images/json"), images, "{query}: {requests:?}");
+        if walks + images == 0 {
+            assert_eq!(count("/containers/json"), 0, "{query}: {requests:?}");
+        }
+    }
 }

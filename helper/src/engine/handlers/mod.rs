@@ -133,7 +133,7 @@ impl Gateway {
             }
             Endpoint::ImageHistory { image } => self.image_history(grant, image).await,
             Endpoint::DiskUsage { of, verbose } => {
-                self.disk_usage(grant, as_of, *of, *verbose).await
+                self.disk_usage(grant, as_of, of, *verbose).await
             }
             Endpoint::InspectImage { image } => {
                 let image = self.local_image(grant, image).await?.inspected;

@@ -1,9 +1,11 @@
 //! The engine itself and the caller's network: info, events, networks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aistack_policy::Grant;
 use http::Method;
+use serde_json::json;
 
 use super::{Reply, ok};
 use crate::docker::OWNER_LABEL;
@@ -25,19 +27,32 @@ impl Gateway {
     }
 
     /// What the caller's containers and images take, counted from its own lists: Docker's answer counts
-    /// everybody's.
+    /// everybody's. Docker gets requests for what is wanted only: for sizes it walks through every container's
+    /// layer, and of volumes and build caches there are none.
     pub(super) async fn disk_usage(
         &self,
         grant: &Grant,
         as_of: AsOf,
-        of: Option<DiskObject>,
+        of: &BTreeSet<DiskObject>,
         verbose: bool,
     ) -> Result<Reply, GatewayError> {
-        let filters =
-            Filters::default().encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
-        let path = format!("/containers/json?all=true&size=true&filters={filters}");
-        let containers = views::containers(self.get(&path).await?, grant);
-        let images = self.usable_images(grant, "/images/json").await?;
+        let wants_containers = of.contains(&DiskObject::Container);
+        let wants_images = of.contains(&DiskObject::Image);
+        // An image says how many containers use it.
+        let containers = if wants_containers || wants_images {
+            let filters =
+                Filters::default().encoded_with("label", &format!("{OWNER_LABEL}={}", grant.uid));
+            let size = if wants_containers { "&size=true" } else { "" };
+            let path = format!("/containers/json?all=true{size}&filters={filters}");
+            views::containers(self.get(&path).await?, grant)
+        } else {
+            json!([])
+        };
+        let images = if wants_images {
+            self.usable_images(grant, "/images/json").await?
+        } else {
+            json!([])
+        };
         let usage = views::DiskUsage::count(containers, images);
         Ok(ok(usage.shown(as_of, of, verbose)))
     }

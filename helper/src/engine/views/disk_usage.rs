@@ -1,6 +1,8 @@
 //! `docker system df` of one tenant: its containers and the images that it may use. There are no volumes and no
 //! builds. Pure.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::AsOf;
@@ -39,10 +41,10 @@ impl DiskUsage {
     pub(in crate::engine) fn shown(
         self,
         as_of: AsOf,
-        of: Option<DiskObject>,
+        of: &BTreeSet<DiskObject>,
         verbose: bool,
     ) -> Value {
-        let wanted = |object| of.is_none_or(|only| only == object);
+        let wanted = |object| of.contains(&object);
         let has_sums = as_of.has_disk_sums();
         let mut shown = Map::new();
         if has_sums {
@@ -72,11 +74,8 @@ impl DiskUsage {
         if has_sums && verbose {
             return Value::Object(shown);
         }
-        let layers = self
-            .images
-            .iter()
-            .map(|image| number(image, "Size"))
-            .sum::<u64>();
+        let sizes = self.images.iter().map(|image| number(image, "Size"));
+        let layers = sizes.fold(0, u64::saturating_add);
         let images = as_of.images(Value::Array(self.images));
         let containers = as_of.containers(Value::Array(self.containers));
         for (key, object, list) in [
@@ -180,7 +179,7 @@ mod tests {
         for minor in 24..=56 {
             let as_of = AsOf(ApiVersion::v1(minor));
             for verbose in [false, true] {
-                let shown = usage().shown(as_of, None, verbose);
+                let shown = usage().shown(as_of, &DiskObject::ALL.into(), verbose);
                 let sums = minor >= 52;
                 assert_eq!(shown.get("ContainerUsage").is_some(), sums, "{minor}");
                 assert_eq!(
@@ -210,10 +209,37 @@ mod tests {
     }
 
     #[test]
-    fn one_kind_may_be_requested() {
-        let as_of = AsOf(ApiVersion::v1(52));
-        let shown = usage().shown(as_of, Some(DiskObject::Image), false);
-        let keys: Vec<&String> = shown.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["ImageUsage", "Images", "LayersSize"]);
+    fn some_kinds_may_be_requested() {
+        use DiskObject::{BuildCache, Container, Image, Volume};
+        for (of, expected) in [
+            (vec![Image], "ImageUsage Images LayersSize"),
+            (
+                vec![Volume, BuildCache],
+                "BuildCache BuildCacheUsage VolumeUsage Volumes",
+            ),
+            (
+                vec![Container, Image],
+                "ContainerUsage Containers ImageUsage Images LayersSize",
+            ),
+        ] {
+            let as_of = AsOf(ApiVersion::v1(52));
+            let shown = usage().shown(as_of, &of.into_iter().collect(), false);
+            let keys: Vec<&str> = shown
+                .as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect();
+            assert_eq!(keys.join(" "), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_all_numbers_do_not_overflow() {
+        let images = json!([{"Id": "i", "Size": u64::MAX}, {"Id": "j", "Size": u64::MAX}]);
+        let usage = DiskUsage::count(json!([]), images);
+        let shown = usage.shown(AsOf(ApiVersion::v1(52)), &DiskObject::ALL.into(), false);
+        assert_eq!(shown["LayersSize"], u64::MAX);
+        assert_eq!(shown["ImageUsage"]["TotalSize"], u64::MAX);
     }
 }

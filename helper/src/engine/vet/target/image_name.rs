@@ -3,13 +3,16 @@
 
 use std::borrow::Cow;
 
+/// What follows the name in a path that is read.
+const ENDPOINTS: [&str; 2] = ["/json", "/history"];
+
 /// What may be encoded, and what it is.
 const SEPARATORS: [(&str, &str); 3] = [("%40", "@"), ("%3A", ":"), ("%2F", "/")];
 
 /// The path with the separators of an image's name as they are, when it is the path of an image; any
 /// other path as it came. What is decoded is a path like any other: it is judged as one.
 pub(super) fn decoded(path: &str) -> Cow<'_, str> {
-    let Some((before, name)) = split(path) else {
+    let Some((before, name, endpoint)) = split(path) else {
         return Cow::Borrowed(path);
     };
     let mut plain = name.to_owned();
@@ -17,20 +20,21 @@ pub(super) fn decoded(path: &str) -> Cow<'_, str> {
         plain = plain.replace(encoded, separator);
         plain = plain.replace(&encoded.to_ascii_lowercase(), separator);
     }
-    Cow::Owned(format!("{before}{plain}/json"))
+    Cow::Owned(format!("{before}{plain}{endpoint}"))
 }
 
-/// `/images/` with or without a version before it, and the name between that and `/json`.
-fn split(path: &str) -> Option<(&str, &str)> {
-    let (start, name) = path.split_once("/images/")?;
+/// `/images/` with or without a version before it, the name, and which of [`ENDPOINTS`] follows it.
+fn split(path: &str) -> Option<(&str, &str, &str)> {
+    let (start, rest) = path.split_once("/images/")?;
     let versioned = start
         .strip_prefix("/v1.")
         .is_some_and(|minor| minor.len() == 2 && minor.bytes().all(|byte| byte.is_ascii_digit()));
-    if !name.contains('%') || !(start.is_empty() || versioned) {
+    if !rest.contains('%') || !(start.is_empty() || versioned) {
         return None;
     }
-    let before = path.get(..path.len() - name.len())?;
-    Some((before, name.strip_suffix("/json")?))
+    let before = path.get(..path.len() - rest.len())?;
+    let mut endpoints = ENDPOINTS.into_iter();
+    endpoints.find_map(|endpoint| Some((before, rest.strip_suffix(endpoint)?, endpoint)))
 }
 
 #[cfg(test)]
@@ -48,18 +52,21 @@ mod tests {
             ("sha256%3ADIGEST", "sha256:DIGEST"),
         ] {
             for version in ["", "/v1.41"] {
-                let read = |name: &str| {
-                    let name = name.replace("DIGEST", &digest);
-                    Endpoint::parse("GET", &format!("{version}/images/{name}/json")).unwrap()
-                };
-                assert_eq!(read(encoded), read(plain), "{encoded}");
+                for endpoint in ["json", "history"] {
+                    let read = |name: &str| {
+                        let name = name.replace("DIGEST", &digest);
+                        let target = format!("{version}/images/{name}/{endpoint}");
+                        Endpoint::parse("GET", &target).unwrap()
+                    };
+                    assert_eq!(read(encoded), read(plain), "{encoded} {endpoint}");
+                }
             }
         }
     }
 
     #[test]
     fn nothing_else_is_decoded_and_what_is_decoded_is_judged() {
-        for target in [
+        let targets = [
             "/images/..%2F..%2Fcontainers/json",
             "/images/%2E%2E/json",
             "/images/%2F/json",
@@ -77,10 +84,22 @@ mod tests {
             "/containers/images/redis%3A8/json",
             "/networks/a%3Ab",
             "/containers/a%3Ab/json",
-        ] {
-            let refusal = Endpoint::parse("GET", target).unwrap_err();
+        ];
+        for target in targets {
+            // Of an image's endpoints these two are read.
+            for endpoint in ["json", "history"] {
+                let target = target.replace("json", endpoint);
+                let refusal = Endpoint::parse("GET", &target).unwrap_err();
+                assert_eq!(refusal.reason, "BAD_TARGET", "{target}");
+            }
+        }
+        for endpoint in ["get", "push", "tag", "attestations", "jsonx", "xhistory"] {
+            let target = format!("/images/redis%3A8/{endpoint}");
+            let refusal = Endpoint::parse("GET", &target).unwrap_err();
             assert_eq!(refusal.reason, "BAD_TARGET", "{target}");
         }
-        assert!(Endpoint::parse("POST", "/images/redis%3A8/json").is_err());
+        for endpoint in ["json", "history"] {
+            assert!(Endpoint::parse("POST", &format!("/images/redis%3A8/{endpoint}")).is_err());
+        }
     }
 }

@@ -15,6 +15,8 @@ mod ps_args;
 mod query;
 mod version;
 
+use std::collections::BTreeSet;
+
 use aistack_policy::engine::ApiVersion;
 use aistack_policy::{Refusal, Rule};
 
@@ -27,6 +29,7 @@ use query::Query;
 pub use version::Offered;
 
 use super::image::{ImageRef, Version};
+use super::json::shown;
 use crate::docker::is_full_id;
 
 /// The longest request target, bytes.
@@ -57,8 +60,8 @@ pub enum Endpoint {
     Info,
     /// `GET /system/df`
     DiskUsage {
-        /// Of these only.
-        of: Option<DiskObject>,
+        /// Of these.
+        of: BTreeSet<DiskObject>,
         /// With each object (API 1.52).
         verbose: bool,
     },
@@ -163,13 +166,32 @@ pub enum Endpoint {
 }
 
 /// What `docker system df` counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)] // as the API names them
 pub enum DiskObject {
     Container,
     Image,
     Volume,
     BuildCache,
+}
+
+impl DiskObject {
+    /// Everything that `docker system df` counts.
+    pub const ALL: [Self; 4] = [Self::Container, Self::Image, Self::Volume, Self::BuildCache];
+
+    /// By its name in the API.
+    fn parse(name: &str) -> Result<Self, Refusal> {
+        match name {
+            "container" => Ok(Self::Container),
+            "image" => Ok(Self::Image),
+            "volume" => Ok(Self::Volume),
+            "build-cache" => Ok(Self::BuildCache),
+            _ => {
+                let refusal = bad_query(&format!("the type \"{}\" is not known", shown(name)));
+                Err(refusal.with_hint("use container, image, volume or build-cache"))
+            }
+        }
+    }
 }
 
 /// A request line that was read.
@@ -225,7 +247,7 @@ impl Endpoint {
             ("GET", ["version"]) => Self::Version,
             ("GET", ["info"]) => Self::Info,
             ("GET", ["system", "df"]) => Self::DiskUsage {
-                of: disk_object(query)?,
+                of: disk_objects(query)?,
                 // Clients send it under older versions, too, whose lists are whole in any case.
                 verbose: query.bool("verbose")?,
             },
@@ -291,22 +313,24 @@ impl Endpoint {
         }
     }
 
-    /// True for reads that cost the host much, of which a UID has one at a time. For `top` Docker runs a `ps`
-    /// over all processes of the host; for a size, and for changes, it walks through what each container has
-    /// written, which `writable_layer` bounds.
+    /// True for reads that cost the host much, of which a UID has one at a time. For `top` Docker runs `ps`
+    /// on the host, over all processes where it refuses `-q`; for a size, and for changes, it walks through what each container has written, which
+    /// `writable_layer` bounds; for a history it hashes the chain of layers again for each layer, and
+    /// copies the list for each step: quadratic in their number (moby, `daemon/images/image_history.go`).
     #[must_use]
     pub fn is_dear(&self) -> bool {
-        matches!(
-            self,
-            Self::DiskUsage { .. }
-                | Self::ListContainers { size: true, .. }
-                | Self::Container {
-                    call: ContainerCall::Top { .. }
-                        | ContainerCall::Changes
-                        | ContainerCall::Inspect { size: true },
-                    ..
-                }
-        )
+        match self {
+            Self::DiskUsage { of, .. } => of.contains(&DiskObject::Container),
+            Self::ListContainers { size, .. } => *size,
+            Self::Container { call, .. } => matches!(
+                call,
+                ContainerCall::Top { .. }
+                    | ContainerCall::Changes
+                    | ContainerCall::Inspect { size: true }
+            ),
+            Self::ImageHistory { .. } => true,
+            _ => false,
+        }
     }
 
     /// True for calls that count against the rate of changes: what writes a record, and what costs the
@@ -489,17 +513,16 @@ fn images(method: &str, path: &str, rest: &[&str], query: &mut Query) -> Result<
     }
 }
 
-fn disk_object(query: &mut Query) -> Result<Option<DiskObject>, Refusal> {
-    Ok(
-        match query.take_since("type", ApiVersion::v1(42))?.as_str() {
-            "" => None,
-            "container" => Some(DiskObject::Container),
-            "image" => Some(DiskObject::Image),
-            "volume" => Some(DiskObject::Volume),
-            "build-cache" => Some(DiskObject::BuildCache),
-            _ => return Err(bad_query("the type is not known")),
-        },
-    )
+/// What to count: all where no type is named, and under versions before 1.42, where Docker ignores `type`.
+/// Docker's Go client sends it there, too, and picks from the answer.
+fn disk_objects(query: &mut Query) -> Result<BTreeSet<DiskObject>, Refusal> {
+    let names = query.take_repeated();
+    let named = names.iter().map(|name| DiskObject::parse(name));
+    let named: BTreeSet<DiskObject> = named.collect::<Result<_, _>>()?;
+    if named.is_empty() || !query.is_since(ApiVersion::v1(42)) {
+        return Ok(DiskObject::ALL.into());
+    }
+    Ok(named)
 }
 
 /// What clients take for an image's id: `docker inspect` and docker-py look images up by it.

@@ -1,8 +1,9 @@
-//! What `docker top` may ask of `ps`. Docker runs it on the host, as root, over all processes, and then picks
-//! the rows whose process id is one of the container's: from the words of a row, by the position of `PID`
-//! in the heading (moby, `daemon/top_unix.go`). Where text of another process stands before that, its words are
-//! taken for the id, and its command line is shown. So the id comes first or after single words only, and
-//! nothing of the caller's own reaches `ps`.
+//! What `docker top` may ask of `ps`. Docker runs it on the host, as root, with `-q` and the container's
+//! processes, and over all processes where `ps` refuses that. Then it picks the rows whose process id is one of
+//! the container's: from the words of a row, by the position of `PID` in the heading (moby,
+//! `daemon/top_unix.go`). Where text of another process stands before that, its words are taken for the id, and
+//! its command line is shown. So the id comes first or after single words only, and nothing of the caller's own
+//! reaches `ps`.
 
 use aistack_policy::Refusal;
 

@@ -1,6 +1,6 @@
-//! A query string, read once: no key twice, every key known, every value typed.
+//! A query string, read once: no key twice (but [`REPEATED`]), every key known, every value typed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aistack_policy::Refusal;
 use aistack_policy::engine::ApiVersion;
@@ -12,10 +12,15 @@ use super::bad_query;
 /// Parameters of a request, at most.
 const MAX_PARAMETERS: usize = 32;
 
+/// The key that may come more than once, with another value each time: Docker's Go client names each type
+/// of `system/df` in a parameter of its own.
+const REPEATED: &str = "type";
+
 /// What is left of a query. Each value is taken by its name; what nobody took is refused at the end.
 #[derive(Debug)]
 pub(super) struct Query {
-    values: BTreeMap<String, String>,
+    /// By key; several values below [`REPEATED`] only.
+    values: BTreeMap<String, BTreeSet<String>>,
     /// The API version that the caller asks for.
     version: ApiVersion,
 }
@@ -38,14 +43,19 @@ const OWN_ARCHITECTURE: (&str, &str) = if cfg!(target_arch = "aarch64") {
 
 impl Query {
     pub(super) fn parse(text: &str, version: ApiVersion) -> Result<Self, Refusal> {
-        let mut values = BTreeMap::new();
+        let mut values = BTreeMap::<String, BTreeSet<String>>::new();
+        let mut count = 0;
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let key = decode(key)?;
-            if values.insert(key.clone(), decode(value)?).is_some() {
-                return Err(bad_query(&format!("\"{}\" is given twice", shown(&key))));
+            let may_repeat = key == REPEATED;
+            let twice = bad_query(&format!("\"{}\" is given twice", shown(&key)));
+            let of_key = values.entry(key).or_default();
+            if !(of_key.is_empty() || may_repeat) || !of_key.insert(decode(value)?) {
+                return Err(twice);
             }
-            if values.len() > MAX_PARAMETERS {
+            count += 1;
+            if count > MAX_PARAMETERS {
                 return Err(bad_query("it has too many parameters"));
             }
         }
@@ -54,14 +64,27 @@ impl Query {
 
     /// A value as it is, empty when it is absent.
     pub(super) fn take(&mut self, name: &str) -> String {
-        self.values.remove(name).unwrap_or_default()
+        let value = self.values.remove(name);
+        value
+            .and_then(|mut values| values.pop_first())
+            .unwrap_or_default()
+    }
+
+    /// The values of [`REPEATED`], none when it is absent.
+    pub(super) fn take_repeated(&mut self) -> BTreeSet<String> {
+        self.values.remove(REPEATED).unwrap_or_default()
+    }
+
+    /// True when the caller's API version has what came with `since`.
+    pub(super) fn is_since(&self, since: ApiVersion) -> bool {
+        self.version >= since
     }
 
     /// A value that the API has from `since` on. Docker ignores it under older versions; here it is
     /// refused, so that nobody believes that it was heard.
     pub(super) fn take_since(&mut self, name: &str, since: ApiVersion) -> Result<String, Refusal> {
         let value = self.take(name);
-        if value.is_empty() || self.version >= since {
+        if value.is_empty() || self.is_since(since) {
             return Ok(value);
         }
         Err(bad_query(&format!(
@@ -129,7 +152,8 @@ impl Query {
 
     /// A number where -1 and 0 mean "all".
     pub(super) fn limit(&mut self, name: &str) -> Result<Option<u32>, Refusal> {
-        if self.values.get(name).is_some_and(|value| value == "-1") {
+        let is_minus_one = |values: &BTreeSet<String>| values.contains("-1");
+        if self.values.get(name).is_some_and(is_minus_one) {
             self.take(name);
             return Ok(None);
         }

@@ -420,7 +420,7 @@ fn what_changes_something_or_reaches_inside_is_audited() {
         let endpoint = parsed(method, &path.replace("ID", ID));
         assert_eq!(endpoint.audited().is_none(), reads.contains(kind), "{kind}");
         // What costs the host as much as a change counts as one.
-        let dear = ["Top", "Changes", "DiskUsage"].contains(kind);
+        let dear = ["Top", "Changes", "DiskUsage", "ImageHistory"].contains(kind);
         assert_eq!(endpoint.is_dear(), dear, "{kind}");
         let cheap = reads.contains(kind) && !dear;
         assert_eq!(endpoint.counts_as_change(), !cheap, "{kind}");

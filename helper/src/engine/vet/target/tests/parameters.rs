@@ -291,23 +291,49 @@ fn docker_does_not_learn_which_images_others_are_compared_with() {
 
 #[test]
 fn what_disk_usage_is_requested_is_closed() {
+    use DiskObject::{BuildCache, Container, Image, Volume};
     for (query, expected) in [
-        ("", None),
-        ("?type=container", Some(DiskObject::Container)),
-        ("?type=image&verbose=1", Some(DiskObject::Image)),
-        ("?type=build-cache&verbose=0", Some(DiskObject::BuildCache)),
+        ("", DiskObject::ALL.to_vec()),
+        ("?verbose=1", DiskObject::ALL.to_vec()),
+        ("?type=container", vec![Container]),
+        ("?type=image&verbose=1", vec![Image]),
+        ("?type=build-cache&verbose=0", vec![BuildCache]),
+        ("?type=volume&type=container", vec![Container, Volume]),
+        (
+            "?type=container&type=image&type=volume&type=build-cache&verbose=1",
+            DiskObject::ALL.to_vec(),
+        ),
     ] {
         let verbose = query.ends_with("verbose=1");
-        let of = expected;
-        assert_eq!(
-            parsed("GET", &format!("/system/df{query}")),
-            Endpoint::DiskUsage { of, verbose }
-        );
+        for minor in 24..=56 {
+            // Docker ignores the types under versions that do not have them.
+            let of: BTreeSet<_> = match minor {
+                ..42 => DiskObject::ALL.into(),
+                _ => expected.iter().copied().collect(),
+            };
+            let dear = of.contains(&Container);
+            let endpoint = parsed("GET", &format!("/v1.{minor}/system/df{query}"));
+            assert_eq!(endpoint.is_dear(), dear, "{minor} {query}");
+            assert_eq!(
+                endpoint,
+                Endpoint::DiskUsage { of, verbose },
+                "{minor} {query}"
+            );
+        }
     }
     for query in [
         "type=Container",
         "type=image&type=image",
+        "type=image&t%79pe=image",
+        "type=image&type=volume&type=image",
         "type=x",
+        "type=image&type=x",
+        "type=",
+        "type",
+        "type=image&type=",
+        "type=image,volume",
+        "Type=image&type=image",
+        "type=image&verbose=1&verbose=0",
         "verbose=yes",
         "all=1",
     ] {
@@ -316,6 +342,15 @@ fn what_disk_usage_is_requested_is_closed() {
             "BAD_QUERY",
             "{query}"
         );
+    }
+    // No other endpoint has a key that may repeat.
+    for (method, target) in [
+        ("GET", "/containers/json?type=a&type=b"),
+        ("GET", "/events?type=container"),
+        ("POST", "/containers/create?name=a&name=b"),
+        ("POST", "/containers/web/stop?t=1&t=2"),
+    ] {
+        assert_eq!(refused(method, target), "BAD_QUERY", "{target}");
     }
 }
 

@@ -22,7 +22,6 @@ fn a_parameter_is_known_from_its_version_on() {
             platform("linux", own).replace("/json?", "/history?"),
             48,
         ),
-        ("GET", "/system/df?type=image".to_owned(), 42),
     ] {
         for minor in 24..=56 {
             let read = Endpoint::parse(method, &format!("/v1.{minor}{target}"));
