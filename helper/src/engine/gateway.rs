@@ -51,6 +51,8 @@ pub struct Gateway {
     pub(super) locks: Locks,
     /// Reads that cost the host much.
     pub(super) dear_reads: Locks,
+    /// Streams that Docker holds in memory until they have ended.
+    pub(super) costly_streams: Locks,
     pub(super) changing: Changing,
     pub(super) request_limit: RequestLimit,
     pub(super) disk: Disk,
@@ -102,6 +104,7 @@ impl Gateway {
             disk: Disk::new(docker_dirs),
             locks: Locks::default(),
             dear_reads: Locks::default(),
+            costly_streams: Locks::default(),
             changing: Changing::default(),
             request_limit: RequestLimit::default(),
             apparmor_dir,

@@ -125,7 +125,9 @@ async fn converse(
         (Ok(turns), Ok(call)) => (turns, gateway.perform(call).await),
         (Err(error), _) | (_, Err(error)) => (Turns::default(), Err(error)),
     };
-    drop(turns);
+    let stream_turn = turns
+        .into_stream()
+        .filter(|_| matches!(reply, Ok(Reply::Stream(..))));
     // A whole answer is in memory until it is taken; of a stream only a part is.
     if let Ok(
         Reply::Tunnel(..) | Reply::Raw(_) | Reply::Stream(..) | Reply::Pull(..) | Reply::Events(..),
@@ -150,13 +152,21 @@ async fn converse(
         Ok(reply) => {
             let uid = connection.caller().uid;
             let aged = connection.aged();
+            let turn = stream_turn.as_ref();
             let end = async move {
                 let mut stop = stop;
+                let turn_over = async {
+                    match turn {
+                        Some(turn) => turn.over().await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
                     // Once a caller says no more, nobody reads from the connection and finds it too old.
                     () = aged => {}
                     _ = stop.wait_for(|stop| *stop) => {}
                     () = gateway.dismissed(uid) => {}
+                    () = turn_over => {}
                 }
             };
             let served = gateway.served();

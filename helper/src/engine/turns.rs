@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
 
 use super::error::GatewayError;
 use super::gateway::Gateway;
@@ -14,11 +15,42 @@ use super::handlers::Call;
 /// The longest time that a request waits for its turn.
 const WAIT: Duration = Duration::from_mins(1);
 
+/// The longest time that a [costly stream](StreamTurn) is open: a slow reader gets some hundred mebibytes in
+/// it.
+const STREAM: Duration = Duration::from_mins(1);
+
 /// What a request holds from before it is worked on.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     /// Until Docker has looked at everything, which is when the head of its answer comes.
     read: Option<OwnedMutexGuard<()>>,
+    /// Until the answer has ended.
+    stream: Option<OwnedMutexGuard<()>>,
+}
+
+/// The turn of a stream that Docker holds in memory as a whole until its end is taken: the list of some million
+/// changed files is gigabytes there.
+#[derive(Debug)]
+pub(super) struct StreamTurn {
+    _lock: OwnedMutexGuard<()>,
+    until: Instant,
+}
+
+impl Turns {
+    /// What is left when the answer begins.
+    pub(super) fn into_stream(self) -> Option<StreamTurn> {
+        Some(StreamTurn {
+            _lock: self.stream?,
+            until: Instant::now() + STREAM,
+        })
+    }
+}
+
+impl StreamTurn {
+    /// Returns when the stream has to end.
+    pub(super) async fn over(&self) {
+        tokio::time::sleep_until(self.until).await;
+    }
 }
 
 impl Gateway {
@@ -29,6 +61,11 @@ impl Gateway {
     pub(super) async fn turns_of(&self, call: &Call) -> Result<Turns, GatewayError> {
         let uid = call.tenant.grant.uid;
         let mut turns = Turns::default();
+        // Before the other, which would be held while a stream is slow: sizes, starts and the watch need that one.
+        if call.endpoint.is_costly_stream() {
+            let stream = self.costly_streams.turn_of(uid, WAIT).await;
+            turns.stream = Some(stream.ok_or(GatewayError::Busy)?);
+        }
         if call.endpoint.is_dear() {
             let read = self.dear_reads.turn_of(uid, WAIT).await;
             turns.read = Some(read.ok_or(GatewayError::Busy)?);

@@ -115,6 +115,10 @@ fn answer(line: &str) -> String {
             "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
                 .to_owned()
         }
+        rest if rest == format!("/containers/{}/changes", id('b')) => {
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .to_owned()
+        }
         // A success that is not a stream, and that has no end.
         rest if rest.contains("/attach") => "HTTP/1.1 200 OK\r\n\r\n".to_owned(),
         rest if rest.starts_with("/events") => {

@@ -309,6 +309,20 @@ impl Endpoint {
         )
     }
 
+    /// True for streams that Docker makes as a whole before it sends the first byte, and holds until the last is
+    /// taken (moby `httputils.WriteJSON`): as long as the tenant's files or processes are many. A UID has one
+    /// open at a time.
+    #[must_use]
+    pub fn is_costly_stream(&self) -> bool {
+        matches!(
+            self,
+            Self::Container {
+                call: ContainerCall::Top { .. } | ContainerCall::Changes,
+                ..
+            }
+        )
+    }
+
     /// True for calls that count against the rate of changes: what writes a record, and what costs the
     /// host as much.
     #[must_use]
