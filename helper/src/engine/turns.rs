@@ -1,11 +1,11 @@
-//! What one UID has one at a time, because it costs the host much.
+//! What one UID has one at a time, or few, because it costs the host much.
 //!
 //! Whoever waits for its turn has no place of the [request limit](super::request_limit) yet: the same UID's
 //! other requests, a stop among them, do not wait behind it. There are no more who wait than connections.
 
 use std::time::Duration;
 
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 use tokio::time::Instant;
 
 use super::error::GatewayError;
@@ -24,6 +24,8 @@ const STREAM: Duration = Duration::from_mins(1);
 pub(super) struct Turns {
     /// Until Docker has looked at everything, which is when the head of its answer comes.
     read: Option<OwnedMutexGuard<()>>,
+    /// A start measures what the container has written, and waits for its turn of that with a place in hand.
+    start: Option<OwnedSemaphorePermit>,
     /// Until the answer has ended.
     stream: Option<OwnedMutexGuard<()>>,
 }
@@ -67,9 +69,17 @@ impl Gateway {
             turns.stream = Some(stream.ok_or(GatewayError::Busy)?);
         }
         if call.endpoint.is_dear() {
-            let read = self.dear_reads.turn_of(uid, WAIT).await;
-            turns.read = Some(read.ok_or(GatewayError::Busy)?);
+            turns.read = Some(self.walk_turn(uid).await.ok_or(GatewayError::Busy)?);
+        }
+        if call.endpoint.starts_container() {
+            turns.start = self.starts.of(uid).await;
         }
         Ok(turns)
+    }
+
+    /// The turn of whatever has Docker walk through all files of containers; `None` when it does not come in
+    /// time.
+    pub(super) async fn walk_turn(&self, uid: u32) -> Option<OwnedMutexGuard<()>> {
+        self.dear_reads.turn_of(uid, WAIT).await
     }
 }

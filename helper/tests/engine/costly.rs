@@ -8,6 +8,7 @@ use super::lasting::{C, setting};
 
 const SIZES: &[u8] = b"GET /containers/json?size=1 HTTP/1.1\r\nHost: d\r\n\r\n";
 const CHANGES: &[u8] = b"GET /containers/tenant-62003-tty/changes HTTP/1.1\r\nHost: d\r\n\r\n";
+const START: &[u8] = b"POST /containers/tenant-62003-slow/start HTTP/1.1\r\nHost: d\r\n\r\n";
 const STOP: &[u8] = b"POST /containers/tenant-62003-web/stop HTTP/1.1\r\nHost: d\r\n\r\n";
 
 /// Docker takes for ever for the first. 16 requests of one UID are worked on at once.
@@ -91,4 +92,46 @@ fn a_list_of_changes_that_nobody_takes_ends_after_a_minute() {
     list.set_read_timeout(Some(Duration::from_mins(5))).unwrap();
     assert_eq!(list.read(&mut [0; 64]).unwrap(), 0, "it was cut");
     println!("ended after {:?}", started.elapsed());
+}
+
+/// Docker never ends to measure the first.
+#[test]
+#[ignore = "needs root"]
+fn starts_measure_one_layer_of_a_uid_at_a_time_and_take_no_place_of_a_stop() {
+    let setting = setting();
+    let socket = setting.host.socket();
+    let starts: Vec<_> = (0..20).map(|_| say(C, &socket, START)).collect();
+    std::thread::sleep(Duration::from_secs(2));
+    let mut stop = say(C, &socket, STOP);
+    stop.set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let answer = head(&mut stop);
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer:?}");
+    let sent = setting.sent();
+    let walks = sent
+        .iter()
+        .filter(|text| text.contains("size=true"))
+        .count();
+    assert_eq!(walks, 1);
+    drop((starts, stop));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_unpause_of_what_is_not_paused_measures_and_sends_nothing() {
+    let setting = setting();
+    let answer = setting.post("web", "unpause");
+    assert!(
+        answer.starts_with("HTTP/1.1 500 ") && answer.contains("is not paused"),
+        "{answer}"
+    );
+    for text in setting.sent() {
+        let line = text.lines().next().unwrap_or_default();
+        assert!(
+            !["size=true", "/changes", "/unpause"]
+                .iter()
+                .any(|part| line.contains(part)),
+            "{line}"
+        );
+    }
 }

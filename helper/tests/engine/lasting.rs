@@ -96,7 +96,10 @@ fn answer(line: &str) -> String {
             whole(&big.to_string())
         }
         "/containers/tenant-62003-old/json" => {
-            whole(&container('c', "old", &json!(["CAP_SYS_ADMIN"])))
+            let old = container('c', "old", &json!(["CAP_SYS_ADMIN"]));
+            let mut old: serde_json::Value = serde_json::from_str(&old).unwrap();
+            old["State"] = json!({"Running": true, "Paused": true});
+            whole(&old.to_string())
         }
         rest if rest == format!("/containers/{}/json", id('a')) => {
             whole(&container('a', "web", &json!([])))
@@ -118,6 +121,12 @@ fn answer(line: &str) -> String {
         rest if rest == format!("/containers/{}/changes", id('b')) => {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                 .to_owned()
+        }
+        "/containers/tenant-62003-slow/json" => whole(&free('9', "slow", false)),
+        // A walk through one layer that does not end.
+        rest if rest == format!("/containers/{}/json?size=true", id('9')) => String::new(),
+        rest if rest.starts_with("/containers/") && rest.ends_with("/json?size=true") => {
+            whole(&json!({"SizeRw": 0}).to_string())
         }
         // A success that is not a stream, and that has no end.
         rest if rest.contains("/attach") => "HTTP/1.1 200 OK\r\n\r\n".to_owned(),
@@ -145,6 +154,15 @@ fn container(id: char, name: &str, capabilities: &serde_json::Value) -> String {
     .to_string()
 }
 
+/// The same without a directory of the host's that it needs.
+fn free(id: char, name: &str, paused: bool) -> String {
+    let shown = container(id, name, &json!([]));
+    let mut shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    shown["Mounts"] = json!([]);
+    shown["State"] = json!({"Running": paused, "Paused": paused});
+    shown.to_string()
+}
+
 impl Setting {
     pub(crate) fn sent(&self) -> Vec<String> {
         std::mem::take(&mut *self.sent.lock().unwrap())
@@ -154,7 +172,7 @@ impl Setting {
         self.post(name, "start")
     }
 
-    fn post(&self, name: &str, action: &str) -> String {
+    pub(crate) fn post(&self, name: &str, action: &str) -> String {
         let request =
             format!("POST /containers/tenant-62003-{name}/{action} HTTP/1.1\r\nHost: d\r\n\r\n");
         self.host.raw(C, request.as_bytes())

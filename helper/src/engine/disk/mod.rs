@@ -13,6 +13,7 @@ use aistack_policy::Grant;
 use http::Method;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::sync::OwnedMutexGuard;
 
 use dirs::Disks;
 
@@ -128,6 +129,7 @@ impl Gateway {
         if layer::is_read_only(&container.inspected) {
             return Ok(());
         }
+        let _turn = self.walk_turn(grant.uid).await.ok_or(GatewayError::Busy)?;
         let measured = self.measure(grant, &container.id);
         match tokio::time::timeout(MEASURE, measured).await {
             Ok(layer) => Ok(layer::check_start(grant, layer?)?),
@@ -236,11 +238,13 @@ impl Gateway {
         let containers: Vec<&Value> = list.as_array().into_iter().flatten().collect();
         let ids: HashSet<&str> = containers.iter().map(|one| text(one, "/Id")).collect();
         held(&self.disk.stopped).retain(|id, _| ids.contains(id.as_str()));
+        let mut busy = HashSet::new();
         for container in containers {
             // One that is restarted again and again is between two starts most of the time.
             if matches!(text(container, "/State"), "created" | "exited" | "dead") {
                 continue;
             }
+            let _turn = self.turn_of_owner(container, &mut busy).await;
             let looked = tokio::time::timeout(MEASURE, self.measure_one(container)).await;
             match looked {
                 Ok(Ok(())) => {}
@@ -259,13 +263,24 @@ impl Gateway {
         Ok(())
     }
 
+    /// The turn of a container's owner, for a walk through its files. The watch goes on without one that does
+    /// not come, and waits for each owner once in a round: nobody keeps it from looking.
+    async fn turn_of_owner(
+        &self,
+        listed: &Value,
+        busy: &mut HashSet<u32>,
+    ) -> Option<OwnedMutexGuard<()>> {
+        let owner = owner_of(listed).filter(|uid| !busy.contains(uid))?;
+        let turn = self.walk_turn(owner).await;
+        if turn.is_none() {
+            busy.insert(owner);
+        }
+        turn
+    }
+
     async fn measure_one(&self, listed: &Value) -> Result<(), GatewayError> {
-        let owner = listed.get("Labels").and_then(|all| all.get(OWNER_LABEL));
-        let owner = owner
-            .and_then(Value::as_str)
-            .and_then(|uid| uid.parse().ok());
         // The containers of that is no longer a tenant are the administrator's to stop.
-        let Some(grant) = owner.and_then(|uid| self.grant(uid)) else {
+        let Some(grant) = owner_of(listed).and_then(|uid| self.grant(uid)) else {
             return Ok(());
         };
         let id = full_id(text(listed, "/Id")).ok_or(GatewayError::Answer)?;
@@ -312,6 +327,12 @@ impl Gateway {
         let stop = self.docker.act(Method::POST, &path, Body::NONE);
         self.enforced(intent, stop).await
     }
+}
+
+/// The UID that a container of a list belongs to.
+fn owner_of(listed: &Value) -> Option<u32> {
+    let owner = listed.get("Labels")?.get(OWNER_LABEL)?.as_str()?;
+    owner.parse().ok()
 }
 
 /// Who stops a container that nobody requested to stop.

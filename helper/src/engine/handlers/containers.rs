@@ -88,15 +88,7 @@ impl Gateway {
                 self.check_confined(tenant, &container).await?;
                 Ok(reply)
             }
-            // It runs on, as one that is started would begin to.
-            ContainerCall::Unpause => {
-                self.still_allowed(grant, &container).await?;
-                let reply = self
-                    .change(call, &container, json!({}), method, &path)
-                    .await?;
-                self.check_confined(tenant, &container).await?;
-                Ok(reply)
-            }
+            ContainerCall::Unpause => self.unpause(call, &container).await,
             ContainerCall::Pause => {
                 self.change(call, &container, json!({}), method, &path)
                     .await

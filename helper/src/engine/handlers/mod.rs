@@ -4,6 +4,7 @@
 mod containers;
 mod exec;
 mod images;
+mod paused;
 mod system;
 
 use std::sync::Arc;

@@ -292,8 +292,9 @@ impl Endpoint {
     }
 
     /// True for reads that cost the host much, of which a UID has one at a time. For `top` Docker runs a `ps`
-    /// over all processes of the host; for a size, and for changes, it walks through what each container has
-    /// written, which `writable_layer` bounds.
+    /// over all processes of the host; for a size, and for changes, it walks through what containers have written,
+    /// and with some storage through all files of their root file systems, the image's, too: `writable_layer` is
+    /// no bound of that.
     #[must_use]
     pub fn is_dear(&self) -> bool {
         matches!(
@@ -347,6 +348,18 @@ impl Endpoint {
                         | ContainerCall::CreateExec,
                     ..
                 }
+        )
+    }
+
+    /// True for what lets the processes of a container run, after what it has written was measured.
+    #[must_use]
+    pub fn starts_container(&self) -> bool {
+        matches!(
+            self,
+            Self::Container {
+                call: ContainerCall::Start | ContainerCall::Restart(_) | ContainerCall::Unpause,
+                ..
+            }
         )
     }
 
