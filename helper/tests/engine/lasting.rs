@@ -122,6 +122,7 @@ fn answer(line: &str) -> String {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                 .to_owned()
         }
+        "/containers/tenant-62003-paused/json" => whole(&free('8', "paused", true)),
         "/containers/tenant-62003-slow/json" => whole(&free('9', "slow", false)),
         // A walk through one layer that does not end.
         rest if rest == format!("/containers/{}/json?size=true", id('9')) => String::new(),
@@ -134,7 +135,7 @@ fn answer(line: &str) -> String {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                 .to_owned()
         }
-        rest if ["/start", "pause", "/stop"].iter().any(|end| rest.ends_with(end)) => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        rest if ["/start", "pause"].iter().any(|end| rest.ends_with(end)) || rest.contains("/stop") || rest.contains("/kill?") => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
         _ => whole("[]"),
     }
 }
@@ -289,6 +290,50 @@ fn an_unpause_is_verified_as_a_start() {
     assert_eq!(sent_times("unpause"), 0);
     let audit = setting.host.audit();
     assert!(audit.contains("container.pause") && audit.contains("container.unpause"));
+}
+
+/// Docker lets a paused container run on, so that it takes the signal.
+#[test]
+#[ignore = "needs root"]
+fn a_signal_does_not_resume_what_may_not_run() {
+    let setting = setting();
+    let sent_lines = || -> Vec<String> {
+        let sent = setting.sent();
+        let lines = sent.iter().filter_map(|text| text.lines().next());
+        let changes = lines.filter(|line| line.contains("/kill") || line.contains("/stop"));
+        changes.map(str::to_owned).collect()
+    };
+    for signal in ["CONT", "WINCH", "HUP", "TERM", "STOP", "USR1"] {
+        let answer = setting.post("old", &format!("kill?signal={signal}"));
+        assert!(
+            answer.starts_with("HTTP/1.1 403 ") && answer.contains("capabilities"),
+            "{signal}: {answer}"
+        );
+        assert_eq!(sent_lines(), Vec::<String>::new(), "{signal}");
+        let answer = setting.post("paused", &format!("kill?signal={signal}"));
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{signal}: {answer}");
+        assert_eq!(sent_lines().len(), 1, "{signal}");
+    }
+    // What ends it is always allowed, and does not wait for it.
+    for (name, action, expected) in [
+        ("old", "kill", "/kill?signal=SIGKILL "),
+        ("old", "stop?t=600", "/stop?t=0 "),
+        ("old", "stop", "/stop?t=0 "),
+        ("paused", "stop?t=600", "/stop?t=600 "),
+        ("web", "stop?t=600", "/stop?t=600 "),
+        ("web", "kill?signal=HUP", "/kill?signal=SIGHUP "),
+    ] {
+        let answer = setting.post(name, action);
+        assert!(
+            answer.starts_with("HTTP/1.1 204 "),
+            "{name} {action}: {answer}"
+        );
+        let lines = sent_lines();
+        assert!(
+            matches!(lines.as_slice(), [line] if line.contains(expected)),
+            "{name} {action}: {lines:?}"
+        );
+    }
 }
 
 fn attach(name: &str) -> String {

@@ -93,6 +93,12 @@ impl Gateway {
                 self.change(call, &container, json!({}), method, &path)
                     .await
             }
+            ContainerCall::Kill { signal } if *signal != "KILL" && container.is_paused() => {
+                self.signal_paused(call, &container, signal).await
+            }
+            ContainerCall::Stop(query) if container.is_paused() => {
+                self.stop_paused(call, &container, query).await
+            }
             ContainerCall::Stop(_) | ContainerCall::Kill { .. } | ContainerCall::Remove { .. } => {
                 let how = path.split_once('?').map_or("", |(_, query)| query);
                 self.change(call, &container, json!({"how": how}), method, &path)
