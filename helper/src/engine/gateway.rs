@@ -49,10 +49,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub struct Gateway {
     pub(super) docker: Docker,
     pub(super) locks: Locks,
-    /// Reads that cost the host much.
+    /// Reads that cost the host much, and walks through the files of containers.
     pub(super) dear_reads: Locks,
+    /// Streams that Docker holds in memory until they have ended.
+    pub(super) costly_streams: Locks,
     pub(super) changing: Changing,
     pub(super) request_limit: RequestLimit,
+    pub(super) starts: RequestLimit,
     pub(super) disk: Disk,
     pub(super) pulled: Pulled,
     /// Where the helper says which profiles are loaded.
@@ -102,8 +105,10 @@ impl Gateway {
             disk: Disk::new(docker_dirs),
             locks: Locks::default(),
             dear_reads: Locks::default(),
+            costly_streams: Locks::default(),
             changing: Changing::default(),
-            request_limit: RequestLimit::default(),
+            request_limit: RequestLimit::of_requests(),
+            starts: RequestLimit::of_starts(),
             apparmor_dir,
             guard: Probe::default(),
             policy,

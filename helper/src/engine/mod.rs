@@ -21,5 +21,6 @@ pub mod pulled;
 mod reach;
 mod request_limit;
 pub mod serve;
+mod turns;
 pub mod vet;
 mod views;

@@ -41,6 +41,14 @@ impl LocalImage {
     }
 }
 
+impl OwnContainer {
+    /// True when its processes are frozen.
+    pub(super) fn is_paused(&self) -> bool {
+        let paused = self.inspected.pointer("/State/Paused");
+        paused.and_then(Value::as_bool).unwrap_or(false)
+    }
+}
+
 impl Gateway {
     /// The caller's container of that name or id. The start of an id is looked for among the
     /// caller's own only: Docker would look among everybody's, and say so when several have it.

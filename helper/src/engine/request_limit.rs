@@ -8,14 +8,35 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Requests of one UID at once, open streams not counted; more wait.
 const AT_ONCE: usize = 16;
+/// Starts of one UID at once; more wait without a place, so that the half of all is left for what ends
+/// containers.
+const STARTS: usize = AT_ONCE / 2;
 
 /// The places that are held or waited for, by UID.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RequestLimit {
+    at_once: usize,
     held: Mutex<HashMap<u32, Arc<Semaphore>>>,
 }
 
 impl RequestLimit {
+    /// The limit of all requests.
+    pub(super) fn of_requests() -> Self {
+        Self::new(AT_ONCE)
+    }
+
+    /// The limit of starts, beside that.
+    pub(super) fn of_starts() -> Self {
+        Self::new(STARTS)
+    }
+
+    fn new(at_once: usize) -> Self {
+        Self {
+            at_once,
+            held: Mutex::default(),
+        }
+    }
+
     /// A place of this UID's; waits until one is free.
     pub(super) async fn of(&self, uid: u32) -> Option<OwnedSemaphorePermit> {
         // Never closed, so this is never `None`.
@@ -27,7 +48,7 @@ impl RequestLimit {
         held.retain(|_, request_limit| Arc::strong_count(request_limit) > 1);
         let request_limit = held
             .entry(uid)
-            .or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE)));
+            .or_insert_with(|| Arc::new(Semaphore::new(self.at_once)));
         Arc::clone(request_limit)
     }
 }
@@ -40,7 +61,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_uid_waits_for_its_own_requests_only() {
-        let request_limit = RequestLimit::default();
+        let request_limit = RequestLimit::of_requests();
         let mut held = Vec::new();
         for _ in 0..AT_ONCE {
             held.push(request_limit.of(1).await.unwrap());

@@ -18,6 +18,7 @@ use super::gateway::{Gateway, Tenant};
 use super::handlers::{Call, Reply};
 use super::http::{self, Head, ReadError, Served};
 use super::pulled::Pulling;
+use super::turns::Turns;
 use super::vet::target::{Endpoint, Line};
 use super::views::AsOf;
 use crate::accept::{Acceptor, Bounds, Connection};
@@ -104,15 +105,29 @@ async fn converse(
         }
         Ok(Received::Call { head_only, call }) => (!head_only, call),
     };
-    let place = tokio::select! {
-        place = gateway.request_limit.of(connection.caller().uid) => place,
+    let admitted = async {
+        // The turn first: who waits for it holds no place.
+        let turns = match &result {
+            Ok(call) => gateway.turns_of(call).await,
+            Err(_) => Ok(Turns::default()),
+        };
+        (
+            turns,
+            gateway.request_limit.of(connection.caller().uid).await,
+        )
+    };
+    let (turns, place) = tokio::select! {
+        admitted = admitted => admitted,
         _ = stopping.wait_for(|stop| *stop) => return Ok(()),
     };
     // From here on the operation goes to its end, whatever the caller does.
-    let reply = match result {
-        Ok(call) => gateway.perform(call).await,
-        Err(error) => Err(error),
+    let (turns, reply) = match (turns, result) {
+        (Ok(turns), Ok(call)) => (turns, gateway.perform(call).await),
+        (Err(error), _) | (_, Err(error)) => (Turns::default(), Err(error)),
     };
+    let stream_turn = turns
+        .into_stream()
+        .filter(|_| matches!(reply, Ok(Reply::Stream(..))));
     // A whole answer is in memory until it is taken; of a stream only a part is.
     if let Ok(
         Reply::Tunnel(..) | Reply::Raw(_) | Reply::Stream(..) | Reply::Pull(..) | Reply::Events(..),
@@ -137,13 +152,21 @@ async fn converse(
         Ok(reply) => {
             let uid = connection.caller().uid;
             let aged = connection.aged();
+            let turn = stream_turn.as_ref();
             let end = async move {
                 let mut stop = stop;
+                let turn_over = async {
+                    match turn {
+                        Some(turn) => turn.over().await,
+                        None => std::future::pending().await,
+                    }
+                };
                 tokio::select! {
                     // Once a caller says no more, nobody reads from the connection and finds it too old.
                     () = aged => {}
                     _ = stop.wait_for(|stop| *stop) => {}
                     () = gateway.dismissed(uid) => {}
+                    () = turn_over => {}
                 }
             };
             let served = gateway.served();

@@ -17,7 +17,7 @@ const LIST: &[u8] = b"GET /v1.41/containers/json HTTP/1.1\r\nHost: d\r\n\r\n";
 /// An answer of some mebibytes, more than a socket holds.
 const BIG: &[u8] = b"GET /containers/tenant-62003-big/json HTTP/1.1\r\nHost: d\r\n\r\n";
 
-fn say(uid: u32, socket: &Path, request: &[u8]) -> UnixStream {
+pub(crate) fn say(uid: u32, socket: &Path, request: &[u8]) -> UnixStream {
     let mut stream = connect_as(uid, socket).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_mins(1)))
@@ -28,14 +28,14 @@ fn say(uid: u32, socket: &Path, request: &[u8]) -> UnixStream {
 }
 
 /// Everything that comes until the other side closes.
-fn rest(mut stream: UnixStream) -> String {
+pub(crate) fn rest(mut stream: UnixStream) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The head of the answer, or as much of it as came.
-fn head(stream: &mut UnixStream) -> String {
+pub(crate) fn head(stream: &mut UnixStream) -> String {
     let mut answer = String::new();
     let mut bytes = [0; 4096];
     while !answer.contains("\r\n\r\n") {

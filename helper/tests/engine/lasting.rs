@@ -85,6 +85,10 @@ fn answer(line: &str) -> String {
     match path.strip_prefix("/v1.41").unwrap_or_default() {
         "/containers/tenant-62003-web/json" => whole(&container('a', "web", &json!([]))),
         "/containers/tenant-62003-tty/json" => whole(&container('b', "tty", &json!([]))),
+        // A walk through all layers that does not end.
+        rest if rest.starts_with("/containers/json?") && rest.contains("size=true") => {
+            String::new()
+        }
         "/containers/tenant-62003-big/json" => {
             let mut big: serde_json::Value =
                 serde_json::from_str(&container('f', "big", &json!([]))).unwrap();
@@ -92,7 +96,10 @@ fn answer(line: &str) -> String {
             whole(&big.to_string())
         }
         "/containers/tenant-62003-old/json" => {
-            whole(&container('c', "old", &json!(["CAP_SYS_ADMIN"])))
+            let old = container('c', "old", &json!(["CAP_SYS_ADMIN"]));
+            let mut old: serde_json::Value = serde_json::from_str(&old).unwrap();
+            old["State"] = json!({"Running": true, "Paused": true});
+            whole(&old.to_string())
         }
         rest if rest == format!("/containers/{}/json", id('a')) => {
             whole(&container('a', "web", &json!([])))
@@ -111,13 +118,24 @@ fn answer(line: &str) -> String {
             "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
                 .to_owned()
         }
+        rest if rest == format!("/containers/{}/changes", id('b')) => {
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                .to_owned()
+        }
+        "/containers/tenant-62003-paused/json" => whole(&free('8', "paused", true)),
+        "/containers/tenant-62003-slow/json" => whole(&free('9', "slow", false)),
+        // A walk through one layer that does not end.
+        rest if rest == format!("/containers/{}/json?size=true", id('9')) => String::new(),
+        rest if rest.starts_with("/containers/") && rest.ends_with("/json?size=true") => {
+            whole(&json!({"SizeRw": 0}).to_string())
+        }
         // A success that is not a stream, and that has no end.
         rest if rest.contains("/attach") => "HTTP/1.1 200 OK\r\n\r\n".to_owned(),
         rest if rest.starts_with("/events") => {
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
                 .to_owned()
         }
-        rest if rest.ends_with("/start") || rest.ends_with("pause") => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+        rest if ["/start", "pause"].iter().any(|end| rest.ends_with(end)) || rest.contains("/stop") || rest.contains("/kill?") => "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
         _ => whole("[]"),
     }
 }
@@ -137,8 +155,17 @@ fn container(id: char, name: &str, capabilities: &serde_json::Value) -> String {
     .to_string()
 }
 
+/// The same without a directory of the host's that it needs.
+fn free(id: char, name: &str, paused: bool) -> String {
+    let shown = container(id, name, &json!([]));
+    let mut shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    shown["Mounts"] = json!([]);
+    shown["State"] = json!({"Running": paused, "Paused": paused});
+    shown.to_string()
+}
+
 impl Setting {
-    fn sent(&self) -> Vec<String> {
+    pub(crate) fn sent(&self) -> Vec<String> {
         std::mem::take(&mut *self.sent.lock().unwrap())
     }
 
@@ -146,7 +173,7 @@ impl Setting {
         self.post(name, "start")
     }
 
-    fn post(&self, name: &str, action: &str) -> String {
+    pub(crate) fn post(&self, name: &str, action: &str) -> String {
         let request =
             format!("POST /containers/tenant-62003-{name}/{action} HTTP/1.1\r\nHost: d\r\n\r\n");
         self.host.raw(C, request.as_bytes())
@@ -263,6 +290,50 @@ fn an_unpause_is_verified_as_a_start() {
     assert_eq!(sent_times("unpause"), 0);
     let audit = setting.host.audit();
     assert!(audit.contains("container.pause") && audit.contains("container.unpause"));
+}
+
+/// Docker lets a paused container run on, so that it takes the signal.
+#[test]
+#[ignore = "needs root"]
+fn a_signal_does_not_resume_what_may_not_run() {
+    let setting = setting();
+    let sent_lines = || -> Vec<String> {
+        let sent = setting.sent();
+        let lines = sent.iter().filter_map(|text| text.lines().next());
+        let changes = lines.filter(|line| line.contains("/kill") || line.contains("/stop"));
+        changes.map(str::to_owned).collect()
+    };
+    for signal in ["CONT", "WINCH", "HUP", "TERM", "STOP", "USR1"] {
+        let answer = setting.post("old", &format!("kill?signal={signal}"));
+        assert!(
+            answer.starts_with("HTTP/1.1 403 ") && answer.contains("capabilities"),
+            "{signal}: {answer}"
+        );
+        assert_eq!(sent_lines(), Vec::<String>::new(), "{signal}");
+        let answer = setting.post("paused", &format!("kill?signal={signal}"));
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{signal}: {answer}");
+        assert_eq!(sent_lines().len(), 1, "{signal}");
+    }
+    // What ends it is always allowed, and does not wait for it.
+    for (name, action, expected) in [
+        ("old", "kill", "/kill?signal=SIGKILL "),
+        ("old", "stop?t=600", "/stop?t=0 "),
+        ("old", "stop", "/stop?t=0 "),
+        ("paused", "stop?t=600", "/stop?t=600 "),
+        ("web", "stop?t=600", "/stop?t=600 "),
+        ("web", "kill?signal=HUP", "/kill?signal=SIGHUP "),
+    ] {
+        let answer = setting.post(name, action);
+        assert!(
+            answer.starts_with("HTTP/1.1 204 "),
+            "{name} {action}: {answer}"
+        );
+        let lines = sent_lines();
+        assert!(
+            matches!(lines.as_slice(), [line] if line.contains(expected)),
+            "{name} {action}: {lines:?}"
+        );
+    }
 }
 
 fn attach(name: &str) -> String {

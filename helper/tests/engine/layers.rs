@@ -15,6 +15,14 @@ use super::test_host::TestHost;
 /// A tenant of the test policy that the other tests do not use.
 const D: u32 = 62004;
 const IMAGE: &str = "docker.io/library/aistack-dev-gateway:1";
+/// The containers of the test host's Docker: the digit of their ids, and the ends of their names.
+const ALL: [(char, &str); 5] = [
+    ('a', "writes"),
+    ('b', "reads"),
+    ('1', "sizeless"),
+    ('2', "deep"),
+    ('3', "full"),
+];
 
 struct Setting {
     tenants_host: TestHost,
@@ -69,22 +77,32 @@ fn answer(line: &str) -> (u16, String) {
     let id = |kind: char| kind.to_string().repeat(64);
     let place = path.strip_prefix("/containers/").unwrap_or_default();
     let (name, action) = place.split_once('/').unwrap_or((place, ""));
-    let which = [('a', "writes"), ('b', "reads")]
+    let which = ALL
         .into_iter()
         .find(|(kind, suffix)| name == id(*kind) || name == format!("tenant-{D}-{suffix}"));
     match (which, action) {
         (Some((kind, suffix)), "json") => {
             let mut shown = container(kind, suffix);
             if query == "size=true" {
-                shown["SizeRw"] = json!(3_u64 << 30);
+                shown["SizeRw"] = match suffix {
+                    // What 20.10 shows where it could not walk through the layer.
+                    "sizeless" => json!(-1),
+                    "deep" => json!(1 << 20),
+                    _ => json!(3_u64 << 30),
+                };
             }
             (200, shown.to_string())
+        }
+        // A directory below others, whose path is longer than the kernel takes.
+        (Some((_, "deep" | "full")), "changes") => {
+            let message = "lstat /var/lib/docker/overlay2/x/merged/d/d/d: file name too long";
+            (500, json!({"message": message}).to_string())
         }
         (Some(_), "changes") => (200, "null".to_owned()),
         (Some(_), "start" | "stop") => (204, String::new()),
         (Some(_), "exec") => (201, json!({"Id": id('e')}).to_string()),
         _ if path == "/containers/json" => {
-            let listed = [('a', "writes"), ('b', "reads")].map(|(kind, suffix)| {
+            let listed = ALL.map(|(kind, suffix)| {
                 let shown = container(kind, suffix);
                 // One that ends and is restarted is hardly ever seen running.
                 let state = if kind == 'a' { "restarting" } else { "running" };
@@ -263,11 +281,11 @@ fn a_container_that_has_written_too_much_is_stopped_and_says_why() {
     };
     let setting = setting(options);
     let until = Instant::now() + Duration::from_mins(1);
-    while setting.sent("/stop?t=") == 0 {
+    let id = |kind: char| kind.to_string().repeat(64);
+    while setting.sent(&format!("/{}/stop?t=", id('a'))) == 0 {
         assert!(Instant::now() < until, "nobody stopped it");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let id = |kind: char| kind.to_string().repeat(64);
     assert_eq!(setting.sent(&format!("/{}/stop?t=", id('b'))), 0);
     assert_eq!(
         setting.sent(&format!("/{}/json?size=true", id('b'))),
@@ -291,6 +309,50 @@ fn a_container_that_has_written_too_much_is_stopped_and_says_why() {
         "{audit}"
     );
     assert!(audit.contains("LAYER_FULL"), "{audit}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_container_that_docker_cannot_measure_is_stopped_in_the_third_round() {
+    let options = |dir: &Path| {
+        let dir = dir.display().to_string();
+        ["--docker-dir", &dir, "--layers-every", "1"]
+            .map(ToString::to_string)
+            .to_vec()
+    };
+    let setting = setting(options);
+    let until = Instant::now() + Duration::from_mins(1);
+    for kind in ['1', '2', '3'] {
+        let id = kind.to_string().repeat(64);
+        while setting.sent(&format!("/{id}/stop?t=")) == 0 {
+            assert!(Instant::now() < until, "nobody stopped {kind}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let sent = setting.sent.lock().unwrap();
+        let stop = sent
+            .iter()
+            .position(|line| line.contains(&format!("/{id}/stop")));
+        let looks = sent.iter().take(stop.unwrap());
+        let looks = looks.filter(|line| line.contains(&format!("/{id}/json?size=true")));
+        // The bytes of the last are enough.
+        assert_eq!(looks.count(), if kind == '3' { 1 } else { 3 }, "{kind}");
+    }
+    let why = "what it has written outside of its mounts could not be measured";
+    for name in ["sizeless", "deep"] {
+        let line = format!("GET /containers/tenant-{D}-{name}/json");
+        let (_, shown) = setting.ask(&line, &Value::Null);
+        assert!(shown.contains(why), "{shown}");
+        let line = format!("POST /containers/tenant-{D}-{name}/start");
+        let (status, text) = setting.ask(&line, &Value::Null);
+        assert!(status == "403" && text.contains(why), "{text}");
+        assert!(!text.contains("overlay2"), "{text}");
+    }
+    assert_eq!(setting.sent("/start"), 0);
+    let audit = setting.tenants_host.audit();
+    assert!(
+        audit.contains("container.overfull") && audit.contains(why),
+        "{audit}"
+    );
 }
 
 /// This machine's own network is not guarded.

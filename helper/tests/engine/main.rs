@@ -12,6 +12,7 @@
 #[path = "../floods/mod.rs"]
 mod as_user;
 mod clients;
+mod costly;
 mod dockerd;
 mod floods;
 mod hostile;

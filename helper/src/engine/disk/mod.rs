@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use aistack_policy::Grant;
 use http::Method;
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::sync::OwnedMutexGuard;
 
 use dirs::Disks;
+use measure::{MeasureError, Unmeasured};
 
 use super::error::GatewayError;
 use super::gateway::Gateway;
@@ -27,6 +28,7 @@ use crate::peer::Caller;
 use crate::seldom::Seldom;
 
 mod dirs;
+mod measure;
 
 static NOT_MEASURED: Seldom = Seldom::new();
 
@@ -128,9 +130,19 @@ impl Gateway {
         if layer::is_read_only(&container.inspected) {
             return Ok(());
         }
+        let _turn = self.walk_turn(grant.uid).await.ok_or(GatewayError::Busy)?;
         let measured = self.measure(grant, &container.id);
         match tokio::time::timeout(MEASURE, measured).await {
-            Ok(layer) => Ok(layer::check_start(grant, layer?)?),
+            Ok(Ok(layer)) => Ok(layer::check_start(grant, layer)?),
+            Ok(Err(MeasureError::Docker(error)))
+                if !matches!(error, DockerError::Response { .. }) =>
+            {
+                Err(error.into())
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(container = container.id, %error, "its layer was not measured");
+                Err(layer::unmeasured(grant).into())
+            }
             Err(_) => Err(layer::unmeasured(grant).into()),
         }
     }
@@ -175,43 +187,11 @@ impl Gateway {
         dirs::of(&facts, Path::exists)
     }
 
-    /// What a container has written into its layer. Files are counted up to one more than the policy
-    /// has for the tenant.
-    async fn measure(&self, grant: &Grant, id: &str) -> Result<Layer, DockerError> {
-        let shown = self
-            .get(&format!("/containers/{id}/json?size=true"))
-            .await?;
-        let bytes = shown.get("SizeRw").and_then(Value::as_u64).unwrap_or(0);
-        let path = format!("/containers/{id}/changes");
-        let answer = self
-            .docker
-            .send(Method::GET, &path, &[], Body::NONE)
-            .await?;
-        if answer.status().as_u16() >= 300 {
-            return Err(DockerError::of(answer).await);
-        }
-        let mut body = answer.into_body();
-        let mut files = Paths::default();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| DockerError::Http(error.into()))?;
-            if let Ok(data) = frame.into_data() {
-                files.read(&data);
-            }
-            // The rest need not be read, nor sent.
-            if files.count > layer::most_files(grant) {
-                break;
-            }
-        }
-        Ok(Layer {
-            bytes,
-            files: files.count,
-        })
-    }
-
     /// Watches until it is dropped: measures all layers each time that `every` has passed, and at once
     /// when the disk loses much.
     pub async fn watch_layers(self: Arc<Self>, every: Duration) {
         let mut watch = Watch::new(every);
+        let mut unmeasured = Unmeasured::default();
         loop {
             tokio::time::sleep(TICK.min(every)).await;
             let disks = self.disks_as_known().await;
@@ -220,7 +200,7 @@ impl Gateway {
                 continue;
             }
             let began = Instant::now();
-            if let Err(error) = self.measure_all().await {
+            if let Err(error) = self.measure_all(&mut unmeasured).await {
                 tracing::debug!(%error, "the layers of containers were not measured");
             }
             watch.measured(began.elapsed(), disks.spaces);
@@ -228,7 +208,7 @@ impl Gateway {
     }
 
     /// One round over the containers of all tenants that run or are restarted.
-    async fn measure_all(&self) -> Result<(), GatewayError> {
+    async fn measure_all(&self, unmeasured: &mut Unmeasured) -> Result<(), GatewayError> {
         let filters = Filters::default().encoded_with("label", OWNER_LABEL);
         let list = self
             .get(&format!("/containers/json?all=true&filters={filters}"))
@@ -236,12 +216,16 @@ impl Gateway {
         let containers: Vec<&Value> = list.as_array().into_iter().flatten().collect();
         let ids: HashSet<&str> = containers.iter().map(|one| text(one, "/Id")).collect();
         held(&self.disk.stopped).retain(|id, _| ids.contains(id.as_str()));
+        unmeasured.retain(&ids);
+        let mut busy = HashSet::new();
         for container in containers {
             // One that is restarted again and again is between two starts most of the time.
             if matches!(text(container, "/State"), "created" | "exited" | "dead") {
                 continue;
             }
-            let looked = tokio::time::timeout(MEASURE, self.measure_one(container)).await;
+            let _turn = self.turn_of_owner(container, &mut busy).await;
+            let looked =
+                tokio::time::timeout(MEASURE, self.measure_one(container, unmeasured)).await;
             match looked {
                 Ok(Ok(())) => {}
                 // Removed or ended meanwhile, or Docker is slow: the next round sees.
@@ -259,13 +243,28 @@ impl Gateway {
         Ok(())
     }
 
-    async fn measure_one(&self, listed: &Value) -> Result<(), GatewayError> {
-        let owner = listed.get("Labels").and_then(|all| all.get(OWNER_LABEL));
-        let owner = owner
-            .and_then(Value::as_str)
-            .and_then(|uid| uid.parse().ok());
+    /// The turn of a container's owner, for a walk through its files. The watch goes on without one that does
+    /// not come, and waits for each owner once in a round: nobody keeps it from looking.
+    async fn turn_of_owner(
+        &self,
+        listed: &Value,
+        busy: &mut HashSet<u32>,
+    ) -> Option<OwnedMutexGuard<()>> {
+        let owner = owner_of(listed).filter(|uid| !busy.contains(uid))?;
+        let turn = self.walk_turn(owner).await;
+        if turn.is_none() {
+            busy.insert(owner);
+        }
+        turn
+    }
+
+    async fn measure_one(
+        &self,
+        listed: &Value,
+        unmeasured: &mut Unmeasured,
+    ) -> Result<(), GatewayError> {
         // The containers of that is no longer a tenant are the administrator's to stop.
-        let Some(grant) = owner.and_then(|uid| self.grant(uid)) else {
+        let Some(grant) = owner_of(listed).and_then(|uid| self.grant(uid)) else {
             return Ok(());
         };
         let id = full_id(text(listed, "/Id")).ok_or(GatewayError::Answer)?;
@@ -273,14 +272,28 @@ impl Gateway {
         if layer::is_read_only(&container.inspected) {
             return Ok(());
         }
-        let layer = self.measure(&grant, &id).await?;
+        let layer = match self.measure(&grant, &id).await {
+            Ok(layer) => layer,
+            Err(error) if error.is_of_the_container() && unmeasured.again(&id) => {
+                // Docker's text has paths of the host; it is in this log only.
+                tracing::warn!(container = id, %error, "Docker cannot measure it");
+                let why = layer::UNMEASURED.to_owned();
+                return self.stop_overfull(&grant, &container, None, why).await;
+            }
+            Err(MeasureError::Docker(error)) => return Err(error.into()),
+            Err(MeasureError::NoSize) => return Err(GatewayError::Answer),
+        };
+        unmeasured.measured(&id);
         match layer::excess(&grant, layer) {
             None => {
                 // It has made room before it could be stopped.
                 self.disk.forget(&id);
                 Ok(())
             }
-            Some(excess) => self.stop_overfull(&grant, &container, layer, excess).await,
+            Some(excess) => {
+                self.stop_overfull(&grant, &container, Some(layer), excess)
+                    .await
+            }
         }
     }
 
@@ -288,7 +301,7 @@ impl Gateway {
         &self,
         grant: &Grant,
         container: &OwnContainer,
-        layer: Layer,
+        layer: Option<Layer>,
         excess: String,
     ) -> Result<(), GatewayError> {
         let id = &container.id;
@@ -298,7 +311,8 @@ impl Gateway {
             operation: "container.overfull",
             arguments: json!({
                 "container": container.name, "id": id, "owner": grant.uid,
-                "bytes": layer.bytes, "files": layer.files,
+                "bytes": layer.map(|layer| layer.bytes),
+                "files": layer.and_then(|layer| layer.files), "because": excess,
             }),
             rule: grant.rules.writable_layer.to_string(),
             policy: self.policy_digest(),
@@ -314,38 +328,18 @@ impl Gateway {
     }
 }
 
+/// The UID that a container of a list belongs to.
+fn owner_of(listed: &Value) -> Option<u32> {
+    let owner = listed.get("Labels")?.get(OWNER_LABEL)?.as_str()?;
+    owner.parse().ok()
+}
+
 /// Who stops a container that nobody requested to stop.
 fn ourselves() -> Caller {
     Caller {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         pid: Some(rustix::process::getpid().as_raw_nonzero().get()),
-    }
-}
-
-/// Counts the entries of Docker's list of changes as it comes. A quotation mark in a name is written
-/// `\"`, so that these bytes are a key and nothing else.
-#[derive(Debug, Default)]
-struct Paths {
-    count: u64,
-    matched: usize,
-}
-
-impl Paths {
-    const KEY: &'static [u8] = b"\"Path\":";
-
-    fn read(&mut self, data: &[u8]) {
-        for byte in data {
-            self.matched = match Self::KEY.get(self.matched) {
-                Some(expected) if expected == byte => self.matched + 1,
-                // The key's first byte is nowhere else in it but at the end of "Path".
-                _ => usize::from(*byte == b'"'),
-            };
-            if self.matched == Self::KEY.len() {
-                self.count = self.count.saturating_add(1);
-                self.matched = 0;
-            }
-        }
     }
 }
 
@@ -421,20 +415,6 @@ fn lost_much(before: &Space, now: &Space) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn changes_are_counted_however_the_answer_is_cut() {
-        let list = br#"[{"Path":"/a","Kind":1},{"Path":"/\"Path\":\"","Kind":1},{"Path":"/x"}]"#;
-        for size in 1..list.len() {
-            let mut paths = Paths::default();
-            list.chunks(size).for_each(|part| paths.read(part));
-            assert_eq!(paths.count, 3, "in parts of {size}");
-        }
-        let mut none = Paths::default();
-        none.read(b"null");
-        none.read(b"\"\"\"Path\"Path\"");
-        assert_eq!(none.count, 0);
-    }
 
     #[test]
     fn layers_are_measured_in_time_and_at_once_when_the_disk_loses_much() {

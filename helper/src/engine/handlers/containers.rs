@@ -88,18 +88,16 @@ impl Gateway {
                 self.check_confined(tenant, &container).await?;
                 Ok(reply)
             }
-            // It runs on, as one that is started would begin to.
-            ContainerCall::Unpause => {
-                self.still_allowed(grant, &container).await?;
-                let reply = self
-                    .change(call, &container, json!({}), method, &path)
-                    .await?;
-                self.check_confined(tenant, &container).await?;
-                Ok(reply)
-            }
+            ContainerCall::Unpause => self.unpause(call, &container).await,
             ContainerCall::Pause => {
                 self.change(call, &container, json!({}), method, &path)
                     .await
+            }
+            ContainerCall::Kill { signal } if *signal != "KILL" && container.is_paused() => {
+                self.signal_paused(call, &container, signal).await
+            }
+            ContainerCall::Stop(query) if container.is_paused() => {
+                self.stop_paused(call, &container, query).await
             }
             ContainerCall::Stop(_) | ContainerCall::Kill { .. } | ContainerCall::Remove { .. } => {
                 let how = path.split_once('?').map_or("", |(_, query)| query);

@@ -4,10 +4,10 @@
 mod containers;
 mod exec;
 mod images;
+mod paused;
 mod system;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use aistack_policy::Grant;
 use aistack_policy::engine::ApiVersion;
@@ -25,9 +25,6 @@ use crate::engine::own::OwnContainer;
 use crate::engine::pulled::Pulling;
 use crate::engine::vet::target::{Endpoint, Offered};
 use crate::engine::views::{self, AsOf};
-
-/// Time that a read waits which costs the host much, for another one of the same UID.
-const DEAR_TURN: Duration = Duration::from_mins(1);
 
 /// What a caller gets.
 pub(super) enum Reply {
@@ -85,13 +82,6 @@ impl Gateway {
         if call.endpoint.makes_something() {
             self.docker.require_supported::<GatewayError>().await?;
         }
-        // A stream is Docker's answer when it has looked at everything: then the turn is over.
-        let _turn = if call.endpoint.is_dear() {
-            let turn = self.dear_reads.turn_of(grant.uid, DEAR_TURN).await;
-            Some(turn.ok_or(GatewayError::Busy)?)
-        } else {
-            None
-        };
         match &call.endpoint {
             Endpoint::Ping => {
                 self.docker.act(Method::GET, "/_ping", Body::NONE).await?;

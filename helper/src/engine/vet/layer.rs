@@ -16,8 +16,8 @@ const RESERVE: (u64, u64) = (20, 10 << 30);
 pub struct Layer {
     /// Bytes of files.
     pub bytes: u64,
-    /// Files, directories and links that differ from the image.
-    pub files: u64,
+    /// Files, directories and links that differ from the image, where they were counted.
+    pub files: Option<u64>,
 }
 
 /// A disk.
@@ -115,7 +115,7 @@ pub fn excess(grant: &Grant, layer: Layer) -> Option<String> {
     };
     let written = if layer.bytes > most {
         mebibytes(layer.bytes)
-    } else if layer.files > most_files(grant) {
+    } else if layer.files.is_some_and(|files| files > most_files(grant)) {
         format!("more than {} files", most_files(grant))
     } else {
         return None;
@@ -140,11 +140,13 @@ pub fn check_start(grant: &Grant, layer: Layer) -> Result<(), Refusal> {
         .with_hint("recreate it with a mount where it writes"))
 }
 
-/// The refusal of a container whose layer takes too long to be measured.
+/// What is wrong with a layer that Docker cannot measure, in words for its owner.
+pub const UNMEASURED: &str = "what it has written outside of its mounts could not be measured";
+
+/// The refusal of a container whose layer cannot be measured, or takes too long to be.
 #[must_use]
 pub fn unmeasured(grant: &Grant) -> Refusal {
-    let message = "the container is not started: what it has written outside of its mounts could \
-                   not be measured in time";
+    let message = format!("the container is not started: {UNMEASURED}");
     let rule = grant.rules.writable_layer.clone();
     Refusal::new("LAYER_FULL", message, rule).with_hint("try again, or recreate it")
 }
@@ -228,7 +230,10 @@ mod tests {
     #[test]
     fn a_layer_is_bounded_in_bytes_and_in_files() {
         let grant = grant("\"64M\"");
-        let layer = |bytes, files| Layer { bytes, files };
+        let layer = |bytes, files| Layer {
+            bytes,
+            files: Some(files),
+        };
         for within in [layer(0, 0), layer(64 << 20, 4096)] {
             assert_eq!(excess(&grant, within), None);
             assert!(check_start(&grant, within).is_ok());
@@ -247,5 +252,8 @@ mod tests {
             );
         }
         assert_eq!(excess(&self::grant("\"never\""), layer(1 << 40, 1)), None);
+        let uncounted = |bytes| Layer { bytes, files: None };
+        assert_eq!(excess(&grant, uncounted(64 << 20)), None);
+        assert!(excess(&grant, uncounted((64 << 20) + 1)).is_some());
     }
 }

@@ -314,8 +314,9 @@ impl Endpoint {
     }
 
     /// True for reads that cost the host much, of which a UID has one at a time. For `top` Docker runs `ps`
-    /// on the host, over all processes where it refuses `-q`; for a size, and for changes, it walks through what each container has written, which
-    /// `writable_layer` bounds; for a history it hashes the chain of layers again for each layer, and
+    /// on the host, over all processes where it refuses `-q`; for a size, and for changes, it walks through what
+    /// containers have written, and with some storage through all files of their root file systems, the image's, too:
+    /// `writable_layer` is no bound of that; for a history it hashes the chain of layers again for each layer, and
     /// copies the list for each step: quadratic in their number (moby, `daemon/images/image_history.go`).
     #[must_use]
     pub fn is_dear(&self) -> bool {
@@ -331,6 +332,20 @@ impl Endpoint {
             Self::ImageHistory { .. } => true,
             _ => false,
         }
+    }
+
+    /// True for streams that Docker makes as a whole before it sends the first byte, and holds until the last is
+    /// taken (moby `httputils.WriteJSON`): as long as the tenant's files or processes are many. A UID has one
+    /// open at a time.
+    #[must_use]
+    pub fn is_costly_stream(&self) -> bool {
+        matches!(
+            self,
+            Self::Container {
+                call: ContainerCall::Top { .. } | ContainerCall::Changes,
+                ..
+            }
+        )
     }
 
     /// True for calls that count against the rate of changes: what writes a record, and what costs the
@@ -357,6 +372,18 @@ impl Endpoint {
                         | ContainerCall::CreateExec,
                     ..
                 }
+        )
+    }
+
+    /// True for what lets the processes of a container run, after what it has written was measured.
+    #[must_use]
+    pub fn starts_container(&self) -> bool {
+        matches!(
+            self,
+            Self::Container {
+                call: ContainerCall::Start | ContainerCall::Restart(_) | ContainerCall::Unpause,
+                ..
+            }
         )
     }
 
