@@ -129,6 +129,18 @@ daemon_runs() {
     pid=$(daemon_pid "$1") && [ -n "$pid" ] && grep -qsE '^State:[[:space:]]+[RSDTtI]' "/proc/$pid/status"
 }
 
+# A signal to a HAProxy that is just starting is lost, so one may not be enough.
+end_daemon() { # NAME
+    local pid _
+    pid=$(daemon_pid "$1") && [ -n "$pid" ] || return 0
+    for _ in $(seq 20); do
+        daemon_runs "$1" || return 0
+        as_root kill "$pid" 2>/dev/null || true
+        sleep 0.25
+    done
+    as_root kill -KILL "$pid" 2>/dev/null || true
+}
+
 start_mount() { daemon mount "$TEST_HOST_DIR/bin/aistack-mount" serve --socket "$MOUNT_SOCKET"; }
 start_helper() {
     daemon helper "$TEST_HOST_DIR/bin/aistack-helper" serve --policy "$TEST_HOST_DIR/policy.toml" \
@@ -271,16 +283,14 @@ tenant_up() {
 # --- taking away -------------------------------------------------------------------------------
 
 test_host_down() {
-    local user uid name pid
+    local user uid name
     say "removing test host '$TEST_HOST': containers, networks, mounts, loop devices, users, files"
     for user in "$USER_A" "$USER_B"; do
         uid=$(uid_of "$user" 2>/dev/null) || continue
         docker_answers && remove_docker_objects "$uid"
     done
     forget_sites
-    for name in front-door engine helper mount; do
-        pid=$(daemon_pid "$name") && [ -n "$pid" ] && as_root kill "$pid" 2>/dev/null
-    done
+    for name in front-door engine helper mount; do end_daemon "$name"; done
     for user in "$USER_A" "$USER_B"; do
         uid=$(uid_of "$user" 2>/dev/null) || continue
         as_root pkill -KILL -u "$uid" 2>/dev/null
