@@ -52,7 +52,7 @@ REAL = [
     Stage("the front door with Debian 13's HAProxy", "tests/stages/haproxy", load=0.3,
           after=["unit, property, hostile-client and real-engine tests"]),
     Stage("the guard beside ufw and firewalld", "tests/stages/firewalls", load=0.3, after=["build", "Debian 12 and 13"]),
-    Stage("visitors of the front door", "tests/stages/visitors", load=1, after=["build", "images"]),
+    Stage("visitors of the front door", "tests/stages/visitors", load=0.8, after=["build", "images"]),
     Stage("kills", "tests/kills", load=0.5, after=["build", "images"]),
     Stage("images run as any user", "tests/images/build --check", load=0.6, after=["images"]),
     Stage("packages in Debian 12 and 13", "tests/packaging/check", load=0.4, after=["packages", "Debian 12 and 13"]),
