@@ -14,7 +14,7 @@ engine_tests=(--test engine --test ops --test front --test vet_corpus_dockerd)
 run_suite() { # SUITE
     case $1 in
         # The gateway before the engine: hostile and ordinary requests, the docker commands, compose and docker-py.
-        gateway) cargo_suite "package(aistack-helper) & binary(engine) & test(/^(dockerd|dockerd_images|clients)::/)" ;;
+        gateway) cargo_suite "package(aistack-helper) & binary(engine) & test(/^(dockerd|dockerd_images|clients|ordinary)::/)" ;;
         networks) cargo_suite "package(aistack-helper) & binary(ops) & test(/^network::/)" ;;
         helper) cargo_suite "package(aistack-helper) & binary(front) & test(/^whole::/)" ;;
         # The engine holds what the gateway decided, for every case of the corpora.
